@@ -1,0 +1,77 @@
+"""What the search tried and how it went: the records of the trials file."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Value = float | int | str | bool | None
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A family of models with its hyperparameters, preprocessing included."""
+
+    family: str
+    hyperparameters: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """How one configuration did on one fold; seconds are wall-clock seconds."""
+
+    fold: int
+    figures: Figures
+    fit_seconds: float
+    predict_seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration of the search.
+
+    Attributes
+    ----------
+    number : int
+        0, 1, 2, ... in the order in which trials were started.
+    status : str
+        `complete` (all folds), `stopped` (by the scheduler or the budget, some folds) or `failed`.
+    folds : tuple of FoldResult
+        The folds that were finished, in order.
+    score : float, optional
+        Mean over those folds of the metric that is optimised, in its own unit.
+    reason : str, optional
+        Why it was stopped or failed.
+    elapsed_seconds : float
+        The search's clock when the trial ended, counted over restarts.
+    """
+
+    number: int
+    configuration: Configuration
+    status: Literal["complete", "stopped", "failed"]
+    folds: tuple[FoldResult, ...]
+    score: float | None
+    reason: str | None
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True)
+class SearchHeader:
+    """The first line of the trials file: which search its trials belong to.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of everything that the search's result depends on, its code included.
+    metric : str
+        The metric that is optimised.
+    n_folds : int
+    budget_seconds, budget_trials : float or int, optional
+        As in params.yaml; at least one is given.
+    """
+
+    digest: str
+    metric: str
+    greater_is_better: bool
+    n_folds: int
+    budget_seconds: float | None
+    budget_trials: int | None
