@@ -1,27 +1,46 @@
-"""The typed picture of params.yaml: what may stand there, in which range, and what fits together."""
+"""The typed picture of params.yaml: what may stand there, in which range, and who is given it."""
 
+import inspect
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
+from pipelines.agreement import disagreements
 from pipelines.core.predictions import Task
 from pipelines.core.schema import Kind
+from pipelines.errors import EvertuneError, ParamsError
+from pipelines.refusals import refusals, secrets
+from pipelines.stores.documents import Document, Fault, line_of, read_yaml, refuse
 
 Auto = Literal["auto"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+ColumnName = Annotated[str, Field(min_length=1)]
+Family = Literal["linear", "random_forest", "extra_trees", "hist_boosting", "lightgbm"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 class Section(BaseModel):
     """A part of params.yaml; unknown keys are refused and values are never converted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Dialect(Section):
     """How a CSV file is written; None is found out by a look."""
 
-    delimiter: str | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: str | None = None
     decimal: Literal[".", ","] | None = None
 
@@ -29,21 +48,21 @@ class Dialect(Section):
 class Data(Section):
     """The source table and what its columns are."""
 
-    source: str
-    target: str
-    identifier: str | None = None
-    time: str | None = None
-    group: str | None = None
+    source: Annotated[str, Field(min_length=1)]
+    target: ColumnName
+    identifier: ColumnName | None = None
+    time: ColumnName | None = None
+    group: ColumnName | None = None
     task: Task | Auto = "auto"
     positive: str | int | float | bool = "auto"
     ignore: tuple[str, ...] = ()
     columns: dict[str, Kind] = Field(default_factory=dict)
     missing_values: tuple[str, ...] = ()
     dialect: Dialect = Dialect()
-    address_variable: str | None = None
-    human_column: str | None = None
-    existing_column: str | None = None
-    existing_model: str | None = None
+    address_variable: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = None
+    human_column: ColumnName | None = None
+    existing_column: ColumnName | None = None
+    existing_model: Annotated[str, Field(pattern=r"^models:/[^/@]+[/@][^/@]+$")] | None = None
 
 
 class Split(Section):
@@ -87,7 +106,7 @@ class SearchSection(Section):
     budget_trials: PositiveInt | None = None
     searcher: Literal["tpe", "random", "grid"] = "tpe"
     scheduler: Literal["asha", "none"] = "asha"
-    families: tuple[str, ...] = ("linear", "random_forest", "extra_trees", "hist_boosting", "lightgbm")
+    families: Annotated[tuple[Family, ...], Field(min_length=1)] = FAMILIES
     workers: PositiveInt | Auto = "auto"
     seed: NonNegativeInt = 0
 
@@ -146,3 +165,72 @@ class Params(Section):
     fit: FitSection = FitSection()
     evaluation: Evaluation = Evaluation()
     registry: Registry
+
+
+def load_params(root: Path) -> Params:
+    """Return the values of `root`/params.yaml, checked, with absolute paths.
+
+    Raises
+    ------
+    ParamsError
+        With every fault and its line.
+    """
+    path = root / "params.yaml"
+    document = read_yaml(path)
+    faults = secrets(document)
+    sections: dict[str, Any] = {}
+    try:
+        sections = dict(Params.model_validate_json(json.dumps(document.values)))
+    except ValidationError as error:
+        faults += refusals(error, document, Params)
+        sections = _sound_sections(document, error)
+    complaints = disagreements({**sections, "root": root})
+    faults += [Fault(line_of(document, place), text) for place, text in complaints]
+    if faults:
+        raise refuse(path, faults)
+    return _with_absolute_paths(Params.model_validate(sections), root)
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest folder at or above `start` that has a params.yaml.
+
+    Raises
+    ------
+    ParamsError
+        Where there is none.
+    """
+    for folder in (start.absolute(), *start.absolute().parents):
+        if (folder / "params.yaml").is_file():
+            return folder
+    raise ParamsError(f"No params.yaml in {start} or above; start in the folder of a project.")
+
+
+def call_with_sections(run: Callable[..., Any], root: Path) -> Any:
+    """Call `run` with the sections of params.yaml that its signature names."""
+    params = load_params(root)
+    return run(**{name: getattr(params, name) for name in inspect.signature(run).parameters})
+
+
+def run_stage(run: Callable[..., Any]) -> int:
+    """Call `run` for the project that the working directory lies in; return the exit code."""
+    try:
+        call_with_sections(run, find_root(Path.cwd()))
+    except EvertuneError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _sound_sections(document: Document, error: ValidationError) -> dict[str, Any]:
+    broken = {detail["loc"][0] for detail in error.errors()}
+    sound: dict[str, Any] = {}
+    for name, field in Params.model_fields.items():
+        kind = field.annotation
+        if name not in broken and isinstance(kind, type) and issubclass(kind, Section):
+            sound[name] = kind.model_validate_json(json.dumps(document.values.get(name, {})))
+    return sound
+
+
+def _with_absolute_paths(params: Params, root: Path) -> Params:
+    absolute = {name: root.absolute() / path for name, path in params.paths}
+    return params.model_copy(update={"paths": params.paths.model_copy(update=absolute)})

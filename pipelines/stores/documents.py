@@ -1,0 +1,287 @@
+"""params.yaml on disk: read with the line of every value, edited so that comments stay.
+
+The language is YAML 1.2 as DVC reads it: `1e-3` is a number, and `yes` and dates are text. Anchors
+are refused: nothing in a file of parameters needs them, and a few lines of them can fill memory.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, Union
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    Event,
+    NodeEvent,
+)
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
+
+from pipelines.errors import ParamsError
+from pipelines.stores.files import write_text
+
+Value: TypeAlias = Union[bool, int, float, str, list["Value"], "Values", None]
+Values: TypeAlias = dict[str, Value]
+
+DEEPEST = 20
+LONGEST_LINE = 100
+PLAIN = re.compile(r"[^\W\d][\w./@-]*( [\w./@-]+)*|/[\w./@-]*")
+NEEDS_QUOTES = {"null", "true", "false", "y", "n", "yes", "no", "on", "off"}
+AS_WRITTEN = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"}
+CONVERTED = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
+
+
+class Fault(NamedTuple):
+    """What is wrong in one line of a file; line 1 where no line can be named."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file says.
+
+    Attributes
+    ----------
+    values : dict
+        Plain dicts, lists and scalars.
+    lines : dict of str to int
+        The line, from 1, of every dotted key (`search.families.0` for the first of a list).
+    """
+
+    values: Values
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+def line_of(document: Document, place: str) -> int:
+    """Return the line of a dotted key, or of the nearest key around it that the file has."""
+    while place and place not in document.lines:
+        place = place.rpartition(".")[0]
+    return document.lines.get(place, 1)
+
+
+def refuse(path: Path, faults: Iterable[Fault]) -> ParamsError:
+    """Return the error that lists all faults of a file in the order of their lines."""
+    listed = sorted(set(faults))
+    count = "1 fault" if len(listed) == 1 else f"{len(listed)} faults"
+    lines = [f"  line {fault.line}: {fault.text}" for fault in listed]
+    return ParamsError("\n".join([f"{path} has {count}:", *lines]))
+
+
+def read_yaml(path: Path) -> Document:
+    """Return the values of a YAML file, each with its line.
+
+    Raises
+    ------
+    ParamsError
+        Where the file is missing, empty or no YAML, or has anchors, keys that stand twice or more
+        than 20 levels.
+    """
+    return _document(path, _text(path))
+
+
+def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None:
+    """Put values into a section of a YAML file; whatever is not changed keeps its very bytes.
+
+    Parameters
+    ----------
+    path : Path
+    section : str
+        A key of the first level; it is added where the file does not have it.
+    values : mapping
+        Replaces the keys it names, comments behind them stay; new keys go to the section's end.
+
+    Raises
+    ------
+    ParamsError
+        Where the file has a fault, or a value cannot be written so that it reads back the same.
+    """
+    text = _text(path)
+    before = _document(path, text).values
+    old, new = _plain(before.get(section) or {}), _plain(values)
+    changed = {name: value for name, value in new.items() if _differs(old, name, value)}
+    if not changed:
+        return
+    edited = _edited(text, section, {**old, **new}, changed)
+    if _document(path, edited).values != {**before, section: {**old, **new}}:
+        raise ParamsError(f"{path}: '{section}' cannot be edited; write by hand: {changed}.")
+    write_text(path, edited)
+
+
+def _document(path: Path, text: str) -> Document:
+    root = _root(path, text)
+    faults: list[Fault] = []
+    lines: dict[str, int] = {}
+    values = _value(root, "", lines, faults)
+    if faults or not isinstance(values, dict):
+        raise refuse(path, faults or [Fault(1, "expected sections such as `data:`.")])
+    return Document(values=values, lines=lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not written in UTF-8: {error.reason}.") from error
+
+
+def _root(path: Path, text: str) -> Node:
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        faults = _bombs(yaml.parse(text))
+        root: Node | None = None if faults else yaml.compose(text)
+    except MarkedYAMLError as error:
+        raise refuse(path, [_misspelt(error)]) from error
+    except YAMLError as error:
+        raise refuse(path, [Fault(1, f"{error}")]) from error
+    if root is None:
+        raise refuse(path, faults or [Fault(1, "the file is empty; expected sections.")])
+    return root
+
+
+def _misspelt(error: MarkedYAMLError) -> Fault:
+    mark = error.problem_mark or error.context_mark
+    problem = str(error.problem or error.context)
+    hint = " Indent with blanks." if "\\t" in problem else ""
+    return Fault(mark.line + 1, f"column {mark.column + 1}: {problem}.{hint}")
+
+
+def _bombs(events: Iterable[Event]) -> list[Fault]:
+    faults, depth = [], 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
+            faults.append(Fault(line, "anchors and aliases are not read; write the value out."))
+        if depth > DEEPEST:
+            return [*faults, Fault(line, f"more than {DEEPEST} levels.")]
+    return faults
+
+
+def _value(node: Node, place: str, lines: dict[str, int], faults: list[Fault]) -> Value:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, MappingNode):
+        return _mapping(node, place, lines, faults)
+    if isinstance(node, SequenceNode):
+        items = enumerate(node.value)
+        return [_value(item, _below(place, str(n)), lines, faults) for n, item in items]
+    return _scalar(node, faults)
+
+
+def _mapping(node: MappingNode, place: str, lines: dict[str, int], faults: list[Fault]) -> Values:
+    values: Values = {}
+    for key, value in node.value:
+        line, name = key.start_mark.line + 1, str(key.value)
+        if name in values:
+            first = lines[_below(place, name)]
+            faults.append(Fault(line, f"'{_below(place, name)}' stands in line {first} already."))
+        lines.setdefault(_below(place, name), line)
+        values[name] = _value(value, _below(place, name), lines, faults)
+    return values
+
+
+def _scalar(node: Node, faults: list[Fault]) -> Value:
+    if node.tag in AS_WRITTEN:
+        return str(node.value)
+    if node.tag not in CONVERTED:
+        faults.append(Fault(node.start_mark.line + 1, f"the tag '{node.tag}' is not read."))
+        return None
+    scalar: Value = YAML(typ="safe", pure=True).constructor.construct_object(node)
+    return scalar
+
+
+def _below(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _plain(values: object) -> Values:
+    plain: Values = json.loads(json.dumps(values))
+    return plain
+
+
+def _differs(old: Values, name: str, value: Value) -> bool:
+    return name not in old or json.dumps(old[name]) != json.dumps(value)
+
+
+def _edited(text: str, section: str, values: Values, changed: Values) -> str:
+    lines = text.rstrip("\n").split("\n")
+    key, node = _entries(YAML(typ="safe", pure=True).compose(text)).get(section, (None, None))
+    if key is None or node is None:
+        lines += ["", *_block(section, values)]
+    elif not isinstance(node, MappingNode) or node.flow_style or not node.value:
+        lines[key.start_mark.line : _last_line(node) + 1] = _block(section, values)
+    else:
+        _edit_entries(lines, node, changed)
+    return "\n".join(lines) + "\n"
+
+
+def _edit_entries(lines: list[str], node: MappingNode, changed: Values) -> None:
+    entries = _entries(node)
+    indent = " " * node.start_mark.column
+    end = _last_line(node) + 1
+    added = [_entry(indent, name, value) for name, value in changed.items() if name not in entries]
+    lines[end:end] = [line for entry in added for line in entry]
+    for name, (key, value) in reversed(entries.items()):
+        if name in changed:
+            comment, column = _comment(lines, key, value)
+            entry = _entry(indent, name, changed[name])
+            entry[0] = f"{entry[0].ljust(column - 2)}  {comment}" if comment else entry[0]
+            lines[key.start_mark.line : _last_line(value) + 1] = entry
+
+
+def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
+    return {str(key.value): (key, value) for key, value in node.value}
+
+
+def _last_line(node: Node) -> int:
+    if isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(node, MappingNode) else last)
+    start, end = node.start_mark, node.end_mark
+    return int(end.line) - bool(end.column == 0 and end.line > start.line)
+
+
+def _comment(lines: list[str], key: Node, value: Node) -> tuple[str, int]:
+    inline = value.start_mark.line == key.start_mark.line
+    mark = value.end_mark if inline else key.end_mark
+    found = re.search(r"(?<=\s)#.*", lines[mark.line][mark.column :])
+    return (found.group(), mark.column + found.start()) if found else ("", 0)
+
+
+def _block(section: str, values: Values) -> list[str]:
+    entries = [_entry("  ", name, value) for name, value in values.items()]
+    return [f"{_inline(section)}:", *(line for entry in entries for line in entry)]
+
+
+def _entry(indent: str, name: str, value: Value) -> list[str]:
+    head = f"{indent}{_inline(name)}:"
+    inline = f"{head} {_inline(value)}"
+    if len(inline) <= LONGEST_LINE or not isinstance(value, dict | list):
+        return [inline]
+    if isinstance(value, dict):
+        return [
+            head,
+            *(f"{indent}  {_inline(key)}: {_inline(each)}" for key, each in value.items()),
+        ]
+    return [head, *(f"{indent}  - {_inline(each)}" for each in value)]
+
+
+def _inline(value: Value) -> str:
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{_inline(key)}: {_inline(each)}" for key, each in value.items()) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    plain = PLAIN.fullmatch(value) and value.casefold() not in NEEDS_QUOTES
+    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())

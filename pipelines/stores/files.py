@@ -1,0 +1,286 @@
+"""Tables, records and lines on disk; what is read is always whole.
+
+Everything is written beside its place, forced to disk and then renamed, so that a process that is
+killed leaves the old content or the new one. Two writers of one path are kept apart by
+`project_lock`.
+"""
+
+import fcntl
+import hashlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from pipelines.core.wording import did_you_mean
+from pipelines.errors import BusyError, InputError, ParamsError, TableError, UnsafeError
+from pipelines.stores.replacing import force_to_disk, remove, replaced_file
+
+T = TypeVar("T")
+BLOCK = 4096
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table of a Parquet file, text columns as pandas' `str`.
+
+    Raises
+    ------
+    TableError
+        Where there is no such file, or it is no Parquet file.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table: pd.DataFrame = file.read().to_pandas()
+            return table
+    except FileNotFoundError as error:
+        raise TableError(_missing(path)) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path}: expected a Parquet file, but {error}.") from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet; equal tables give equal bytes, and the index is not kept.
+
+    Raises
+    ------
+    TableError
+        Where a column mixes kinds of values that Parquet cannot hold in one column.
+    """
+    plain = table.reset_index(drop=True).infer_objects()
+    plain.columns = [str(name) for name in plain.columns]
+    plain.attrs = {}
+    try:
+        columns = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
+        with replaced_file(path) as file:
+            pq.write_table(columns, file)
+    except (pa.ArrowException, ValueError) as error:
+        reason = " ".join(str(part) for part in error.args)
+        raise TableError(f"{path}: the table cannot be written as Parquet: {reason}.") from error
+
+
+def read_record(path: Path, kind: type[T]) -> T:
+    """Return the record, or the dict or tuple of records, that `write_record` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    kind : type
+        A dataclass, or a type such as ``dict[str, Trial]``.
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, or it holds something else.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError as error:
+        raise InputError(_missing(path)) from error
+    except ValidationError as error:
+        raise InputError(f"{path} is not what a step wrote: {_first_fault(error)}.") from error
+
+
+def write_record(path: Path, record: object) -> None:
+    """Write dataclasses, and dicts and tuples of them, as sorted and indented JSON.
+
+    NaN and infinities are written as null; a field that can be one of them is `float | None`.
+
+    Raises
+    ------
+    ValueError
+        Where the record holds something else than records, text, numbers, dicts and tuples.
+    """
+    plain = json.loads(to_json(record, inf_nan_mode="null", fallback=_plain_scalar))
+    write_text(path, json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    with replaced_file(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of `path` when the block ends without an error."""
+    beside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    remove(beside)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for file in beside.rglob("*"):
+            force_to_disk(file)
+    except BaseException:
+        remove(beside)
+        raise
+    remove(old)
+    if path.exists() or path.is_symlink():
+        path.rename(old)
+    beside.rename(path)
+    force_to_disk(path.parent)
+    remove(old)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line and force it to disk; half a line that a killed process left is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        file.truncate(_end_of_whole_lines(file))
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the whole lines of a file that may still be written to; none if there is no file.
+
+    A last line without its end is left out.
+    """
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return whole.decode().split("\n") if whole else []
+
+
+def load_function(reference: str, root: Path) -> Callable[..., Any]:
+    """Return the function that `module:function` names, looked for in the project folder first.
+
+    The folder stays on the import path, for what the function imports later.
+
+    Raises
+    ------
+    ParamsError
+        Where the module cannot be imported or has no such function.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        module = _imported(module_name, root)
+    except (ImportError, SyntaxError) as error:
+        raise ParamsError(f"'{reference}': cannot import '{module_name}': {error}.") from error
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(function):
+        hint = did_you_mean(name, vars(module))
+        raise ParamsError(f"'{reference}': '{module_name}' has no function '{name}'.{hint}")
+    return function
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of the names and contents of files, folders with all that is in them.
+
+    Names count from the folder that all paths share, so that a moved project keeps its digest.
+    """
+    files = sorted({file for path in paths for file in _files(path)})
+    shared = os.path.commonpath([file.parent for file in files])
+    digest = hashlib.sha256()
+    for file in files:
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{content} {file.relative_to(shared).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def project_lock(state: Path, purpose: str) -> Iterator[None]:
+    """Hold the project for one run; the kernel frees it when the process ends, however it ends.
+
+    `state/run.lock` says who holds it: `pid`, `purpose` and `since`.
+
+    Raises
+    ------
+    BusyError
+        Where another run holds the project.
+    UnsafeError
+        Where the folder cannot be written.
+    """
+    path = state / "run.lock"
+    with _opened_lock(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(f"'{purpose}' cannot start: {_holder(path)}.") from error
+        _sign(file, purpose)
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _imported(name: str, root: Path) -> ModuleType:
+    sys.path[:] = [str(root), *(entry for entry in sys.path if entry != str(root))]
+    importlib.invalidate_caches()
+    own, loaded = root / f"{name.replace('.', '/')}.py", sys.modules.get(name)
+    if own.exists() and loaded and Path(str(loaded.__file__)).resolve() != own.resolve():
+        del sys.modules[name]  # a module of the same name, from the folder of another project
+    return importlib.import_module(name)
+
+
+def _sign(file: BinaryIO, purpose: str) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    file.truncate(0)
+    file.write(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}).encode())
+    file.flush()
+
+
+def _holder(path: Path) -> str:
+    try:
+        owner = json.loads(path.read_bytes())
+        return f"'{owner['purpose']}' (process {owner['pid']}) runs since {owner['since']}"
+    except json.JSONDecodeError:
+        return "another run holds the project"
+
+
+def _opened_lock(path: Path) -> BinaryIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+b")
+    except OSError as error:
+        raise UnsafeError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _end_of_whole_lines(file: BinaryIO) -> int:
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = file.seek(max(0, end - BLOCK))
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [
+            file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts
+        ]
+    if not path.exists():
+        raise InputError(_missing(path))
+    return [path]
+
+
+def _missing(path: Path) -> str:
+    return f"{path} does not exist; `evertune train` makes what a step needs."
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(step) for step in first["loc"]) or "the file"
+    return f"{place}: {first['msg']}"
+
+
+def _plain_scalar(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"A record cannot hold {value!r} of {type(value)}.")
