@@ -1,0 +1,1 @@
+"""What thinks: pure functions, no files, network, clock or unseeded randomness."""

@@ -22,6 +22,8 @@ class Column:
         The values seen, sorted, of a category; empty for other kinds.
     minimum, maximum : float, optional
         The range seen, of a number.
+    day_first : bool, optional
+        Of dates that end with the year: whether the day comes before the month.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Column:
     categories: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    day_first: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class Schema:
         by people and by the system in use.
     time : str, optional
         The column that orders the rows: datetime64, or float64 where it is a counter.
+    time_column : Column, optional
+        What that column is: of kind `date`, or `number`.
+    missing_values : tuple of str
+        What means "missing" in a raw table, beside a blank cell.
+    decimal : str
+        The decimal sign of a raw table's text cells, `.` or `,`.
     """
 
     features: tuple[Column, ...]
@@ -60,3 +69,6 @@ class Schema:
     group: str | None = None
     human: str | None = None
     existing: str | None = None
+    time_column: Column | None = None
+    missing_values: tuple[str, ...] = ()
+    decimal: str = "."

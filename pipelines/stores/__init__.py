@@ -1,0 +1,1 @@
+"""What remembers, one module for each memory outside of the process."""

@@ -1,0 +1,123 @@
+"""What is wrong with a table, said so that a person can put it right."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+MOST_SHOWN = 20
+LONGEST_EXAMPLE = 40
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One fault of a table.
+
+    Attributes
+    ----------
+    column : str, optional
+        None where the fault is the whole table's.
+    problem : str
+        What was expected and what was found.
+    count : int
+        How many cells or rows have the fault; 0 where counting means nothing.
+    first_row : int, optional
+        The first such row; the first row below the header is 1.
+    example : str, optional
+        The cell found there.
+    remedy : str
+        What to do, a sentence.
+    """
+
+    column: str | None
+    problem: str
+    count: int = 0
+    first_row: int | None = None
+    example: str | None = None
+    remedy: str = ""
+
+
+def cell_breach(
+    cells: pd.Series, faulty: pd.Series, *, problem: str, remedy: str
+) -> tuple[Breach, ...]:
+    """Return one breach for the faulty cells of a column, or none where no cell is.
+
+    Parameters
+    ----------
+    cells : series of n cells
+    faulty : boolean series of n
+    problem, remedy : str
+        The problem follows the count: "cells are not numbers".
+
+    Examples
+    --------
+    >>> cells = pd.Series(["4", "x"], name="age")
+    >>> cell_breach(cells, cells == "x", problem="cells are not numbers", remedy="Mend it.")
+    (Breach(column='age', problem='1 of 2 cells are not numbers', count=1, first_row=2, \
+example='x', remedy='Mend it.'),)
+    """
+    count = int(faulty.sum())
+    if not count:
+        return ()
+    place = int(faulty.to_numpy().argmax())
+    return (
+        Breach(
+            column=str(cells.name),
+            problem=f"{count} of {len(cells)} {problem}",
+            count=count,
+            first_row=place + 1,
+            example=shortened(cells.iloc[place]),
+            remedy=remedy,
+        ),
+    )
+
+
+def shortened(cell: object) -> str:
+    """Return a cell as text of at most 40 characters.
+
+    Examples
+    --------
+    >>> len(shortened("x" * 1000))
+    40
+    """
+    text = str(cell)
+    return text if len(text) <= LONGEST_EXAMPLE else text[: LONGEST_EXAMPLE - 3] + "..."
+
+
+def breach_text(breaches: Sequence[Breach]) -> str:
+    """Return the breaches as lines of text, at most 20 of them.
+
+    Examples
+    --------
+    >>> print(breach_text([Breach("age", "1 of 2 cells are not numbers", 1, 2, "x", "Mend it.")]))
+    - column 'age': 1 of 2 cells are not numbers, the first in row 2: 'x'. Mend it.
+    """
+    lines = [_line(breach) for breach in breaches[:MOST_SHOWN]]
+    if len(breaches) > MOST_SHOWN:
+        lines.append(f"- and {len(breaches) - MOST_SHOWN} more")
+    return "\n".join(lines)
+
+
+def refusal(breaches: Sequence[Breach]) -> str:
+    """Return why a table is refused, as an error says it."""
+    return f"The table cannot be used:\n{breach_text(breaches)}"
+
+
+def _line(breach: Breach) -> str:
+    where = "" if breach.column is None else f"column {breach.column!r}: "
+    row = "" if breach.first_row is None else f", the first in row {breach.first_row}"
+    example = "" if breach.example is None else f": {breach.example!r}"
+    return f"- {where}{breach.problem}{row}{example}. {breach.remedy}".rstrip()
+
+
+def listed(names: Iterable[str], *, most: int = 10) -> str:
+    """Return names in quotes with commas, at most so many.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    shown = [repr(shortened(name)) for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more

@@ -1,0 +1,73 @@
+"""Part the clean table into training and hold-out, and training into folds.
+
+Reads the clean table and its schema. Writes training.parquet and holdout.parquet (the clean rows,
+each with its `row_key`) and folds.parquet (one row a training row, one column a fold: 0 unused,
+1 training, 2 validation).
+"""
+
+import sys
+
+import pandas as pd
+
+from pipelines.core.folds import Fold, fold_table
+from pipelines.core.parting import (
+    Parted,
+    fold_kind,
+    parted,
+    rare_classes,
+    training_folds,
+    with_row_keys,
+)
+from pipelines.core.schema import Schema
+from pipelines.errors import ParamsError
+from pipelines.params import Paths, Split, run_stage
+from pipelines.stores.files import read_record, read_table, write_table
+
+
+def run(*, paths: Paths, split: Split) -> None:
+    """Write both sides and the folds.
+
+    Raises
+    ------
+    ParamsError
+        If the rows cannot be parted as `split` says.
+    """
+    schema = read_record(paths.table_schema, Schema)
+    sides, made = _parts(read_table(paths.clean), schema, split)
+    write_table(paths.training, sides.training)
+    write_table(paths.holdout, sides.holdout)
+    write_table(paths.folds, fold_table(made, len(sides.training)))
+    kind = fold_kind(split.folds, schema)
+    sys.stdout.writelines(f"{line}\n" for line in _summary(sides, schema, f"{len(made)} {kind}"))
+
+
+def _parts(clean: pd.DataFrame, schema: Schema, split: Split) -> tuple[Parted, tuple[Fold, ...]]:
+    table = with_row_keys(clean, schema)
+    try:
+        sides = parted(table, schema, fraction=split.holdout_fraction, seed=split.seed)
+        made = training_folds(
+            sides.training,
+            schema,
+            kind=split.folds,
+            n_folds=split.n_folds,
+            n_repeats=split.n_repeats,
+            gap_days=split.gap_days,
+            seed=split.seed,
+        )
+    except ValueError as error:
+        raise ParamsError(f"The table cannot be parted as params.yaml says. {error}") from error
+    return sides, made
+
+
+def _summary(sides: Parted, schema: Schema, made: str) -> list[str]:
+    lines = [f"{len(sides.training)} training rows in {made} folds, {len(sides.holdout)} held out"]
+    if sides.n_left_out:
+        lines.append(f"{sides.n_left_out} rows left out: their group is in the hold-out")
+    return lines + [
+        f"class {name!r} has only {count} rows in the hold-out: too rare to be judged"
+        for name, count in rare_classes(sides.holdout, schema).items()
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage(run))

@@ -1,0 +1,78 @@
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.cells import as_boolean, as_number, as_text, plain
+
+
+def read(cells, **how):
+    values, bad = as_number(pd.Series(cells), **how)
+    return values.to_list(), bad.to_list()
+
+
+@pytest.mark.parametrize(
+    "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "1\u00a0", "x", "1.2.3"]
+)
+def test_what_is_no_plain_number_is_bad_and_never_guessed(cell):
+    values, bad = read([cell])
+    assert bad == [True]
+    assert np.isnan(values[0])
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", "NaN", "None", "null"])
+def test_blanks_and_words_for_missing_are_missing_among_numbers(cell):
+    values, bad = read(["1", cell])
+    assert bad == [False, False]
+    assert np.isnan(values[1])
+
+
+def test_numbers_are_read_as_python_reads_them():
+    assert read(["0.1", " -3e-5 ", ".5", "1e400"])[0] == [0.1, -3e-5, 0.5, float("inf")]
+
+
+def test_with_a_decimal_comma_points_are_bad():
+    assert read(["1,5", "1.500,5", "2"], decimal=",")[1] == [False, True, False]
+
+
+def test_a_declared_word_is_missing_in_typed_columns_too():
+    assert np.isnan(read([-999, 1], missing=["-999"])[0][0])
+
+
+def test_dates_are_no_numbers():
+    assert read(pd.to_datetime(["2024-01-01"]))[1] == [True]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [(["True", "false", ""], [1, 0, None]), ([1, 0, None], [1, 0, None]), (["yes", "0"], [1, 0])],
+)
+def test_truth_values_are_read_in_every_form(cells, expected):
+    values, bad = as_boolean(pd.Series(cells))
+    assert values.replace(np.nan, None).to_list() == expected
+    assert not bad.any()
+
+
+def test_another_number_is_no_truth_value():
+    assert as_boolean(pd.Series([0, 1, 2]))[1].to_list() == [False, False, True]
+
+
+def test_a_value_is_the_same_text_whether_typed_or_written():
+    assert as_text(pd.Series([1.0, 2.0])).to_list() == as_text(pd.Series(["1.0", "2"])).to_list()
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [
+        (pd.Series([Decimal("1.5"), None], dtype=object), "float64"),
+        (pd.Series([1, 2], dtype="Int64"), "int64"),
+        (pd.Series([True, False], dtype="boolean"), "bool"),
+        (pd.Series([True, None], dtype="boolean"), "str"),
+        (pd.Series([True, None], dtype=object), "str"),
+        (pd.Series(["a", "b"], dtype="category"), "str"),
+        (pd.Series([1, "a", [2]], dtype=object), "str"),
+    ],
+)
+def test_every_type_is_brought_to_one_of_a_few(column, dtype):
+    assert plain(column).dtype == dtype

@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.encoding import FORMS, encoder, levels, matrix
+from pipelines.core.schema import Column, Schema
+
+MANY = tuple(f"l{number}" for number in range(40))
+SCHEMA = Schema(
+    (
+        Column("age", "number"),
+        Column("paid", "boolean"),
+        Column("plan", "category", ("a", "b")),
+        Column("shop", "category", MANY),
+        Column("note", "text"),
+        Column("since", "date"),
+    ),
+    "y",
+    "binary",
+    ("no", "yes"),
+    time="when",
+)
+
+
+@pytest.fixture
+def table():
+    draws = np.random.default_rng(0)
+    n = 200
+    return pd.DataFrame(
+        {
+            "age": draws.normal(size=n),
+            "paid": draws.integers(0, 2, n).astype(float),
+            "plan": draws.choice(["a", "b"], n),
+            "shop": draws.choice(MANY, n),
+            "note": draws.choice([f"some note {number}" for number in range(9)], n),
+            "since": pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(n), unit="h"),
+            "when": pd.Timestamp("2026-01-05 13:00") + pd.to_timedelta(np.arange(n), unit="D"),
+        }
+    ).astype(dict.fromkeys(("plan", "shop", "note"), "str"))
+
+
+@pytest.fixture
+def truth():
+    return np.tile([0.0, 1.0], 100)
+
+
+def test_a_date_becomes_days_month_weekday_and_hour(table):
+    first = matrix(table, SCHEMA).iloc[5]
+    assert first["since:days"] == pytest.approx(20454 + 5 / 24)
+    assert [first[f"since:{part}"] for part in ("month", "weekday", "hour")] == [1, 3, 5]
+
+
+def test_the_time_column_gives_weekday_and_hour_alone(table):
+    made = matrix(table, SCHEMA)
+    assert made.loc[0, ["when:weekday", "when:hour"]].tolist() == [0, 13]
+    assert not {"when", "when:days", "when:month"} & set(made)
+
+
+def test_a_table_without_its_time_column_has_unknown_times(table):
+    made = matrix(table.drop(columns="when"), SCHEMA)
+    assert made[["when:weekday", "when:hour"]].isna().all(axis=None)
+    assert list(made) == list(matrix(table, SCHEMA))
+
+
+def test_a_text_gives_its_lengths(table):
+    made = matrix(table.assign(note="two words"), SCHEMA)
+    assert made.loc[0, ["note:characters", "note:words"]].tolist() == [9, 2]
+
+
+def test_a_number_beyond_the_range_of_forests_is_clipped(table):
+    assert matrix(table.assign(age=1e300), SCHEMA)["age"].max() == pytest.approx(1e37)
+
+
+def test_a_category_with_many_levels_is_not_among_the_first_columns():
+    assert levels(SCHEMA) == ["plan"]
+
+
+@pytest.mark.filterwarnings("ignore:Bins whose width", "ignore:Feature .* is constant")
+@pytest.mark.parametrize("form", FORMS)
+def test_missing_values_and_unseen_levels_are_harmless(table, truth, form):
+    fitted = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    strange = table.head(3).assign(plan="new", shop="new", note=None, since=pd.NaT, age=np.nan)
+    encoded = fitted.transform(matrix(strange, SCHEMA))
+    assert encoded.dtype == float
+    assert form in ("plain", "ordinal") or np.isfinite(encoded).all()
+
+
+def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
+    alone = table.assign(shop=[f"l{number % 40}" for number in range(200)])
+    own = encoder("plain", SCHEMA).fit_transform(matrix(alone, SCHEMA), truth)
+    others = encoder("plain", SCHEMA).fit_transform(matrix(alone, SCHEMA), 1 - truth)
+    assert not np.allclose(own, others)
+
+
+def test_a_form_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match=r"form must be one of scaled, .* but got form='round'"):
+        encoder("round", SCHEMA)

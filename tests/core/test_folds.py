@@ -1,0 +1,153 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.folds import fold_table, folds, folds_of, resolved_kind
+
+DAYS = np.arange("2024-01-01", "2024-01-13", dtype="datetime64[D]").astype("datetime64[us]")
+
+
+def make(kind, **given):
+    n_rows = given.pop("n_rows", 12)
+    usual = {
+        "n_rows": n_rows, "truth": np.arange(n_rows) % 2.0, "groups": None, "times": None,
+        "n_folds": 3, "n_repeats": 1, "gap_days": 0, "seed": 0, "task": "binary",
+        "classes": ("no", "yes"),
+    }  # fmt: skip
+    return folds(kind, **(usual | given))
+
+
+def sides(made):
+    return [(fold.training.tolist(), fold.validation.tolist()) for fold in made]
+
+
+@pytest.mark.parametrize("kind", ["kfold", "stratified", "leave_one_out"])
+def test_every_row_is_validated_once_and_never_where_it_trains(kind):
+    made = make(kind)
+    assert sorted(row for fold in made for row in fold.validation) == list(range(12))
+    assert all(not set(fold.training) & set(fold.validation) for fold in made)
+
+
+def test_stratified_folds_have_the_shares_of_the_whole():
+    truth = np.array([1.0] * 6 + [0.0] * 24)
+    made = make("stratified", n_rows=30, truth=truth)
+    assert [truth[fold.validation].sum() for fold in made] == [2, 2, 2]
+
+
+def test_leave_one_out_has_a_fold_a_row():
+    assert len(make("leave_one_out")) == 12
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_no_group_stands_in_both_parts_of_a_fold(task):
+    groups = np.arange(12) // 2
+    made = make("group", groups=groups, task=task)
+    assert all(not set(groups[fold.training]) & set(groups[fold.validation]) for fold in made)
+    assert sorted(row for fold in made for row in fold.validation) == list(range(12))
+
+
+def test_repeats_are_other_folds_of_the_same_rows():
+    made = make("kfold", n_repeats=2)
+    assert len(made) == 6
+    assert sides(made[:3]) != sides(made[3:])
+
+
+def test_the_same_seed_gives_the_same_folds():
+    assert sides(make("stratified")) == sides(make("stratified"))
+    assert sides(make("stratified")) != sides(make("stratified", seed=1))
+
+
+def test_time_folds_validate_on_later_rows_only():
+    made = make("time", times=DAYS[::-1])
+    assert all(DAYS[::-1][f.training].max() < DAYS[::-1][f.validation].min() for f in made)
+    assert [len(fold.training) for fold in made] == [3, 6, 9]
+
+
+def test_rows_of_one_time_stay_together():
+    times = np.array([1.0] * 5 + [2.0, 3.0] + [4.0] * 5)
+    made = make("time", times=times)
+    assert [sorted(set(times[fold.validation])) for fold in made] == [[2.0], [3.0], [4.0]]
+
+
+def test_rows_within_the_gap_are_left_out_of_training():
+    made = make("time", times=DAYS, gap_days=2)
+    assert [fold.training.max() for fold in made] == [1, 4, 7]
+    assert [fold.validation.min() for fold in made] == [3, 6, 9]
+
+
+def test_the_gap_of_a_counter_is_in_its_own_units():
+    made = make("time", times=np.arange(12.0) * 10, gap_days=20)
+    assert [fold.training.max() for fold in made] == [1, 4, 7]
+
+
+def test_time_folds_leave_out_training_rows_of_a_group_in_validation():
+    groups = np.array([0, 1, 2, 0, 1, 3, 4, 5, 6, 7, 8, 9])
+    first = make("time", times=DAYS, groups=groups, task="regression")[0]
+    assert (first.training.tolist(), first.validation.tolist()) == ([2], [3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("has_times", "has_groups", "task", "kind"),
+    [
+        (True, True, "binary", "time"),
+        (False, True, "regression", "group"),
+        (False, False, "multiclass", "stratified"),
+        (False, False, "regression", "kfold"),
+    ],
+)
+def test_auto_is_the_strictest_kind_that_the_table_allows(has_times, has_groups, task, kind):
+    found = resolved_kind("auto", has_times=has_times, has_groups=has_groups, task=task)
+    assert found == kind
+
+
+def test_a_kind_that_is_named_is_kept():
+    assert resolved_kind("kfold", has_times=True, has_groups=False, task="binary") == "kfold"
+
+
+GROUPS = np.arange(12) // 3
+LATE = (np.arange(12) > 5).astype(float)
+HALF_MISSING = np.where(np.arange(12) % 2, DAYS, np.datetime64("NaT"))
+IMPOSSIBLE = [
+    ("time", {}, r"Time folds need a time column. Set data.time"),
+    ("group", {}, r"Group folds need a group column. Set data.group"),
+    ("stratified", {"task": "regression"}, r"Stratified folds need classes"),
+    ("kfold", {"groups": GROUPS}, r"'kfold' would part rows of one group"),
+    ("time", {"times": DAYS, "n_repeats": 2}, r"the same every time. .* got 2"),
+    ("kfold", {"n_folds": 13}, r"13 folds need at least 13 rows. Got 12"),
+    ("group", {"groups": GROUPS, "n_folds": 5}, r"at least 5 groups. Got 4"),
+    ("leave_one_out", {"n_rows": 2001}, r"2 to 2000 training rows, .* Got 2001"),
+    ("leave_one_out", {"n_rows": 1}, r"2 to 2000 training rows, .* Got 1"),
+    ("stratified", {"truth": np.array([1.0] * 2 + [0.0] * 10)}, r"class. Got 'yes' \(2 rows\)"),
+    ("stratified", {"truth": np.zeros(12)}, r"Got 'yes' \(0 rows\)"),
+    ("time", {"times": np.array([1.0, 2.0, 3.0] * 4)}, r"at least 4 different times. Got 3"),
+    ("time", {"times": np.array([np.nan] + [1.0] * 11)}, r"have a time. Got 1 rows without"),
+    ("time", {"times": HALF_MISSING}, r"have a time. Got 6 rows without"),
+    ("time", {"times": DAYS, "gap_days": 30}, r"Fold 0 has no training rows: split.gap_days"),
+    ("time", {"times": DAYS, "truth": LATE}, r"fold 0 .* only 'no' in 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"), IMPOSSIBLE, ids=[i[2][:30] for i in IMPOSSIBLE]
+)
+def test_impossible_folds_are_refused_with_the_reason(kind, given, words):
+    with pytest.raises(ValueError, match=words):
+        make(kind, **given)
+
+
+def test_classes_without_names_are_told_by_their_codes():
+    with pytest.raises(ValueError, match=r"Got '1' \(2 rows\)"):
+        make("stratified", truth=np.array([1.0] * 2 + [0.0] * 10), classes=())
+
+
+def test_folds_come_back_from_their_table():
+    made = make("time", times=DAYS, gap_days=1)
+    table = fold_table(made, 12)
+    assert sides(folds_of(table)) == sides(made)
+    assert table.dtypes.unique().tolist() == [np.dtype("int8")]
+
+
+def test_a_table_of_folds_names_a_column_a_fold():
+    table = fold_table(make("kfold"), 12)
+    assert table.columns.tolist() == ["fold_0", "fold_1", "fold_2"]
+    assert isinstance(table, pd.DataFrame)

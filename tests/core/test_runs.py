@@ -1,0 +1,61 @@
+import pytest
+
+from pipelines.core.runs import (
+    best_so_far,
+    flat,
+    kept_trials,
+    leaderboard,
+    trial_metrics,
+    trial_page,
+)
+from pipelines.core.trials import Configuration, FoldResult, Trial
+
+
+def trial(number, status="complete", score=0.5, figures=None):
+    folds = (FoldResult(0, figures or {"f1": score}, 1.0, 0.5),)
+    return Trial(number, Configuration("tree", {"depth": 3}), status, folds, score, "why", 2.0)
+
+
+def test_a_stopped_trial_is_never_ranked_before_a_complete_one():
+    trials = [trial(0, "stopped", 0.9), trial(1, score=0.2), trial(2, "failed", None)]
+    kept = kept_trials(trials, greater_is_better=True, most=3)
+    assert [each.number for each in kept] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(("greater", "best"), [(True, 1), (False, 0)])
+def test_the_best_trial_is_kept_whatever_the_direction(greater, best):
+    trials = [trial(0, score=0.1), trial(1, score=0.9)]
+    (kept,) = kept_trials(trials, greater_is_better=greater, most=1)
+    assert kept.number == best
+
+
+def test_figures_of_some_folds_only_have_names_of_their_own():
+    assert trial_metrics(trial(0, "stopped"))["partial/f1"] == 0.5
+
+
+def test_a_figure_that_is_undefined_in_every_fold_is_left_out():
+    assert "folds/f1" not in trial_metrics(trial(0, figures={"f1": None}))
+
+
+def test_a_failed_trial_shows_its_reason():
+    page = trial_page(trial(0, "failed", None))
+    assert (page.status, page.tags["evertune.reason"]) == ("FAILED", "why")
+
+
+def test_the_curve_has_complete_trials_only():
+    trials = [trial(0, score=0.4), trial(1, "stopped", 0.9), trial(2, score=0.3)]
+    curve = best_so_far(trials, greater_is_better=True, started_milliseconds=0)
+    assert [p.value for p in curve if p.name == "search/best"] == [0.4, 0.4]
+
+
+def test_the_leaderboard_of_no_trials_is_empty():
+    assert leaderboard([], greater_is_better=True).empty
+
+
+def test_the_leaderboard_has_every_setting():
+    row = leaderboard([trial(0)], greater_is_better=True).iloc[0]
+    assert (row["setting.depth"], row["folds/f1"], row["reason"]) == ("3", 0.5, "why")
+
+
+def test_nested_values_get_dotted_names():
+    assert flat({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}

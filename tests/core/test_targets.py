@@ -1,0 +1,71 @@
+import pandas as pd
+import pytest
+
+from pipelines.core.declared import Declared
+from pipelines.core.targets import classes_of, known_task, target_breaches, task_of
+
+
+def problems(cells, **declared):
+    column = pd.Series(cells, name="y")
+    return [breach.problem for breach in target_breaches(column, Declared("y", **declared))]
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        (["-1", "1", "1"], "binary"),
+        (["yes", "no", ""], "binary"),
+        ([True, False], "binary"),
+        (["a", "b", "c"], "multiclass"),
+        ([1, 2, 3] * 10, "multiclass"),
+        ([1, 2, 3], "regression"),
+        ([0.5, 1.5, 2.5] * 10, "regression"),
+    ],
+)
+def test_the_task_follows_from_the_target(cells, task):
+    assert task_of(pd.Series(cells)) == task
+
+
+@pytest.mark.parametrize(
+    ("positive", "classes"),
+    [("auto", ("-1", "1")), ("1", ("-1", "1")), (-1, ("1", "-1")), (1.0, ("-1", "1"))],
+)
+def test_the_positive_class_is_the_second_however_it_is_written(positive, classes):
+    column = pd.Series(["-1", "-1", "1"])
+    assert classes_of(column, "binary", Declared("y", positive=positive)) == classes
+
+
+def test_a_target_of_yes_and_missing_words_keeps_the_words_as_classes():
+    assert classes_of(pd.Series(["NA", "no", "no"]), "binary", Declared("y")) == ("no", "NA")
+
+
+@pytest.mark.parametrize(
+    ("cells", "declared", "problem"),
+    [
+        (["", " "], {}, "missing in all rows"),
+        (["a", "a"], {}, "all rows have the value 'a'"),
+        (["2024-01-01", "2024-01-02"], {}, "holds dates"),
+        ([1, True, "1", 0], {}, "labels of several types"),
+        (["1", "True", "0", "0"], {}, "mean the same: '1', 'True'"),
+        (["Yes", "yes", "no", "no"], {}, "mean the same: 'Yes', 'yes'"),
+        ([n + 0.5 for n in range(30)], {"task": "binary"}, "a number with 30 values is no class"),
+        ([f"word {n}" for n in range(150)], {}, "look like free text"),
+        (["a", "b", "c"] * 2, {"task": "binary"}, "expected 2 classes, found 3"),
+        (["a", "b"] * 2, {"positive": "c"}, "no row has the positive class 'c'"),
+        (["a", "a", "b", "b", "c"], {}, "1 of 3 classes have a single row: 'c'"),
+        (["1", "2", "x"], {"task": "regression"}, "1 of 3 cells are not numbers"),
+        (["1", "2", "inf"], {"task": "regression"}, "1 of 3 cells are infinite"),
+    ],
+)
+def test_a_target_that_cannot_be_predicted_is_refused(cells, declared, problem):
+    assert problem in " ".join(problems(cells, **declared))
+
+
+@pytest.mark.parametrize("cells", [["a", "b"] * 3, [1.5, 2.5, 9.0], ["1", "0", "NA"] * 2])
+def test_a_sound_target_has_no_breach(cells):
+    assert problems(cells) == []
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(ValueError, match=r"got declared\.task='ranking'"):
+        known_task(pd.Series(["a", "b"]), Declared("y", task="ranking"))

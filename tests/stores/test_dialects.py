@@ -1,0 +1,166 @@
+import gzip
+import os
+import re
+
+import pytest
+
+from pipelines.errors import TableError
+from pipelines.stores.dialects import (
+    Written,
+    check_memory,
+    checked_file,
+    csv_bytes,
+    delimiter_of,
+    likely_encoding,
+    marked_encoding,
+    writing_notes,
+    written,
+)
+
+CSV = "age,city,left\n31,Köln,yes\n45,Bonn,no\n"
+
+
+def file_with(tmp_path, content, name="table.csv"):
+    (tmp_path / name).write_bytes(content)
+    return tmp_path / name
+
+
+def test_a_file_that_is_missing_empty_or_a_folder_is_refused(tmp_path):
+    with pytest.raises(TableError, match=r"table.csv: no such file \(looked in"):
+        checked_file(tmp_path / "table.csv", tmp_path)
+    with pytest.raises(TableError, match=r"table\.csv: the file is empty"):
+        checked_file(file_with(tmp_path, b""), tmp_path)
+    with pytest.raises(TableError, match="expected a file, found a folder"):
+        checked_file(tmp_path, tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(TableError, match="found a folder or a device"):
+        checked_file(tmp_path / "pipe.csv", tmp_path)
+
+
+def test_a_link_out_of_the_project_is_refused(tmp_path):
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "table.csv").symlink_to(file_with(tmp_path, b"a,b\n"))
+    with pytest.raises(TableError, match="a link that leaves the project"):
+        checked_file(root / "table.csv", root)
+    assert checked_file(tmp_path / "table.csv", root) == tmp_path / "table.csv"
+
+
+def test_a_path_through_a_file_cannot_be_reached(tmp_path):
+    file_with(tmp_path, b"a,b\n")
+    with pytest.raises(TableError, match="cannot be reached: Not a directory"):
+        checked_file(tmp_path / "table.csv" / "x", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = file_with(tmp_path, b"a,b\n")
+    path.chmod(0)
+    with pytest.raises(TableError, match="may not be read"):
+        checked_file(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(CSV.encode()), "found a gzip file; give it a name that ends with .gz"),
+        (b"PK\x03\x04...", "found a zip archive or an Excel workbook"),
+        (b"PAR1...PAR1", "found a Parquet file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer"),
+        (b"\n <!DOCTYPE html><html>404</html>", "found a web page"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_refused_by_what_it_is(tmp_path, content, words):
+    with pytest.raises(TableError, match=words):
+        csv_bytes(file_with(tmp_path, content))
+
+
+def test_a_gzipped_file_is_unpacked(tmp_path):
+    packed = file_with(tmp_path, gzip.compress(CSV.encode()), "table.csv.gz")
+    assert csv_bytes(packed) == CSV.encode()
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", gzip.compress(CSV.encode())[:-9]])
+def test_a_gz_file_that_is_none_or_is_cut_off_is_refused(tmp_path, content):
+    with pytest.raises(TableError, match="cannot be unpacked"):
+        csv_bytes(file_with(tmp_path, content, "table.csv.gz"))
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
+    bomb = file_with(tmp_path, gzip.compress(bytes(80 * 2**20), 1), "table.csv.gz")
+    with pytest.raises(TableError, match="unpacks to over 100 times its size"):
+        csv_bytes(bomb)
+
+
+def test_a_file_larger_than_memory_is_refused(tmp_path):
+    path = file_with(tmp_path, b"a,b\n")
+    os.truncate(path, 2**42)
+    with pytest.raises(TableError, match="use Parquet or a sample"):
+        check_memory(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "marked", "likely"),
+    [
+        (CSV.encode(), "utf-8", "utf-8"),
+        (b"\xef\xbb\xbf" + CSV.encode(), "utf-8", "utf-8"),
+        (CSV.encode("utf-16"), "utf-16", "utf-16"),
+        (CSV.encode("cp1252"), "utf-8", "cp1252"),
+        (CSV.encode() + b"50,\xe9,no\n", "utf-8", "utf-8"),
+        (b"a,b\n1,\x81\xe9\n", "utf-8", "utf-8"),
+        (b"a,b\n1,\x01\xe9\n", "utf-8", "utf-8"),
+    ],
+)
+def test_the_encoding_is_guessed_only_where_every_byte_fits(content, marked, likely):
+    assert (marked_encoding(content), likely_encoding(content)) == (marked, likely)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"),
+    [
+        (CSV.encode("cp1252"), "utf-8", "byte 5 of line 2 is f6 in hex"),
+        (CSV.encode(), "klingon", "no encoding is called 'klingon'"),
+        (b"a,b\n1,x\x00y\n", "utf-8", "line 2 has a NUL character"),
+        (b"\r\n\n  \n", "utf-8", "only blank lines"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_with_their_place(content, encoding, words):
+    with pytest.raises(TableError, match=words):
+        written(content, "table.csv", encoding=encoding)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_by_a_look(delimiter):
+    assert delimiter_of(CSV.replace(",", delimiter)) == delimiter
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("a;b\n1,5;2,5\n", ";"),
+        ('a,b\n"x;y",1\n"z;w",2\n', ","),
+        ("a\n1\n", ","),
+        ('a,b\n"' + "x" * 200_000 + '",1\n', ","),
+    ],
+)
+def test_decimal_commas_and_quotes_do_not_mislead(text, delimiter):
+    assert delimiter_of(text) == delimiter
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "note"),
+    [
+        (CSV, "cp1252", "read as cp1252 .* 'age|'31,Köln,yes'"),
+        (CSV, "utf-16", "written in UTF-16"),
+        (CSV.replace("\n", "\r"), "utf-8", "carriage return alone"),
+    ],
+)
+def test_an_unusual_way_of_writing_is_noted(text, encoding, note):
+    assert re.search(note, " ".join(writing_notes(Written(text, encoding, ","))))
+
+
+def test_a_usual_file_has_no_notes():
+    assert writing_notes(Written(CSV.replace("\n", "\r\n"), "utf-8", ",")) == ()

@@ -1,0 +1,166 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.baseline import run
+from pipelines.core.baselines import BaselineFigures
+from pipelines.core.folds import folds_of
+from pipelines.core.model import predict
+from pipelines.core.rules import Rule
+from pipelines.core.schema import Column, Schema
+from pipelines.errors import ParamsError, StageError
+from pipelines.params import BaselineSection, MetricSection, Paths, Split
+from pipelines.split import run as split_table
+from pipelines.stores.files import read_record, read_table, write_record, write_table
+from pipelines.stores.models import load_model
+
+FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
+CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """The places of a project that nothing was written to but params.yaml."""
+    (tmp_path / "params.yaml").touch()
+    return Paths(
+        **{field.alias or name: tmp_path / name for name, field in Paths.model_fields.items()}
+    )
+
+
+def given(paths, task="binary", *, n_rows=400, share=0.1, **roles):
+    random = np.random.default_rng(0)
+    tenure = random.permutation(n_rows) / n_rows
+    target = {
+        "binary": np.where(tenure < share, "yes", "no"),
+        "multiclass": np.array(["low", "middle", "high"])[np.digitize(tenure, [0.3, 0.6])],
+        "regression": 10 + tenure,
+    }[task]
+    columns = {"tenure": tenure, "plan": random.choice(["basic", "pro"], n_rows), "y": target}
+    people = pd.Series(np.where(np.arange(n_rows) % 2, target, None))
+    table = pd.DataFrame(columns).assign(people=people, old=target)
+    write_table(paths.clean, table)
+    write_record(paths.table_schema, Schema(FEATURES, "y", task, CLASSES[task], **roles))
+    split_table(paths=paths, split=Split(n_folds=3))
+
+
+def measured(paths, metric=None, **section):
+    run(paths=paths, metric=metric or MetricSection(), baseline=BaselineSection(**section))
+    found = read_record(paths.baselines / "baselines.json", tuple[BaselineFigures, ...])
+    return {baseline.name: baseline for baseline in found}
+
+
+def test_all_baselines_are_measured_on_the_same_folds(paths):
+    given(paths, human="people", existing="old")
+    found = measured(paths)
+    assert {name: baseline.kind for name, baseline in found.items()} == {
+        "uniform_random": "none", "label_distribution": "none", "zero_rule": "none",
+        "heuristic": "none", "human": "given", "existing": "given",
+        "logistic_regression": "model", "small_tree": "model",
+    }  # fmt: skip
+    folds = {tuple(fold.fold for fold in baseline.folds) for baseline in found.values()}
+    assert folds == {(0, 1, 2)}
+
+
+def test_random_guesses_are_given_by_their_expectation(paths):
+    given(paths, n_rows=4000)
+    found = measured(paths)
+    assert found["uniform_random"].mean["accuracy"] == pytest.approx(0.5)
+    assert found["uniform_random"].mean["f1"] == pytest.approx(1 / 6, abs=0.01)
+    assert found["label_distribution"].mean["accuracy"] == pytest.approx(0.82, abs=0.01)
+    assert found["label_distribution"].mean["f1"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_with_nine_in_ten_positive_guessing_is_shown_below_the_zero_rule(paths):
+    given(paths, n_rows=4000, share=0.9)
+    found = measured(paths)
+    assert found["label_distribution"].mean["f1"] == pytest.approx(0.9, abs=0.01)
+    assert found["zero_rule"].mean["f1"] == pytest.approx(0.947, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("task", "best", "linear"),
+    [
+        ("binary", "roc_auc", "logistic_regression"),
+        ("multiclass", "log_loss", "logistic_regression"),
+        ("regression", "rmse", "ridge"),
+    ],
+)
+def test_every_task_has_guesses_a_rule_and_the_simplest_models(paths, task, best, linear):
+    given(paths, task)
+    found = measured(paths)
+    figures = [found[name].mean[best] for name in ("zero_rule", "heuristic", "small_tree")]
+    assert figures == sorted(figures, reverse=task != "binary")
+    assert linear in found
+
+
+def test_people_are_measured_where_they_judged(paths):
+    given(paths, human="people")
+    human = measured(paths)["human"]
+    assert human.mean["accuracy"] == 1.0
+    assert human.description.startswith("column people, which answers 1")
+    assert human.mean["log_loss"] is None
+
+
+def test_the_level_of_people_can_be_stated(paths):
+    given(paths)
+    stated = measured(paths, human_figure=0.85)["human_stated"]
+    assert (stated.mean["roc_auc"], stated.mean["f1"], stated.folds) == (0.85, None, ())
+
+
+def test_the_rule_is_found_and_kept(paths):
+    given(paths)
+    found = measured(paths, MetricSection(optimise="f1"))["heuristic"]
+    rule = read_record(paths.baselines / "rule.json", Rule)
+    assert (rule.column, rule.threshold) == ("tenure", pytest.approx(0.1, abs=0.01))
+    assert found.mean["f1"] > 0.95
+    assert found.description.startswith("tenure: missing -> ")
+
+
+def test_the_rule_can_be_the_users_own(paths):
+    given(paths)
+    found = measured(paths, heuristic="tenure < 0.1")["heuristic"]
+    assert (found.mean["f1"], found.description) == (1.0, "tenure < 0.1")
+
+
+def test_a_rule_that_does_not_suit_the_table_is_refused_and_nothing_is_written(paths):
+    given(paths)
+    with pytest.raises(
+        ParamsError, match=r"baseline.heuristic: .*columns tenure, plan. Got 'tenur'"
+    ):
+        measured(paths, heuristic="tenur < 3")
+    assert not paths.baselines.exists()
+
+
+def test_the_simplest_models_are_kept_fitted_on_all_training_rows(paths):
+    given(paths)
+    measured(paths)
+    training = read_table(paths.training)
+    for name in ("logistic_regression", "small_tree"):
+        model = load_model(paths.baselines / "models" / name)
+        assert model.row_keys == tuple(training["row_key"])
+        assert predict(model.fitted, training, model.schema).values.sum() > 0
+
+
+def test_a_simplest_model_that_cannot_be_fitted_stops_the_stage(paths):
+    given(paths)
+    write_table(paths.training, read_table(paths.training).assign(y="no"))
+    with pytest.raises(StageError, match=r"simplest model 'linear' cannot be fitted on \d+ rows"):
+        measured(paths)
+
+
+def test_a_metric_of_the_users_own_stands_beside_the_others(paths):
+    given(paths)
+    code = "def missed(truth, values, _):\n    return float(((truth == 1) & (values == 0)).sum())\n"
+    (paths.state.parent / "metrics_of_a_baseline_test.py").write_text(code)
+    own = {"function": "metrics_of_a_baseline_test:missed", "greater_is_better": False}
+    found = measured(paths, MetricSection(custom={"missed": own}))
+    fold = folds_of(read_table(paths.folds))[0]
+    positives = (read_table(paths.training)["y"].iloc[fold.validation] == "yes").sum()
+    assert found["zero_rule"].folds[0].figures["missed"] == positives
+
+
+def test_what_was_measured_is_told(paths, capsys):
+    given(paths)
+    measured(paths)
+    told = capsys.readouterr().out.splitlines()
+    assert "zero_rule roc_auc 0.5000" in told

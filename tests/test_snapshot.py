@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.core.plans import Plan
+from pipelines.errors import TableError
+from pipelines.params import load_params
+from pipelines.snapshot import take_snapshot
+from pipelines.stores.documents import edit_section
+from pipelines.stores.files import read_record, read_table, write_record
+from pipelines.stores.versions import restore
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "params.yaml").write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "table.csv").write_text("age,left\n31,yes\n007,no\n")
+    roles = {"source": "table.csv", "target": "left", "time": None}
+    edit_section(tmp_path / "params.yaml", "data", roles)
+    return tmp_path
+
+
+def test_a_snapshot_keeps_the_source_as_it_is_written(root):
+    taken = take_snapshot(root)
+    table = read_table(root / "data/raw/source.parquet")
+    assert table.to_dict("list") == {"age": ["31", "007"], "left": ["yes", "no"]}
+    assert (taken.changed, taken.rows, taken.pushed) == (True, 2, None)
+
+
+def test_a_second_snapshot_of_the_same_source_changes_nothing(root):
+    first = take_snapshot(root)
+    pointer = (root / "data/raw/source.parquet.dvc").read_bytes()
+    second = take_snapshot(root)
+    assert (second.version, second.changed) == (first.version, False)
+    assert (root / "data/raw/source.parquet.dvc").read_bytes() == pointer
+
+
+def test_an_older_version_can_be_got_back(root):
+    first = take_snapshot(root)
+    (root / "table.csv").write_text("age,left\n50,yes\n")
+    assert take_snapshot(root).changed
+    restore(root, first.version, target=root / "old.parquet")
+    assert len(pd.read_parquet(root / "old.parquet")) == 2
+
+
+def test_the_example_needs_no_file(root):
+    edit_section(root / "params.yaml", "data", {"source": "example", "target": "churned"})
+    assert take_snapshot(root).rows > 20_000
+
+
+def test_a_plan_is_written_only_where_there_is_none(root):
+    take_snapshot(root)
+    plan = load_params(root).paths.plan
+    assert read_record(plan, Plan) == Plan("tune")
+    write_record(plan, Plan("refit"))
+    take_snapshot(root)
+    assert read_record(plan, Plan) == Plan("refit")
+
+
+def test_a_source_that_cannot_be_read_leaves_the_last_snapshot(root):
+    first = take_snapshot(root)
+    (root / "table.csv").write_text("age,left\n31\n")
+    with pytest.raises(TableError, match="row 1 has fewer than 2 cells"):
+        take_snapshot(root)
+    (root / "table.csv").write_text("age,left\n31,yes\n007,no\n")
+    assert take_snapshot(root).version == first.version

@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.folds import folds_of
+from pipelines.core.schema import Column, Schema
+from pipelines.errors import ParamsError
+from pipelines.params import Paths, Split
+from pipelines.split import run
+from pipelines.stores.files import read_table, write_record, write_table
+
+FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """The places of a project that nothing was written to."""
+    return Paths(
+        **{field.alias or name: tmp_path / name for name, field in Paths.model_fields.items()}
+    )
+
+
+def prepared(paths, *, n_rows=400, share=0.25, **roles):
+    random = np.random.default_rng(0)
+    columns = {
+        "tenure": random.integers(0, 60, n_rows).astype(float),
+        "plan": pd.Series(random.choice(["basic", "pro"], n_rows), dtype="str"),
+        "id": pd.Series([f"c{row}" for row in range(n_rows)], dtype="str"),
+        "day": pd.date_range("2024-01-01", periods=n_rows, unit="us"),
+        "team": pd.Series([f"t{row // 10}" for row in range(n_rows)], dtype="str"),
+    }
+    target = pd.Series(np.where(random.random(n_rows) < share, "yes", "no"), dtype="str")
+    write_table(paths.clean, pd.DataFrame({**columns, "churned": target}))
+    write_record(paths.table_schema, Schema(FEATURES, "churned", "binary", ("no", "yes"), **roles))
+
+
+def read(paths):
+    return tuple(read_table(path) for path in (paths.training, paths.holdout, paths.folds))
+
+
+def test_every_row_stands_on_one_side_with_its_key(paths):
+    prepared(paths, identifier="id")
+    run(paths=paths, split=Split())
+    training, holdout, folds = read(paths)
+    assert len(training) + len(holdout) == 400
+    assert not set(training["row_key"]) & set(holdout["row_key"])
+    assert len(folds) == len(training)
+
+
+def test_written_twice_the_sides_are_the_same_bytes(paths):
+    prepared(paths, identifier="id")
+    written = []
+    for _ in range(2):
+        run(paths=paths, split=Split())
+        written.append([p.read_bytes() for p in (paths.training, paths.holdout, paths.folds)])
+    assert written[0] == written[1]
+
+
+def test_a_table_with_times_is_parted_by_time_throughout(paths):
+    prepared(paths, time="day")
+    run(paths=paths, split=Split(gap_days=3))
+    training, holdout, table = read(paths)
+    assert training["day"].max() < holdout["day"].min()
+    gaps = [
+        training["day"][fold.validation].min() - training["day"][fold.training].max()
+        for fold in folds_of(table)
+    ]
+    assert gaps == [pd.Timedelta(days=3)] * 5
+
+
+def test_repeats_are_more_columns_of_folds(paths):
+    prepared(paths)
+    run(paths=paths, split=Split(n_folds=3, n_repeats=2))
+    assert read(paths)[2].columns.tolist() == [f"fold_{number}" for number in range(6)]
+
+
+def test_no_group_is_parted(paths):
+    prepared(paths, group="team")
+    run(paths=paths, split=Split(n_folds=3))
+    training, holdout, table = read(paths)
+    assert not set(training["team"]) & set(holdout["team"])
+    teams = training["team"]
+    assert all(not set(teams[f.training]) & set(teams[f.validation]) for f in folds_of(table))
+
+
+def test_what_was_done_is_told(paths, capsys):
+    prepared(paths, time="day", group="team")
+    run(paths=paths, split=Split(holdout_fraction=0.06, n_folds=2))
+    told = capsys.readouterr().out
+    assert "370 training rows in 2 time folds, 24 held out\n" in told
+    assert "6 rows left out: their group is in the hold-out\n" in told
+
+
+def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
+    prepared(paths, share=0.05)
+    run(paths=paths, split=Split(holdout_fraction=0.1))
+    told = capsys.readouterr().out
+    assert "class 'yes' has only" in told
+    assert "too rare to be judged" in told
+
+
+@pytest.mark.parametrize(
+    ("split", "roles", "words"),
+    [
+        (Split(folds="time"), {}, r"Time folds need a time column"),
+        (Split(folds="kfold"), {"group": "team"}, r"would part rows of one group. Set split.folds"),
+        (Split(n_folds=50), {"group": "team"}, r"50 folds need at least 50 groups"),
+        (Split(gap_days=1000), {"time": "day"}, r"Lower split.gap_days or split.n_folds"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused_and_nothing_is_written(paths, split, roles, words):
+    prepared(paths, **roles)
+    with pytest.raises(ParamsError, match=rf"cannot be parted as params.yaml says. .*{words}"):
+        run(paths=paths, split=split)
+    assert not paths.training.exists()
+
+
+def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
+    prepared(paths, share=0.01)
+    with pytest.raises(ParamsError, match=r"every class. Got 'yes' \(\d rows\). Lower split.n_fol"):
+        run(paths=paths, split=Split(n_folds=10))
