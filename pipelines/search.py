@@ -1,0 +1,124 @@
+"""Search for the best configuration until the budget is used up.
+
+Reads training rows, their folds, the schema and the plan. Writes the trials file: a line for the
+search, then a line for each trial as soon as it has ended. Killed and started again, it runs only
+what is missing.
+"""
+
+import hashlib
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from pipelines.core.folds import folds_of
+from pipelines.core.plans import Plan
+from pipelines.core.schema import Schema
+from pipelines.core.trials import SearchHeader, Trial
+from pipelines.core.truths import truth_of
+from pipelines.errors import BusyError
+from pipelines.params import MetricSection, Paths, SearchSection, find_root, run_stage
+from pipelines.stores.files import digest_of, read_record, read_table
+from pipelines.stores.metrics import metrics_of
+from pipelines.stores.trials import append_trial, open_trials, read_trials
+from pipelines.tuning.strategies import Budget, Places, Strategy
+from pipelines.tuning.tuner import run_trials
+from pipelines.tuning.work import Work
+
+CODE = ("core", "tuning", "search.py")
+SHOWN = 3  # failures that are printed
+
+
+def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
+    """Write the trials file.
+
+    Raises
+    ------
+    BusyError
+        If the Ray cluster that RAY_ADDRESS names does not answer.
+    """
+    started = time.monotonic()
+    root = find_root(paths.trials.parent)
+    work = _work(paths, metric, root=root, seed=search.seed)
+    header = _header(work, search, digest=_digest(paths, metric, search=search, root=root))
+    finished = open_trials(paths.trials, header)
+    try:
+        run_trials(
+            work,
+            _strategy(search, read_record(paths.plan, Plan)),
+            budget=_budget(search, finished, started=started),
+            finished=finished,
+            places=Places(root, paths.state),
+            on_finished=partial(append_trial, paths.trials),
+        )
+    except ConnectionError as error:
+        raise BusyError(str(error)) from error
+    sys.stdout.writelines(f"{line}\n" for line in _summary(read_trials(paths.trials)))
+
+
+def _work(paths: Paths, metric: MetricSection, *, root: Path, seed: int) -> Work:
+    schema, table = read_record(paths.table_schema, Schema), read_table(paths.training)
+    return Work(
+        table=table,
+        truth=truth_of(table, schema),
+        schema=schema,
+        folds=folds_of(read_table(paths.folds)),
+        metrics=metrics_of(metric, schema.task, root),
+        seed=seed,
+    )
+
+
+def _header(work: Work, search: SearchSection, *, digest: str) -> SearchHeader:
+    return SearchHeader(
+        digest=digest,
+        metric=work.metrics[0].name,
+        greater_is_better=work.metrics[0].greater_is_better,
+        n_folds=len(work.folds),
+        budget_seconds=search.budget_seconds,
+        budget_trials=search.budget_trials,
+    )
+
+
+def _digest(paths: Paths, metric: MetricSection, *, search: SearchSection, root: Path) -> str:
+    package = Path(__file__).parent
+    pins = root / "infra" / "constraints.txt"
+    parts = [
+        digest_of([paths.training, paths.folds, paths.table_schema, paths.plan]),
+        digest_of([package / name for name in CODE]),
+        digest_of([pins]) if pins.exists() else "",
+        metric.model_dump_json(),
+        search.model_dump_json(),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _strategy(search: SearchSection, plan: Plan) -> Strategy:
+    refit = plan.mode == "refit"
+    return Strategy(
+        families=search.families,
+        searcher="given" if refit else search.searcher,
+        scheduler="none" if refit else search.scheduler,
+        warm_starts=plan.warm_starts,
+        workers=None if search.workers == "auto" else search.workers,
+        seed=search.seed,
+    )
+
+
+def _budget(search: SearchSection, finished: tuple[Trial, ...], *, started: float) -> Budget:
+    return Budget(
+        started=started,
+        seconds=search.budget_seconds,
+        trials=search.budget_trials,
+        spent_seconds=max((trial.elapsed_seconds for trial in finished), default=0.0),
+    )
+
+
+def _summary(trials: tuple[Trial, ...]) -> list[str]:
+    failed = [trial for trial in trials if trial.status == "failed"]
+    complete = sum(trial.status == "complete" for trial in trials)
+    lines = [f"{len(trials)} trials, {complete} of them on every fold, {len(failed)} failed"]
+    return lines + [f"trial {trial.number} failed: {trial.reason}" for trial in failed[:SHOWN]]
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage(run))

@@ -1,0 +1,144 @@
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.preprocessing import FunctionTransformer
+
+from pipelines.core.model import Model, predict
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration
+from pipelines.errors import InputError, TableError
+from pipelines.stores.models import (
+    _load_pyfunc,
+    load_model,
+    predict_rows,
+    prediction_table,
+    save_model,
+)
+from pipelines.tuning.families import FAMILIES, fit_configuration
+
+COLUMNS = (
+    Column("age", "number"),
+    Column("plan", "category", ("a", "b")),
+    Column("shop", "category", tuple(f"l{number}" for number in range(40))),
+)
+CLASSES = {"binary": ("no", "yes"), "multiclass": ("p", "q", "r"), "regression": ()}
+FORMS = [("linear", {"numbers": form}) for form in ("scaled", "power", "spline", "binned")]
+CONFIGURATIONS = [Configuration(*parts) for parts in [*FORMS, *((name, {}) for name in FAMILIES)]]
+
+
+def names(configuration):
+    return "-".join([configuration.family, *map(str, configuration.hyperparameters.values())])
+
+
+@pytest.fixture
+def table():
+    draws = np.random.default_rng(0)
+    columns = {
+        "age": draws.normal(size=200),
+        "plan": pd.Series(draws.choice(["a", "b"], 200), dtype="str"),
+        "shop": pd.Series(draws.choice([f"l{number}" for number in range(40)], 200), dtype="str"),
+    }
+    return pd.DataFrame(columns)
+
+
+def model(table, configuration=CONFIGURATIONS[0], task="binary"):
+    schema = Schema(COLUMNS, "left", task, CLASSES[task])
+    truth = np.arange(200.0) % (len(schema.classes) or 200)
+    fitted = fit_configuration(configuration, table, truth, schema=schema, seed=0, n_jobs=-1)
+    return Model(schema, configuration, fitted, ("0" * 16, "1" * 16))
+
+
+@pytest.mark.parametrize("task", CLASSES)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=names)
+def test_a_model_says_the_same_when_it_was_read_back(tmp_path, table, configuration, task):
+    made = model(table, configuration, task)
+    save_model(tmp_path / "model", made)
+    back = load_model(tmp_path / "model")
+    expected, found = (predict(each.fitted, table, each.schema) for each in (made, back))
+    assert (found.values == expected.values).all()
+    assert np.array_equal(found.probabilities, expected.probabilities)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=names)
+def test_the_same_rows_give_the_same_bytes(tmp_path, table, configuration):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        save_model(folder, model(table, configuration))
+    contents = [{file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders]
+    assert contents[0] == contents[1]
+
+
+def test_a_model_remembers_its_schema_its_configuration_and_its_rows(tmp_path, table):
+    made = model(table)
+    save_model(tmp_path / "model", made)
+    back = load_model(tmp_path / "model")
+    assert (back.schema, back.configuration) == (made.schema, made.configuration)
+    assert back.row_keys == made.row_keys
+
+
+def test_a_model_says_with_which_libraries_it_was_made(tmp_path, table):
+    save_model(tmp_path / "model", model(table))
+    versions = json.loads((tmp_path / "model" / "model.json").read_text())["versions"]
+    assert versions["skops"] == skops.__version__
+
+
+def test_rows_are_taken_as_text_or_typed_in_any_order(table):
+    made = model(table)
+    text = table[["shop", "plan", "age"]].astype(str).assign(extra="?")
+    expected = predict(made.fitted, table, made.schema).probabilities
+    assert predict_rows(made, text).probabilities == pytest.approx(expected)
+
+
+def test_every_fault_of_rows_is_listed(table):
+    raw = table.drop(columns="plan").assign(age="old")
+    with pytest.raises(TableError, match=r"(?s)plan.*age|age.*plan"):
+        predict_rows(model(table), raw)
+
+
+def test_predictions_are_served_as_classes_with_their_probabilities(tmp_path, table):
+    save_model(tmp_path / "model", model(table))
+    served = _load_pyfunc(str(tmp_path / "model")).predict(table.head(3))
+    assert list(served) == ["prediction", "probability_no", "probability_yes"]
+    assert set(served["prediction"]) <= {"no", "yes"}
+
+
+def test_values_are_served_alone(table):
+    made = model(table, task="regression")
+    served = prediction_table(predict(made.fitted, table, made.schema), made.schema)
+    assert list(served) == ["prediction"]
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"model.json does not exist"):
+        load_model(tmp_path)
+
+
+def test_a_folder_without_its_encoder_is_refused(tmp_path, table):
+    save_model(tmp_path, model(table))
+    (tmp_path / "encoder.skops").unlink()
+    with pytest.raises(InputError, match=r"encoder.skops does not exist; a model's folder"):
+        load_model(tmp_path)
+
+
+def test_code_that_is_not_on_the_list_is_never_run(tmp_path, table):
+    save_model(tmp_path, model(table))
+    skops.io.dump(FunctionTransformer(func=np.asarray), tmp_path / "encoder.skops")
+    with pytest.raises(InputError, match=r"was not written by Evertune and is not loaded"):
+        load_model(tmp_path)
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path, table):
+    save_model(tmp_path, model(table))
+    (tmp_path / "encoder.skops").write_text("torn")
+    with pytest.raises(InputError, match=r"encoder.skops cannot be read"):
+        load_model(tmp_path)
+
+
+def test_archives_are_compressed(tmp_path, table):
+    save_model(tmp_path, model(table))
+    entries = zipfile.ZipFile(tmp_path / "encoder.skops").infolist()
+    assert {entry.compress_type for entry in entries} == {zipfile.ZIP_DEFLATED}

@@ -1,0 +1,210 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.folds import fold_table, folds
+from pipelines.core.plans import Plan
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration
+from pipelines.errors import BusyError
+from pipelines.params import load_params
+from pipelines.search import run
+from pipelines.stores.files import read_lines, write_record, write_table
+from pipelines.stores.trials import read_trials
+from pipelines.tuning.guardian import marked
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+COLUMNS = (Column("a", "number"), Column("b", "number"))
+MODULE = """
+import os, time
+def stuck(truth, values, probabilities):
+    time.sleep(60)
+def broken(truth, values, probabilities):
+    raise RuntimeError("out of order")
+def deadly(truth, values, probabilities):
+    os._exit(1)
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(120, 2)), columns=["a", "b"])
+    truth = (table["a"] + table["b"] > 0).to_numpy(float)
+    table["y"] = pd.Series(np.where(truth > 0, "yes", "no"), dtype="str")
+    made = folds(
+        "stratified",
+        n_rows=120,
+        truth=truth,
+        groups=None,
+        times=None,
+        n_folds=3,
+        n_repeats=1,
+        gap_days=0,
+        seed=0,
+        task="binary",
+    )
+    (tmp_path / "params.yaml").write_text(SHIPPED.read_text())
+    (tmp_path / "metrics_of_mine.py").write_text(MODULE)
+    paths = load_params(tmp_path).paths
+    write_record(paths.table_schema, Schema(COLUMNS, "y", "binary", ("no", "yes")))
+    write_record(paths.plan, Plan())
+    write_table(paths.training, table.assign(row_key="0" * 16))
+    write_table(paths.folds, fold_table(made, 120))
+    return tmp_path
+
+
+def settings(root, **search):
+    params = load_params(root)
+    given = {"families": ("linear", "extra_trees"), "workers": 1, "budget_seconds": None} | search
+    section = params.search.model_copy(update=given)
+    return {"paths": params.paths, "metric": params.metric, "search": section}
+
+
+def with_metric(root, name):
+    given = settings(root, budget_trials=2)
+    custom = {"m": {"function": f"metrics_of_mine:{name}", "greater_is_better": True}}
+    metric = type(given["metric"]).model_validate({"optimise": "m", "custom": custom})
+    return given | {"metric": metric}
+
+
+def searched(root, **search):
+    run(**settings(root, **search))
+    return read_trials(load_params(root).paths.trials)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_trials(root):
+    first = searched(root, budget_trials=7)
+    (root / "data" / "trials.jsonl").unlink()
+    second = searched(root, budget_trials=7)
+    assert [trial.configuration for trial in first] == [trial.configuration for trial in second]
+    assert [trial.score for trial in first] == [trial.score for trial in second]
+
+
+@pytest.mark.slow
+def test_a_search_tries_warm_starts_then_defaults_then_what_it_is_proposed(root):
+    start = Configuration("linear", {"numbers": "power", "regularisation": 2.0})
+    write_record(load_params(root).paths.plan, Plan("retune", (start,)))
+    trials = searched(root, budget_trials=4)
+    assert trials[0].configuration == start
+    assert [trial.configuration.family for trial in trials[1:3]] == ["linear", "extra_trees"]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_refit_tries_its_configuration_alone_on_every_fold(root):
+    start = Configuration("extra_trees", {"max_features": 0.5, "min_samples_leaf": 9})
+    write_record(load_params(root).paths.plan, Plan("refit", (start,)))
+    (trial,) = searched(root, budget_seconds=60.0)
+    assert (trial.configuration, trial.status, len(trial.folds)) == (start, "complete", 3)
+
+
+def _killed_after(n_lines, root):
+    code = (
+        "from pathlib import Path; from tests_of_search import settings; "
+        "from pipelines.search import run; "
+        f"run(**settings(Path({str(root)!r}), budget_trials=8))"
+    )
+    (root / "tests_of_search.py").write_text(Path(__file__).read_text())
+    places = os.pathsep.join([str(root), str(SHIPPED.parent)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": places}
+    )
+    path = root / "data" / "trials.jsonl"
+    while len(read_lines(path)) < n_lines and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return process.pid, read_lines(path)
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_with_what_is_missing(root):
+    _, before = _killed_after(4, root)
+    assert 4 <= len(before) < 9
+    searched(root, budget_trials=8)
+    after = read_lines(root / "data" / "trials.jsonl")
+    assert after[: len(before)] == before
+    assert len(after) == 9
+
+
+@pytest.mark.slow
+def test_a_killed_search_leaves_no_processes(root):
+    _killed_after(3, root)
+    marker, deadline = str(root / "state" / "ray.token"), time.monotonic() + 15
+    while list(marked(marker)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert list(marked(marker)) == []
+
+
+@pytest.mark.slow
+def test_a_stuck_fit_does_not_hold_the_budget(root):
+    given = with_metric(root, "stuck")
+    section = given["search"].model_copy(update={"budget_trials": None, "budget_seconds": 20.0})
+    start = time.monotonic()
+    run(**given | {"search": section})
+    assert time.monotonic() - start < 23
+    assert read_trials(given["paths"].trials) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [("broken", "RuntimeError: out of order"), ("deadly", "the worker process ended")],
+)
+def test_a_failed_fit_ends_its_trial_alone(root, function, reason):
+    given = with_metric(root, function)
+    run(**given)
+    trials = read_trials(given["paths"].trials)
+    assert [(trial.status, trial.reason) for trial in trials] == [("failed", reason)] * 2
+
+
+@pytest.mark.slow
+def test_a_search_writes_nothing_but_its_file_and_its_token(root):
+    before = {path for path in root.rglob("*") if path.is_file()}
+    searched(root, budget_trials=1)
+    after = {
+        path.relative_to(root) for path in root.rglob("*.*") if "__pycache__" not in path.parts
+    }
+    new = after - {path.relative_to(root) for path in before}
+    assert {str(path) for path in new} == {"data/trials.jsonl", "state/ray.token"}
+
+
+def test_a_budget_that_is_too_small_gives_a_header_alone(root):
+    assert searched(root, budget_seconds=0.5) == ()
+    (header,) = read_lines(root / "data" / "trials.jsonl")
+    assert json.loads(header)["metric"] == "roc_auc"
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(root, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(BusyError, match=r"No Ray cluster answers at RAY_ADDRESS '127.0.0.1:1'"):
+        searched(root, budget_trials=1)
+
+
+def test_another_seed_is_another_search(root):
+    path = load_params(root).paths.trials
+    searched(root, budget_seconds=0.5)
+    (first,) = read_lines(path)
+    searched(root, budget_seconds=0.5, seed=1)
+    (second,) = read_lines(path)
+    assert json.loads(first)["digest"] != json.loads(second)["digest"]
+
+
+def test_a_file_that_is_a_link_into_a_cache_is_not_changed(root):
+    searched(root, budget_seconds=0.5)
+    path, cached = root / "data" / "trials.jsonl", root / "cached"
+    path.rename(cached)
+    path.symlink_to(cached)
+    content = cached.read_bytes()
+    searched(root, budget_seconds=0.6)
+    assert cached.read_bytes() == content
+    assert not path.is_symlink()

@@ -1,0 +1,62 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipelines.tuning.cluster import ray_running
+
+
+def _listening():
+    """Return the inodes of listening sockets and whether they can be reached from outside."""
+    found = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                found[fields[9]] = not fields[1].startswith(
+                    ("0100007F", "0" * 16 + "FFFF00000100007F")
+                )
+    return found
+
+
+def _sockets_of(name):
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if name in (process / "environ").read_bytes():
+                yield from (os.readlink(file) for file in (process / "fd").iterdir())
+        except OSError:
+            continue
+
+
+@pytest.mark.slow
+def test_ray_listens_to_this_machine_alone_and_asks_for_a_token(tmp_path):
+    with ray_running(tmp_path, tmp_path / "state", workers=1):
+        listening = _listening()
+        name = str(tmp_path / "state" / "ray.token").encode()
+        own = {f"socket:[{inode}]": open_ for inode, open_ in listening.items()}
+        reached = [own[file] for file in _sockets_of(name) if file in own]
+        mode = stat.S_IMODE((tmp_path / "state" / "ray.token").stat().st_mode)
+    assert reached
+    assert not any(reached)
+    assert mode == 0o600
+
+
+@pytest.mark.slow
+def test_workers_have_one_thread_and_the_project_on_their_path(tmp_path):
+    with ray_running(tmp_path, tmp_path / "state", workers=1) as workers:
+        names = ("OMP_NUM_THREADS", "PYTHONPATH")
+        seen = ray.get(ray.remote(lambda: [os.environ[name] for name in names]).remote())
+    assert workers == 1
+    assert seen[0] == "1"
+    assert seen[1].startswith(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_environment_is_as_it_was_when_ray_has_ended(tmp_path):
+    before = dict(os.environ)
+    with ray_running(tmp_path, tmp_path / "state", workers=1):
+        pass
+    assert {name: os.environ.get(name) for name in before} == before
+    assert "RAY_AUTH_TOKEN_PATH" not in os.environ

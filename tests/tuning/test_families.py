@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from pipelines.core.model import predict
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration
+from pipelines.tuning.families import FAMILIES, default_configuration, fit_configuration
+
+COLUMNS = (Column("z", "number"), Column("plan", "category", ("a", "b", "c")))
+LEARNING = sorted(set(FAMILIES) - {"zero_rule"})
+
+
+def fitted(configuration, table, truth, schema, seed=0):
+    return fit_configuration(configuration, table, truth, schema=schema, seed=seed, n_jobs=1)
+
+
+@pytest.mark.parametrize("family", LEARNING)
+def test_every_family_learns_in_every_task(table, truth, schema, family):
+    model = fitted(default_configuration(family), table, truth, schema)
+    errors = np.abs(predict(model, table, schema).values - truth)
+    assert errors.mean() < 0.6 * np.abs(truth - np.median(truth)).mean()
+
+
+@pytest.mark.parametrize("family", LEARNING)
+def test_probabilities_are_of_all_classes_and_sum_to_1(table, truth, schema, family):
+    probabilities = predict(
+        fitted(default_configuration(family), table, truth, schema), table, schema
+    ).probabilities
+    if schema.classes:
+        assert probabilities.shape == (300, len(schema.classes))
+        assert probabilities.sum(axis=1) == pytest.approx(1)
+    else:
+        assert probabilities is None
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_same_seed_gives_the_same_predictions(table, truth, schema, family):
+    first, second = (
+        fit_configuration(
+            default_configuration(family), table, truth, schema=schema, seed=3, n_jobs=jobs
+        )
+        for jobs in (1, -1)
+    )
+    assert (predict(first, table, schema).values == predict(second, table, schema).values).all()
+
+
+@pytest.mark.parametrize("form", ["scaled", "power", "spline", "binned"])
+def test_a_linear_model_takes_its_numbers_in_every_form(table, truth, schema, form):
+    model = fitted(Configuration("linear", {"numbers": form}), table, truth, schema)
+    assert np.isfinite(predict(model, table, schema).values).all()
+
+
+def test_a_class_that_was_never_seen_has_probability_0(table):
+    schema = Schema(COLUMNS, "y", "multiclass", ("p", "q", "r"))
+    truth = np.where(table["z"] > 0, 2.0, 0.0)
+    for family in LEARNING:
+        model = fitted(default_configuration(family), table, truth, schema)
+        assert predict(model, table, schema).probabilities[:, 1].max() < 1e-3
+
+
+def test_the_zero_rule_says_the_shares_of_the_classes(table):
+    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    truth = (np.arange(300) < 30).astype(float)
+    said = predict(fitted(Configuration("zero_rule"), table, truth, schema), table, schema)
+    assert said.probabilities[0] == pytest.approx([0.9, 0.1])
+
+
+def test_a_family_that_does_not_exist_is_refused(table):
+    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    with pytest.raises(ValueError, match=r"family must be one of linear, .* but got 'oracle'"):
+        fitted(Configuration("oracle"), table, np.zeros(300), schema)
