@@ -1,0 +1,226 @@
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.baselines import BaselineFigures
+from pipelines.core.evaluation import Evaluation, baseline_row, metric_row
+from pipelines.core.folds import Fold, fold_table
+from pipelines.core.model import Model
+from pipelines.core.rules import Rule
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
+from pipelines.core.truths import truth_of
+from pipelines.errors import InputError
+from pipelines.evaluate import run
+from pipelines.params import CustomMetric, MetricSection, Paths
+from pipelines.params import Evaluation as EvaluationSection
+from pipelines.stores.files import (
+    append_line,
+    digest_of,
+    read_lines,
+    read_record,
+    write_record,
+    write_table,
+)
+from pipelines.stores.models import save_model
+from pipelines.tuning.families import fit_configuration
+
+FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
+SECTION = EvaluationSection(bootstrap_draws=100, importance_rows=200, importance_repeats=2)
+SCHEMAS = {
+    "binary": Schema(FEATURES, "churned", "binary", ("no", "yes"), human="human"),
+    "multiclass": Schema(FEATURES, "level", "multiclass", ("high", "low", "middle")),
+    "regression": Schema(FEATURES, "amount", "regression"),
+}
+MAIN = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+
+
+def table(schema, n_rows, seed):
+    random = np.random.default_rng(seed)
+    usage, noise = random.normal(size=n_rows), random.normal(size=n_rows)
+    signal = usage**2 + 0.5 * random.normal(size=n_rows)
+    targets = {
+        "binary": np.where(signal > 1, "yes", "no"),
+        "multiclass": np.array(["low", "middle", "high"])[np.digitize(signal, [0.4, 1.5])],
+        "regression": signal,
+    }
+    plans = random.choice(["basic", "pro"], n_rows)
+    columns = {"usage": usage, "noise": noise, "plan": pd.Series(plans, dtype=str)}
+    human = pd.Series(np.where(np.arange(n_rows) % 4 == 0, None, "no"), dtype=str)
+    roles = {"human": human} if schema.human else {}
+    return pd.DataFrame({**columns, **roles, schema.target: targets[schema.task]})
+
+
+def model(family, rows, schema):
+    configuration = Configuration(family)
+    truth = truth_of(rows, schema)
+    fitted = fit_configuration(configuration, rows, truth, schema=schema, seed=0, n_jobs=1)
+    return Model(schema, configuration, fitted, ("0" * 16,))
+
+
+def write_baselines(folder: Path, training, schema):
+    kinds = {"uniform_random": "none", "zero_rule": "none", "heuristic": "none"}
+    kinds |= {"human": "given"} if schema.human else {}
+    kinds |= {"linear_model": "model", "small_tree": "model"}
+    known = tuple(
+        BaselineFigures(name, kind, f"what {name} does", (), {}, 0.0, 0.0)
+        for name, kind in kinds.items()
+    )
+    write_record(folder / "baselines.json", known)
+    for name, family in {"linear_model": "linear", "small_tree": "tree"}.items():
+        save_model(folder / "models" / name, model(family, training, schema))
+    shares = ((1 / 3,) * 3,) * 3 if schema.task == "multiclass" else ((0.5, 0.5),) * 3
+    answers = () if schema.task == "regression" else shares
+    write_record(folder / "rule.json", Rule("usage", 1.0, (), None, (0.0, 0.0, 1.0), answers))
+
+
+def write_trials(path: Path, metric, family):
+    append_line(path, json.dumps(asdict(SearchHeader("digest", metric, True, 3, 5.0, None))))
+    results = [FoldResult(fold, {metric: 0.8 + fold / 100}, 0.1, 0.1) for fold in range(3)]
+    trial = Trial(0, Configuration(family), "complete", tuple(results), 0.81, None, 4.0)
+    append_line(path, json.dumps(asdict(trial)))
+
+
+def make_inputs(root: Path, schema, family, n_rows=400):
+    (root / "params.yaml").touch()
+    fields = {field.alias or name: name for name, field in Paths.model_fields.items()}
+    paths = Paths(**{field: root / "data" / name for field, name in fields.items()})
+    training = table(schema, n_rows, 0)
+    write_table(paths.training, training)
+    write_table(paths.holdout, table(schema, n_rows // 2, 1))
+    rows = np.arange(n_rows)
+    parts = [Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
+    write_table(paths.folds, fold_table(parts, n_rows))
+    save_model(paths.model, model(family, training, schema))
+    write_baselines(paths.baselines, training, schema)
+    write_trials(paths.trials, MAIN[schema.task], family)
+    return paths
+
+
+def evaluate(paths, **metric):
+    run(paths=paths, metric=MetricSection(**metric), evaluation=SECTION)
+    return read_record(paths.figures, Evaluation)
+
+
+@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+def every_task(request, tmp_path_factory):
+    paths = make_inputs(tmp_path_factory.mktemp("project"), SCHEMAS[request.param], "lightgbm")
+    return paths, evaluate(paths)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return make_inputs(tmp_path, SCHEMAS["binary"], "lightgbm")
+
+
+def test_every_figure_stands_beside_a_baseline_with_an_interval(every_task):
+    _, found = every_task
+    row = found.metrics[0]
+    assert row.name == MAIN[found.task]
+    assert row.lift_low < row.lift < row.lift_high
+
+
+def test_the_holdout_is_judged_and_no_row_is_lost(every_task):
+    _, found = every_task
+    counted = sum(map(sum, found.confusion))
+    assert (found.n_training, found.n_holdout) == (400, 200)
+    assert counted == (0 if found.task == "regression" else 200)
+
+
+def test_the_model_relies_on_the_column_that_the_target_was_made_from(every_task):
+    _, found = every_task
+    assert found.importance[0].column == "usage"
+
+
+def test_the_pictures_fit_the_task(every_task):
+    paths, found = every_task
+    common = {"baselines.png", "importance.png"}
+    of_classes = {"confusion.png", "roc.png", "precision_recall.png", "calibration.png"}
+    expected = {"predicted.png", "residuals.png"} if found.task == "regression" else of_classes
+    assert {path.name for path in paths.plots.iterdir()} == common | expected
+
+
+def test_the_markdown_report_points_at_pictures_that_are_there(every_task):
+    paths, _ = every_task
+    places = re.findall(r"\]\((.+?)\)", (paths.report / "report.md").read_text())
+    assert places
+    assert all((paths.report / place).is_file() for place in places)
+
+
+def test_the_page_shows_every_picture(every_task):
+    paths, _ = every_task
+    page = (paths.report / "report.html").read_text()
+    assert page.count("<img") == len(list(paths.plots.iterdir()))
+
+
+def test_the_figures_on_the_folds_are_those_of_the_trial_that_won(every_task):
+    _, found = every_task
+    row = found.metrics[0]
+    assert row.folds == pytest.approx(0.81)
+    assert row.folds_low < 0.81 < row.folds_high
+
+
+def test_the_same_inputs_give_the_same_bytes(paths):
+    digests = []
+    for _ in range(2):
+        evaluate(paths)
+        digests.append(digest_of([paths.figures, paths.plots, paths.report]))
+    assert digests[0] == digests[1]
+
+
+def test_people_are_compared_on_the_rows_that_they_judged(paths):
+    row = baseline_row(evaluate(paths), "human")
+    assert row.n_rows == 150
+    assert row.lift is None
+
+
+def test_people_are_compared_where_the_metric_needs_no_probabilities(paths):
+    row = baseline_row(evaluate(paths, optimise="balanced_accuracy"), "human")
+    assert row.holdout["balanced_accuracy"] == 0.5
+    assert row.lift > 0.2
+
+
+def test_a_model_that_is_one_of_the_simplest_gives_way_to_it(tmp_path):
+    found = evaluate(make_inputs(tmp_path, SCHEMAS["binary"], "tree"))
+    assert found.chosen == "simplest:small_tree"
+
+
+def test_without_a_finished_trial_the_report_says_so(paths):
+    header = read_lines(paths.trials)[0]
+    paths.trials.write_text(header + "\n")
+    found = evaluate(paths)
+    assert metric_row(found, "roc_auc").folds is None
+    assert "No trial was finished" in found.notes[0]
+
+
+def test_guards_are_judged_on_the_holdout(paths):
+    kept, broken = evaluate(paths, guards={"recall": 0.99, "accuracy": 0.5}).guards
+    assert (kept.metric, kept.kept) == ("accuracy", True)
+    assert (broken.metric, broken.kept) == ("recall", False)
+
+
+def test_a_metric_of_the_users_own_can_be_optimised(paths):
+    code = "def missed(truth, values, chances):\n    return float((truth > values).sum())"
+    (paths.state.parent.parent / "own.py").write_text(code)
+    own = CustomMetric(function="own:missed", greater_is_better=False)
+    found = evaluate(paths, optimise="missed", custom={"missed": own})
+    assert found.holdout["missed"] == found.confusion[1][0]
+    assert found.metrics[0].name == "missed"
+
+
+def test_the_main_figure_and_the_choice_are_printed(paths, capsys):
+    found = evaluate(paths)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"roc_auc {found.holdout['roc_auc']:.3f} on the hold-out, lift ")
+    assert printed.endswith(f"chosen: {found.chosen}\n")
+
+
+def test_a_missing_model_is_told(paths):
+    (paths.model / "model.json").unlink()
+    with pytest.raises(InputError, match=r"model\.json does not exist"):
+        evaluate(paths)
