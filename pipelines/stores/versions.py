@@ -1,0 +1,293 @@
+"""What version each table and model has: the only door to DVC and git.
+
+Everything works with and without git. Each function opens the project anew (0.05 s), so that
+what another process changed is seen, and waits a while for DVC's own lock.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dvc.config import Config, NoRemoteError
+from dvc.dependency import ParamsDependency
+from dvc.exceptions import DvcException, OutputNotFoundError
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.rwlock import RWLockFileCorruptedError
+from dvc.scm import SCM, SCMError
+from dvc.stage import PipelineStage
+
+from pipelines.errors import BusyError, StageError
+
+LOCK_SECONDS = 10.0
+T = TypeVar("T")
+
+
+def ensure_project(root: Path) -> None:
+    """Make `root` a DVC project if it is none; whether git is there is looked at each time.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder. Settings of this machine go to .dvc/config.local.
+
+    Raises
+    ------
+    StageError
+        DVC refuses, for example because git ignores .dvc.
+    """
+    with _quiet():
+        git = _has_git(root)
+        try:
+            if not (root / ".dvc").is_dir():
+                Repo.init(str(root), no_scm=not git, subdir=git).close()
+                _set(root, "repo", {"analytics": False, "check_update": False})
+            caches = str(root / ".dvc" / "tmp" / "site")
+            _set(root, "local", {"no_scm": not git, "site_cache_dir": caches})
+        except DvcException as error:
+            raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
+
+
+def stages(root: Path) -> tuple[str, ...]:
+    """Names of the stages of dvc.yaml, each after those that it depends on."""
+    return _with_repo(root, _stage_names)
+
+
+def is_current(root: Path, stage: str) -> bool:
+    """Whether the stage's dependencies, parameters and outputs are those that DVC recorded."""
+    return _with_repo(root, lambda repo: not repo.status([_address(root, stage)]))
+
+
+def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
+    """Hash of each file, folder and section of params.yaml that the stage depends on, as they are.
+
+    Raises
+    ------
+    StageError
+        A dependency does not exist.
+    """
+    return _with_repo(root, lambda repo: _hashes(repo, stage))
+
+
+def commit(root: Path, stage: str) -> None:
+    """Have DVC record what the stage's function has just made; only call it after success."""
+    # DVC's cache of runs looks for dvc.yaml in the folder that the process runs in.
+    with contextlib.chdir(root):
+        _with_repo(root, lambda repo: repo.commit(_address(root, stage), force=True))
+
+
+def add(root: Path, path: Path) -> str:
+    """Put a file under DVC's care and return its md5; the pointer `path`.dvc is written."""
+    return _with_repo(root, lambda repo: str(repo.add(str(path))[0].outs[0].hash_info.value))
+
+
+def output_hash(root: Path, path: Path) -> str:
+    """Return the md5 that DVC recorded for an output or an added file (ends in .dir for a folder).
+
+    Raises
+    ------
+    StageError
+        Nothing was recorded for that path.
+    """
+    recorded = recorded_hash(root, path)
+    if recorded is None:
+        raise StageError(
+            f"expected a recorded version of {path.relative_to(root)}, but DVC has none;"
+            " run `evertune train`"
+        )
+    return recorded
+
+
+def recorded_hash(root: Path, path: Path) -> str | None:
+    """Return the md5 that DVC recorded for an output or an added file, None if there is none."""
+    return _with_repo(root, lambda repo: _recorded(repo, path))
+
+
+def pointer_files(root: Path) -> tuple[Path, ...]:
+    """dvc.lock and the .dvc files: with them, and DVC's store, all data can be got back."""
+    pointers = _with_repo(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
+    found = {path for path in pointers if path.suffix == ".dvc"} | {Path("dvc.lock")}
+    return tuple(root / path for path in sorted(found) if (root / path).is_file())
+
+
+def restore(root: Path, md5: str, *, target: Path) -> None:
+    """Write the file with this md5 to `target`, from DVC's cache or else from its remote.
+
+    Raises
+    ------
+    StageError
+        Neither has it, or what was found is damaged.
+    """
+    kept = _with_repo(root, lambda repo: _cached(repo, md5))
+    if not kept.is_file():
+        raise StageError(f"expected a file with md5 {md5} in DVC's store, but it has none")
+    found = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise StageError(f"expected md5 {md5} in {kept}, but found {found}: the copy is damaged")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.new")
+    shutil.copyfile(kept, beside)
+    beside.replace(target)
+
+
+def has_remote(root: Path) -> bool:
+    """Whether DVC has a remote to push to (`dvc remote add --default NAME ADDRESS`)."""
+    return _with_repo(root, lambda repo: bool(repo.config["core"].get("remote")))
+
+
+def push(root: Path) -> bool | None:
+    """Copy what the project's pointers name to the remote.
+
+    Returns
+    -------
+    bool or None
+        Whether anything had to be copied; None without a remote.
+
+    Raises
+    ------
+    BusyError
+        The remote cannot be used now; nothing is lost, the next push copies it.
+    """
+    if not has_remote(root):
+        return None
+    try:
+        return _with_repo(root, lambda repo: bool(repo.push()))
+    except (StageError, OSError) as error:
+        raise BusyError(
+            f"expected to push to DVC's remote, but it failed: {error};"
+            " all is kept here, check `dvc remote list` and run again"
+        ) from error
+
+
+def git_commit(root: Path) -> str | None:
+    """Return the commit that is checked out in `root`; None without git or without a commit."""
+    return _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+
+
+def git_is_dirty(root: Path) -> bool:
+    """Whether files that git follows below `root` differ from the commit."""
+    return bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", "."))
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _with_repo(root: Path, action: Callable[[Repo], T]) -> T:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            with _quiet(), Repo(str(root)) as repo:
+                return action(repo)
+        except RWLockFileCorruptedError:
+            _set_aside(root / ".dvc" / "tmp" / "rwlock")
+        except LockError as error:
+            if time.monotonic() > deadline:
+                raise BusyError(f"DVC is in use in {root}: {error}") from error
+            time.sleep(0.2)
+        except DvcException as error:
+            raise StageError(f"DVC in {root}: {error}") from error
+
+
+def _set_aside(torn: Path) -> None:
+    # DVC writes this file in place: a kill can leave half of it, which blocks every later call.
+    torn.replace(torn.with_name(f"{torn.name}.torn"))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("dvc")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what DVC uses
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _has_git(root: Path) -> bool:
+    try:
+        SCM(str(root)).close()
+    except SCMError:
+        return False
+    return True
+
+
+def _set(root: Path, level: str, values: dict[str, Any]) -> None:
+    config = Config(str(root / ".dvc"), validate=False)
+    known = config.read(level).get("core", {})
+    if all(str(known.get(key)) == str(value) for key, value in values.items()):
+        return
+    with config.edit(level) as edited:
+        edited.setdefault("core", {}).update(values)
+
+
+def _stage_names(repo: Repo) -> tuple[str, ...]:
+    named = {stage: stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)}
+    needs = {
+        name: [named[other] for other in repo.index.graph.successors(stage) if other in named]
+        for stage, name in named.items()
+    }
+    return tuple(TopologicalSorter(needs).static_order())
+
+
+def _address(root: Path, stage: str) -> str:
+    # A bare name would be looked for in the dvc.yaml of the folder that the process runs in.
+    return f"{root / 'dvc.yaml'}:{stage}"
+
+
+def _hashes(repo: Repo, stage: str) -> dict[str, str]:
+    loaded = repo.stage.load_one(path=os.path.join(repo.root_dir, "dvc.yaml"), name=stage)
+    return {
+        os.path.relpath(dependency.fs_path, repo.root_dir): _hash(dependency)
+        for dependency in loaded.deps
+    }
+
+
+def _hash(dependency: Any) -> str:
+    if not dependency.exists:
+        raise StageError(f"expected {dependency} to exist, but it does not; run `evertune train`")
+    value = dependency.get_hash().value
+    if not isinstance(dependency, ParamsDependency):
+        return str(value)
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded(repo: Repo, path: Path) -> str | None:
+    try:
+        found = repo.find_outs_by_path(str(path), strict=True)
+    except OutputNotFoundError:
+        return None
+    return found[0].hash_info.value if found[0].hash_info else None
+
+
+def _cached(repo: Repo, md5: str) -> Path:
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    kept = Path(repo.cache.local.oid_to_path(md5))
+    if not kept.is_file():
+        try:
+            remote = repo.cloud.get_remote_odb()
+        except NoRemoteError:
+            return kept
+        transfer(remote, repo.cache.local, {HashInfo("md5", md5)})
+    return kept
