@@ -1,0 +1,184 @@
+"""The command `evertune`. Each command calls a flow or a step; a failure is one message.
+
+Exit codes: 0 well, 2 the input is at fault, 3 the champion stays, 4 a step failed and can be
+started again, 75 something is busy or does not answer, 78 the place is unfit, 130 stopped by
+Ctrl-C, 143 stopped by a signal.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.environment import set_defaults
+from pipelines.errors import EvertuneError
+
+if TYPE_CHECKING:
+    from pipelines.core.gate import Verdict
+    from pipelines.params import Params
+
+CHAMPION_STAYS = 3
+STOPPED = 130
+TERMINATED = 143
+GOES_ON = "Stopped. What was finished is kept; the same command goes on from there."
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep a tabular model tuned: version its data, search, evaluate, register.",
+)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+@app.command()
+def use(  # noqa: PLR0913
+    file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file, or `example`.")],
+    *,
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="What to predict.")],
+    positive: Annotated[str | None, typer.Option(help="The class of interest.")] = None,
+    identifier: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column that orders the rows.")] = None,
+    group: Annotated[str | None, typer.Option(help="Rows of one group stay together.")] = None,
+    address_variable: Annotated[
+        str | None, typer.Option(help="The environment variable with a database's address.")
+    ] = None,
+) -> None:
+    """Look at a table, say what was found, and write it to params.yaml."""
+    with _told():
+        from pipelines.core.profiles import profile_lines
+        from pipelines.params import find_root
+        from pipelines.use import use as look
+
+        found = look(
+            find_root(Path.cwd()),
+            file,
+            target=target,
+            positive=positive,
+            identifier=identifier,
+            time=time,
+            group=group,
+            address_variable=address_variable,
+        )
+        typer.echo("\n".join(profile_lines(found)))
+
+
+@app.command()
+def snapshot() -> None:
+    """Take a version of the source table, and copy it to DVC's remote if there is one."""
+    with _told():
+        root, params = _project()
+        from flows.lines import snapshot_line
+        from flows.progress import say
+        from pipelines.snapshot import take_snapshot
+        from pipelines.stores.files import project_lock
+
+        with project_lock(params.paths.state, "evertune snapshot"):
+            say("snapshot", snapshot_line(take_snapshot(root)))
+
+
+@app.command()
+def train() -> None:
+    """Bring everything up to date and register the model; a run that was stopped goes on."""
+    with _told():
+        root, params = _project()
+        from pipelines.stores.files import project_lock
+
+        with project_lock(params.paths.state, "evertune train"):
+            verdict = _trained(root, params)
+    raise typer.Exit(0 if verdict.promoted else CHAMPION_STAYS)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 5000,
+) -> None:
+    """Show runs, versions and reports in the MLflow UI until Ctrl-C."""
+    with _told():
+        _, params = _project()
+        from flows.browse import browse
+        from pipelines.stores.addresses import ui_command, without_secrets
+
+        elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+        if elsewhere:
+            typer.echo(f"MLFLOW_TRACKING_URI is set: {without_secrets(elsewhere)} has the runs.")
+            return
+        state = params.paths.state
+        browse(ui_command(state, port), port, log=state / "ui.log", say=typer.echo)
+
+
+@app.command()
+def status() -> None:
+    """Say which model is the champion, its figures, and the version of its data."""
+    with _told():
+        root, _ = _project()
+        from flows.lines import status_lines
+        from pipelines.status import status as standing
+
+        typer.echo("\n".join(status_lines(standing(root))))
+
+
+def _project() -> "tuple[Path, Params]":
+    from pipelines.params import find_root, load_params
+
+    root = find_root(Path.cwd())
+    params = load_params(root)
+    set_defaults(params.paths.state)
+    return root, params
+
+
+def _trained(root: Path, params: "Params") -> "Verdict":
+    from flows.progress import step_shown
+    from flows.server import prefect_server
+
+    state = params.paths.state
+    with prefect_server(state) as ready:
+        # Imports and the tracking store's first use take as long as the server needs to come up.
+        with step_shown("start"):
+            from flows.train import train_project
+            from pipelines.stores.tracking import open_store
+
+            open_store(state, params.registry.name)
+            address = ready()
+        typer.echo(f"Prefect shows the run at {address}")
+        return train_project(root)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        yield
+    except EvertuneError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"\n{GOES_ON}", err=True)
+        raise typer.Exit(STOPPED) from error
+    except SystemExit as ending:
+        if ending.code != signal.SIGTERM:
+            raise
+        typer.echo(f"\n{GOES_ON}", err=True)
+        raise typer.Exit(TERMINATED) from ending
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    # Ray puts a handler in place of this one that does the same.
+    raise SystemExit(number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The flow that makes a model: a snapshot, every stage that is not up to date, registration."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+
+from prefect import flow, tags, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.states import Crashed
+
+from flows.follow import following, found, read_baselines, search_view
+from flows.lines import snapshot_line, verdict_line, verdict_page
+from flows.progress import Show, say, search_line, step_shown
+from flows.watch import to_mlflow, to_prefect, to_terminal
+from pipelines.core.gate import Verdict
+from pipelines.core.plans import Plan
+from pipelines.errors import StageError
+from pipelines.params import Params, call_with_sections, load_params
+from pipelines.register import register
+from pipelines.snapshot import take_snapshot
+from pipelines.stores import versions
+from pipelines.stores.files import read_lines, write_record
+from pipelines.stores.tracking import open_store
+
+SEND_SECONDS = 5.0
+SEARCH = "search"
+
+
+def train_project(root: Path) -> Verdict:
+    """Run the flow for a project; its lock is held by the caller, and a Prefect server answers.
+
+    Returns
+    -------
+    Verdict
+        Whether the new model became the champion.
+
+    Raises
+    ------
+    EvertuneError
+        Whatever a step raises; what was finished before it is kept.
+    """
+    name = load_params(root).registry.name
+    project = f"project:{socket.gethostname()}:{root}"
+    _close_abandoned(project)
+    try:
+        with tags(project, f"model:{name}"):
+            return train.with_options(flow_run_name=f"train {name}")(str(root))
+    finally:
+        APILogWorker.drain_all(timeout=SEND_SECONDS)
+        EventsWorker.drain_all(timeout=SEND_SECONDS)
+
+
+@flow(name="train", persist_result=False)
+def train(root: str) -> Verdict:
+    """Bring everything up to date with the source table and params.yaml, and register the model."""
+    snapshot(root)
+    for name in versions.stages(Path(root)):
+        stage.with_options(name=name)(root, name)
+    return registration(root)
+
+
+@task(name="snapshot", cache_policy=NO_CACHE, persist_result=False)
+def snapshot(root: str) -> None:
+    """Take a version of the source table; new rows are searched for anew."""
+    with step_shown("snapshot"):
+        taken = take_snapshot(Path(root))
+    if taken.changed:
+        write_record(load_params(Path(root)).paths.plan, Plan())
+    say("snapshot", snapshot_line(taken))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def stage(root: str, name: str) -> None:
+    """Bring one stage of dvc.yaml up to date."""
+    if versions.is_current(Path(root), name):
+        say(name, "up to date")
+        return
+    started, params = monotonic(), load_params(Path(root))
+    with step_shown(name) as show, _watched(name, params, show):
+        make(Path(root), name, run=import_module(f"pipelines.{name}").run)
+    say(name, f"done in {monotonic() - started:.1f} s{_outcome(name, params)}")
+
+
+@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+def registration(root: str) -> Verdict:
+    """Register the model, make it champion if it passes the gate, and show the verdict."""
+    with step_shown("register"):
+        verdict = register(Path(root))
+    create_markdown_artifact(verdict_page(verdict), key="verdict")
+    say("register", verdict_line(verdict))
+    return verdict
+
+
+def make(root: Path, name: str, *, run: Callable[..., None]) -> None:
+    """Run a stage and have DVC record what it made.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+        Of the stage in dvc.yaml.
+    run : function
+        What the stage does; called with the sections of params.yaml that its signature names.
+
+    Raises
+    ------
+    StageError
+        What the stage depends on was changed while it ran; nothing is recorded.
+    """
+    before = versions.dependency_hashes(root, name)
+    call_with_sections(run, root)
+    after = versions.dependency_hashes(root, name)
+    changed = sorted(key for key in before | after if before.get(key) != after.get(key))
+    if changed:
+        raise StageError(
+            f"{', '.join(changed)} changed while '{name}' ran, so what it made belongs to neither"
+            " state and is not recorded. Run `evertune train` again."
+        )
+    versions.commit(root, name)
+
+
+@contextmanager
+def _watched(name: str, params: Params, show: Show) -> Iterator[None]:
+    if name != SEARCH:
+        yield
+        return
+    baselines = read_baselines(params.paths.baselines)
+    store = open_store(params.paths.state, params.registry.name)
+    tellers = (
+        to_terminal(show, baselines),
+        to_prefect(baselines),
+        to_mlflow(store, title=params.registry.name, most=params.registry.nested_trials),
+    )
+    with following(params.paths.trials, tellers):
+        yield
+
+
+def _outcome(name: str, params: Params) -> str:
+    now = found(read_lines(params.paths.trials), []) if name == SEARCH else None
+    if now is None:
+        return ""
+    baselines = read_baselines(params.paths.baselines)
+    return f": {search_line(search_view(now, 0.0, baselines=baselines))}"
+
+
+def _close_abandoned(project: str) -> None:
+    # The caller holds the project's lock: a run of ours that reads RUNNING was killed.
+    running = FlowRunFilter.model_validate(
+        {"tags": {"all_": [project]}, "state": {"type": {"any_": ["RUNNING"]}}}
+    )
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=running):
+            state: State = Crashed(message="The process that ran it was killed.")
+            client.set_flow_run_state(run.id, state, force=True)

@@ -1,0 +1,105 @@
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess, Popen
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from pipelines.stores.documents import edit_section
+from pipelines.stores.files import project_lock
+
+Run = Callable[..., CompletedProcess[str]]
+Start = Callable[..., Popen[str]]
+TABLE = "age,sex,bought\n" + "".join(f"{n % 7},{'mf'[n % 2]},{n % 3 == 0}\n" for n in range(60))
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_help_comes_at_once(evertune: Run) -> None:
+    started = time.monotonic()
+    said = evertune("--help").stdout
+    assert all(command in said for command in ("use", "snapshot", "train", "ui", "status"))
+    assert time.monotonic() - started < 1.0
+
+
+def test_outside_a_project_there_is_one_error(evertune: Run, project: Path) -> None:
+    (project / "params.yaml").unlink()
+    done = evertune("train")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: No params.yaml in")
+
+
+def test_a_fault_in_params_is_told_before_anything_starts(evertune: Run, project: Path) -> None:
+    edit_section(project / "params.yaml", "search", {"workers": "many"})
+    done = evertune("train")
+    assert done.returncode == 2
+    assert "workers" in done.stderr
+    assert not (project / "state").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "snapshot"])
+def test_a_second_run_says_who_holds_the_project(
+    evertune: Run, project: Path, command: str
+) -> None:
+    with project_lock(project / "state", "a test"):
+        done = evertune(command)
+    assert done.returncode == 75
+    assert "a test" in done.stderr
+
+
+def test_a_prefect_server_that_does_not_answer_is_one_error(evertune: Run, port: int) -> None:
+    done = evertune("train", PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
+    assert done.returncode == 75
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_table_that_is_used_is_described_and_written_to_params(
+    evertune: Run, project: Path
+) -> None:
+    (project / "shop.csv").write_text(TABLE)
+    done = evertune("use", "shop.csv", "--target", "bought")
+    assert done.stdout.startswith("60 rows, target bought: binary")
+    assert "source: shop.csv" in (project / "params.yaml").read_text()
+
+
+def test_a_table_that_cannot_be_used_changes_nothing(evertune: Run, project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    (project / "shop.csv").write_text(TABLE)
+    done = evertune("use", "shop.csv", "--target", "sold")
+    assert (done.returncode, "sold" in done.stderr) == (2, True)
+    assert (project / "params.yaml").read_text() == before
+
+
+@pytest.mark.slow
+def test_a_snapshot_of_the_same_table_is_up_to_date(evertune: Run) -> None:
+    assert evertune("snapshot").stdout.startswith("snapshot   new, ")
+    assert evertune("snapshot").stdout.startswith("snapshot   up to date, ")
+
+
+def test_the_ui_of_a_tracking_server_is_named_without_its_password(evertune: Run) -> None:
+    said = evertune("ui", MLFLOW_TRACKING_URI="http://me:secret@runs.example").stdout
+    assert "http://runs.example" in said
+    assert "secret" not in said
+
+
+@pytest.mark.slow
+def test_the_ui_answers_once_its_address_is_said_and_ends_with_ctrl_c(
+    started: Start, port: int
+) -> None:
+    with started("ui", "--port", str(port)) as process:
+        assert process.stdout
+        assert f"http://127.0.0.1:{port} " in process.stdout.readline()
+        assert urlopen(f"http://127.0.0.1:{port}").status == 200
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert psutil.wait_procs(family, timeout=10)[1] == []
