@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Form, rules, types and tests; the same for people, pre-commit and CI.
+# Arguments go to pytest: `infra/check.sh -m "not slow"` leaves out what starts servers.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# inside a git hook these would turn the tests' own repositories into this one
+unset $(git rev-parse --local-env-vars)
+
+python -m ruff format --check .
+python -m ruff check .
+python -m mypy
+python -m pytest "$@"
