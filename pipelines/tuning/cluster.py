@@ -1,5 +1,6 @@
 """Ray for one search: on this machine, or the cluster that RAY_ADDRESS names."""
 
+import gc
 import hashlib
 import os
 import secrets
@@ -121,7 +122,19 @@ def _shut_down() -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with _no_collection():
+            ray.shutdown()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Have no garbage collected: another thread that frees Ray's objects now ends the process."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _folder(state: Path) -> Path:
