@@ -22,7 +22,7 @@ from pipelines.errors import EvertuneError
 
 if TYPE_CHECKING:
     from pipelines.core.gate import Verdict
-    from pipelines.params import Params
+    from pipelines.sections import Params
 
 CHAMPION_STAYS = 3
 STOPPED = 130

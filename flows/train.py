@@ -24,8 +24,9 @@ from flows.watch import to_mlflow, to_prefect, to_terminal
 from pipelines.core.gate import Verdict
 from pipelines.core.plans import Plan
 from pipelines.errors import StageError
-from pipelines.params import Params, call_with_sections, load_params
+from pipelines.params import call_with_sections, load_params
 from pipelines.register import register
+from pipelines.sections import Params
 from pipelines.snapshot import take_snapshot
 from pipelines.stores import versions
 from pipelines.stores.files import read_lines, write_record

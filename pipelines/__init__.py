@@ -1,1 +1,1 @@
-"""The work of Evertune, one step a module; beside it core thinks, tuning searches, stores remember."""
+"""The work of Evertune, one step a module; core thinks, tuning searches, stores remember."""

@@ -8,13 +8,11 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.core.metrics import METRICS
 from pipelines.core.wording import did_you_mean
-
-if TYPE_CHECKING:
-    from pipelines.params import Data, MetricSection, Paths, SearchSection, Split
+from pipelines.sections import Data, MetricSection, Paths, SearchSection, Split
 
 Complaint = tuple[str, str]
 

@@ -25,7 +25,8 @@ from pipelines.core.schema import Schema
 from pipelines.core.trials import Configuration, Figures, FoldResult
 from pipelines.core.truths import given_predictions, truth_of
 from pipelines.errors import ParamsError, StageError
-from pipelines.params import BaselineSection, MetricSection, Paths, find_root, run_stage
+from pipelines.params import find_root, run_stage
+from pipelines.sections import BaselineSection, MetricSection, Paths
 from pipelines.stores.files import read_record, read_table, replaced_folder, write_record
 from pipelines.stores.metrics import metrics_of
 from pipelines.stores.models import save_model

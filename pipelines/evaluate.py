@@ -44,8 +44,9 @@ from pipelines.core.rules import Rule
 from pipelines.core.searched import search_summary, settings, trial_of
 from pipelines.core.trials import Trial
 from pipelines.core.truths import taken, truth_of
-from pipelines.params import Evaluation as EvaluationSection
-from pipelines.params import MetricSection, Paths, find_root, run_stage
+from pipelines.params import find_root, run_stage
+from pipelines.sections import Evaluation as EvaluationSection
+from pipelines.sections import MetricSection, Paths
 from pipelines.stores.files import (
     read_record,
     read_table,

@@ -13,7 +13,8 @@ from pipelines.core.schema import Schema
 from pipelines.core.selection import best_trial
 from pipelines.core.trials import Configuration, Trial
 from pipelines.core.truths import truth_of
-from pipelines.params import FitSection, MetricSection, Paths, find_root, run_stage
+from pipelines.params import find_root, run_stage
+from pipelines.sections import FitSection, MetricSection, Paths
 from pipelines.stores.files import read_record, read_table
 from pipelines.stores.metrics import metrics_of
 from pipelines.stores.models import save_model

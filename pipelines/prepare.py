@@ -11,7 +11,8 @@ from pipelines.core.breaches import refusal
 from pipelines.core.prepared import Prepared
 from pipelines.core.preparing import prepare
 from pipelines.errors import TableError
-from pipelines.params import Data, Paths, run_stage
+from pipelines.params import run_stage
+from pipelines.sections import Data, Paths
 from pipelines.stores.files import read_table, write_record, write_table
 from pipelines.stores.sources import declared_of
 

@@ -32,7 +32,8 @@ from pipelines.core.summaries import (
 )
 from pipelines.core.truths import truth_of
 from pipelines.errors import TableError
-from pipelines.params import Params, load_params
+from pipelines.params import load_params
+from pipelines.sections import Params
 from pipelines.stores import registry, versions
 from pipelines.stores.facts import Facts, digest, read_facts, values_of
 from pipelines.stores.files import read_table

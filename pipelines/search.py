@@ -17,7 +17,8 @@ from pipelines.core.schema import Schema
 from pipelines.core.trials import SearchHeader, Trial
 from pipelines.core.truths import truth_of
 from pipelines.errors import BusyError
-from pipelines.params import MetricSection, Paths, SearchSection, find_root, run_stage
+from pipelines.params import find_root, run_stage
+from pipelines.sections import MetricSection, Paths, SearchSection
 from pipelines.stores.files import digest_of, read_record, read_table
 from pipelines.stores.metrics import metrics_of
 from pipelines.stores.trials import append_trial, open_trials, read_trials

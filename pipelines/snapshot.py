@@ -14,7 +14,8 @@ import pandas as pd
 
 from pipelines.core.plans import Plan
 from pipelines.example import training_table
-from pipelines.params import Params, load_params
+from pipelines.params import load_params
+from pipelines.sections import Params
 from pipelines.stores import versions
 from pipelines.stores.files import write_record, write_table
 from pipelines.stores.sources import EXISTING, read_source

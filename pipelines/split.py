@@ -20,7 +20,8 @@ from pipelines.core.parting import (
 )
 from pipelines.core.schema import Schema
 from pipelines.errors import ParamsError
-from pipelines.params import Paths, Split, run_stage
+from pipelines.params import run_stage
+from pipelines.sections import Paths, Split
 from pipelines.stores.files import read_record, read_table, write_table
 
 

@@ -18,7 +18,8 @@ from pipelines.core.preparing import prepare
 from pipelines.core.profiles import Profile, likely_identifier, profile
 from pipelines.errors import TableError
 from pipelines.example import training_table
-from pipelines.params import Data, load_params
+from pipelines.params import load_params
+from pipelines.sections import Data
 from pipelines.stores.documents import edit_section
 from pipelines.stores.sources import Looked, declared_of, look_at_source
 

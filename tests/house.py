@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
-    "flows": {"flows", "verbs", "tuning", "stores", "core", "params", "errors"},
-    "verbs": {"tuning", "stores", "core", "params", "errors", "example"},
-    "params": {"params", "stores", "core", "errors"},
-    "stores": {"stores", "core", "params", "errors"},
+    "flows": {"flows", "verbs", "tuning", "stores", "core", "params", "sections", "errors"},
+    "verbs": {"tuning", "stores", "core", "params", "sections", "errors", "example"},
+    "params": {"params", "stores", "core", "sections", "errors"},
+    "stores": {"stores", "core", "sections", "errors"},
+    "sections": {"core"},
     "tuning": {"tuning", "core"},
     "core": {"core"},
     "example": {"core"},
@@ -39,7 +40,7 @@ GRAPH = {
     "evaluate": {"baseline", "fit", "split"},
 }
 # what refuses or words messages: no result depends on it, so no stage runs anew for it
-REFUSING = {"params", "errors"}
+REFUSING = {"params", "sections", "errors"}
 WORDING = "pipelines.core.wording"
 Imports = dict[str, set[str]]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import agreement
-from pipelines.params import CustomMetric, Data, MetricSection, Paths, SearchSection, Split
+from pipelines.sections import CustomMetric, Data, MetricSection, Paths, SearchSection, Split
 
 PROFIT = CustomMetric(function="own:profit", greater_is_better=True)
 

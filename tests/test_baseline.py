@@ -9,7 +9,7 @@ from pipelines.core.model import predict
 from pipelines.core.rules import Rule
 from pipelines.core.schema import Column, Schema
 from pipelines.errors import ParamsError, StageError
-from pipelines.params import BaselineSection, MetricSection, Paths, Split
+from pipelines.sections import BaselineSection, MetricSection, Paths, Split
 from pipelines.split import run as split_table
 from pipelines.stores.files import read_record, read_table, write_record, write_table
 from pipelines.stores.models import load_model

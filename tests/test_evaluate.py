@@ -17,8 +17,8 @@ from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
 from pipelines.core.truths import truth_of
 from pipelines.errors import InputError
 from pipelines.evaluate import run
-from pipelines.params import CustomMetric, MetricSection, Paths
-from pipelines.params import Evaluation as EvaluationSection
+from pipelines.sections import CustomMetric, MetricSection, Paths
+from pipelines.sections import Evaluation as EvaluationSection
 from pipelines.stores.files import (
     append_line,
     digest_of,

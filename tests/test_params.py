@@ -3,16 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import ParamsError, TableError
-from pipelines.params import (
-    FAMILIES,
-    Data,
-    Paths,
-    SearchSection,
-    call_with_sections,
-    find_root,
-    load_params,
-    run_stage,
-)
+from pipelines.params import call_with_sections, find_root, load_params, run_stage
+from pipelines.sections import FAMILIES, Data, Paths, SearchSection
 from pipelines.tuning import families
 
 SHIPPED = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")

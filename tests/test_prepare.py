@@ -5,8 +5,9 @@ import pytest
 
 from pipelines.core.schema import Schema
 from pipelines.errors import TableError
-from pipelines.params import Data, load_params
+from pipelines.params import load_params
 from pipelines.prepare import run
+from pipelines.sections import Data
 from pipelines.stores.files import read_record, read_table, write_table
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"

@@ -5,7 +5,7 @@ import pytest
 from pipelines.core.folds import folds_of
 from pipelines.core.schema import Column, Schema
 from pipelines.errors import ParamsError
-from pipelines.params import Paths, Split
+from pipelines.sections import Paths, Split
 from pipelines.split import run
 from pipelines.stores.files import read_table, write_record, write_table
 

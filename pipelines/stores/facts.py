@@ -11,7 +11,7 @@ from pipelines.core.evaluation import Evaluation, simplest_chosen
 from pipelines.core.schema import Schema
 from pipelines.core.trials import SearchHeader, Trial
 from pipelines.errors import StageError
-from pipelines.params import Params, Paths
+from pipelines.sections import Params, Paths
 from pipelines.stores import versions
 from pipelines.stores.files import digest_of, read_lines, read_record
 from pipelines.stores.trials import read_trials

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipelines.core.metrics import Metric, chosen_metric, custom_metric, metrics_for
 from pipelines.core.predictions import Task
 from pipelines.errors import ParamsError
-from pipelines.params import MetricSection
+from pipelines.sections import MetricSection
 from pipelines.stores.files import load_function
 
 

@@ -13,7 +13,7 @@ from pipelines.core.breaches import listed
 from pipelines.core.declared import Declared
 from pipelines.core.kinds import decimal_of
 from pipelines.errors import TableError
-from pipelines.params import Data, Dialect
+from pipelines.sections import Data, Dialect
 from pipelines.stores.dialects import (
     Written,
     check_memory,

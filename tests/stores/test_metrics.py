@@ -3,7 +3,7 @@ import pytest
 
 from pipelines.core.predictions import Predictions
 from pipelines.errors import ParamsError
-from pipelines.params import CustomMetric, MetricSection
+from pipelines.sections import CustomMetric, MetricSection
 from pipelines.stores.metrics import metrics_of
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import TableError
-from pipelines.params import Data, Dialect
+from pipelines.sections import Data, Dialect
 from pipelines.stores.sources import declared_of, look_at_source, read_source
 
 CSV = "age;left\n1,5;yes\n2,5;no\n"
