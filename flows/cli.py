@@ -146,6 +146,9 @@ def _trained(root: Path, params: "Params") -> "Verdict":
     with prefect_server(state) as ready:
         # Imports and the tracking store's first use take as long as the server needs to come up.
         with step_shown("start"):
+            from pipelines.snapshot import check_source
+
+            check_source(root)
             from flows.train import train_project
             from pipelines.stores.tracking import open_store
 

@@ -7,14 +7,11 @@ printed.
 
 import sys
 
-from pipelines.core.breaches import refusal
 from pipelines.core.prepared import Prepared
-from pipelines.core.preparing import prepare
-from pipelines.errors import TableError
 from pipelines.params import run_stage
 from pipelines.sections import Data, Paths
 from pipelines.stores.files import read_table, write_record, write_table
-from pipelines.stores.sources import declared_of
+from pipelines.stores.sources import declared_of, usable
 
 
 def run(*, paths: Paths, data: Data) -> None:
@@ -26,9 +23,7 @@ def run(*, paths: Paths, data: Data) -> None:
         Where the table has faults; the message lists them.
     """
     raw = read_table(paths.source)
-    prepared, breaches = prepare(raw, declared_of(data, raw))
-    if prepared is None:
-        raise TableError(refusal(breaches))
+    prepared = usable(raw, declared_of(data, raw), source=data.source)
     write_table(paths.clean, prepared.clean)
     write_record(paths.table_schema, prepared.schema)
     sys.stdout.writelines(f"{line}\n" for line in summary(prepared))

@@ -15,12 +15,13 @@ import pandas as pd
 from pipelines.core.plans import Plan
 from pipelines.example import training_table
 from pipelines.params import load_params
-from pipelines.sections import Params
+from pipelines.sections import Data, Params
 from pipelines.stores import versions
 from pipelines.stores.files import write_record, write_table
-from pipelines.stores.sources import EXISTING, read_source
+from pipelines.stores.sources import EXISTING, declared_of, read_source, usable
 
 EXAMPLE = "example"
+QUICK_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def take_snapshot(root: Path) -> Snapshot:
         Where the remote cannot be reached; the version is kept here and copied next time.
     """
     params = load_params(root)
-    table = _source_table(params, root)
+    table = _source_table(params.data, root)
+    if params.data.existing_model is not None:
+        table = _with_existing(table, params)
     changed = _replace_if_changed(params.paths.source, table)
     if not params.paths.plan.exists():
         write_record(params.paths.plan, Plan())
@@ -69,16 +72,35 @@ def take_snapshot(root: Path) -> Snapshot:
     return Snapshot(version, changed, len(table), versions.push(root))
 
 
-def _source_table(params: Params, root: Path) -> pd.DataFrame:
-    data = params.data
-    table = training_table() if data.source == EXAMPLE else read_source(data, root)
-    if data.existing_model is None:
-        return table
+def check_source(root: Path) -> None:
+    """Refuse a table that cannot be used before anything is started for it; nothing is written.
+
+    A query, and a file of more than 50 MB, is left to `take_snapshot`.
+
+    Raises
+    ------
+    TableError
+        Where the source cannot be read, or the table has faults.
+    """
+    data = load_params(root).data.model_copy(update={"existing_model": None})
+    file = root / data.source
+    if data.address_variable is None and not (file.is_file() and file.stat().st_size > QUICK_BYTES):
+        raw = _source_table(data, root)
+        usable(raw, declared_of(data, raw), source=data.source)
+
+
+def _source_table(data: Data, root: Path) -> pd.DataFrame:
+    return training_table() if data.source == EXAMPLE else read_source(data, root)
+
+
+def _with_existing(table: pd.DataFrame, params: Params) -> pd.DataFrame:
     from pipelines.stores.existing import existing_predictions
     from pipelines.stores.tracking import open_store
 
-    store = open_store(params.paths.state, params.registry.name)
-    said = existing_predictions(store, data.existing_model, table=table, positive=data.positive)
+    data, store = params.data, open_store(params.paths.state, params.registry.name)
+    said = existing_predictions(
+        store, str(data.existing_model), table=table, positive=data.positive
+    )
     return table.assign(**{EXISTING: said.to_numpy()})
 
 

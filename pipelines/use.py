@@ -11,17 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.core.breaches import refusal
 from pipelines.core.declared import Declared
 from pipelines.core.prepared import Prepared
-from pipelines.core.preparing import prepare
 from pipelines.core.profiles import Profile, likely_identifier, profile
+from pipelines.core.schema import Schema
 from pipelines.errors import TableError
 from pipelines.example import training_table
 from pipelines.params import load_params
 from pipelines.sections import Data
 from pipelines.stores.documents import edit_section
-from pipelines.stores.sources import Looked, declared_of, look_at_source
+from pipelines.stores.sources import Looked, declared_of, look_at_source, usable
 
 EXAMPLE = "example"
 ENDINGS = re.compile(r"(\.(csv|tsv|txt|gz|parquet|pq|sql))+$", re.IGNORECASE)
@@ -107,10 +106,19 @@ def _prepared(raw: pd.DataFrame, data: Data) -> tuple[Prepared, Declared]:
     declared = declared_of(data, raw)
     if declared.target in raw.columns and declared.identifier is None:
         declared = replace(declared, identifier=likely_identifier(raw, declared))
-    prepared, breaches = prepare(raw, declared)
-    if prepared is None:
-        raise TableError(refusal(breaches))
+    prepared = usable(raw, declared, source=data.source)
+    _check_positive(data, prepared.schema)
     return prepared, declared
+
+
+def _check_positive(data: Data, schema: Schema) -> None:
+    if data.positive == "auto" or schema.task == "binary":
+        return
+    raise TableError(
+        f"{data.source}: expected a target with two classes, one of them {data.positive!r}, but"
+        f" {schema.target!r} makes a {schema.task} task. Leave --positive out, or choose a target"
+        " with two values."
+    )
 
 
 def _section(data: Data, prepared: Prepared, looked: Looked) -> dict[str, object]:

@@ -1,9 +1,15 @@
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from pipelines.stores.tracking import open_store
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a shell starts what runs in the background without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

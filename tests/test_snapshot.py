@@ -6,7 +6,7 @@ import pytest
 from pipelines.core.plans import Plan
 from pipelines.errors import TableError
 from pipelines.params import load_params
-from pipelines.snapshot import take_snapshot
+from pipelines.snapshot import check_source, take_snapshot
 from pipelines.stores.documents import edit_section
 from pipelines.stores.files import read_record, read_table, write_record
 from pipelines.stores.versions import restore
@@ -33,6 +33,13 @@ def test_a_snapshot_keeps_the_source_as_it_is_written(root):
     table = read_table(root / "data/raw/source.parquet")
     assert table.to_dict("list") == {"age": ["31", "007"], "left": ["yes", "no"]}
     assert (taken.changed, taken.rows, taken.pushed) == (True, 2, None)
+
+
+def test_a_table_that_cannot_be_used_is_refused_before_anything_is_written(root):
+    before = sorted(root.rglob("*"))
+    with pytest.raises(TableError, match=r"table.csv: the table cannot be used.\n- 2 rows, need"):
+        check_source(root)
+    assert sorted(root.rglob("*")) == before
 
 
 def test_a_second_snapshot_of_the_same_source_changes_nothing(root):

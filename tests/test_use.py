@@ -60,6 +60,12 @@ def test_the_name_of_a_model_is_one_that_the_registry_takes(file, name):
     assert registry_name(file) == name
 
 
+def test_a_class_of_interest_needs_a_target_with_two_classes(root):
+    cells = "\n".join(f"{n * n},{n / 7}" for n in range(30))
+    with pytest.raises(TableError, match=r"expected a target with two classes, one of them '1'"):
+        use(root, put(root, f"age,price\n{cells}\n"), target="price", positive="1")
+
+
 def test_the_same_command_twice_changes_nothing_more(root):
     use(root, put(root, CSV), target="Churn")
     before = (root / "params.yaml").read_bytes()

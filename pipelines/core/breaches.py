@@ -98,11 +98,6 @@ def breach_text(breaches: Sequence[Breach]) -> str:
     return "\n".join(lines)
 
 
-def refusal(breaches: Sequence[Breach]) -> str:
-    """Return why a table is refused, as an error says it."""
-    return f"The table cannot be used:\n{breach_text(breaches)}"
-
-
 def _line(breach: Breach) -> str:
     where = "" if breach.column is None else f"column {breach.column!r}: "
     row = "" if breach.first_row is None else f", the first in row {breach.first_row}"

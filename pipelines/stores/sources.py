@@ -9,9 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.core.breaches import listed
+from pipelines.core.breaches import breach_text, listed
 from pipelines.core.declared import Declared
 from pipelines.core.kinds import decimal_of
+from pipelines.core.prepared import Prepared
+from pipelines.core.preparing import prepare
 from pipelines.errors import TableError
 from pipelines.sections import Data, Dialect
 from pipelines.stores.dialects import (
@@ -177,6 +179,27 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if table.empty:
         raise TableError(f"{name}: 0 rows; expected at least one.")
     return table.set_axis(names, axis="columns")
+
+
+def usable(raw: pd.DataFrame, declared: Declared, *, source: str) -> Prepared:
+    """Return the clean table of a raw one.
+
+    Parameters
+    ----------
+    raw : DataFrame
+    declared : Declared
+    source : str
+        Where it comes from, as params.yaml names it.
+
+    Raises
+    ------
+    TableError
+        Where the table has faults; the message lists them.
+    """
+    prepared, breaches = prepare(raw, declared)
+    if prepared is None:
+        raise TableError(f"{source}: the table cannot be used.\n{breach_text(breaches)}")
+    return prepared
 
 
 def declared_of(data: Data, raw: pd.DataFrame) -> Declared:

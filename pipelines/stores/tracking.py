@@ -26,6 +26,7 @@ SEARCH_TAG = "evertune.search"
 RESULT_TAG = "evertune.result"
 PROJECT_TAG = "evertune.project"
 TRIAL_TAG = "evertune.trial"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages that the UI opens with
 LONGEST_TEXT = 5000
 BATCH = 100
 P = ParamSpec("P")
@@ -251,7 +252,7 @@ def _with_experiment(store: Store, artifacts: Path) -> Store:
         addresses.check_experiment(store.address, found, artifacts=artifacts)
         return replace(store, experiment_id=str(found.experiment_id))
     place = None if store.address.startswith("http") else artifacts.as_uri()
-    made = known.create_experiment(store.name, artifact_location=place)
+    made = known.create_experiment(store.name, artifact_location=place, tags=KIND)
     return replace(store, experiment_id=str(made))
 
 
