@@ -90,10 +90,10 @@ def strange_rows() -> pd.DataFrame:
     return rows
 
 
-def test_the_champion_predicts_raw_rows_in_a_fresh_process_as_in_training(trained):
-    strange_rows().to_parquet(trained / "rows.parquet")
-    program(trained, "-W", "ignore", "-c", SERVE, f"sqlite:///{trained}/state/mlflow.db")
-    served = read_table(trained / "predicted.parquet")["probability_yes"]
+def test_the_champion_predicts_raw_rows_in_a_fresh_process_as_in_training(trained, tmp_path):
+    strange_rows().to_parquet(tmp_path / "rows.parquet")
+    program(tmp_path, "-W", "ignore", "-c", SERVE, f"sqlite:///{trained}/state/mlflow.db")
+    served = read_table(tmp_path / "predicted.parquet")["probability_yes"]
     here = predict_rows(load_model(trained / "data/model"), strange_rows()).probabilities
     assert here is not None
     assert np.abs(served.to_numpy() - here[:, 1]).max() < 1e-12
