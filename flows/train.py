@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from prefect import flow, tags, task
 from prefect.artifacts import create_markdown_artifact
@@ -23,7 +24,7 @@ from flows.progress import Show, say, search_line, step_shown
 from flows.watch import to_mlflow, to_prefect, to_terminal
 from pipelines.core.gate import Verdict
 from pipelines.core.plans import Plan
-from pipelines.errors import StageError
+from pipelines.errors import BusyError, StageError
 from pipelines.params import call_with_sections, load_params
 from pipelines.register import register
 from pipelines.sections import Params
@@ -33,6 +34,7 @@ from pipelines.stores.files import read_lines, write_record
 from pipelines.stores.tracking import open_store
 
 SEND_SECONDS = 5.0
+RETRY_SECONDS = [2.0, 10.0]
 SEARCH = "search"
 
 
@@ -69,7 +71,19 @@ def train(root: str) -> Verdict:
     return registration(root)
 
 
-@task(name="snapshot", cache_policy=NO_CACHE, persist_result=False)
+def is_busy(_: object, __: object, state: State[Any]) -> bool:
+    """Return whether a task failed for what may pass: a remote or a server that does not answer."""
+    return isinstance(state.result(raise_on_failure=False), BusyError)
+
+
+@task(
+    name="snapshot",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_SECONDS),
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=is_busy,
+)
 def snapshot(root: str) -> None:
     """Take a version of the source table; new rows are searched for anew."""
     with step_shown("snapshot"):
@@ -91,7 +105,14 @@ def stage(root: str, name: str) -> None:
     say(name, f"done in {monotonic() - started:.1f} s{_outcome(name, params)}")
 
 
-@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="register",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_SECONDS),
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=is_busy,
+)
 def registration(root: str) -> Verdict:
     """Register the model, make it champion if it passes the gate, and show the verdict."""
     with step_shown("register"):

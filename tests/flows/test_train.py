@@ -2,9 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prefect.states import Failed
 
-from flows.train import make
-from pipelines.errors import StageError
+from flows.train import is_busy, make
+from pipelines.errors import BusyError, EvertuneError, StageError, TableError
 from pipelines.stores import versions
 
 CHECKOUT = Path(__file__).parents[2]
@@ -46,3 +47,8 @@ def test_what_a_failed_stage_made_is_not_recorded(root: Path) -> None:
     with pytest.raises(StageError, match="no room"):
         make(root, "double", run=run)
     assert not versions.is_current(root, "double")
+
+
+@pytest.mark.parametrize(("failure", "again"), [(BusyError("full"), True), (TableError(""), False)])
+def test_only_what_may_pass_is_tried_again(failure: EvertuneError, again: bool) -> None:
+    assert is_busy(None, None, Failed(data=failure)) is again
