@@ -11,6 +11,7 @@ from flows.server import answers
 from pipelines.errors import BusyError, StageError
 
 STARTING_SECONDS = 120.0
+PAGE = "/#/experiments?workflowType=machine_learning"  # without it the UI opens on traces
 
 
 def browse(command: list[str], port: int, *, log: Path, say: Callable[[str], None]) -> None:
@@ -38,7 +39,7 @@ def browse(command: list[str], port: int, *, log: Path, say: Callable[[str], Non
     try:
         with kept(command, environment=os.environ, log=log) as keeper:
             if answers(address, seconds=STARTING_SECONDS, alive=lambda: keeper.poll() is None):
-                say(f"MLflow UI: {address} (Ctrl-C ends it)")
+                say(f"MLflow UI: {address}{PAGE} (Ctrl-C ends it)")
                 keeper.wait()
             raise _ended(keeper, log)
     except KeyboardInterrupt:
