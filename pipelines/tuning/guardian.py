@@ -1,7 +1,7 @@
-"""Ends what a search that was killed leaves behind: two of Ray's helpers live on for a minute.
+"""Ends what a search leaves behind: two of Ray's helpers can live on for a minute.
 
 It runs as a process of its own, `python guardian.py MARKER FOLDER`, and waits for its input to
-end. A search that ended by itself says so first; then there is nothing to do.
+end: the search closes it when Ray has been shut down, and the system when the search was killed.
 """
 
 import os
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -33,7 +33,7 @@ def guarded(marker: str, folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            guardian.communicate(b"ended")
+            guardian.communicate()
 
 
 def marked(marker: str) -> Iterator[int]:
@@ -47,11 +47,11 @@ def marked(marker: str) -> Iterator[int]:
 
 
 def main(marker: str, folder: str) -> None:
-    """Wait, and if the search did not end by itself, end its processes and remove its folder."""
-    if sys.stdin.buffer.read():
-        return
+    """Wait for the search to end, then end the processes it left and remove its folder."""
+    sys.stdin.buffer.read()
     for process in marked(marker):
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

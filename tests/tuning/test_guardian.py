@@ -8,14 +8,17 @@ from pipelines.tuning.guardian import guarded, main, marked
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
-def test_a_search_that_ended_by_itself_leaves_other_processes_alone(tmp_path):
-    with subprocess.Popen(SLEEP, env=os.environ | {"MARK": str(tmp_path)}) as other:
-        with guarded(str(tmp_path), tmp_path):
-            pass
-        alive = other.poll() is None
+def test_what_a_search_leaves_ends_with_it_and_other_processes_go_on(tmp_path):
+    folder, marker = tmp_path / "ray", str(tmp_path)
+    folder.mkdir()
+    with subprocess.Popen(SLEEP) as other, subprocess.Popen(SLEEP, env={"MARK": marker}) as left:
+        with guarded(marker, folder):
+            while not list(marked(marker)):
+                time.sleep(0.01)
+        codes = left.wait(timeout=10), other.poll()
         other.kill()
-    assert alive
-    assert tmp_path.exists()
+    assert codes == (-9, None)
+    assert not folder.exists()
 
 
 def test_marked_processes_end_with_the_one_that_they_belong_to(tmp_path, monkeypatch):
