@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pipelines.agreement import disagreements
 from pipelines.errors import EvertuneError, ParamsError
 from pipelines.refusals import refusals, secrets
-from pipelines.sections import Params, Section
+from pipelines.section import Section
+from pipelines.sections import Params
 from pipelines.stores.documents import Document, Fault, line_of, read_yaml, refuse
 
 

@@ -3,22 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from pipelines.core.predictions import Task
 from pipelines.core.schema import Kind
+from pipelines.production import Monitoring, Scoring
+from pipelines.section import Auto, ColumnName, Fraction, Function, Section, Variable
 
-Auto = Literal["auto"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-ColumnName = Annotated[str, Field(min_length=1)]
 Family = Literal["linear", "random_forest", "extra_trees", "hist_boosting", "lightgbm"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-
-
-class Section(BaseModel):
-    """A part of params.yaml; unknown keys are refused and values are never converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Dialect(Section):
@@ -43,7 +36,7 @@ class Data(Section):
     columns: dict[str, Kind] = Field(default_factory=dict)
     missing_values: tuple[str, ...] = ()
     dialect: Dialect = Dialect()
-    address_variable: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = None
+    address_variable: Variable | None = None
     human_column: ColumnName | None = None
     existing_column: ColumnName | None = None
     existing_model: Annotated[str, Field(pattern=r"^models:/[^/@]+[/@][^/@]+$")] | None = None
@@ -63,7 +56,7 @@ class Split(Section):
 class CustomMetric(Section):
     """A metric of the user's own, `module:function`, called with truth and predictions."""
 
-    function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    function: Function
     greater_is_better: bool
 
 
@@ -134,6 +127,9 @@ class Paths(Section):
     figures: Path
     plots: Path
     report: Path
+    reference: Path
+    absorbed: Path
+    choosing: Path
     state: Path
 
 
@@ -149,3 +145,5 @@ class Params(Section):
     fit: FitSection = FitSection()
     evaluation: Evaluation = Evaluation()
     registry: Registry
+    scoring: Scoring = Scoring()
+    monitoring: Monitoring = Monitoring()

@@ -16,13 +16,18 @@ MAY_IMPORT = {
     "verbs": {"tuning", "stores", "core", "params", "sections", "errors", "example"},
     "params": {"params", "stores", "core", "sections", "errors"},
     "stores": {"stores", "core", "sections", "errors"},
-    "sections": {"core"},
+    "sections": {"sections", "core"},
     "tuning": {"tuning", "core"},
     "core": {"core"},
     "example": {"core"},
     "errors": set(),
 }
-ROOMS = {"agreement": "params", "refusals": "params"} | {name: name for name in MAY_IMPORT}
+ROOMS = {
+    "agreement": "params",
+    "refusals": "params",
+    "section": "sections",
+    "production": "sections",
+} | {name: name for name in MAY_IMPORT}
 DOORS = {
     "prefect": "flows/",
     "ray": "pipelines/tuning/",

@@ -1,0 +1,182 @@
+"""What monitoring finds, what it decides, and what came of it: the records of the closed loop.
+
+Moments are aware datetimes in UTC; in tables they are `datetime64[us]` without a zone, in UTC.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import pandas as pd
+
+Layer = Literal["contract", "drift", "estimate", "performance", "business"]
+State = Literal["ok", "breach", "no data", "immature"]
+Action = Literal["nothing", "wait", "block", "refit", "retune", "rollback"]
+OutcomeKind = Literal["started", "promoted", "refused", "failed", "rolled back", "acknowledged"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time from `start` to before `end`, and how many predictions lie in it."""
+
+    start: datetime
+    end: datetime
+    n_rows: int = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure of one window.
+
+    Attributes
+    ----------
+    signal : str
+        What was figured, such as `roc_auc`, `loss`, `input_drift`, `missing`.
+    layer : str
+    window : Window
+    value : float, optional
+        None where there is nothing to figure it from: "no data" is never "no drift".
+    low, high : float, optional
+        Its interval.
+    threshold : float, optional
+        What it must not pass, where the layer itself knows.
+    part : str, optional
+        The column or slice that it is about; None where it is the whole table's.
+    state : str
+        `immature` where too few labels came so far.
+    coverage : float, optional
+        Share of the window's rows that have a label.
+    version : str, optional
+        Of the model that made the predictions.
+    note : str
+        What a reader has to know, such as the assumption that an estimate rests on.
+    """
+
+    signal: str
+    layer: Layer
+    window: Window
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    part: str | None = None
+    state: State = "ok"
+    coverage: float | None = None
+    version: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A trigger that is crossed.
+
+    Attributes
+    ----------
+    trigger : str
+        Its name in params.yaml.
+    action : str
+        What it asks for: `alert`, `refit`, `retune` or `block`.
+    signal : str
+    value, threshold : float, optional
+    since : datetime, optional
+        Since when the figure is estimated to have changed.
+    evidence : str
+        One sentence for a person.
+    findings : tuple of Finding
+        Those that crossed it, newest last; the worst twenty.
+    """
+
+    trigger: str
+    action: Literal["alert", "refit", "retune", "block"]
+    signal: str
+    value: float | None
+    threshold: float | None
+    since: datetime | None
+    evidence: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done, and why; written before anything is done.
+
+    Attributes
+    ----------
+    id : str
+        The same evidence about the same champion gives the same id.
+    moment : datetime
+        When it was made, by the clock that monitoring was given.
+    model : str
+        `registry.name`.
+    champion : str, optional
+        The version that was judged.
+    action : str
+    reasons : tuple of str
+    alarms : tuple of Alarm
+    change_from : datetime, optional
+        Since when the relation is estimated to have changed.
+    follow_up : int
+        0, or the how-manieth refit after a change this is.
+    expected_gain, cost : float, optional
+        In the unit of `monitoring.policy.cost`.
+    ask_a_person : bool
+        Whether attempts failed so often that the change is not learnable from these rows.
+    """
+
+    id: str
+    moment: datetime
+    model: str
+    champion: str | None
+    action: Action
+    reasons: tuple[str, ...]
+    alarms: tuple[Alarm, ...] = ()
+    change_from: datetime | None = None
+    follow_up: int = 0
+    expected_gain: float | None = None
+    cost: float | None = None
+    ask_a_person: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a decision.
+
+    Attributes
+    ----------
+    decision_id : str
+    moment : datetime
+        By the same clock as the decision's.
+    kind : str
+    version : str, optional
+        The version that was made, or that is champion after a rollback.
+    detail : str
+    """
+
+    decision_id: str
+    moment: datetime
+    kind: OutcomeKind
+    version: str | None = None
+    detail: str = ""
+
+
+def aware(moment: pd.Timestamp) -> datetime:
+    """Return a moment of a table, which is in UTC without saying so, as an aware datetime.
+
+    Examples
+    --------
+    >>> aware(pd.Timestamp("2024-11-01"))
+    datetime.datetime(2024, 11, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
+    return moment.to_pydatetime(warn=False)
+
+
+def naive(moment: datetime) -> pd.Timestamp:
+    """Return an aware datetime as tables hold it: in UTC, without a zone.
+
+    Examples
+    --------
+    >>> naive(datetime(2024, 11, 1, 12, tzinfo=UTC))
+    Timestamp('2024-11-01 12:00:00')
+    """
+    return pd.Timestamp(moment).tz_convert(UTC).tz_localize(None)
