@@ -94,6 +94,8 @@ BREACHES = [
     (wrong_doors, "pipelines/stores/a.py", "from dvc.repo import Repo", "versions.py"),
     (wrong_doors, "pipelines/stores/a.py", "import git", "versions.py"),
     (wrong_doors, "pipelines/stores/a.py", "import sqlalchemy", "sources.py"),
+    (wrong_doors, "pipelines/stores/files.py", "import sqlite3", "predictions.py"),
+    (wrong_doors, "pipelines/monitor.py", "import psycopg", "database.py"),
     (circles, "pipelines/errors.py", "def f():\n    from pipelines.params import g", "circle"),
     (wrong_stages, "pipelines/split.py", VERB.replace("paths", "paths, split"), "- split"),
     (wrong_stages, "pipelines/core/kinds.py", "import pipelines.core.unused", "core/unused.py"),
@@ -107,6 +109,13 @@ BREACHES = [
 def test_a_breach_of_the_rule_is_found(rule, place, text, words, tmp_path):
     breaches = rule(house(tmp_path, **{place: text}))
     assert any(words in breach for breach in breaches)
+
+
+@pytest.mark.parametrize("place", ["sources", "database", "predictions", "decisions"])
+def test_a_tool_may_have_several_doors(place, tmp_path):
+    assert (
+        wrong_doors(house(tmp_path, **{f"pipelines/stores/{place}.py": "import sqlalchemy"})) == []
+    )
 
 
 def test_what_only_refuses_is_no_dependency(tmp_path):

@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1]
 LINES = (ROOT / "infra/constraints.txt").read_text(encoding="utf-8").splitlines()
 PINS = [line for line in LINES if not line.startswith("#")]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ASKED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["optional-dependencies"].values()
+ASKED = [*PROJECT["dependencies"], *(asked for extra in EXTRAS for asked in extra)]
 
 
 def test_each_pin_is_a_name_and_a_version():
-    assert [line for line in PINS if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    assert [line for line in PINS if not re.fullmatch(r"[\w.-]+==(\d+!)?[\w.]+", line)] == []
 
 
 @pytest.mark.parametrize("asked", ASKED)

@@ -1,0 +1,57 @@
+"""Several processes write to one log, and some of them are killed."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipelines.stores.database import close_log, open_log
+from pipelines.stores.predictions import known_ids, read_log
+from tests.house import ROOT
+from tests.logs import CLASSES
+
+pytestmark = pytest.mark.slow
+
+# each row is told only once it is in the log, as a service acknowledges it
+WRITER = """
+import sys, pathlib
+from tests.logs import append, label, logged
+from pipelines.stores.database import open_log
+log = open_log(pathlib.Path(sys.argv[1]), model=sys.argv[3], address=sys.argv[2])
+for number in range(int(sys.argv[5])):
+    rows = [logged(f"{sys.argv[4]}-{number}-{place}") for place in range(3)]
+    append(log, *rows)
+    label(log, *((row.id, "yes", 1) for row in reversed(rows)))
+    print(number, flush=True)
+"""
+
+
+def writer(tmp_path, address, model, start, *, times):
+    arguments = [str(tmp_path), address, model, start, str(times)]
+    command = [sys.executable, "-c", WRITER, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def test_writers_at_once_lose_nothing_and_double_nothing(address, tmp_path):
+    names = ["a", "b", "same", "same"]
+    processes = [writer(tmp_path, address, "many", name, times=50) for name in names]
+    told = [process.communicate(timeout=120)[0].split() for process in processes]
+    log = open_log(tmp_path, model="many", address=address)
+    frame = read_log(log, None, None, classes=CLASSES)
+    close_log(log)
+    assert [len(numbers) for numbers in told] == [50] * 4
+    assert (len(frame), frame["id"].nunique(), frame["truth"].sum()) == (450, 450, 450)
+
+
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(address, tmp_path):
+    process = writer(tmp_path, address, "killed", "k", times=1_000_000)
+    process.stdout.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    told = process.communicate()[0].split()
+    log = open_log(tmp_path, model="killed", address=address)
+    known = known_ids(log, (f"k-{number}-2" for number in told))
+    close_log(log)
+    assert len(known) == len(told) > 10
