@@ -1,0 +1,108 @@
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+from pipelines.core.contract import Limits, contract_findings, usual_rows
+from pipelines.core.findings import Window
+from tests.core.drifting import ROWS, day, profile, reference, rows_of
+
+
+def found(rows, *, typical_rows=float(ROWS), **moments):
+    return contract_findings(
+        profile(rows), reference(), limits=Limits(), typical_rows=typical_rows, **moments
+    )
+
+
+def broken(findings):
+    return [(each.signal, each.part) for each in findings if each.state == "breach"]
+
+
+def some(values, share, other):
+    """Return values of which a share is another one."""
+    return values.astype(object).where(values.index >= share * len(values), other)
+
+
+def test_a_sound_window_breaks_nothing():
+    assert broken(found(rows_of())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "signal"),
+    [
+        ("income", None, "missing"),
+        ("member", None, "missing"),
+        ("income", "much", "type"),
+        ("joined", "someday", "type"),
+        ("member", 7, "type"),
+        ("income", 1e6, "range"),
+        ("plan", "gold", "unseen"),
+    ],
+)
+def test_what_is_wrong_with_a_tenth_of_the_cells_breaks_the_contract(name, other, signal):
+    rows = rows_of()
+    assert broken(found(rows.assign(**{name: some(rows[name], 0.1, other)}))) == [(signal, name)]
+
+
+def test_one_bad_cell_is_shown_but_breaks_nothing():
+    rows = rows_of()
+    findings = found(rows.assign(plan=some(rows["plan"], 0.5 / ROWS, "gold")))
+    (unseen,) = (each for each in findings if each.signal == "unseen")
+    assert (unseen.state, unseen.value) == ("ok", 1 / ROWS)
+    assert "1 of 60 rows, usually 0.00%; such as 'gold'" in unseen.note
+
+
+def test_many_rows_with_a_rise_below_a_point_break_nothing():
+    rows = pd.concat([rows_of(number) for number in range(100)], ignore_index=True)
+    assert broken(found(rows.assign(plan=some(rows["plan"], 0.009, "gold")))) == [("volume", None)]
+
+
+def test_a_usual_share_of_missing_cells_is_no_breach_and_a_larger_one_is():
+    rows = rows_of()
+    assert ("missing", "age") not in broken(found(rows))
+    assert ("missing", "age") in broken(found(rows.assign(age=some(rows["age"], 0.5, None))))
+
+
+def test_a_column_that_is_not_there_breaks_the_schema_and_an_extra_one_does_not():
+    schema = found(rows_of().drop(columns="age").assign(colour="red"))[0]
+    assert (schema.signal, schema.value, schema.state) == ("schema", 1, "breach")
+    assert schema.note == "not there: 'age'; not known, and not used: 'colour'"
+
+
+def test_repeated_rows_break_the_contract():
+    rows = rows_of()
+    assert broken(found(pd.concat([rows, rows.head(20)]))) == [("duplicates", None)]
+
+
+@pytest.mark.parametrize(("usual", "state"), [(59, "ok"), (301, "breach"), (11, "breach")])
+def test_volume_is_held_against_the_usual_number_of_rows(usual, state):
+    (volume,) = (each for each in found(rows_of(), typical_rows=usual) if each.signal == "volume")
+    assert volume.state == state
+
+
+def test_an_empty_window_is_no_data_and_breaks_nothing():
+    findings = found(rows_of().head(0))
+    assert {(each.value, each.state) for each in findings} == {(None, "no data")}
+
+
+@pytest.mark.parametrize(("days", "state"), [(2, "ok"), (4, "breach")])
+def test_rows_grow_stale(days, state):
+    findings = found(rows_of(), now=day().end + timedelta(days=days))
+    assert (findings[-1].signal, findings[-1].value, findings[-1].state) == (
+        "freshness",
+        days,
+        state,
+    )
+
+
+def test_an_empty_window_is_stale_by_its_newest_row_or_is_no_data():
+    now, empty = day().end, rows_of().head(0)
+    newest = now - timedelta(days=9)
+    assert found(empty, now=now, newest=newest)[-1].state == "breach"
+    assert found(empty, now=now)[-1].state == "no data"
+
+
+def test_the_usual_number_of_rows_is_not_known_from_two_windows():
+    windows = [Window(day(k).start, day(k).end, 10) for k in range(3)]
+    assert usual_rows(windows[:2], day(3)) is None
+    assert usual_rows(windows, day(3)) == 10

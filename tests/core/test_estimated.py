@@ -1,0 +1,115 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.estimated import estimated_figures, estimated_findings
+from pipelines.core.metrics import METRICS, chosen_metric
+from pipelines.core.performance_reference import performance_reference
+from pipelines.core.predictions import Predictions
+from tests.core.test_realised import day
+
+BINARY = [METRICS["roc_auc"], METRICS["log_loss"], METRICS["accuracy"]]
+
+
+def drawn(seed: int, n_classes: int = 2, n: int = 4000) -> tuple[np.ndarray, Predictions]:
+    """Return truths and probabilities that are right."""
+    rng = np.random.default_rng(seed)
+    chances = rng.dirichlet(np.full(n_classes, 0.5), n)
+    truth = (rng.random((n, 1)) > chances.cumsum(axis=1)[:, :-1]).sum(axis=1).astype(float)
+    return truth, Predictions(chances.argmax(axis=1).astype(float), chances)
+
+
+def logged(truth: np.ndarray, said: Predictions) -> pd.DataFrame:
+    columns = {} if said.probabilities is None else {
+        f"p_{code}": column for code, column in enumerate(said.probabilities.T)
+    }  # fmt: skip
+    moments = pd.Timestamp("2024-05-01").as_unit("us")
+    return pd.DataFrame({"moment": moments, "value": said.values, "truth": truth, **columns})
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_estimate_is_near_the_realised_figures_where_only_chance_differs(n_classes):
+    task = "binary" if n_classes == 2 else "multiclass"
+    metrics = [chosen_metric(metric.name, task, {}) for metric in BINARY]
+    reference = performance_reference(*drawn(0, n_classes), task=task, metrics=metrics)
+    truth, said = drawn(1, n_classes)
+    found = estimated_figures(said, reference, metrics)
+    real = {metric.name: metric.figure(truth, said) for metric in metrics}
+    assert found == pytest.approx(real, abs=0.03)
+
+
+def test_a_changed_relation_is_not_seen_but_shows_once_labels_come():
+    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    truth, said = drawn(1)
+    frame = logged(1 - truth, said)
+    findings = estimated_findings(
+        frame, reference, [day(1)], task="binary", classes=("no", "yes"), metrics=BINARY
+    )
+    found = {each.signal: each for each in findings}
+    assert found["estimated_loss"].value == pytest.approx(reference.loss, abs=0.02)
+    assert found["estimate_error"].low > 0.2
+    assert "did not change" in found["estimated_roc_auc"].note
+
+
+def test_few_predictions_are_no_data():
+    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    (finding,) = estimated_findings(
+        logged(*drawn(1, n=9)), reference, [day(1)],
+        task="binary", classes=("no", "yes"), metrics=BINARY,
+    )  # fmt: skip
+    assert (finding.state, finding.value) == ("no data", None)
+
+
+def test_classes_without_probabilities_are_not_estimated():
+    truth, said = drawn(0)
+    reference = performance_reference(
+        truth, Predictions(said.values), task="binary", metrics=BINARY
+    )
+    frame = logged(truth, Predictions(said.values))
+    settings = {"task": "binary", "classes": ("no", "yes"), "metrics": BINARY}
+    assert estimated_findings(frame, reference, [day(1)], **settings) == ()
+
+
+def numbers(seed: int, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, Predictions]:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 1, 3000) + shift
+    columns = pd.DataFrame({"x": x, "plan": np.where(x > 0.5, "a", "b")})
+    return columns, x + rng.normal(0, 0.1 + x, 3000), Predictions(x)
+
+
+def test_the_error_of_a_regression_is_expected_from_its_columns():
+    metrics = [METRICS["mae"]]
+    columns, truth, said = numbers(0)
+    reference = performance_reference(
+        truth, said, task="regression", metrics=metrics, features=columns
+    )
+    rows = columns["x"] > 0.8
+    frame = logged(truth, said)[rows].reset_index(drop=True)
+    settings = {"task": "regression", "classes": (), "metrics": metrics}
+    features = columns[rows].reset_index(drop=True)
+    found = estimated_findings(frame, reference, [day(1)], features=features, **settings)
+    mae = {each.signal: each.value for each in found}["estimated_mae"]
+    assert mae == pytest.approx(np.abs(truth - said.values)[rows].mean(), rel=0.1)
+
+
+def test_a_regression_without_its_columns_is_not_estimated():
+    columns, truth, said = numbers(0)
+    settings = {"task": "regression", "metrics": [METRICS["mae"]]}
+    reference = performance_reference(truth, said, features=columns, **settings)
+    assert (
+        estimated_findings(logged(truth, said), reference, [day(1)], classes=(), **settings) == ()
+    )
+
+
+def test_a_reference_of_another_task_is_an_error():
+    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    with pytest.raises(ValueError, match="Expected a reference of task='regression'"):
+        estimated_findings(
+            logged(*drawn(0)), reference, [], task="regression", classes=(), metrics=[]
+        )
+
+
+def test_figures_cannot_be_estimated_from_labels_alone():
+    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    with pytest.raises(ValueError, match="Expected probabilities and their calibration"):
+        estimated_figures(Predictions(np.zeros(3)), reference, BINARY)
