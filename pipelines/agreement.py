@@ -10,8 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.crons import cron_fault
 from pipelines.core.metrics import METRICS
+from pipelines.core.triggers import (
+    BUSINESS,
+    CONTRACT,
+    CONTRACT_SIGNALS,
+    DRIFT_SIGNALS,
+    ESTIMATED,
+    LOSS_SIGNALS,
+)
 from pipelines.core.wording import did_you_mean
+from pipelines.production import Monitoring, Scoring, SequentialRule, WindowsRule
 from pipelines.sections import Data, MetricSection, Paths, SearchSection, Split
 
 Complaint = tuple[str, str]
@@ -144,6 +154,103 @@ def families_once(search: "SearchSection") -> Iterator[Complaint]:
             yield "search.families", f"search.families: '{name}' stands {count} times."
 
 
+def triggers_once(monitoring: "Monitoring") -> Iterator[Complaint]:
+    """Refuse two triggers of one name: a record could not say which one was crossed."""
+    counts = Counter(trigger.name for trigger in monitoring.triggers)
+    for number, trigger in enumerate(monitoring.triggers):
+        if counts[trigger.name] > 1:
+            place = f"monitoring.triggers.{number}.name"
+            yield place, f"{place}: '{trigger.name}' stands {counts[trigger.name]} times."
+
+
+def signals_known(
+    monitoring: "Monitoring", metric: "MetricSection", data: "Data"
+) -> Iterator[Complaint]:
+    """Refuse a trigger on a figure that is never made."""
+    fitting = [
+        name for name, known in METRICS.items() if data.task == "auto" or data.task in known.tasks
+    ]
+    metrics = [*fitting, *metric.custom]
+    known = [
+        *LOSS_SIGNALS,
+        *metrics,
+        *DRIFT_SIGNALS,
+        CONTRACT,
+        *CONTRACT_SIGNALS,
+        *(f"{ESTIMATED}{name}" for name in ("loss", *metrics)),
+        *(f"{BUSINESS}{name}" for name in monitoring.business),
+    ]
+    for number, trigger in enumerate(monitoring.triggers):
+        if trigger.signal not in known:
+            place = f"monitoring.triggers.{number}.signal"
+            hint = did_you_mean(trigger.signal, known) or f" Known: {', '.join(known)}."
+            yield place, f"{place}: '{trigger.signal}' is no figure of production.{hint}"
+
+
+def rules_fit(monitoring: "Monitoring") -> Iterator[Complaint]:
+    """Refuse a rule without a bound, with two, with k above n, and a test that is not for it."""
+    for number, trigger in enumerate(monitoring.triggers):
+        rule, place = trigger.rule, f"monitoring.triggers.{number}.rule"
+        if isinstance(rule, SequentialRule):
+            if trigger.signal != "loss":
+                words = f"e_process tests the signal 'loss', not '{trigger.signal}'."
+                yield place, f"{place}: {words} Use threshold or k_of_n."
+        elif rule.above is not None and rule.below is not None:
+            yield place, f"{place}: keep one of above and below, but both are given."
+        elif isinstance(rule, WindowsRule) and rule.above is None and rule.below is None:
+            yield place, f"{place}: above or below must be given, but both are null."
+        elif isinstance(rule, WindowsRule) and rule.k > rule.n:
+            yield f"{place}.k", f"{place}: k {rule.k} must not be above n {rule.n}."
+
+
+def crons_valid(scoring: "Scoring", monitoring: "Monitoring") -> Iterator[Complaint]:
+    """Refuse a schedule that no scheduler can read, and one with nothing to do."""
+    for place, cron in (("scoring.cron", scoring.cron), ("monitoring.cron", monitoring.cron)):
+        fault = None if cron is None else cron_fault(cron)
+        if fault is not None:
+            yield place, f"{place}: {fault}."
+    if scoring.cron is not None and scoring.source is None:
+        yield "scoring.cron", "scoring.cron needs scoring.source, which is null."
+
+
+def scoring_reachable(scoring: "Scoring") -> Iterator[Complaint]:
+    """Refuse a query without the variable that holds the address."""
+    queries = [name for name in ("source", "labels") if _is_query(getattr(scoring, name))]
+    if queries and scoring.address_variable is None:
+        place = "scoring.address_variable"
+        words = "must name the environment variable that holds the database address."
+        yield place, f"scoring.{queries[0]} is a query; {place} {words}"
+
+
+def watching_fits(monitoring: "Monitoring", data: "Data") -> Iterator[Complaint]:
+    """Refuse bounds of monitoring that contradict each other."""
+    policy, contract, retune = monitoring.policy, monitoring.contract, monitoring.retune
+    days = policy.follow_up_days
+    faults = {
+        "window_rows": monitoring.window_rows is not None
+        and monitoring.window_rows < monitoring.least_rows
+        and f"must not be below least_rows {monitoring.least_rows}, or no window is judged",
+        "horizon_days": monitoring.horizon_days < monitoring.window_days
+        and f"must not be below window_days {monitoring.window_days:g}",
+        "slices": data.target in monitoring.slices and f"'{data.target}' is the target",
+        "contract.volume_high": contract.volume_high <= contract.volume_low
+        and f"must be above volume_low {contract.volume_low:g}",
+        "policy.longest_cooldown_days": policy.longest_cooldown_days < policy.cooldown_days
+        and f"must not be below cooldown_days {policy.cooldown_days:g}",
+        "policy.follow_up_days": list(days) != sorted(set(days)) and "must rise",
+        "retune.budget_seconds": retune.budget_seconds is None
+        and retune.budget_trials is None
+        and "or budget_trials must be given, but both are null",
+    }
+    for name, words in faults.items():
+        if words:
+            yield f"monitoring.{name}", f"monitoring.{name}: {words}."
+
+
+def _is_query(source: str | None) -> bool:
+    return source is not None and Path(source).suffix.lower() == ".sql"
+
+
 def _named(paths: "Paths") -> Iterator[tuple[str, Path]]:
     for name, path in paths.model_dump(by_alias=True).items():
         yield f"paths.{name}", path
@@ -161,4 +268,10 @@ CHECKS = (
     custom_metrics_new,
     budget_given,
     families_once,
+    triggers_once,
+    signals_known,
+    rules_fit,
+    crons_valid,
+    scoring_reachable,
+    watching_fits,
 )

@@ -83,4 +83,6 @@ def _sound_sections(document: Document, error: ValidationError) -> dict[str, Any
 
 def _with_absolute_paths(params: Params, root: Path) -> Params:
     absolute = {name: root.absolute() / path for name, path in params.paths}
+    if absolute["state"].is_symlink():  # a checkout beside the project shares the project's state
+        absolute["state"] = absolute["state"].resolve()
     return params.model_copy(update={"paths": params.paths.model_copy(update=absolute)})

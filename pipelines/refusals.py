@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from pipelines.core.wording import did_you_mean, looks_secret, shown
 from pipelines.stores.documents import Document, Fault, Value, line_of
 
+KIND = "kind"  # the key that tells which of several sections stands at a place
 WORDS = {
     "Input should be ": "",
     "String should match pattern ": "text of the form ",
@@ -39,7 +40,7 @@ def refusals(error: ValidationError, document: Document, model: type[BaseModel])
     for detail in error.errors(include_url=False):
         by_place.setdefault(_place(detail, document), []).append(detail)
     return [
-        Fault(line_of(document, place), _sentence(place, details, model))
+        Fault(line_of(document, place), _sentence(place, details, _keys(model, place, document)))
         for place, details in by_place.items()
     ]
 
@@ -52,18 +53,42 @@ def secrets(document: Document) -> list[Fault]:
 
 
 def _place(detail: ErrorDetails, document: Document) -> str:
-    steps = [str(step) for step in detail["loc"]]
+    steps = _steps(detail["loc"], document.values)
+    if detail["type"].startswith("union_tag"):
+        return ".".join([*steps, KIND])
     while detail["type"] != "missing" and steps and ".".join(steps) not in document.lines:
         steps.pop()
     return ".".join(steps)
 
 
-def _sentence(place: str, details: list[ErrorDetails], model: type[BaseModel]) -> str:
+def _steps(loc: tuple[int | str, ...], values: Value) -> list[str]:
+    """Return the steps to a value; pydantic names the kind of a rule as if it were a key."""
+    steps, here = [], values
+    for step in loc:
+        if isinstance(here, dict) and step not in here and here.get(KIND) == step:
+            continue
+        steps.append(str(step))
+        here = _inside(here, step)
+    return steps
+
+
+def _inside(value: Value, step: int | str) -> Value:
+    if isinstance(value, dict):
+        return value.get(str(step))
+    if isinstance(value, list) and str(step).isdigit() and int(step) < len(value):
+        return value[int(step)]
+    return None
+
+
+def _sentence(place: str, details: list[ErrorDetails], known: list[str]) -> str:
     first = details[0]
-    if first["type"] == "missing":
+    if first["type"] in {"missing", "union_tag_not_found"}:
         return f"{place} is missing."
+    if first["type"] == "union_tag_invalid":
+        tag, tags = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        hint = did_you_mean(tag, re.findall(r"'([^']*)'", tags))
+        return f"{place} must be one of {tags}, but got {shown(tag)}.{hint}"
     if first["type"] == "extra_forbidden":
-        known = _keys(model, place.split(".")[:-1])
         hint = did_you_mean(place.rpartition(".")[2], known) or f" Known: {', '.join(known)}."
         return f"{place} is not known.{hint}"
     expected = " or ".join(_expected(detail["msg"]) for detail in details)
@@ -86,12 +111,21 @@ def _hint(detail: ErrorDetails) -> str:
     return " Write it without quotes." if is_number else ""
 
 
-def _keys(model: type[BaseModel], steps: list[str]) -> list[str]:
-    for step in steps:
+def _keys(model: type[BaseModel], place: str, document: Document) -> list[str]:
+    """Return the keys that may stand beside the last one of a place."""
+    here: Value = document.values
+    for step in place.split(".")[:-1]:
+        here = _inside(here, step)
         inner = model.model_fields[step].annotation if step in model.model_fields else None
-        kinds = [inner, *get_args(inner)]
-        model = next((kind for kind in kinds if _is_section(kind)), model)
+        kinds = [kind for kind in (inner, *get_args(inner)) if _is_section(kind)]
+        model = next((kind for kind in kinds if _is_of_kind(kind, here)), model)
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _is_of_kind(section: type[BaseModel], value: Value) -> bool:
+    if KIND not in section.model_fields or not isinstance(value, dict):
+        return True
+    return value.get(KIND) in get_args(section.model_fields[KIND].annotation)
 
 
 def _is_section(kind: object) -> bool:

@@ -3,6 +3,18 @@ from pathlib import Path
 import pytest
 
 from pipelines import agreement
+from pipelines.production import (
+    BusinessFigure,
+    Contract,
+    Monitoring,
+    Policy,
+    Retune,
+    Scoring,
+    SequentialRule,
+    ThresholdRule,
+    Trigger,
+    WindowsRule,
+)
 from pipelines.sections import CustomMetric, Data, MetricSection, Paths, SearchSection, Split
 
 PROFIT = CustomMetric(function="own:profit", greater_is_better=True)
@@ -111,6 +123,130 @@ def test_a_search_without_an_end_is_refused():
 def test_a_family_given_twice_is_refused():
     ((_, words),) = agreement.families_once(SearchSection(families=("linear", "linear")))
     assert words == "search.families: 'linear' stands 2 times."
+
+
+THRESHOLD = ThresholdRule(kind="threshold", above=1.0)
+
+
+def _trigger(signal="loss", rule=THRESHOLD, name="one"):
+    return Trigger(name=name, signal=signal, rule=rule, action="alert")
+
+
+def _watching(*triggers, **given):
+    return Monitoring(triggers=triggers, **given)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        "roc_auc",
+        "loss",
+        "main_metric",
+        "joint_drift",
+        "contract",
+        "missing",
+        "estimated_loss",
+        "estimated_roc_auc",
+        "profit",
+        "estimated_profit",
+        "business.sales",
+    ],
+)
+def test_a_trigger_on_any_figure_of_production_is_fine(signal):
+    business = {"sales": BusinessFigure(function="own:sales")}
+    watching = _watching(_trigger(signal), business=business)
+    metric = MetricSection(custom={"profit": PROFIT})
+    assert list(agreement.signals_known(watching, metric, _data(task="binary"))) == []
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [
+        ("input_drfit", "'input_drfit' is no figure of production. Did you mean 'input_drift'?"),
+        ("rmse", "'rmse' is no figure of production."),
+        ("business.sales", "'business.sales' is no figure of production."),
+        ("zzz", "Known: loss, main_metric, roc_auc"),
+    ],
+)
+def test_a_trigger_on_a_figure_that_is_never_made_is_refused(signal, words):
+    watching = _watching(_trigger(signal))
+    ((place, found),) = agreement.signals_known(watching, MetricSection(), _data(task="binary"))
+    assert place == "monitoring.triggers.0.signal"
+    assert words in found
+
+
+def test_two_triggers_of_one_name_are_refused():
+    complaints = dict(agreement.triggers_once(_watching(_trigger(), _trigger())))
+    assert "'one' stands 2 times" in complaints["monitoring.triggers.1.name"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "rule", "words"),
+    [
+        ("f1", {"kind": "threshold", "above": 1.0, "below": 0.0}, "keep one of above and below"),
+        ("f1", {"kind": "k_of_n", "k": 1, "n": 2}, "above or below must be given"),
+        ("f1", {"kind": "k_of_n", "k": 3, "n": 2, "below": 0.5}, "k 3 must not be above n 2"),
+        ("f1", {"kind": "e_process"}, "e_process tests the signal 'loss', not 'f1'"),
+    ],
+)
+def test_a_rule_that_contradicts_itself_is_refused(signal, rule, words):
+    kinds = {"threshold": ThresholdRule, "k_of_n": WindowsRule, "e_process": SequentialRule}
+    watching = _watching(_trigger(signal, kinds[rule["kind"]](**rule)))
+    ((place, found),) = agreement.rules_fit(watching)
+    assert place.startswith("monitoring.triggers.0.rule")
+    assert words in found
+
+
+def test_a_threshold_without_a_bound_is_switched_off():
+    switched_off = ThresholdRule(kind="threshold")
+    assert list(agreement.rules_fit(_watching(_trigger(rule=switched_off)))) == []
+
+
+@pytest.mark.parametrize(
+    ("scoring", "monitoring", "words"),
+    [
+        ({"cron": "0 25 * * *", "source": "a.csv"}, {}, "scoring.cron: the hour must be"),
+        ({"cron": "0 5 * * *"}, {}, "scoring.cron needs scoring.source"),
+        ({}, {"cron": "60 * * * *"}, "monitoring.cron: the minute must be from 0 to 59"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused(scoring, monitoring, words):
+    ((_, found),) = agreement.crons_valid(Scoring(**scoring), Monitoring(**monitoring))
+    assert words in found
+
+
+@pytest.mark.parametrize("given", [{"source": "a.sql"}, {"labels": "b.SQL"}])
+def test_a_scoring_query_needs_an_address(given):
+    ((place, words),) = agreement.scoring_reachable(Scoring(**given))
+    assert place == "scoring.address_variable"
+    assert "must name the environment variable" in words
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "words"),
+    [
+        ({"window_rows": 10, "least_rows": 30}, "window_rows", "must not be below least_rows 30"),
+        ({"window_days": 7.0, "horizon_days": 3.0}, "horizon_days", "not be below window_days 7"),
+        ({"slices": ("churned",)}, "slices", "'churned' is the target"),
+        ({"contract": Contract(volume_low=5.0)}, "contract.volume_high", "above volume_low 5"),
+        (
+            {"policy": Policy(cooldown_days=60)},
+            "policy.longest_cooldown_days",
+            "must not be below cooldown_days 60",
+        ),
+        ({"policy": Policy(follow_up_days=(7, 7))}, "policy.follow_up_days", "must rise"),
+        ({"retune": Retune(budget_seconds=None)}, "retune.budget_seconds", "both are null"),
+    ],
+)
+def test_monitoring_that_contradicts_itself_is_refused(given, place, words):
+    ((found, text),) = agreement.watching_fits(Monitoring(**given), _data())
+    assert found == f"monitoring.{place}"
+    assert words in text
+
+
+def test_the_shipped_monitoring_is_sound():
+    sections = {"monitoring": Monitoring(), "scoring": Scoring(), "data": _data()}
+    assert agreement.disagreements({**sections, "metric": MetricSection()}) == []
 
 
 def test_a_check_is_left_out_where_a_section_could_not_be_read():

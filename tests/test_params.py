@@ -69,11 +69,43 @@ def test_a_section_that_is_left_out_has_its_defaults(root):
         ("budget_seconds: 60", "budget_seconds: null", "both are null"),
         ("model: data/model", "model: ../model", "paths.model must be a path inside the project"),
         ("optimise: auto", "optimise: roc_acu", "'roc_acu' is no metric. Did you mean 'roc_auc'"),
+        ("window_days: 1", "window_day: 1", "monitoring.window_day is not known. Did you mean"),
+        ("signal: input_drift", "signal: input_drfit", "Did you mean 'input_drift'?"),
+        ('cron: "0 6 * * *"', 'cron: "0 6 * *"', r"monitoring.cron must be text of the form"),
+        ('cron: "0 6 * * *"', 'cron: "0 66 * * *"', "monitoring.cron: the hour must be from 0"),
+        ("cooldown_days: 7 ", "cooldown_day: 7 ", "Did you mean 'cooldown_days'?"),
+        ("business: {}", "business: {a: {functon: m:p}}", "Did you mean 'function'?"),
+        ("notify: []", "notify: [slack]", "monitoring.notify.0 must be text of the form"),
     ],
 )
 def test_a_fault_is_named_with_its_line(root, old, new, words):
     _change(root, old, new)
     with pytest.raises(ParamsError, match=rf"line \d+: .*{words.replace('?', '.')}") as refused:
+        load_params(root)
+    assert f"line {_line_of(old)}:" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        (
+            "{kind: threshld, above: 1}",
+            "kind must be one of .*, but got .*Did you mean 'threshold'",
+        ),
+        ("{above: 1}", r"triggers.2.rule.kind is missing"),
+        ("7", "triggers.2.rule must be a section with keys, but got 7"),
+        ("{kind: threshold, abov: 1}", "triggers.2.rule.abov is not known. Did you mean 'above'"),
+        ("{kind: k_of_n, above: 1, k: 2}", "triggers.2.rule.n is missing"),
+        ("{kind: k_of_n, above: 1, k: 0, n: 3}", "triggers.2.rule.k must be greater than 0"),
+        ("{kind: k_of_n, above: 1, m: 1, k: 1, n: 3}", "rule.m is not known. Known: kind, above"),
+        ("{kind: e_process, k: 1}", "rule.k is not known. Known: kind, tolerance, false_alarm"),
+        ("{kind: k_of_n, above: 1, k: 4, n: 3}", "rule: k 4 must not be above n 3"),
+    ],
+)
+def test_a_fault_in_a_rule_is_named_with_its_line(root, new, words):
+    old = "{kind: k_of_n, above: 1.0, k: 2, n: 3}"
+    _change(root, old, new)
+    with pytest.raises(ParamsError, match=words) as refused:
         load_params(root)
     assert f"line {_line_of(old)}:" in str(refused.value)
 

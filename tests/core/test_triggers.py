@@ -1,0 +1,139 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines.core.findings import Finding, Window
+from pipelines.core.loss_process import LossProcess
+from pipelines.core.triggers import (
+    KOfN,
+    Sequential,
+    Threshold,
+    Trigger,
+    alarms_of,
+    judged,
+    layer_of,
+)
+
+FIRST = datetime(2024, 5, 1, tzinfo=UTC)
+NAN = float("nan")
+
+
+def day(number):
+    return Window(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 100)
+
+
+def figures(*values, signal="roc_auc", layer="performance", state="ok"):
+    return [Finding(signal, layer, day(n), value, state=state) for n, value in enumerate(values)]
+
+
+def alarms(rule, findings, *, signal="roc_auc", processes=None):
+    return alarms_of([Trigger("t", signal, rule, "retune")], findings, processes=processes or {})
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "crossed"),
+    [
+        (Threshold(below=0.7), [0.9, 0.6], True),
+        (Threshold(below=0.7), [0.6, 0.9], False),
+        (Threshold(below=0.7), [0.6, NAN], True),
+        (Threshold(below=0.7), [0.9, None], False),
+        (Threshold(below=0.7), [], False),
+        (Threshold(below=0.7), [None], False),
+        (Threshold(), [0.0, 99.0], False),
+        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, 0.6], True),
+        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, 0.9, 0.6], False),
+        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, NAN, None, 0.6], True),
+        (KOfN(0.95, None, k=1, n=1), [0.96], True),
+    ],
+)
+def test_only_figures_that_can_be_judged_trigger_or_clear(rule, values, crossed):
+    assert bool(alarms(rule, figures(*values))) is crossed
+
+
+def test_an_immature_window_neither_triggers_nor_clears():
+    found = [*figures(0.9), *figures(0.9, 0.1, state="immature")[1:]]
+    assert alarms(Threshold(below=0.7), found) == ()
+
+
+def test_an_alarm_says_since_when_without_a_break():
+    (alarm,) = alarms(Threshold(below=0.7), figures(0.6, 0.9, 0.6, 0.5))
+    assert (alarm.since, alarm.value, alarm.threshold) == (day(2).start, 0.5, 0.7)
+    assert [each.value for each in alarm.findings] == [0.6, 0.5]
+
+
+def test_k_of_n_says_in_how_many_windows():
+    (alarm,) = alarms(KOfN(None, 0.7, k=2, n=3), figures(0.6, 0.9, 0.6))
+    assert (
+        alarm.evidence == "roc_auc was 0.6 on 2024-05-03, below 0.7, in 2 of the latest 3 windows"
+    )
+
+
+def test_the_contract_counts_what_is_broken_and_names_it():
+    found = [
+        Finding("missing", "contract", day(0), 0.4, part="age", state="breach"),
+        Finding("missing", "contract", day(0), 0.0, part="plan"),
+        Finding("volume", "contract", day(0), 9.0, state="breach"),
+    ]
+    (alarm,) = alarms(Threshold(above=0), found, signal="contract")
+    assert (alarm.value, len(alarm.findings)) == (2, 2)
+    assert alarm.evidence.endswith("above 0 (missing of age, volume)")
+
+
+def test_a_contract_that_is_kept_again_clears():
+    found = [
+        Finding("missing", "contract", day(0), 0.4, part="age", state="breach"),
+        Finding("missing", "contract", day(1), 0.0, part="age"),
+    ]
+    assert alarms(Threshold(above=0), found, signal="contract") == ()
+
+
+def test_the_worst_column_stands_for_a_signal_of_columns():
+    found = [
+        Finding("column_drift", "drift", day(0), value, part=part)
+        for part, value in (("age", 0.2), ("plan", 1.7), ("city", 0.4))
+    ]
+    (shown,) = judged("column_drift", found)
+    assert (shown.part, shown.value) == ("plan", 1.7)
+
+
+def test_slices_do_not_stand_for_the_whole_table():
+    found = [
+        Finding("loss", "performance", day(0), 0.9, part="city=Bern"),
+        Finding("loss", "performance", day(0), 0.1),
+    ]
+    assert [each.value for each in judged("loss", found)] == [0.1]
+
+
+def process(alarm_at):
+    return LossProcess(
+        days=(day(0).start,),
+        values=(4000.0,),
+        threshold=3650,
+        alarm_at=alarm_at,
+        change_from=day(1).start if alarm_at else None,
+        armed=alarm_at is None,
+        alarms=(),
+        base=0.1,
+        bar=0.11,
+        dispersion=1.0,
+    )
+
+
+def test_a_sequential_test_alarms_with_the_windows_since_the_change():
+    found = figures(0.1, 0.2, 0.3, signal="loss")
+    (alarm,) = alarms(Sequential(), found, signal="loss", processes={"t": process(day(2).start)})
+    assert (alarm.since, [each.value for each in alarm.findings]) == (day(1).start, [0.2, 0.3])
+    assert "probably since 2024-05-02" in alarm.evidence
+
+
+@pytest.mark.parametrize("processes", [{}, {"t": process(None)}])
+def test_a_sequential_test_without_a_standing_alarm_is_quiet(processes):
+    assert alarms(Sequential(), [], signal="loss", processes=processes) == ()
+
+
+@pytest.mark.parametrize(
+    ("signal", "layer"),
+    [("contract", "contract"), ("unseen", "contract"), ("business.profit", "business")],
+)
+def test_a_signal_has_a_layer(signal, layer):
+    assert layer_of(signal) == layer

@@ -1,0 +1,160 @@
+"""A project with a champion and production rows, for tests of what watches it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.core.log_frames import Logged
+from pipelines.core.metrics import METRICS
+from pipelines.core.model import Model
+from pipelines.core.pages import Page, ServedPage
+from pipelines.core.references import Reference, reference_of
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration
+from pipelines.core.truths import truth_of
+from pipelines.stores import registry
+from pipelines.stores.database import Log, open_log
+from pipelines.stores.labels import Label, append_labels
+from pipelines.stores.models import load_model, predict_rows, save_model
+from pipelines.stores.pages import log_page
+from pipelines.stores.predictions import append_predictions
+from pipelines.stores.references import save_reference
+from pipelines.stores.tracking import open_run, open_store
+from pipelines.tuning.families import fit_configuration
+
+PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+SCHEMA = Schema(
+    (Column("age", "number", minimum=0.0, maximum=99.0), Column("plan", "category", ("a", "b"))),
+    "left",
+    "binary",
+    ("no", "yes"),
+    time="day",
+    time_column=Column("day", "date"),
+)
+BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+KNOWN_DAYS = 90
+LINEAR = Configuration("linear")
+
+
+def day(number: float) -> datetime:
+    """Return the moment so many days after production began; before it the model learned."""
+    return BEGIN + timedelta(days=number)
+
+
+def rows(first: int, n_days: int, *, a_day: int = 60, flipped: bool = False) -> pd.DataFrame:
+    """Return rows of some days: the older, the likelier they leave, or the younger if flipped."""
+    rng = np.random.default_rng(first + 1000)
+    n = n_days * a_day
+    age = np.clip(rng.normal(40, 10, n), 0, 99).round(1)
+    chance = 1 / (1 + np.exp(-(age - 40) / 4))
+    left = rng.random(n) < (1 - chance if flipped else chance)
+    days = [day(first + place // a_day) + timedelta(hours=8) for place in range(n)]
+    return pd.DataFrame(
+        {
+            "age": age,
+            "plan": rng.choice(["a", "b"], n),
+            "day": pd.Series(days).dt.tz_localize(None).astype("datetime64[us]"),
+            "left": np.where(left, "yes", "no"),
+        }
+    )
+
+
+def learned(folder: Path, *, flipped: bool = False) -> Path:
+    """Write a model and its reference, which takes long, and return the folder."""
+    known = rows(-KNOWN_DAYS, KNOWN_DAYS, flipped=flipped)
+    training, holdout = known.iloc[: len(known) // 3], known.iloc[len(known) // 3 :]
+    truth = truth_of(training, SCHEMA)
+    fitted = fit_configuration(LINEAR, training, truth, schema=SCHEMA, seed=0, n_jobs=1)
+    model = Model(SCHEMA, LINEAR, fitted, ())
+    save_model(folder / "model", model)
+    save_reference(folder / "reference", _reference(model, training, holdout))
+    return folder
+
+
+def champion(root: Path, made: Path, *, identity: str = "1", with_reference: bool = True) -> Model:
+    """Return what `learned` wrote, once it is registered and champion."""
+    store = open_store(root / "state", "churn")
+    run_id = open_run(store, f"search {identity}", title="a search")
+    files = ((made / "reference", "reference"),) if with_reference else ()
+    log_page(store, run_id, page=Page("a search", "", files=files))
+    page = _served(identity, rows(0, 1))
+    version = registry.register_version(store, run_id, model=made / "model", page=page)
+    standing = registry.champion(store)
+    registry.promote(store, version.number, over=None if standing is None else standing.number)
+    return load_model(made / "model")
+
+
+def project(root: Path, **changed: str) -> Path:
+    """Write params.yaml, with some lines changed, and return the folder."""
+    text = PARAMS
+    for old, new in changed.items():
+        assert f"{old}:" in text
+        lines = [
+            f"{line[: len(line) - len(line.lstrip())]}{old}: {new}"
+            if line.strip().startswith(f"{old}:")
+            else line
+            for line in text.splitlines()
+        ]
+        text = "\n".join(lines) + "\n"
+    (root / "params.yaml").write_text(text, encoding="utf-8")
+    return root
+
+
+def log_of(root: Path) -> Log:
+    return open_log(root / "state", model="churn")
+
+
+def served(root: Path, model: Model, table: pd.DataFrame, *, version: str = "1") -> list[str]:
+    """Log the model's predictions of rows, and return their ids."""
+    said = predict_rows(model, table)
+    chances = np.asarray(said.probabilities)
+    ids = [f"{version}-{moment:%Y%m%d}-{n}" for n, moment in enumerate(table["day"])]
+    inputs = table.drop(columns=["left"]).astype({"day": "str"}).to_dict("records")
+    logged = [
+        Logged(
+            id=ids[n],
+            request_id="r",
+            identifier=None,
+            moment=pd.Timestamp(table["day"].iloc[n]).tz_localize(UTC).to_pydatetime(),
+            inputs=json.dumps(inputs[n]),
+            value=float(said.values[n]),
+            probabilities=tuple(chances[n].tolist()),
+        )
+        for n in range(len(table))
+    ]
+    append_predictions(log_of(root), logged, version=version, received=BEGIN)
+    return ids
+
+
+def labelled(root: Path, table: pd.DataFrame, ids: list[str], *, after_days: float = 1) -> None:
+    """Log what became of rows, known so many days later."""
+    moments = table["day"].dt.tz_localize(UTC) + timedelta(days=after_days)
+    labels = [
+        Label(identity, str(value), moment.to_pydatetime())
+        for identity, value, moment in zip(ids, table["left"], moments, strict=True)
+    ]
+    append_labels(log_of(root), labels, received=BEGIN)
+
+
+def _reference(model: Model, training: pd.DataFrame, holdout: pd.DataFrame) -> Reference:
+    metrics = [METRICS["roc_auc"], METRICS["accuracy"]]
+    importance = {"age": 0.3, "plan": 0.0}
+    return reference_of(
+        model, training=training, holdout=holdout, metrics=metrics, importance=importance
+    )
+
+
+def _served(number: str, example: pd.DataFrame) -> ServedPage:
+    return ServedPage(
+        identity=number,
+        description="A line.",
+        inputs={"age": "any", "plan": "any", "day": "any"},
+        outputs={"prediction": "string"},
+        example=example.drop(columns=["left"]).head(2),
+        requirements=("numpy",),
+        metrics={"roc_auc": 0.9},
+        tags={"metric": "roc_auc"},
+    )

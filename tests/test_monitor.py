@@ -1,0 +1,236 @@
+import sqlite3
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from pipelines.core.findings import Outcome
+from pipelines.core.log_frames import Shadow
+from pipelines.core.triggers import Sequential, Threshold
+from pipelines.errors import StageError
+from pipelines.monitor import backtest, clock_of, monitor, newest_of, policy_of, triggers_of
+from pipelines.production import Monitoring
+from pipelines.stores.decisions import decisions, record_outcome
+from pipelines.stores.models import load_model, predict_rows
+from pipelines.stores.predictions import append_shadow
+from pipelines.stores.references import load_reference
+from pipelines.stores.windows import kept_windows
+from tests.production import (
+    champion,
+    day,
+    labelled,
+    learned,
+    log_of,
+    project,
+    rows,
+    served,
+)
+
+slow = pytest.mark.slow
+QUIET, FLIPPED = rows(0, 4, a_day=120), rows(4, 4, a_day=120, flipped=True)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    with threadpool_limits(1):
+        return learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture
+def place(tmp_path, state):
+    """Return the folder of a new project, whose MLflow database has its tables."""
+    assert state.parent == tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def root(place, made):
+    project(place)
+    champion(place, made)
+    return place
+
+
+def play(root, made, *tables, version="1"):
+    model = load_model(made / "model")
+    for table in tables:
+        labelled(root, table, served(root, model, table, version=version))
+
+
+def found(looked, signal):
+    return [each for each in looked.findings if each.signal == signal and each.part is None]
+
+
+@slow
+def test_without_a_champion_there_is_nothing_to_watch(place):
+    looked = monitor(project(place), now=day(1))
+    assert (looked.champion, looked.decision.action, looked.announced) == (None, "nothing", None)
+    assert decisions(log_of(place)) == (looked.decision,)
+
+
+@slow
+def test_an_empty_log_has_no_windows(root):
+    looked = monitor(root, now=day(1))
+    assert (looked.windows, looked.findings, looked.decision.action) == ((), (), "nothing")
+
+
+@slow
+def test_quiet_production_needs_nothing(root, made):
+    play(root, made, QUIET)
+    looked = monitor(root, now=day(6))
+    assert (looked.decision.action, looked.announced, looked.alarms) == ("nothing", None, ())
+    judged = [each.state for each in found(looked, "loss")]
+    assert (
+        judged == ["ok", "ok", "ok", "immature", "no data", "no data"] or judged[:2] == ["ok"] * 2
+    )
+
+
+@slow
+def test_the_newest_figures_are_kept_for_the_metrics(root, made):
+    play(root, made, QUIET)
+    figures = monitor(root, now=day(6)).figures
+    kept = kept_windows(log_of(root), kind="metrics", version="", type_=dict[str, float])
+    assert list(kept.values()) == [figures]
+    assert 0 < figures['ml_window_loss{slice="all"}'] < 0.3
+
+
+@slow
+def test_a_changed_relation_is_found_once_and_asked_for_until_it_is_served(root, made):
+    play(root, made, QUIET, FLIPPED)
+    first, again = monitor(root, now=day(10)), monitor(root, now=day(11))
+    assert (first.decision.action, first.announced, again.announced) == ("retune",) * 3
+    assert again.decision == first.decision == decisions(log_of(root))[-1]
+    assert day(3) <= first.decision.change_from <= day(5)
+
+
+@slow
+def test_an_idle_look_works_out_nothing_twice(root, made):
+    play(root, made, QUIET)
+    first = monitor(root, now=day(6))
+    with sqlite3.connect(root / "state" / "predictions.db") as database:
+        database.execute("UPDATE predictions SET inputs = 'cannot be read any more'")
+    again = monitor(root, now=day(6))
+    assert (again.findings, again.decision.id) == (first.findings, first.decision.id)
+
+
+@slow
+def test_broken_data_is_blocked_and_says_nothing_of_drift(root, made):
+    broken = QUIET.assign(age=QUIET["age"].astype(object).where(QUIET.index % 3 == 0, None))
+    play(root, made, broken)
+    looked = monitor(root, now=day(4))
+    assert (looked.decision.action, looked.announced) == ("block", "block")
+    assert {each.state for each in found(looked, "input_drift")} == {"no data"}
+
+
+@slow
+def test_a_crossed_floor_waits_for_labelled_rows(place, made):
+    project(place, least_rows="100000")
+    champion(place, made)
+    play(place, made, QUIET, FLIPPED)
+    assert "waiting for rows" in monitor(place, now=day(10)).decision.reasons[0]
+
+
+@slow
+def test_a_past_that_cannot_be_read_blocks_and_tells_nothing(root, made):
+    play(root, made, QUIET, FLIPPED)
+    asked = monitor(root, now=day(9))
+    with sqlite3.connect(root / "state" / "predictions.db") as database:
+        database.execute("UPDATE decisions SET record = '{}'")
+    looked = monitor(root, now=day(10))
+    assert (asked.decision.action, looked.decision.action) == ("retune", "block")
+    assert looked.decision.ask_a_person
+
+
+@slow
+def test_rows_of_another_version_are_not_this_ones(root, made):
+    play(root, made, QUIET)
+    champion(root, made, identity="2")
+    later = rows(8, 1, a_day=120)
+    play(root, made, later, version="2")
+    looked = monitor(root, now=day(10))
+    assert looked.champion == "2"
+    assert [each.start for each in looked.windows] == [day(9)]
+
+
+@slow
+def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made):
+    play(root, made, QUIET, FLIPPED)
+    asked = monitor(root, now=day(10)).decision
+    champion(root, made, identity="2")
+    record_outcome(log_of(root), Outcome(asked.id, day(10), "promoted", "2"))
+    table = rows(10, 5, a_day=120, flipped=True)
+    ids = served(root, load_model(made / "model"), table, version="2")
+    labelled(root, table, ids)
+    better = 1 - np.asarray(predict_rows(load_model(made / "model"), table).probabilities)
+    shadows = [
+        Shadow(identity, float(chances.argmax()), tuple(chances.tolist()))
+        for identity, chances in zip(ids, better, strict=True)
+    ]
+    append_shadow(log_of(root), shadows, version="1")
+    looked = monitor(root, now=day(17))
+    assert (looked.decision.action, looked.announced) == ("rollback", "rollback")
+    assert "version 2 is worse than version 1" in looked.decision.reasons[0]
+
+
+@slow
+def test_a_version_without_a_reference_cannot_be_watched(place, made):
+    champion(project(place), made, with_reference=False)
+    with pytest.raises(StageError, match="Version 1 of churn has no reference"):
+        monitor(place, now=day(1))
+
+
+@slow
+def test_the_reference_is_fetched_once(root):
+    monitor(root, now=day(1))
+    kept = root / "state" / "reference" / "churn" / "1"
+    assert load_reference(kept).performance.metric == "roc_auc"
+
+
+@slow
+def test_a_business_figure_is_found_by_window(place, made):
+    project(place, business="{older: {function: own_figures:older}}")
+    text = "def older(rows):\n    return (rows['input_age'] > 40).mean()\n"
+    (place / "own_figures.py").write_text(text)
+    champion(place, made)
+    play(place, made, QUIET)
+    values = [each.value for each in found(monitor(place, now=day(4)), "business.older")]
+    assert values == pytest.approx([0.5] * 4, abs=0.15)
+
+
+@slow
+def test_a_backtest_says_what_each_trigger_would_have_done(root, made):
+    play(root, made, QUIET, FLIPPED)
+    tried = {each.trigger: each for each in backtest(root, now=day(10)).tried}
+    assert len(tried["loss-rises"].alarms) == 1
+    assert tried["floor"].note == "switched off: it has no bound"
+
+
+@slow
+def test_a_backtest_needs_a_champion(place):
+    with pytest.raises(StageError, match="churn has no champion, so nothing was watched"):
+        backtest(project(place), now=day(1))
+
+
+def test_the_newest_event_can_be_now(tmp_path, made):
+    (tmp_path / "state").mkdir()
+    project(tmp_path, clock="newest")
+    assert (newest_of(tmp_path), clock_of(tmp_path, real=day(99))) == (None, day(99))
+    served(tmp_path, load_model(made / "model"), QUIET.head(1))
+    assert clock_of(tmp_path, real=day(99)) == day(0) + timedelta(hours=8)
+
+
+def test_the_clock_is_real_unless_it_says_otherwise(tmp_path):
+    assert clock_of(project(tmp_path), real=day(99)) == day(99)
+
+
+def test_the_shipped_triggers_and_policy_are_records():
+    rules = {each.name: each.rule for each in triggers_of(Monitoring())}
+    assert rules["loss-rises"] == Sequential(tolerance=0.005, false_alarm_days=3650)
+    assert rules["floor"] == Threshold()
+    assert policy_of(Monitoring(labels_come=False)).labels_come is False
