@@ -1,0 +1,1 @@
+"""Answers requests: what the scoring service is made of."""

@@ -1,0 +1,87 @@
+"""The service's figures as Prometheus reads them, and those that monitoring left in the log."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from pipelines.stores.database import Log
+from pipelines.stores.windows import kept_windows
+
+LATENCIES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 1024, 10_000)
+COUNTED = "_total"
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """What the service counts; nothing in a label can grow without bound."""
+
+    registry: CollectorRegistry
+    predictions: Counter
+    latency: Histogram
+    batches: Histogram
+    responses: Counter
+    labels: Counter
+    shadow: Counter
+    unshadowed: Counter
+    failed_loads: Counter
+    model: Gauge
+
+
+def new_figures() -> Figures:
+    """Return figures that are all 0."""
+    registry = CollectorRegistry()
+    counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+    latency, info = "From a request for predictions to its answer.", "The versions in use."
+    failed = "Looks at the registry that failed; the models in use stayed."
+    return Figures(
+        registry,
+        predictions=counter("ml_predictions", "Predictions that were logged and answered."),
+        latency=histogram("ml_prediction_latency_seconds", latency, buckets=LATENCIES),
+        batches=histogram("ml_batch_rows", "Rows that were predicted together.", buckets=BATCHES),
+        responses=counter("ml_responses", "Answers by their HTTP status.", ["status"]),
+        labels=counter("ml_labels", "Labels by what they were.", ["case"]),
+        shadow=counter("ml_shadow_predictions", "Predictions made beside the champion."),
+        unshadowed=counter("ml_shadow_dropped", "Predictions that the shadow left out."),
+        failed_loads=counter("ml_model_load_failures", failed),
+        model=Gauge("ml_model_info", info, ["version", "alias"], registry=registry),
+    )
+
+
+def exposition(figures: Figures, log: Log) -> bytes:
+    """Return all figures in Prometheus' text format.
+
+    Raises
+    ------
+    BusyError, StageError
+        What monitoring left cannot be read.
+    """
+    kept = kept_windows(log, kind="metrics", version="", type_=dict[str, float | None])
+    newest = next(reversed(kept.values()), {})
+    known = {name: value for name, value in newest.items() if value is not None}
+    return generate_latest(figures.registry) + "".join(monitored_lines(known)).encode()
+
+
+def monitored_lines(figures: Mapping[str, float]) -> Iterator[str]:
+    """Yield figures in Prometheus' text format, those of one name together.
+
+    Parameters
+    ----------
+    figures : mapping
+        By name and labels, as `ml_drift_score{feature="age"}`.
+
+    Examples
+    --------
+    >>> print("".join(monitored_lines({"ml_input_drift": 1.5})), end="")
+    # HELP ml_input_drift As monitoring last found it.
+    # TYPE ml_input_drift gauge
+    ml_input_drift 1.5
+    """
+    for name, members in groupby(sorted(figures), key=lambda full: full.partition("{")[0]):
+        kind = "counter" if name.endswith(COUNTED) else "gauge"
+        yield f"# HELP {name} As monitoring last found it.\n# TYPE {name} {kind}\n"
+        for full in members:
+            yield f"{full} {figures[full]!r}\n"

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.conforming import conform
+from pipelines.core.encoding import FORMS
+from pipelines.core.fast_models import fast_model, predict_quickly
+from pipelines.core.fast_rows import row_reader
+from pipelines.core.model import Model, predict
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration
+from pipelines.tuning.families import FAMILIES, fit_configuration
+
+N_ROWS = 300
+CITIES = tuple(f"city {n}" for n in range(40))
+COLUMNS = (
+    Column("age", "number"),
+    Column("empty", "number"),
+    Column("fee", "number"),
+    Column("active", "boolean"),
+    Column("plan", "category", ("a", "b", "c")),
+    Column("city", "category", CITIES),
+    Column("note", "text"),
+    Column("since", "date"),
+)
+CLASSES = {"binary": ("no", "yes"), "multiclass": ("x", "y", "z"), "regression": ()}
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """Return rows with gaps, and among the last ones levels that the first ones lack."""
+    draws = np.random.default_rng(0)
+    since = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(N_ROWS), "h"))
+    table = pd.DataFrame(
+        {
+            "age": draws.normal(40, 10, N_ROWS),
+            "empty": np.full(N_ROWS, np.nan),
+            "fee": draws.integers(0, 5, N_ROWS),
+            "active": draws.choice(["true", "no"], N_ROWS),
+            "plan": draws.choice(["a", "b", "c"], N_ROWS, p=[0.6, 0.39, 0.01]),
+            "city": draws.choice(CITIES[:30], N_ROWS),
+            "note": draws.choice(["one two", "three", " "], N_ROWS),
+            "since": since.dt.strftime("%Y-%m-%dT%H:%M:%S"),
+            "at": since.dt.strftime("%Y-%m-%d"),
+        }
+    )
+    table.loc[::7, ["age", "plan"]] = None
+    table.loc[N_ROWS - 3 :, ["plan", "city"]] = ["d", "elsewhere"]
+    return table
+
+
+def model_of(raw, configuration, task):
+    schema = Schema(COLUMNS, "y", task, CLASSES[task], time="at")
+    clean, _ = conform(raw, schema)
+    truth = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
+    training = clean.iloc[: N_ROWS - 5]
+    if configuration.family == "hist_boosting":  # it cannot learn from an empty column
+        training = training.fillna({"empty": 0.0})
+    fitted = fit_configuration(
+        configuration, training, truth[: N_ROWS - 5], schema=schema, seed=0, n_jobs=1
+    )
+    return Model(schema, configuration, fitted, ()), clean
+
+
+CASES = [(Configuration(name), "binary") for name in FAMILIES if name != "zero_rule"]
+CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in FORMS[:4]]
+CASES += [(Configuration(name), "regression") for name in ("linear", "extra_trees", "lightgbm")]
+CASES += [(Configuration(name), "multiclass") for name in ("linear", "random_forest", "lightgbm")]
+
+
+@pytest.mark.parametrize(("configuration", "task"), CASES, ids=str)
+def test_a_few_rows_are_predicted_as_a_table_is(raw, configuration, task):
+    model, clean = model_of(raw, configuration, task)
+    rows = json.loads(raw.to_json(orient="records", double_precision=15))
+    fast, whole = fast_model(model), predict(model.fitted, clean, model.schema)
+    parts = [predict_quickly(rows[n : n + 7], fast) for n in range(0, N_ROWS, 7)]
+    values = np.concatenate([part.values for part in parts])
+    np.testing.assert_allclose(values, whole.values, rtol=1e-12, atol=1e-12)
+    if whole.probabilities is not None:
+        shares = np.concatenate([part.probabilities for part in parts])
+        np.testing.assert_allclose(shares, whole.probabilities, rtol=0, atol=1e-12)
+
+
+def test_a_row_that_cannot_be_read_is_refused(raw):
+    model, _ = model_of(raw, Configuration("linear"), "binary")
+    with pytest.raises(ValueError, match="Expected rows that can be read"):
+        predict_quickly([{"age": "old"}], fast_model(model))
+    assert fast_model(model).reading.schema == row_reader(model.schema).schema

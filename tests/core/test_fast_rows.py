@@ -1,0 +1,106 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.core.conforming import conform
+from pipelines.core.encoding import matrix
+from pipelines.core.fast_rows import event_time, read_rows, row_reader
+from pipelines.core.schema import Column, Schema
+
+COLUMNS = (
+    Column("n", "number"),
+    Column("b", "boolean"),
+    Column("c", "category", ("1", "a")),
+    Column("t", "text"),
+    Column("d", "date"),
+)
+SCHEMA = Schema(COLUMNS, "y", "binary", ("no", "yes"), time="at")
+DECLARED = Schema(
+    COLUMNS[:3], "y", "binary", ("no", "yes"), missing_values=("?", "-1"), decimal=","
+)
+ODD = (
+    *("", " ", "NA", "?", "-1", "1.0", "007", "1e3", "1e400", "1,5", "1.5", "-0.00", "TRUE", "No"),
+    *("a  b", "a\u00a0b c", "inf", "2024-01-31", "31.12.2024", "2024-02-30", "1/2/2024"),
+    *("2024-01-31T10:11:12.500+02:00", "2024-01-31 23:00Z", "Jan 31, 2024"),
+)
+WORDS = st.text(max_size=12) | st.sampled_from(ODD)
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([-1, -1.0, 0, 1, 3.5e38, 1e38]),
+    WORDS,
+)
+
+
+def slowly(row, schema):
+    clean, breaches = conform(pd.DataFrame([row]), schema)
+    cells = {} if breaches else matrix(clean, schema).iloc[0].to_dict()
+    return cells, bool(breaches)
+
+
+def quickly(row, schema):
+    columns, faults = read_rows([row], row_reader(schema))
+    return {} if faults else {name: cells[0] for name, cells in columns.items()}, bool(faults)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(
+        one[name] == other[name] or (one[name] != one[name] and other[name] != other[name])
+        for name in one
+    )
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, DECLARED])
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_row_is_read_as_a_table_of_one_row_is(schema, data):
+    names = [column.name for column in schema.features] + ([schema.time] if schema.time else [])
+    row = {name: data.draw(CELLS, label=name) for name in names}
+    (quick, quick_bad), (slow, slow_bad) = quickly(row, schema), slowly(row, schema)
+    assert quick_bad == slow_bad
+    assert same(quick, slow)
+
+
+def test_a_row_does_not_depend_on_those_beside_it():
+    rows = [{"n": cell, "b": 1, "c": "a", "t": "", "d": None, "at": None} for cell in (True, 31)]
+    columns, faults = read_rows(rows, row_reader(SCHEMA))
+    assert columns["n"] == [1.0, 31.0]
+    assert faults == {}
+
+
+def test_a_missing_column_is_a_fault_of_its_row_alone():
+    whole = {"n": 1, "b": None, "c": "a", "t": "x y", "d": "2024-01-31", "at": "2024-02-01"}
+    columns, faults = read_rows([whole, {"n": 2}, whole], row_reader(SCHEMA))
+    assert [breach.column for breach in faults[1]] == ["b", "c", "t", "d", "at"]
+    assert columns["d:month"][0] == columns["d:month"][2] == 1.0
+
+
+def test_the_parts_of_dates_are_those_of_pandas_to_the_last_digit():
+    draws = np.random.default_rng(0)
+    moments = pd.Series(draws.integers(-(10**15), 5 * 10**15, 300), dtype="datetime64[us]")
+    rows = [{"d": moment.isoformat()} for moment in moments]
+    schema = Schema((Column("d", "date"),), "y", "binary", ("no", "yes"))
+    columns, _ = read_rows(rows, row_reader(schema))
+    expected = matrix(pd.DataFrame({"d": moments}), schema)
+    assert {name: list(cells) for name, cells in columns.items()} == expected.to_dict("list")
+
+
+def test_the_event_time_is_the_date_in_the_time_column():
+    reading = row_reader(SCHEMA)
+    assert event_time({"at": "2024-02-01T02:00:00+02:00"}, reading) == datetime(
+        2024, 2, 1, tzinfo=UTC
+    )
+    assert event_time({"at": "soon"}, reading) is None
+
+
+def test_a_date_that_pandas_cannot_count_in_nanoseconds_is_read():
+    schema = Schema((Column("d", "date"),), "y", "binary", ("no", "yes"))
+    columns, faults = read_rows([{"d": "9999-12-31"}], row_reader(schema))
+    assert columns["d:days"] == [2932896.0]
+    assert faults == {}

@@ -1,0 +1,95 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from pipelines.stores.predictions import known_ids
+from tests.production import champion, log_of, project
+from tests.services import quickly_learned, wait
+
+ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
+CLIENTS, LEAST_ANSWERS = 4, 200
+
+
+@pytest.fixture
+def root(tmp_path, state):
+    """Return a project with a champion."""
+    assert state.parent == tmp_path
+    champion(project(tmp_path), quickly_learned(tmp_path / "made"), with_reference=False)
+    return tmp_path
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def started(root, port):
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+
+
+def answers(address):
+    try:
+        return httpx.get(f"{address}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def call(address, name, acknowledged):
+    """Ask until the service is gone; note the id of every answer."""
+    with httpx.Client(base_url=address) as client:
+        for number in range(100_000):
+            try:
+                body = {"row": ROW | {"age": number % 90}, "request_id": f"{name}-{number}"}
+                acknowledged += client.post("/predict", json=body).json()["ids"]
+            except (httpx.TransportError, json.JSONDecodeError):
+                return
+
+
+@pytest.mark.slow
+def test_a_killed_service_has_every_answer_in_the_log(root):
+    port, acknowledged = free_port(), []
+    address = f"http://127.0.0.1:{port}"
+    with started(root, port) as process:
+        wait(lambda: answers(address))
+        callers = [
+            threading.Thread(target=call, args=(address, name, acknowledged))
+            for name in range(CLIENTS)
+        ]
+        for caller in callers:
+            caller.start()
+        wait(lambda: len(acknowledged) > LEAST_ANSWERS)
+        os.kill(process.pid, signal.SIGKILL)
+        for caller in callers:
+            caller.join()
+    assert known_ids(log_of(root), acknowledged) == set(acknowledged)
+    assert len(set(acknowledged)) == len(acknowledged) > LEAST_ANSWERS
+
+
+@pytest.mark.slow
+def test_a_stopped_service_answers_what_it_took_and_ends(root):
+    port = free_port()
+    with started(root, port) as process:
+        wait(lambda: answers(f"http://127.0.0.1:{port}"))
+        begun = time.monotonic()
+        process.terminate()
+        assert process.wait(30) in (0, 143)
+        assert time.monotonic() - begun < 20
+
+
+@pytest.mark.slow
+def test_a_taken_port_is_told_in_one_sentence(root):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(root, port) as process:
+            _, told = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert f"Port {port} of 127.0.0.1 cannot be used: Address already in use" in told

@@ -1,0 +1,58 @@
+"""The service held to its own description, by requests that nobody would think of."""
+
+from datetime import UTC, datetime
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from pipelines.serving import create_app
+from tests.services import served
+
+ALWAYS = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+PLACES = [("/predict", "POST"), ("/label", "POST"), ("/metrics", "GET")]
+CASES = [
+    *((place, GenerationMode.POSITIVE, [*ALWAYS, positive_data_acceptance]) for place in PLACES),
+    *((place, GenerationMode.NEGATIVE, [*ALWAYS, negative_data_rejection]) for place in PLACES[:2]),
+]
+EXAMPLES = 100
+
+
+@pytest.fixture
+def client(root):
+    """Return a client of the service in a time from which no moment lies ahead."""
+    with served(create_app(root, clock=lambda: datetime(2200, 1, 1, tzinfo=UTC))) as client:
+        yield client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "mode", "checks"), CASES)
+def test_the_service_does_what_it_says(client, place, mode, checks):
+    description = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
+    strategy = description[place[0]][place[1]].as_strategy(generation_mode=mode)
+
+    @given(case=strategy)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    def holds(case):
+        case.call_and_validate(base_url=str(client.base_url), checks=checks)
+
+    holds()

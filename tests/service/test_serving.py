@@ -1,0 +1,191 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import orjson
+import pytest
+
+from pipelines.core.findings import Window
+from pipelines.errors import ParamsError
+from pipelines.serving import create_app
+from pipelines.stores import registry
+from pipelines.stores.models import load_model, predict_rows
+from pipelines.stores.predictions import logged_before, read_log, read_shadow
+from pipelines.stores.tracking import open_store
+from pipelines.stores.windows import keep_window
+from tests.production import champion, day, log_of, project, rows
+from tests.services import wait
+
+CLASSES = ("no", "yes")
+ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
+
+
+def predict(client, **body):
+    return client.post("/predict", json=body)
+
+
+def fields(answer):
+    return [fault["field"] for fault in answer.json()["detail"]]
+
+
+def logged(root):
+    return read_log(log_of(root), None, None, classes=CLASSES, with_inputs=True)
+
+
+def test_an_answer_is_in_the_log_with_its_inputs(root, client):
+    answer = predict(client, row=ROW, request_id="r1")
+    assert (answer.status_code, answer.json()["ids"]) == (200, ["r1"])
+    (row,) = logged(root).to_dict("records")
+    assert (row["version"], row["moment"].isoformat()) == ("1", "2024-01-02T00:00:00")
+    assert orjson.loads(row["inputs"]) == ROW
+
+
+def test_answers_are_those_of_the_model_in_process(made, client):
+    table = rows(0, 2)
+    asked = orjson.loads(table.drop(columns="left").to_json(orient="records", date_format="iso"))
+    said = predict(client, rows=asked).json()["predictions"]
+    whole = predict_rows(load_model(made / "model"), table).probabilities
+    got = [[one["probabilities"][name] for name in CLASSES] for one in said]
+    assert np.abs(np.array(got) - whole).max() <= 1e-12
+
+
+def test_a_row_without_its_time_has_that_of_the_request(root, client):
+    untimed = {name: ROW[name] for name in ("age", "plan")}
+    predict(client, row=untimed, moment="2024-01-03T10:00:00Z")
+    predict(client, row=untimed)
+    assert logged(root)["moment"].dt.strftime("%m-%d %H").tolist() == ["01-03 10", "01-31 00"]
+
+
+def test_the_same_request_again_has_the_same_answer_and_is_logged_once(root, client):
+    body = {"rows": [ROW, ROW | {"age": 50}], "request_id": "again"}
+    first, second = predict(client, **body), predict(client, **body)
+    assert first.json() == second.json()
+    assert logged(root)["id"].tolist() == ["again-0", "again-1"]
+
+
+def test_an_id_with_another_row_is_refused_and_nothing_is_logged(root, client):
+    predict(client, rows=[ROW], ids=["a"])
+    answer = predict(client, rows=[ROW, ROW | {"age": 32}], ids=["b", "a"])
+    assert (answer.status_code, fields(answer)) == (409, ["ids[1]"])
+    assert logged(root)["id"].tolist() == ["a"]
+
+
+def test_every_cell_that_cannot_be_read_is_named(client):
+    answer = predict(client, rows=[ROW, {"age": "old", "day": "soon"}])
+    assert answer.status_code == 422
+    assert fields(answer) == ["rows[1].age", "rows[1].plan", "rows[1].day"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b'{"rows": []}', "application/json", 400),
+        (b'{"row": {}}', "text/plain", 415),
+        (b'{"row": {}}', "application/json; charset=latin-1", 415),
+        (b" " * 1_000_001, "application/json", 413),
+        (b'{"rows": [{"plan": "a", "age": 1e400}]}', "application/json", 422),
+        (b'{"row": {"left": "no"}}', "application/json", 422),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(client, content, kind, status):
+    answer = client.post("/predict", content=content, headers={"content-type": kind})
+    assert answer.status_code == status
+
+
+def test_requests_at_the_same_moment_each_have_their_own_answer(root, client):
+    with ThreadPoolExecutor(16) as callers:
+        asked = [ROW | {"age": age} for age in range(20, 60)] + [{"age": "x"}]
+        answers = list(callers.map(lambda row: predict(client, row=row), asked))
+    assert [answer.status_code for answer in answers] == [200] * 40 + [422]
+    values = [one.json()["predictions"][0]["probabilities"]["yes"] for one in answers[:-1]]
+    assert values == sorted(values)
+    assert len(logged(root)) == 40
+
+
+def test_without_a_champion_nothing_is_ready(state, start):
+    assert project(state.parent)
+    client = start()
+    answers = [client.get("/ready"), predict(client, row=ROW)]
+    assert [(one.status_code, one.headers["retry-after"]) for one in answers] == [(503, "2")] * 2
+    assert client.get("/health").status_code == 200
+
+
+def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(root, made, client):
+    predict(client, row=ROW, request_id="before")
+    champion(root, made, identity="2", with_reference=False)
+    wait(lambda: client.get("/ready").json()["version"] == "2")
+    predict(client, row=ROW, request_id="after")
+    assert {
+        key: version
+        for key, (version, _) in logged_before(log_of(root), ["before", "after"]).items()
+    } == {"before": "1", "after": "2"}
+    wait(lambda: len(read_shadow(log_of(root), None, None, version="1", classes=CLASSES)) == 1)
+
+
+def test_no_request_fails_while_the_champion_changes(root, made, client):
+    champion(root, made, identity="2", with_reference=False)
+    store = open_store(root / "state", "churn")
+    statuses, versions = set(), set()
+    for turn in range(60):
+        if turn % 20 == 0:
+            one, other = ("1", "2") if turn % 40 == 0 else ("2", "1")
+            registry.roll_back(store, one, over=other)
+        answer = predict(client, rows=[ROW, ROW])
+        statuses.add(answer.status_code)
+        versions |= {len({one["version"] for one in answer.json()["predictions"]})}
+        time.sleep(0.05)
+    assert (statuses, versions) == ({200}, {1})
+
+
+def test_labels_are_counted_by_what_they_are(client):
+    predict(client, row=ROW, request_id="a")
+    told = [("a", "no"), ("a", "no"), ("a", "yes"), ("b", "no")]
+    labels = [
+        {"id": name, "label": label, "moment": f"2024-01-0{n}"}
+        for n, (name, label) in enumerate(told, 3)
+    ]
+    answer = client.post("/label", json={"labels": labels})
+    assert answer.json() == {"new": 1, "repeated": 1, "corrected": 1, "early": 1}
+
+
+def test_a_label_that_is_none_or_from_the_future_is_named_and_none_is_kept(root, client):
+    predict(client, row=ROW, request_id="a")
+    late = {"id": "a", "label": "yes", "moment": "2030-01-01T00:00:00Z"}
+    answer = client.post("/label", json={"labels": [{"id": "a", "label": 7}, late]})
+    assert fields(answer) == ["labels[0].label", "labels[1].moment"]
+    assert logged(root)["truth"].isna().all()
+
+
+def test_only_who_shows_the_token_is_served(root, start, monkeypatch):
+    project(root, token_variable="CHURN_TOKEN")
+    monkeypatch.setenv("CHURN_TOKEN", "open-sesame")
+    client = start()
+    right = {"authorization": "Bearer open-sesame"}
+    assert predict(client, row=ROW).status_code == 401
+    assert client.get("/metrics", headers={"authorization": "Bearer open"}).status_code == 401
+    assert client.post("/predict", json={"row": ROW}, headers=right).status_code == 200
+
+
+def test_a_token_that_is_named_has_to_be_set(root, monkeypatch):
+    monkeypatch.delenv("CHURN_TOKEN", raising=False)
+    project(root, token_variable="CHURN_TOKEN")
+    with pytest.raises(ParamsError, match="the environment variable CHURN_TOKEN is not set"):
+        create_app(root)
+
+
+@pytest.mark.parametrize("host", ["10.evil.example", "127.0.0.1.evil.example:80", "["])
+def test_another_name_for_this_machine_is_turned_away(client, host):
+    answer = client.post("/predict", json={"row": ROW}, headers={"host": host})
+    assert answer.status_code == 403
+
+
+def test_the_figures_hold_what_was_answered_and_what_monitoring_found(root, client):
+    predict(client, rows=[ROW, ROW])
+    window = Window(day(1), day(2))
+    found = {'ml_drift_score{feature="age"}': 1.5, "ml_input_drift": 2.0}
+    keep_window(log_of(root), kind="metrics", version="", window=window, record=found)
+    lines = client.get("/metrics").text.splitlines()
+    assert "ml_predictions_total 2.0" in lines
+    assert 'ml_drift_score{feature="age"} 1.5' in lines
+    assert 'ml_model_info{alias="champion",version="1"} 1.0' in lines

@@ -1,0 +1,54 @@
+"""A champion that is made in no time, and its service on a port of its own, for tests."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
+
+from pipelines.core.model import Model
+from pipelines.core.truths import truth_of
+from pipelines.stores.models import save_model
+from pipelines.tuning.families import fit_configuration
+from tests.production import LINEAR, SCHEMA, rows
+
+PATIENCE_SECONDS = 60
+
+
+def quickly_learned(folder: Path) -> Path:
+    """Write a model, without a reference, and return the folder, as `champion` takes it."""
+    known = rows(-20, 20)
+    truth = truth_of(known, SCHEMA)
+    with threadpool_limits(1):
+        fitted = fit_configuration(LINEAR, known, truth, schema=SCHEMA, seed=0, n_jobs=1)
+    save_model(folder / "model", Model(SCHEMA, LINEAR, fitted, ()))
+    return folder
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[httpx.Client]:
+    """Serve an app while the block runs, and give a client of it."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait(lambda: server.started or not thread.is_alive())
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait(ready: Callable[[], bool]) -> None:
+    """Return once something is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
