@@ -3,12 +3,11 @@
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import flow, tags, task
+from prefect import Task, flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -21,11 +20,12 @@ from prefect.states import Crashed
 from flows.follow import following, found, read_baselines, search_view
 from flows.lines import snapshot_line, verdict_line, verdict_page
 from flows.progress import Show, say, search_line, step_shown
+from flows.stages import make, stage_function
 from flows.watch import to_mlflow, to_prefect, to_terminal
 from pipelines.core.gate import Verdict
 from pipelines.core.plans import Plan
-from pipelines.errors import BusyError, StageError
-from pipelines.params import call_with_sections, load_params
+from pipelines.errors import BusyError
+from pipelines.params import load_params
 from pipelines.register import register
 from pipelines.sections import Params
 from pipelines.snapshot import take_snapshot
@@ -36,6 +36,8 @@ from pipelines.stores.tracking import open_store
 SEND_SECONDS = 5.0
 RETRY_SECONDS = [2.0, 10.0]
 SEARCH = "search"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def train_project(root: Path) -> Verdict:
@@ -76,14 +78,19 @@ def is_busy(_: object, __: object, state: State[Any]) -> bool:
     return isinstance(state.result(raise_on_failure=False), BusyError)
 
 
-@task(
-    name="snapshot",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_SECONDS),
-    retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=is_busy,
-)
+def networked(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Return what makes a task of a function that reaches out: it is tried again while busy."""
+    return task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(RETRY_SECONDS),
+        retry_delay_seconds=RETRY_SECONDS,
+        retry_condition_fn=is_busy,
+    )
+
+
+@networked("snapshot")
 def snapshot(root: str) -> None:
     """Take a version of the source table; new rows are searched for anew."""
     with step_shown("snapshot"):
@@ -101,18 +108,11 @@ def stage(root: str, name: str) -> None:
         return
     started, params = monotonic(), load_params(Path(root))
     with step_shown(name) as show, _watched(name, params, show):
-        make(Path(root), name, run=import_module(f"pipelines.{name}").run)
+        make(Path(root), name, run=stage_function(name))
     say(name, f"done in {monotonic() - started:.1f} s{_outcome(name, params)}")
 
 
-@task(
-    name="register",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_SECONDS),
-    retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=is_busy,
-)
+@networked("register")
 def registration(root: str) -> Verdict:
     """Register the model, make it champion if it passes the gate, and show the verdict."""
     with step_shown("register"):
@@ -120,34 +120,6 @@ def registration(root: str) -> Verdict:
     create_markdown_artifact(verdict_page(verdict), key="verdict")
     say("register", verdict_line(verdict))
     return verdict
-
-
-def make(root: Path, name: str, *, run: Callable[..., None]) -> None:
-    """Run a stage and have DVC record what it made.
-
-    Parameters
-    ----------
-    root : Path
-    name : str
-        Of the stage in dvc.yaml.
-    run : function
-        What the stage does; called with the sections of params.yaml that its signature names.
-
-    Raises
-    ------
-    StageError
-        What the stage depends on was changed while it ran; nothing is recorded.
-    """
-    before = versions.dependency_hashes(root, name)
-    call_with_sections(run, root)
-    after = versions.dependency_hashes(root, name)
-    changed = sorted(key for key in before | after if before.get(key) != after.get(key))
-    if changed:
-        raise StageError(
-            f"{', '.join(changed)} changed while '{name}' ran, so what it made belongs to neither"
-            " state and is not recorded. Run `evertune train` again."
-        )
-    versions.commit(root, name)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Judge the model on the hold-out beside all baselines, and write the report.
 
 Reads the model, the baselines, the trials, and training, hold-out and folds. Writes figures.json
-(`pipelines.core.evaluation.Evaluation`), the folder of pictures and the folder of the report.
+(`pipelines.core.evaluation.Evaluation`), the folder of pictures, the folder of the report and the
+reference that production is held against.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipelines.core.baselines import (
     BaselineFigures,
@@ -21,7 +23,7 @@ from pipelines.core.baselines import (
 )
 from pipelines.core.choices import choice, guard_rows
 from pipelines.core.comparing import baseline_rows, metric_rows
-from pipelines.core.evaluation import Evaluation, Importance
+from pipelines.core.evaluation import Evaluation, Importance, simplest_chosen
 from pipelines.core.folds import Fold, folds_of
 from pipelines.core.gallery import gallery
 from pipelines.core.gate import chosen_figures
@@ -39,12 +41,15 @@ from pipelines.core.model_figures import (
 from pipelines.core.names import figure_text, lift_text
 from pipelines.core.notes import notes
 from pipelines.core.predictions import Predictions
+from pipelines.core.references import Reference, reference_of
 from pipelines.core.reports import report_html, report_markdown
 from pipelines.core.rules import Rule
 from pipelines.core.searched import search_summary, settings, trial_of
 from pipelines.core.trials import Trial
 from pipelines.core.truths import taken, truth_of
+from pipelines.core.window_fits import WindowChoice, window_note
 from pipelines.params import find_root, run_stage
+from pipelines.production import Monitoring
 from pipelines.sections import Evaluation as EvaluationSection
 from pipelines.sections import MetricSection, Paths
 from pipelines.stores.files import (
@@ -55,7 +60,8 @@ from pipelines.stores.files import (
     write_text,
 )
 from pipelines.stores.metrics import metrics_of
-from pipelines.stores.models import load_model
+from pipelines.stores.models import load_model, window_choice
+from pipelines.stores.references import save_reference
 from pipelines.stores.trials import read_trials
 
 
@@ -64,6 +70,7 @@ class Inputs:
     """What an evaluation is made of; tables are clean."""
 
     model: Model
+    choice: WindowChoice | None
     simplest: Mapping[str, Model]
     rule: Rule
     baselines: tuple[BaselineFigures, ...]
@@ -73,8 +80,10 @@ class Inputs:
     folds: tuple[Fold, ...]
 
 
-def run(*, paths: Paths, metric: MetricSection, evaluation: EvaluationSection) -> None:
-    """Write the figures, the pictures and the report of the model.
+def run(
+    *, paths: Paths, metric: MetricSection, evaluation: EvaluationSection, monitoring: Monitoring
+) -> None:
+    """Write the figures, the pictures, the report and the reference of the model.
 
     Raises
     ------
@@ -84,13 +93,15 @@ def run(*, paths: Paths, metric: MetricSection, evaluation: EvaluationSection) -
         If the metric does not serve the task.
     """
     inputs = _read(paths)
-    metrics = metrics_of(metric, inputs.model.schema.task, find_root(paths.model))
+    schema = inputs.model.schema
+    metrics = metrics_of(metric, schema.task, find_root(paths.model))
     holdout = _holdout(inputs, metrics)
     model = _model_figures(inputs, holdout, metrics=metrics, section=evaluation)
     found = _evaluation(inputs, holdout, metrics=metrics, model=model, section=evaluation)
     found = replace(found, guards=guard_rows(metric.guards, metrics, figures=chosen_figures(found)))
-    found = replace(found, notes=notes(found, inputs.model.schema))
+    found = replace(found, notes=(*_choice_notes(inputs, found), *notes(found, schema)))
     _write(paths, found, pictures=gallery(found, holdout.truth, predictions=holdout.model))
+    save_reference(paths.reference, _reference(inputs, found, metrics=metrics, section=monitoring))
     sys.stdout.write(_summary(found))
 
 
@@ -98,6 +109,7 @@ def _read(paths: Paths) -> Inputs:
     folders = sorted((paths.baselines / "models").iterdir())
     return Inputs(
         model=load_model(paths.model),
+        choice=window_choice(paths.model),
         simplest={folder.name: load_model(folder) for folder in folders},
         rule=read_record(paths.baselines / "rule.json", Rule),
         baselines=read_record(paths.baselines / "baselines.json", tuple[BaselineFigures, ...]),
@@ -133,15 +145,21 @@ def _model_figures(
     inputs: Inputs, holdout: Holdout, *, metrics: tuple[Metric, ...], section: EvaluationSection
 ) -> ModelFigures:
     winner = trial_of(inputs.model.configuration, inputs.trials)
-    learned = truth_of(inputs.training, inputs.model.schema)
+    rows = _learned(inputs.model, inputs.training)
+    learned = truth_of(rows, inputs.model.schema)
     return ModelFigures(
         holdout=figures(metrics, holdout.truth, holdout.model),
         intervals=holdout_intervals(metrics, holdout, bootstrap=_bootstrap(section)),
-        training=figures(metrics, learned, _said(inputs.model, inputs.training)),
+        training=figures(metrics, learned, _said(inputs.model, rows)),
         folds={}
         if winner is None
         else _on_folds(winner, inputs.folds, metrics=metrics, section=section),
     )
+
+
+def _learned(model: Model, training: pd.DataFrame) -> pd.DataFrame:
+    """Return the training rows in the window that the model was fitted on."""
+    return training[training["row_key"].isin(model.row_keys)]
 
 
 def _on_folds(
@@ -185,7 +203,7 @@ def _evaluation(
         metric=optimised.name,
         greater_is_better=optimised.greater_is_better,
         confidence=section.confidence,
-        n_training=len(inputs.training),
+        n_training=len(_learned(inputs.model, inputs.training)),
         n_holdout=len(inputs.holdout),
         holdout=model.holdout,
         lift={row.name: row.lift for row in rows},
@@ -224,6 +242,27 @@ def _importance(
         repeats=section.importance_repeats,
         seed=section.seed,
     )
+
+
+def _choice_notes(inputs: Inputs, found: Evaluation) -> tuple[str, ...]:
+    return () if inputs.choice is None else (window_note(inputs.choice, found.metric),)
+
+
+def _reference(
+    inputs: Inputs, found: Evaluation, *, metrics: tuple[Metric, ...], section: Monitoring
+) -> Reference:
+    simplest = simplest_chosen(found)
+    model = inputs.model if simplest is None else inputs.simplest[simplest]
+    with threadpool_limits(1):  # its many small fits would spend their time waiting for threads
+        return reference_of(
+            model,
+            training=_learned(model, inputs.training),
+            holdout=inputs.holdout,
+            metrics=metrics,
+            importance={each.column: each.loss for each in found.importance},
+            slices=section.slices,
+            window_days=section.window_days,
+        )
 
 
 def _write(paths: Paths, found: Evaluation, *, pictures: Mapping[str, bytes]) -> None:

@@ -20,6 +20,7 @@ from pipelines.core.intervals import paired_difference
 from pipelines.core.metrics import Metric
 from pipelines.core.model import Model
 from pipelines.core.pages import Page, ServedPage, Table
+from pipelines.core.plans import Plan
 from pipelines.core.runs import flat, leaderboard
 from pipelines.core.summaries import (
     FIGURE_TAG,
@@ -31,12 +32,12 @@ from pipelines.core.summaries import (
     title,
 )
 from pipelines.core.truths import truth_of
-from pipelines.errors import TableError
+from pipelines.errors import StageError, TableError
 from pipelines.params import load_params
 from pipelines.sections import Params
 from pipelines.stores import registry, versions
 from pipelines.stores.facts import Facts, digest, read_facts, values_of
-from pipelines.stores.files import read_table
+from pipelines.stores.files import read_record, read_table
 from pipelines.stores.metrics import metrics_of
 from pipelines.stores.models import load_model, predict_rows
 from pipelines.stores.pages import finish_run, log_page, log_text, shows
@@ -58,11 +59,12 @@ def register(root: Path) -> Verdict:
     Raises
     ------
     StageError
-        A stage is not up to date.
+        A stage is not up to date, or the model was trained on rows that judge it.
     BusyError
         MLflow does not answer.
     """
     facts = read_facts(root, load_params(root))
+    _check_unseen(facts)
     store = open_store(facts.params.paths.state, facts.params.registry.name)
     run_id = _shown(store, facts)
     ours = registry.register_version(store, run_id, model=facts.model, page=_served(facts))
@@ -76,6 +78,18 @@ def register(root: Path) -> Verdict:
     else:
         registry.make_challenger(store, ours.number)
     return verdict
+
+
+def _check_unseen(facts: Facts) -> None:
+    if read_record(facts.params.paths.plan, Plan).judge_from is None:
+        return
+    keys = list(read_table(facts.params.paths.holdout)["row_key"])
+    n_seen = int((~unseen(keys, load_model(facts.model).row_keys)).sum())
+    if n_seen:
+        raise StageError(
+            f"expected a model that has seen no row of the hold-out, but {n_seen} of {len(keys)}"
+            " rows were among those that it was trained or chosen on; nothing was registered"
+        )
 
 
 def _shown(store: Store, facts: Facts) -> str:
@@ -109,8 +123,10 @@ def _page(facts: Facts) -> Page:
         files=(
             *((path, "project") for path in files),
             (paths.figures, ""),
+            (paths.trials, ""),
             (paths.plots, "plots"),
             (paths.report, "report"),
+            (paths.reference, "reference"),
         ),
         leaderboard=leaderboard(facts.trials, greater_is_better=found.greater_is_better),
         tables=_tables(facts),
@@ -166,6 +182,10 @@ def _verdict(
     store: Store, facts: Facts, *, ours: registry.Version, standing: registry.Version | None
 ) -> Verdict:
     basis = digest(facts.result, standing.number if standing else None)
+    back = ours.tags.get(registry.ROLLED_BACK_TAG)
+    if back is not None and standing is not None:
+        reason = f"version {ours.number} was champion and was rolled back {back}"
+        return Verdict("keep", (reason,), None, ours.number, standing.number, basis)
     recorded = _recorded(ours)
     if recorded is not None and recorded.basis == basis:
         return recorded

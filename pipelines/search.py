@@ -2,12 +2,13 @@
 
 Reads training rows, their folds, the schema and the plan. Writes the trials file: a line for the
 search, then a line for each trial as soon as it has ended. Killed and started again, it runs only
-what is missing.
+what is missing. A plan may have a budget of its own; one to refit tries what it gives alone.
 """
 
 import hashlib
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pipelines.sections import MetricSection, Paths, SearchSection
 from pipelines.stores.files import digest_of, read_record, read_table
 from pipelines.stores.metrics import metrics_of
 from pipelines.stores.trials import append_trial, open_trials, read_trials
+from pipelines.tuning.given import run_given
 from pipelines.tuning.strategies import Budget, Places, Strategy
 from pipelines.tuning.tuner import run_trials
 from pipelines.tuning.work import Work
@@ -41,20 +43,42 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     started = time.monotonic()
     root = find_root(paths.trials.parent)
     work = _work(paths, metric, root=root, seed=search.seed)
+    plan = read_record(paths.plan, Plan)
+    search = _with_budget(search, plan)
     header = _header(work, search, digest=_digest(paths, metric, search=search, root=root))
     finished = open_trials(paths.trials, header)
+    budget = _budget(search, finished, started=started)
+    keep = partial(append_trial, paths.trials)
+    if plan.mode == "refit":
+        run_given(work, plan.warm_starts, budget=budget, finished=finished, on_finished=keep)
+    else:
+        strategy, places = _strategy(search, plan), Places(root, paths.state)
+        _run_tune(work, strategy, budget=budget, finished=finished, places=places, keep=keep)
+    sys.stdout.writelines(f"{line}\n" for line in _summary(read_trials(paths.trials)))
+
+
+def _run_tune(  # noqa: PLR0913
+    work: Work,
+    strategy: Strategy,
+    *,
+    budget: Budget,
+    finished: tuple[Trial, ...],
+    places: Places,
+    keep: Callable[[Trial], None],
+) -> None:
     try:
         run_trials(
-            work,
-            _strategy(search, read_record(paths.plan, Plan)),
-            budget=_budget(search, finished, started=started),
-            finished=finished,
-            places=Places(root, paths.state),
-            on_finished=partial(append_trial, paths.trials),
+            work, strategy, budget=budget, finished=finished, places=places, on_finished=keep
         )
     except ConnectionError as error:
         raise BusyError(str(error)) from error
-    sys.stdout.writelines(f"{line}\n" for line in _summary(read_trials(paths.trials)))
+
+
+def _with_budget(search: SearchSection, plan: Plan) -> SearchSection:
+    if plan.budget_seconds is None and plan.budget_trials is None:
+        return search
+    budget = {"budget_seconds": plan.budget_seconds, "budget_trials": plan.budget_trials}
+    return search.model_copy(update=budget)
 
 
 def _work(paths: Paths, metric: MetricSection, *, root: Path, seed: int) -> Work:
@@ -94,11 +118,10 @@ def _digest(paths: Paths, metric: MetricSection, *, search: SearchSection, root:
 
 
 def _strategy(search: SearchSection, plan: Plan) -> Strategy:
-    refit = plan.mode == "refit"
     return Strategy(
         families=search.families,
-        searcher="given" if refit else search.searcher,
-        scheduler="none" if refit else search.scheduler,
+        searcher=search.searcher,
+        scheduler=search.scheduler,
         warm_starts=plan.warm_starts,
         workers=None if search.workers == "auto" else search.workers,
         seed=search.seed,

@@ -1,23 +1,24 @@
 """Take a version of the source table.
 
-Reads the source that params.yaml names. Writes paths.source and its DVC pointer, and paths.plan
-where there is none; copies versions to DVC's remote where there is one. A source that has not
-changed gives the same version. Where data.existing_model is set, that model's predictions become
-the column `existing_system`.
+Reads the source that params.yaml names. Writes paths.source and its DVC pointer, and where there
+are none paths.plan and an empty paths.absorbed; copies versions to DVC's remote where there is one.
+A source that has not changed gives the same version. Where data.existing_model is set, that model's
+predictions become the column `existing_system`.
 """
 
-import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from pipelines.core.declared import MOMENT
 from pipelines.core.plans import Plan
 from pipelines.example import training_table
 from pipelines.params import load_params
 from pipelines.sections import Data, Params
 from pipelines.stores import versions
-from pipelines.stores.files import write_record, write_table
+from pipelines.stores.files import write_record
+from pipelines.stores.snapshots import replaced_if_changed
 from pipelines.stores.sources import EXISTING, declared_of, read_source, usable
 
 EXAMPLE = "example"
@@ -64,10 +65,14 @@ def take_snapshot(root: Path) -> Snapshot:
     table = _source_table(params.data, root)
     if params.data.existing_model is not None:
         table = _with_existing(table, params)
-    changed = _replace_if_changed(params.paths.source, table)
+    changed = replaced_if_changed(params.paths.source, table)
     if not params.paths.plan.exists():
         write_record(params.paths.plan, Plan())
     versions.ensure_project(root)
+    if not params.paths.absorbed.exists():
+        nothing = pd.DataFrame({MOMENT: pd.Series(dtype="datetime64[us]")})
+        replaced_if_changed(params.paths.absorbed, nothing)
+        versions.add(root, params.paths.absorbed)
     version = versions.add(root, params.paths.source)
     return Snapshot(version, changed, len(table), versions.push(root))
 
@@ -102,13 +107,3 @@ def _with_existing(table: pd.DataFrame, params: Params) -> pd.DataFrame:
         store, str(data.existing_model), table=table, positive=data.positive
     )
     return table.assign(**{EXISTING: said.to_numpy()})
-
-
-def _replace_if_changed(path: Path, table: pd.DataFrame) -> bool:
-    beside = path.with_name(f".{path.name}.new")
-    write_table(beside, table)
-    if path.is_file() and filecmp.cmp(beside, path, shallow=False):
-        beside.unlink()
-        return False
-    beside.replace(path)
-    return True

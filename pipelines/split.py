@@ -1,8 +1,9 @@
 """Part the clean table into training and hold-out, and training into folds.
 
-Reads the clean table and its schema. Writes training.parquet and holdout.parquet (the clean rows,
-each with its `row_key`) and folds.parquet (one row a training row, one column a fold: 0 unused,
-1 training, 2 validation).
+Reads the clean table, its schema and the plan. Writes training.parquet, holdout.parquet and
+choosing.parquet (the clean rows, each with its `row_key`) and folds.parquet (one row a training
+row, one column a fold: 0 unused, 1 training, 2 validation). Where the plan says from when
+production rows judge, one half of those is the hold-out and the other chooses; else no row does.
 """
 
 import sys
@@ -13,12 +14,15 @@ from pipelines.core.folds import Fold, fold_table
 from pipelines.core.parting import (
     Parted,
     fold_kind,
+    judged_from,
     parted,
     rare_classes,
     training_folds,
     with_row_keys,
 )
+from pipelines.core.plans import Plan
 from pipelines.core.schema import Schema
+from pipelines.core.training_windows import moment_of_text
 from pipelines.errors import ParamsError
 from pipelines.params import run_stage
 from pipelines.sections import Paths, Split
@@ -34,18 +38,22 @@ def run(*, paths: Paths, split: Split) -> None:
         If the rows cannot be parted as `split` says.
     """
     schema = read_record(paths.table_schema, Schema)
-    sides, made = _parts(read_table(paths.clean), schema, split)
+    plan = read_record(paths.plan, Plan)
+    sides, made = _parts(read_table(paths.clean), schema, split=split, plan=plan)
     write_table(paths.training, sides.training)
     write_table(paths.holdout, sides.holdout)
+    write_table(paths.choosing, sides.choosing)
     write_table(paths.folds, fold_table(made, len(sides.training)))
     kind = fold_kind(split.folds, schema)
     sys.stdout.writelines(f"{line}\n" for line in _summary(sides, schema, f"{len(made)} {kind}"))
 
 
-def _parts(clean: pd.DataFrame, schema: Schema, split: Split) -> tuple[Parted, tuple[Fold, ...]]:
+def _parts(
+    clean: pd.DataFrame, schema: Schema, *, split: Split, plan: Plan
+) -> tuple[Parted, tuple[Fold, ...]]:
     table = with_row_keys(clean, schema)
     try:
-        sides = parted(table, schema, fraction=split.holdout_fraction, seed=split.seed)
+        sides = _sides(table, schema, split=split, plan=plan)
         made = training_folds(
             sides.training,
             schema,
@@ -60,8 +68,16 @@ def _parts(clean: pd.DataFrame, schema: Schema, split: Split) -> tuple[Parted, t
     return sides, made
 
 
+def _sides(table: pd.DataFrame, schema: Schema, *, split: Split, plan: Plan) -> Parted:
+    if plan.judge_from is None:
+        return parted(table, schema, fraction=split.holdout_fraction, seed=split.seed)
+    return judged_from(table, schema, moment=moment_of_text(plan.judge_from), seed=split.seed)
+
+
 def _summary(sides: Parted, schema: Schema, made: str) -> list[str]:
     lines = [f"{len(sides.training)} training rows in {made} folds, {len(sides.holdout)} held out"]
+    if len(sides.choosing):
+        lines.append(f"{len(sides.choosing)} rows choose the training window")
     if sides.n_left_out:
         lines.append(f"{sides.n_left_out} rows left out: their group is in the hold-out")
     return lines + [

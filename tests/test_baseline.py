@@ -6,6 +6,7 @@ from pipelines.baseline import run
 from pipelines.core.baselines import BaselineFigures
 from pipelines.core.folds import folds_of
 from pipelines.core.model import predict
+from pipelines.core.plans import Plan
 from pipelines.core.rules import Rule
 from pipelines.core.schema import Column, Schema
 from pipelines.errors import ParamsError, StageError
@@ -40,6 +41,7 @@ def given(paths, task="binary", *, n_rows=400, share=0.1, **roles):
     table = pd.DataFrame(columns).assign(people=people, old=target)
     write_table(paths.clean, table)
     write_record(paths.table_schema, Schema(FEATURES, "y", task, CLASSES[task], **roles))
+    write_record(paths.plan, Plan())
     split_table(paths=paths, split=Split(n_folds=3))
 
 

@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,15 @@ from pipelines.core.baselines import BaselineFigures
 from pipelines.core.evaluation import Evaluation, baseline_row, metric_row
 from pipelines.core.folds import Fold, fold_table
 from pipelines.core.model import Model
+from pipelines.core.plans import TrainingWindow
 from pipelines.core.rules import Rule
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
 from pipelines.core.truths import truth_of
+from pipelines.core.window_fits import WindowChoice, WindowFit
 from pipelines.errors import InputError
 from pipelines.evaluate import run
+from pipelines.production import Monitoring
 from pipelines.sections import CustomMetric, MetricSection, Paths
 from pipelines.sections import Evaluation as EvaluationSection
 from pipelines.stores.files import (
@@ -27,7 +30,8 @@ from pipelines.stores.files import (
     write_record,
     write_table,
 )
-from pipelines.stores.models import save_model
+from pipelines.stores.models import load_model, save_model
+from pipelines.stores.references import load_reference
 from pipelines.tuning.families import fit_configuration
 
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
@@ -53,14 +57,15 @@ def table(schema, n_rows, seed):
     columns = {"usage": usage, "noise": noise, "plan": pd.Series(plans, dtype=str)}
     human = pd.Series(np.where(np.arange(n_rows) % 4 == 0, None, "no"), dtype=str)
     roles = {"human": human} if schema.human else {}
-    return pd.DataFrame({**columns, **roles, schema.target: targets[schema.task]})
+    keys = [f"{seed}{row:015x}" for row in range(n_rows)]
+    return pd.DataFrame({**columns, **roles, schema.target: targets[schema.task], "row_key": keys})
 
 
 def model(family, rows, schema):
     configuration = Configuration(family)
     truth = truth_of(rows, schema)
     fitted = fit_configuration(configuration, rows, truth, schema=schema, seed=0, n_jobs=1)
-    return Model(schema, configuration, fitted, ("0" * 16,))
+    return Model(schema, configuration, fitted, tuple(rows["row_key"]))
 
 
 def write_baselines(folder: Path, training, schema):
@@ -103,7 +108,8 @@ def make_inputs(root: Path, schema, family, n_rows=400):
 
 
 def evaluate(paths, **metric):
-    run(paths=paths, metric=MetricSection(**metric), evaluation=SECTION)
+    metrics = MetricSection(**metric)
+    run(paths=paths, metric=metrics, evaluation=SECTION, monitoring=Monitoring())
     return read_record(paths.figures, Evaluation)
 
 
@@ -169,7 +175,7 @@ def test_the_same_inputs_give_the_same_bytes(paths):
     digests = []
     for _ in range(2):
         evaluate(paths)
-        digests.append(digest_of([paths.figures, paths.plots, paths.report]))
+        digests.append(digest_of([paths.figures, paths.plots, paths.report, paths.reference]))
     assert digests[0] == digests[1]
 
 
@@ -224,3 +230,19 @@ def test_a_missing_model_is_told(paths):
     (paths.model / "model.json").unlink()
     with pytest.raises(InputError, match=r"model\.json does not exist"):
         evaluate(paths)
+
+
+def test_the_reference_is_of_the_holdout_and_knows_what_the_model_relies_on(every_task):
+    paths, found = every_task
+    kept = load_reference(paths.reference)
+    assert (kept.performance.n, kept.schema.task) == (200, found.task)
+    assert max(kept.importance, key=kept.importance.get) == "usage"
+
+
+def test_the_windows_that_were_tried_are_told_and_only_learned_rows_are_training(paths):
+    whole, late = load_model(paths.model), TrainingWindow("latest")
+    part = replace(whole, row_keys=whole.row_keys[:100])
+    save_model(paths.model, part, WindowChoice(late, (WindowFit(late, 100, 0.8),)))
+    found = evaluate(paths)
+    assert found.n_training == 100
+    assert found.notes[0].startswith("The model was fitted on the window `latest`; roc_auc on")

@@ -26,14 +26,16 @@ DATA = Data(source="table.csv", target="left")
 @pytest.fixture
 def paths(tmp_path):
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
-    return load_params(tmp_path).paths
+    paths = load_params(tmp_path).paths
+    write_table(paths.absorbed, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")}))
+    return paths
 
 
 def test_the_clean_table_and_its_schema_are_written_and_told(paths, capsys):
     write_table(paths.source, RAW)
     run(paths=paths, data=DATA)
     clean, schema = read_table(paths.clean), read_record(paths.table_schema, Schema)
-    assert (list(clean), len(clean)) == (["charges", "plan", "left"], 39)
+    assert (list(clean), len(clean)) == (["charges", "plan", "left", "moment"], 39)
     assert (schema.task, clean["charges"].isna().sum()) == ("binary", 4)
     assert capsys.readouterr().out.splitlines() == [
         "39 rows, 2 features, task binary",
@@ -55,3 +57,24 @@ def test_a_faulty_table_is_refused_with_all_faults_and_writes_nothing(paths):
     with pytest.raises(TableError, match=r"(?s)all rows have the value.*1 of 40 cells are not num"):
         run(paths=paths, data=DATA)
     assert not paths.clean.exists()
+
+
+def test_labelled_rows_of_production_are_joined_and_told(paths, capsys):
+    write_table(paths.source, RAW)
+    late = {"charges": [3.5, None], "plan": ["c", "a"], "left": ["yes", "perhaps"]}
+    days = pd.to_datetime(["2024-03-01", "2024-03-02"]).astype("datetime64[us]")
+    write_table(paths.absorbed, pd.DataFrame(late).assign(moment=days))
+    run(paths=paths, data=DATA)
+    clean, schema = read_table(paths.clean), read_record(paths.table_schema, Schema)
+    assert (len(clean), clean["moment"].notna().sum()) == (40, 1)
+    assert schema.features[1].categories == ("a", "b", "c")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "1 rows of production: 40 in all",
+        "1 rows of production without time, group or known label",
+    ]
+
+
+def test_a_source_with_a_column_named_moment_is_refused(paths):
+    write_table(paths.source, RAW.assign(moment=["2024-01-01", "2024-01-02"] * 20))
+    with pytest.raises(TableError, match=r"moment.*the name is reserved.*Rename the column"):
+        run(paths=paths, data=DATA)

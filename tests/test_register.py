@@ -40,21 +40,12 @@ PARAMS = """data: {source: houses.csv, target: price, task: regression}
 metric: {optimise: mae}
 evaluation: {bootstrap_draws: 100}
 registry: {name: houses, nested_trials: 2}
-paths:
-  source: data/source.parquet
-  plan: data/plan.json
-  clean: data/clean.parquet
-  schema: data/schema.json
-  training: data/training.parquet
-  holdout: data/holdout.parquet
-  folds: data/folds.parquet
-  baselines: data/baselines
-  trials: data/trials.jsonl
-  model: data/model
-  figures: data/figures.json
-  plots: data/plots
-  report: data/report
-  state: state
+paths: {source: data/source.parquet, absorbed: data/absorbed.parquet, plan: data/plan.json,
+  clean: data/clean.parquet, schema: data/schema.json, training: data/training.parquet,
+  holdout: data/holdout.parquet, choosing: data/choosing.parquet, folds: data/folds.parquet,
+  baselines: data/baselines, trials: data/trials.jsonl, model: data/model,
+  figures: data/figures.json, plots: data/plots, report: data/report,
+  reference: data/reference, state: state}
 """
 
 
@@ -77,20 +68,9 @@ def fitted(rows, family="linear"):
 
 
 EVALUATION = Evaluation(
-    target="price",
-    task="regression",
-    classes=(),
-    metric="mae",
-    greater_is_better=False,
-    confidence=0.95,
-    n_training=60,
-    n_holdout=40,
-    holdout={"mae": 1.0},
-    lift={"mae": 20.0},
-    best_baseline="zero_rule",
-    chosen="model",
-    reasons=("it is better",),
-    family="linear",
+    target="price", task="regression", classes=(), metric="mae", greater_is_better=False,
+    confidence=0.95, n_training=60, n_holdout=40, holdout={"mae": 1.0}, lift={"mae": 20.0},
+    best_baseline="zero_rule", chosen="model", reasons=("it is better",), family="linear",
     settings=(),
     search=SearchSummary(3, 3, 0, 0, 1.0),
     metrics=(MetricRow("mae", False, 1.0),),
@@ -98,7 +78,7 @@ EVALUATION = Evaluation(
         BaselineRow("zero_rule", "none", "", {"mae": 21.0}, {}, 20.0, 18.0, 22.0, True, 40),
         BaselineRow("ridge", "model", "", {"mae": 1.0}, {}, 0.0, -1.0, 1.0, True, 40),
     ),
-)
+)  # fmt: skip
 
 
 def searched(paths, digest):
@@ -131,14 +111,16 @@ def root(tmp_path, state):
     (tmp_path / "dvc.yaml").write_text(DVC)
     (tmp_path / "params.yaml").write_text(PARAMS)
     paths = load_params(tmp_path).paths
-    for folder in (paths.plots, paths.report):
+    for folder in (paths.plots, paths.report, paths.reference):
         folder.mkdir(parents=True)
         (folder / "report.md").write_text("# Report")
     write_record(paths.table_schema, SCHEMA)
     write_record(paths.plan, Plan())
     write_table(paths.source, table(100).drop(columns="row_key"))
     versions.ensure_project(tmp_path)
+    write_table(paths.absorbed, table(1).head(0))
     versions.add(tmp_path, paths.source)
+    versions.add(tmp_path, paths.absorbed)
     assert state == paths.state
     return tmp_path
 
@@ -183,11 +165,20 @@ def test_the_run_shows_all_that_is_needed_to_make_the_model_again(root):
     kept = {found.path for found in known.list_artifacts(run.info.run_id, "project")}
     assert kept == {
         "project/params.yaml", "project/dvc.yaml", "project/dvc.lock", "project/plan.json",
-        "project/source.parquet.dvc",
+        "project/source.parquet.dvc", "project/absorbed.parquet.dvc",
     }  # fmt: skip
     assert {used.dataset.name for used in run.inputs.dataset_inputs} == {
         "source", "training", "holdout",
     }  # fmt: skip
+
+
+def test_a_model_that_has_seen_rows_that_judge_a_retune_is_not_registered(root):
+    write_record(load_params(root).paths.plan, Plan("retune", judge_from="2024-01-01T00:00+00:00"))
+    holdout = table(40, first=1000)
+    made(root, model=fitted(holdout.head(3)), holdout=holdout)
+    with pytest.raises(StageError, match=r"but 3 of 40 rows were among .* nothing was registered"):
+        register(root)
+    assert registry.champion(store_of(root)) is None
 
 
 def test_the_run_shows_the_leaderboard_and_the_best_trials(root):
@@ -220,6 +211,17 @@ def test_a_worse_model_stays_challenger(root, bad):
     found = status(root)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert (found.champion.version, found.challenger) == ("1", "2")
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_again(root, bad):
+    made(root, model=bad)
+    register(root)
+    made(root, model=fitted(table(60)))
+    register(root)
+    registry.roll_back(store_of(root), "1", over="2")
+    verdict = register(root)
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+    assert verdict.reasons == ("version 2 was champion and was rolled back to version 1",)
 
 
 def test_the_same_question_gets_the_same_verdict(root, bad):

@@ -99,12 +99,33 @@ def test_a_search_tries_warm_starts_then_defaults_then_what_it_is_proposed(root)
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
 
 
-@pytest.mark.slow
 def test_a_refit_tries_its_configuration_alone_on_every_fold(root):
-    start = Configuration("extra_trees", {"max_features": 0.5, "min_samples_leaf": 9})
+    start = Configuration("tree", {"max_depth": 2})
     write_record(load_params(root).paths.plan, Plan("refit", (start,)))
-    (trial,) = searched(root, budget_seconds=60.0)
+    (trial,) = searched(root, budget_seconds=0.5)
     assert (trial.configuration, trial.status, len(trial.folds)) == (start, "complete", 3)
+
+
+def test_a_refit_that_was_finished_is_not_run_again(root):
+    write_record(load_params(root).paths.plan, Plan("refit", (Configuration("tree"),)))
+    assert searched(root) == searched(root)
+
+
+def test_a_refit_that_cannot_be_fitted_says_why(root):
+    write_record(load_params(root).paths.plan, Plan("refit", (Configuration("oracle"),)))
+    (trial,) = searched(root)
+    assert (trial.status, trial.folds) == ("failed", ())
+    assert "family must be one of" in trial.reason
+
+
+def test_the_budget_of_a_plan_is_the_searchs(root):
+    write_record(load_params(root).paths.plan, Plan("retune", budget_seconds=0.25))
+    searched(root, budget_trials=9)
+    (header,) = read_lines(root / "data" / "trials.jsonl")
+    assert (json.loads(header)["budget_seconds"], json.loads(header)["budget_trials"]) == (
+        0.25,
+        None,
+    )
 
 
 def _killed_after(n_lines, root):

@@ -8,7 +8,7 @@ from pipelines.errors import TableError
 from pipelines.params import load_params
 from pipelines.snapshot import check_source, take_snapshot
 from pipelines.stores.documents import edit_section
-from pipelines.stores.files import read_record, read_table, write_record
+from pipelines.stores.files import read_record, read_table, write_record, write_table
 from pipelines.stores.versions import restore
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
@@ -70,6 +70,15 @@ def test_a_plan_is_written_only_where_there_is_none(root):
     write_record(plan, Plan("refit"))
     take_snapshot(root)
     assert read_record(plan, Plan) == Plan("refit")
+
+
+def test_rows_of_production_stay_and_are_none_at_first(root):
+    absorbed = root / "data/raw/absorbed.parquet"
+    take_snapshot(root)
+    assert list(read_table(absorbed)) == ["moment"]
+    write_table(absorbed, pd.DataFrame({"moment": pd.to_datetime(["2024-01-01"])}))
+    take_snapshot(root)
+    assert len(read_table(absorbed)) == 1
 
 
 def test_a_source_that_cannot_be_read_leaves_the_last_snapshot(root):

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from pipelines.core.folds import folds_of
+from pipelines.core.plans import Plan
 from pipelines.core.schema import Column, Schema
 from pipelines.errors import ParamsError
 from pipelines.sections import Paths, Split
@@ -14,10 +15,12 @@ FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pr
 
 @pytest.fixture
 def paths(tmp_path):
-    """The places of a project that nothing was written to."""
-    return Paths(
+    """The places of a project with a plan to tune."""
+    paths = Paths(
         **{field.alias or name: tmp_path / name for name, field in Paths.model_fields.items()}
     )
+    write_record(paths.plan, Plan())
+    return paths
 
 
 def prepared(paths, *, n_rows=400, share=0.25, **roles):
@@ -119,3 +122,31 @@ def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
     prepared(paths, share=0.01)
     with pytest.raises(ParamsError, match=r"every class. Got 'yes' \(\d rows\). Lower split.n_fol"):
         run(paths=paths, split=Split(n_folds=10))
+
+
+def test_without_a_plan_to_judge_by_production_no_row_chooses(paths):
+    prepared(paths)
+    run(paths=paths, split=Split())
+    choosing, training = read_table(paths.choosing), read_table(paths.training)
+    assert (len(choosing), list(choosing)) == (0, list(training))
+
+
+def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsys):
+    prepared(paths, time="day")
+    write_record(paths.plan, Plan("retune", judge_from="2024-12-01T00:00:00+00:00"))
+    run(paths=paths, split=Split())
+    training, holdout, _ = read(paths)
+    choosing = read_table(paths.choosing)
+    assert (
+        training["day"].max()
+        < pd.Timestamp("2024-12-01")
+        <= min(choosing["day"].min(), holdout["day"].min())
+    )
+    assert f"{len(choosing)} rows choose the training window" in capsys.readouterr().out
+
+
+def test_a_plan_that_no_row_is_late_enough_for_is_refused(paths):
+    prepared(paths, time="day")
+    write_record(paths.plan, Plan("retune", judge_from="2030-01-01T00:00:00+00:00"))
+    with pytest.raises(ParamsError, match=r"Rows from 2030-01-01 .* must choose and judge. Got 0"):
+        run(paths=paths, split=Split())

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from pipelines.core.schema import Kind
 
-RESERVED = ("row_key", "prediction", "existing_system", "run_id", "index")
+MOMENT = "moment"  # when a row of production happened; the clean table has it beside the source's
+RESERVED = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT)
 
 
 @dataclass(frozen=True)

@@ -10,27 +10,32 @@ from pipelines.core.fold_parts import FoldKind, IntArray
 from pipelines.core.folds import Fold, folds, resolved_kind
 from pipelines.core.schema import Schema
 from pipelines.core.sides import Mask, in_holdout, latest, row_keys
+from pipelines.core.training_windows import event_moments
 from pipelines.core.truths import truth_of
 
 ROW_KEY = "row_key"
 FEWEST_TRAINING_ROWS = 2
 FEWEST_OF_A_CLASS = 5
+CHOOSING_FRACTION = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Parted:
-    """The two sides of a table.
+    """The sides of a table.
 
     Attributes
     ----------
     training, holdout : DataFrame
         Clean rows with their `row_key`.
+    choosing : DataFrame
+        Rows that choose the training window; none unless production rows judge.
     n_left_out : int
-        Earlier rows that stand on neither side, because their group is in the hold-out.
+        Earlier rows that stand on no side, because their group, or an equal row, judges.
     """
 
     training: pd.DataFrame
     holdout: pd.DataFrame
+    choosing: pd.DataFrame
     n_left_out: int
 
 
@@ -93,8 +98,68 @@ def parted(table: pd.DataFrame, schema: Schema, *, fraction: float, seed: int) -
         held = in_holdout(groups, fraction=fraction, seed=seed)
     left_out = ~held & groups.isin(groups[held]).to_numpy() & (schema.group is not None)
     _check_sides(held, left_out, fraction=fraction)
-    training = table[~held & ~left_out].reset_index(drop=True)
-    return Parted(training, table[held].reset_index(drop=True), int(left_out.sum()))
+    return _parted(table, held, choosing=held & False, left_out=left_out)
+
+
+def judged_from(table: pd.DataFrame, schema: Schema, *, moment: pd.Timestamp, seed: int) -> Parted:
+    """Return the sides of a table whose rows from a moment on choose and judge, and never train.
+
+    One half of them chooses the training window and the other is the hold-out, by a hash of the
+    row's key, or of its group. Earlier rows whose group or key stands among them are left out.
+
+    Parameters
+    ----------
+    table : DataFrame, n rows
+        From `with_row_keys`.
+    schema : Schema
+    moment : Timestamp
+        In UTC, without a zone.
+    seed : int
+        Which half a row is in.
+
+    Raises
+    ------
+    ValueError
+        If a side would have too few rows.
+
+    Examples
+    --------
+    >>> days = pd.date_range("2024-01-01", periods=6, unit="us")
+    >>> keys = [f"{n:016x}" for n in range(6)]
+    >>> table = pd.DataFrame({"moment": days, "price": 1.0, "row_key": keys})
+    >>> sides = judged_from(table, Schema((), "price", "regression"), moment=days[2], seed=0)
+    >>> len(sides.training), len(sides.choosing), len(sides.holdout)
+    (2, 3, 1)
+    """
+    groups = _group_keys(table, schema)
+    late = np.asarray(event_moments(table, schema) >= moment)
+    choosing = late & in_holdout(groups, fraction=CHOOSING_FRACTION, seed=seed)
+    kin = groups.isin(groups[late]) | table[ROW_KEY].isin(table[ROW_KEY][late])
+    left_out = ~late & kin.to_numpy()
+    if not choosing.any() or choosing.sum() == late.sum():
+        raise ValueError(
+            f"Rows from {moment} on must choose and judge. Got {choosing.sum()} and"
+            f" {late.sum() - choosing.sum()} of {len(table)} rows instead; wait for more labels."
+        )
+    _check_training(int((~late & ~left_out).sum()), moment)
+    return _parted(table, late & ~choosing, choosing=choosing, left_out=left_out)
+
+
+def _check_training(n_training: int, moment: pd.Timestamp) -> None:
+    if n_training < FEWEST_TRAINING_ROWS:
+        raise ValueError(
+            f"Training needs at least {FEWEST_TRAINING_ROWS} rows from before {moment}. Got "
+            f"{n_training} instead; lower monitoring.retune.judge_fraction."
+        )
+
+
+def _parted(table: pd.DataFrame, held: Mask, *, choosing: Mask, left_out: Mask) -> Parted:
+    return Parted(
+        training=table[~held & ~choosing & ~left_out].reset_index(drop=True),
+        holdout=table[held].reset_index(drop=True),
+        choosing=table[choosing].reset_index(drop=True),
+        n_left_out=int(left_out.sum()),
+    )
 
 
 def training_folds(  # noqa: PLR0913

@@ -5,6 +5,27 @@ from typing import Literal
 
 from pipelines.core.trials import Configuration
 
+WindowName = Literal["since_change", "latest", "all", "decayed"]
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """Rows that a model may be fitted on.
+
+    Attributes
+    ----------
+    name : str
+    start : str, optional
+        ISO moment in UTC; rows before it are left out. None: no row is.
+    half_life_days : float, optional
+        A row weighs half as much for each such time that it is older than the newest one. None:
+        all weigh the same.
+    """
+
+    name: WindowName
+    start: str | None = None
+    half_life_days: float | None = None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -15,8 +36,19 @@ class Plan:
     mode : str
         `tune` (search), `refit` (the same configuration on newer rows) or `retune` (search again).
     warm_starts : tuple of Configuration
-        What the search tries first.
+        What the search tries first, the champion's first of all; of a refit, all that it tries.
+    judge_from : str, optional
+        ISO moment in UTC. Rows from it on never train in this run: one half of them chooses the
+        training window, the other is the hold-out. None: the hold-out is params.yaml's.
+    windows : tuple of TrainingWindow
+        What the best configuration is fitted on, one after the other; none: all training rows.
+    budget_seconds, budget_trials : optional
+        Of the search, where it is not params.yaml's; both None: it is.
     """
 
     mode: Literal["tune", "refit", "retune"] = "tune"
     warm_starts: tuple[Configuration, ...] = ()
+    judge_from: str | None = None
+    windows: tuple[TrainingWindow, ...] = ()
+    budget_seconds: float | None = None
+    budget_trials: int | None = None

@@ -5,16 +5,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from pipelines.core.evaluation import Evaluation, simplest_chosen
 from pipelines.core.schema import Schema
 from pipelines.core.trials import SearchHeader, Trial
 from pipelines.errors import StageError
 from pipelines.sections import Params, Paths
 from pipelines.stores import versions
-from pipelines.stores.files import digest_of, read_lines, read_record
-from pipelines.stores.trials import read_trials
+from pipelines.stores.files import digest_of, read_record
+from pipelines.stores.trials import read_header, read_trials
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Facts:
     identity : str
         The hash of that folder.
     md5s : dict
-        The recorded version of `source`, `training`, `holdout` and `model`.
+        The recorded version of `source`, `absorbed`, `training`, `holdout` and `model`.
     result : str
         Digest of all that the run of this result shows.
     """
@@ -70,7 +68,7 @@ def read_facts(root: Path, params: Params) -> Facts:
         params=params,
         evaluation=evaluation,
         schema=read_record(paths.table_schema, Schema),
-        header=TypeAdapter(SearchHeader).validate_json(read_lines(paths.trials)[0], strict=True),
+        header=read_header(paths.trials),
         trials=read_trials(paths.trials),
         model=model,
         identity=identity,
@@ -82,6 +80,7 @@ def read_facts(root: Path, params: Params) -> Facts:
 def _recorded(root: Path, paths: Paths) -> dict[str, str]:
     kept = {
         "source": paths.source,
+        "absorbed": paths.absorbed,
         "training": paths.training,
         "holdout": paths.holdout,
         "model": paths.model,

@@ -1,7 +1,8 @@
 """Models on disk, written and read without pickle, and the door through which MLflow serves them.
 
 A model's folder holds model.json (schema, configuration, versions of the libraries), encoder.skops,
-predictor.skops or, of LightGBM, booster.txt, and row_keys.parquet. Equal models give equal bytes:
+predictor.skops or, of LightGBM, booster.txt, and row_keys.parquet; where training windows were
+tried, windows.json. Equal models give equal bytes:
 the folder's hash is the identity of a version.
 """
 
@@ -22,6 +23,7 @@ from pipelines.core.model import Fitted, Model, predict
 from pipelines.core.predictions import Predictions
 from pipelines.core.schema import Schema
 from pipelines.core.trials import Configuration
+from pipelines.core.window_fits import WindowChoice
 from pipelines.errors import InputError, TableError
 from pipelines.stores.archives import canonical
 from pipelines.stores.files import (
@@ -41,6 +43,7 @@ TRUSTED = (
     "sklearn.model_selection._split.KFold",
     "sklearn.tree._tree.Tree",
 )
+WINDOWS = "windows.json"
 LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
@@ -53,13 +56,29 @@ class Card:
     versions: dict[str, str]
 
 
-def save_model(folder: Path, model: Model) -> None:
-    """Write a model; an older one in the folder is replaced when all is written."""
+def save_model(folder: Path, model: Model, choice: WindowChoice | None = None) -> None:
+    """Write a model; an older one in the folder is replaced when all is written.
+
+    Parameters
+    ----------
+    folder : Path
+    model : Model
+    choice : WindowChoice, optional
+        Of its training window, where several were tried.
+    """
     with replaced_folder(folder) as part:
         write_record(part / "model.json", Card(model.schema, model.configuration, _versions()))
         write_table(part / "row_keys.parquet", pd.DataFrame({"row_key": list(model.row_keys)}))
         _write_archive(part / "encoder.skops", model.fitted.encoder)
         _write_predictor(part, model.fitted.predictor)
+        if choice is not None:
+            write_record(part / WINDOWS, choice)
+
+
+def window_choice(folder: Path) -> WindowChoice | None:
+    """Return which training windows were tried for the model in a folder, None where none were."""
+    path = folder / WINDOWS
+    return read_record(path, WindowChoice) if path.exists() else None
 
 
 def load_model(folder: Path) -> Model:

@@ -1,6 +1,7 @@
 """The page of a run in the MLflow UI: figures, parameters, tables, files."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.core.pages import Page, Point
 from pipelines.stores.files import read_table
@@ -11,6 +12,7 @@ from pipelines.stores.tracking import (
     Store,
     client,
     dataset_input,
+    fetched,
     log_values,
     told,
 )
@@ -68,6 +70,14 @@ def finish_run(store: Store, run_id: str) -> None:
 def log_text(store: Store, run_id: str, *, name: str, text: str) -> None:
     """Keep a text among the artifacts of a run."""
     client(store.address).log_text(run_id, text, name)
+
+
+@told
+def kept_file(store: Store, run_id: str, *, name: str, folder: Path) -> Path | None:
+    """Return a file among the artifacts of a run, copied to `folder`; None where it has none."""
+    if name not in {kept.path for kept in client(store.address).list_artifacts(run_id)}:
+        return None
+    return fetched(store.address, f"runs:/{run_id}/{name}", folder=folder)
 
 
 @told

@@ -5,18 +5,25 @@ however often it is tried. The aliases are `champion` (in use), `challenger` (th
 not) and `previous` (the champion before).
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
+
+from pipelines.core.model import Model
 from pipelines.core.pages import ServedPage
-from pipelines.errors import BusyError
+from pipelines.errors import BusyError, StageError
+from pipelines.stores.models import load_model
 from pipelines.stores.tracking import Store, client, fetched, link_model, told, write_served
 
 IDENTITY_TAG = "evertune.model"
+ROLLED_BACK_TAG = "evertune.rolled_back"
 FOLDER = "model"
+EXAMPLE = "input_example.json"
 ALIASES = ("champion", "challenger", "previous")
 
 
@@ -90,6 +97,13 @@ def describe_version(
 
 
 @told
+def version_numbered(store: Store, number: str) -> Version:
+    """Return a version by its number."""
+    known = client(store.address)
+    return _version(known.get_model_version(store.name, number), _aliases(known, store.name))
+
+
+@told
 def version_with_alias(store: Store, alias: str) -> Version | None:
     """Return the version with this alias, None if there is none."""
     known = client(store.address)
@@ -143,6 +157,36 @@ def promote(store: Store, number: str, *, over: str | None) -> None:
 
 
 @told
+def roll_back(store: Store, number: str, *, over: str) -> None:
+    """Make a former champion the champion again; the one that it replaces becomes `previous`.
+
+    That one keeps a tag that says so: `register` does not promote it again.
+
+    Parameters
+    ----------
+    store : Store
+    number : str
+    over : str
+        The champion that is replaced.
+
+    Raises
+    ------
+    BusyError
+        Another version has become champion in the meantime.
+    """
+    known = client(store.address)
+    standing = _aliases(known, store.name).get("champion")
+    if standing not in (over, number):
+        raise BusyError(
+            f"expected version {over} of {store.name} to be champion, but it is version {standing}"
+            " now; nothing was rolled back"
+        )
+    known.set_model_version_tag(store.name, over, ROLLED_BACK_TAG, f"to version {number}")
+    known.set_registered_model_alias(store.name, "previous", over)
+    known.set_registered_model_alias(store.name, "champion", number)
+
+
+@told
 def download_model(store: Store, version: Version, *, folder: Path) -> Path:
     """Return the folder of a version's model, for `load_model`, copied to `folder`.
 
@@ -152,6 +196,43 @@ def download_model(store: Store, version: Version, *, folder: Path) -> Path:
         Its files are gone.
     """
     return fetched(store.address, version.source, folder=folder) / "data" / FOLDER
+
+
+def champion_model(store: Store) -> Model:
+    """Return the model in use.
+
+    Raises
+    ------
+    StageError
+        There is none, or its files are gone.
+    """
+    standing = champion(store)
+    if standing is None:
+        raise StageError(
+            f"expected a champion of '{store.name}', but there is none; run `evertune train`"
+        )
+    return model_of(store, standing)
+
+
+def model_of(store: Store, version: Version) -> Model:
+    """Return the model of a version.
+
+    Raises
+    ------
+    StageError
+        Its files are gone.
+    """
+    with TemporaryDirectory() as beside:
+        return load_model(download_model(store, version, folder=Path(beside)))
+
+
+@told
+def example_rows(store: Store, version: Version) -> pd.DataFrame:
+    """Return the raw rows that a version was registered with as an example."""
+    with TemporaryDirectory() as beside:
+        files = fetched(store.address, version.source, folder=Path(beside))
+        example = json.loads((files / EXAMPLE).read_text(encoding="utf-8"))
+    return pd.DataFrame(example["data"], columns=example["columns"])
 
 
 def _ensure_name(known: Any, name: str) -> None:

@@ -34,6 +34,11 @@ def read_trials(path: Path) -> tuple[Trial, ...]:
     return tuple(TRIAL.validate_json(line, strict=True) for line in read_lines(path)[1:])
 
 
+def read_header(path: Path) -> SearchHeader:
+    """Return which search the trials of the file belong to."""
+    return HEADER.validate_json(read_lines(path)[0], strict=True)
+
+
 def _header(line: str) -> SearchHeader | None:
     try:
         return HEADER.validate_json(line, strict=True)

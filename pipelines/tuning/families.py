@@ -32,15 +32,16 @@ Hyperparameters = dict[str, Value]
 ROWS_OF_FULL_DEPTH = 10_000  # above, leaves of forests grow with the table, or files would
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
-    """What a fit needs to know beside rows and hyperparameters."""
+    """What a fit needs to know beside rows and hyperparameters; `weights` are those of the rows."""
 
     task: Task
     n_classes: int
     n_levels: int
     seed: int
     n_jobs: int
+    weights: Floats | None
 
 
 Fit = Callable[[Floats, Floats, Hyperparameters, Setting], Any]
@@ -79,6 +80,7 @@ def fit_configuration(  # noqa: PLR0913
     schema: Schema,
     seed: int,
     n_jobs: int,
+    weights: Floats | None = None,
 ) -> Fitted:
     """Return a configuration fitted on the n rows of a clean table.
 
@@ -94,6 +96,9 @@ def fit_configuration(  # noqa: PLR0913
     seed : int
     n_jobs : int
         Threads; -1 is one for each processor.
+    weights : array of shape (n,), optional
+        How much each row counts, above 0; by default all count the same. The encoder's view of
+        the columns is not weighted.
 
     Raises
     ------
@@ -105,7 +110,8 @@ def fit_configuration(  # noqa: PLR0913
         raise ValueError(f"family must be one of {names}, but got {configuration.family!r}.")
     family = FAMILIES[configuration.family]
     chosen = family.defaults | configuration.hyperparameters
-    setting = Setting(schema.task, len(schema.classes), len(levels(schema)), seed, n_jobs)
+    counts = None if weights is None else weights / weights.mean()
+    setting = Setting(schema.task, len(schema.classes), len(levels(schema)), seed, n_jobs, counts)
     with _quiet(), threadpool_limits(None if n_jobs < 0 else n_jobs):
         columns = encoder(_form(family, chosen), schema)
         X = columns.fit_transform(matrix(table, schema), truth)
@@ -129,13 +135,13 @@ def _quiet() -> Iterator[None]:
 def _linear(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> Any:
     strength = float(chosen["regularisation"])  # type: ignore[arg-type]
     if setting.task == "regression":
-        return Ridge(alpha=strength).fit(X, y)
-    return LogisticRegression(C=1 / strength, max_iter=200).fit(X, y)
+        return Ridge(alpha=strength).fit(X, y, setting.weights)
+    return LogisticRegression(C=1 / strength, max_iter=200).fit(X, y, setting.weights)
 
 
 def _tree(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> Any:
     kind = DecisionTreeRegressor if setting.task == "regression" else DecisionTreeClassifier
-    return kind(random_state=setting.seed, **chosen).fit(X, y)
+    return kind(random_state=setting.seed, **chosen).fit(X, y, setting.weights)
 
 
 def _forest(classifier: Any, regressor: Any) -> Fit:
@@ -143,7 +149,8 @@ def _forest(classifier: Any, regressor: Any) -> Fit:
         kind = regressor if setting.task == "regression" else classifier
         least = max(int(chosen["min_samples_leaf"]), math.ceil(len(X) / ROWS_OF_FULL_DEPTH))  # type: ignore[arg-type]
         values = chosen | {"min_samples_leaf": least}
-        forest = kind(random_state=setting.seed, n_jobs=setting.n_jobs, **values).fit(X, y)
+        forest = kind(random_state=setting.seed, n_jobs=setting.n_jobs, **values)
+        forest.fit(X, y, setting.weights)
         return forest.set_params(n_jobs=None)  # threads would add up votes in any order
 
     return fit
@@ -158,7 +165,7 @@ def _hist_boosting(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setti
         categorical_features=None,
         **chosen,
     )
-    return model.fit(X, y)
+    return model.fit(X, y, setting.weights)
 
 
 def _lightgbm(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> Any:
@@ -178,14 +185,15 @@ def _lightgbm(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -
     rounds = chosen["n_estimators"]
     settings = {name: value for name, value in chosen.items() if name != "n_estimators"}
     columns = list(range(setting.n_levels)) or "auto"
-    rows = lightgbm.Dataset(X, y, categorical_feature=columns, params={"verbose": -1})
+    quiet = {"verbose": -1}
+    rows = lightgbm.Dataset(X, y, weight=setting.weights, categorical_feature=columns, params=quiet)
     return lightgbm.train(fixed | settings, rows, num_boost_round=rounds)
 
 
 def _zero_rule(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> Any:
     if setting.task == "regression":
-        return DummyRegressor(strategy=chosen["statistic"]).fit(X, y)
-    return DummyClassifier(strategy="prior").fit(X, y)
+        return DummyRegressor(strategy=chosen["statistic"]).fit(X, y, setting.weights)
+    return DummyClassifier(strategy="prior").fit(X, y, setting.weights)
 
 
 FAMILIES: dict[str, Family] = {

@@ -4,6 +4,7 @@ import pytest
 
 from pipelines.core.parting import (
     fold_kind,
+    judged_from,
     parted,
     rare_classes,
     training_folds,
@@ -124,3 +125,53 @@ def test_classes_too_rare_for_the_holdout_are_named():
 
 def test_values_have_no_rare_classes():
     assert rare_classes(pd.DataFrame({"y": [1.0]}), Schema(FEATURES, "y", "regression")) == {}
+
+
+def judged(clean, roles, moment):
+    found = schema(**roles)
+    table = with_row_keys(clean, found)
+    return judged_from(table, found, moment=pd.Timestamp(moment), seed=0)
+
+
+def produced(n_old=100, n_new=100):
+    days = pd.Series([pd.NaT] * n_old + list(pd.date_range("2024-01-01", periods=n_new, unit="us")))
+    return table(n_old + n_new, moment=days.astype("datetime64[us]"))
+
+
+def test_rows_of_the_source_train_and_late_rows_of_production_do_not():
+    found = judged(produced(), {}, "2024-03-01")
+    assert len(found.training) == 100 + 60
+    assert min(found.choosing["moment"].min(), found.holdout["moment"].min()) == pd.Timestamp(
+        "2024-03-01"
+    )
+
+
+def test_the_two_halves_of_late_rows_are_about_equal():
+    found = judged(produced(n_new=2000), {}, "2024-01-01")
+    assert abs(len(found.choosing) - len(found.holdout)) < 150
+
+
+def test_late_rows_of_the_source_do_not_train_either():
+    days = pd.Series(pd.date_range("2024-01-01", periods=200, unit="us"))
+    found = judged(table(day=days), {"time": "day"}, "2024-06-01")
+    assert found.training["day"].max() < pd.Timestamp("2024-06-01")
+
+
+def test_a_group_that_judges_trains_nowhere():
+    teams = pd.Series([f"t{row % 150}" for row in range(200)], dtype="str")
+    found = judged(produced().assign(team=teams), {"group": "team"}, "2024-03-01")
+    late = {*found.choosing["team"], *found.holdout["team"]}
+    assert not late & set(found.training["team"])
+    assert found.n_left_out == 40
+
+
+def test_a_row_that_is_late_and_early_trains_nowhere():
+    late = produced()
+    again = late.tail(1).assign(moment=pd.NaT).astype(late.dtypes)
+    found = judged(pd.concat([again, late], ignore_index=True), {}, "2024-03-01")
+    assert (found.n_left_out, len(found.training)) == (1, 160)
+
+
+def test_late_rows_without_earlier_ones_are_refused():
+    with pytest.raises(ValueError, match=r"Training needs at least 2 rows from before 2024-01-01"):
+        judged(produced(n_old=0), {}, "2024-01-01")

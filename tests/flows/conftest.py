@@ -1,14 +1,21 @@
 import os
 import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
+from typing import TYPE_CHECKING
 
 import pytest
 
+from flows.server import address_of, address_once_up, server_on
 from pipelines.stores.documents import edit_section
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 CHECKOUT = Path(__file__).parents[2]
 PROJECT = ("flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore")
@@ -33,6 +40,18 @@ def copied_project(root: Path) -> Path:
     for section, values in SMALL.items():
         edit_section(root / "params.yaml", section, values)
     return root
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def commit(root: Path) -> None:
+    """Commit all of a project, in a repository of its own."""
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "change"]):
+        subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
 
 
 def start(root: Path, *arguments: str, **environment: str) -> Popen[str]:
@@ -84,3 +103,21 @@ def again(trained: Path) -> CompletedProcess[str]:
 def standing(trained: Path) -> CompletedProcess[str]:
     """Return what `evertune status` says of it."""
     return run(trained, "status")
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SyncPrefectClient"]:
+    """Return a client of a Prefect server with all its services."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    home = tmp_path_factory.mktemp("prefect")
+    listener = socket.create_server(("127.0.0.1", 0))
+    address, log = address_of(listener.getsockname()[1]), home / "server.log"
+    with (
+        server_on(listener, log=log, settings={"PREFECT_HOME": str(home)}) as process,
+        temporary_settings({PREFECT_API_URL: address}),
+    ):
+        address_once_up(address, process=process, log=log)
+        with get_client(sync_client=True) as known:
+            yield known

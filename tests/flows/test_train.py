@@ -1,52 +1,8 @@
-import shutil
-from pathlib import Path
-
 import pytest
 from prefect.states import Failed
 
-from flows.train import is_busy, make
-from pipelines.errors import BusyError, EvertuneError, StageError, TableError
-from pipelines.stores import versions
-
-CHECKOUT = Path(__file__).parents[2]
-STAGES = "stages:\n  double:\n    cmd: none\n    deps: [half.txt]\n    outs: [whole.txt]\n"
-
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return a project with one small stage, `double`."""
-    shutil.copy2(CHECKOUT / "params.yaml", tmp_path)
-    (tmp_path / "dvc.yaml").write_text(STAGES)
-    (tmp_path / "half.txt").write_text("1")
-    versions.ensure_project(tmp_path)
-    return tmp_path
-
-
-def test_what_a_stage_made_is_recorded(root: Path) -> None:
-    make(root, "double", run=lambda: (root / "whole.txt").write_text("2") and None)
-    assert versions.is_current(root, "double")
-
-
-def test_what_a_stage_made_is_not_recorded_where_a_dependency_changed_meanwhile(root: Path) -> None:
-    def run() -> None:
-        (root / "whole.txt").write_text("2")
-        (root / "half.txt").write_text("3")
-
-    with pytest.raises(StageError, match=r"half\.txt changed while 'double' ran"):
-        make(root, "double", run=run)
-    assert not versions.is_current(root, "double")
-
-
-def test_what_a_failed_stage_made_is_not_recorded(root: Path) -> None:
-    def run() -> None:
-        (root / "whole.txt").write_text("half of it")
-        raise StageError("no room")
-
-    with pytest.raises(StageError, match="no room"):
-        make(root, "double", run=run)
-    assert not versions.is_current(root, "double")
+from flows.train import is_busy
+from pipelines.errors import BusyError, EvertuneError, TableError
 
 
 @pytest.mark.parametrize(("failure", "again"), [(BusyError("full"), True), (TableError(""), False)])

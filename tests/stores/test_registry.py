@@ -55,6 +55,29 @@ def holders(store):
     return {alias: version.number for alias, version in found.items() if version is not None}
 
 
+def test_the_champion_can_be_loaded(store, model):
+    with pytest.raises(StageError, match="a champion of 'houses', but there is none; run `evert"):
+        registry.champion_model(store)
+    registry.promote(store, registered(store, model).number, over=None)
+    assert registry.champion_model(store).row_keys == ("a", "b")
+
+
+def test_a_version_keeps_rows_as_an_example(store, model):
+    version = registered(store, model)
+    assert registry.version_numbered(store, version.number) == version
+    assert registry.example_rows(store, version).equals(ROWS.head(2))
+
+
+def test_a_rollback_swaps_champion_and_previous_and_leaves_the_challenger(store, model):
+    for number in ("1", "2", "3"):
+        registered(store, model, identity=number)
+    registry.promote(store, "1", over=None)
+    registry.promote(store, "2", over="1")
+    registry.make_challenger(store, "3")
+    registry.roll_back(store, "1", over="2")
+    assert holders(store) == {"champion": "1", "previous": "2", "challenger": "3"}
+
+
 def test_a_model_is_registered_once(store, model):
     first, again = registered(store, model), registered(store, model)
     assert first == again

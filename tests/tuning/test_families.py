@@ -65,6 +65,23 @@ def test_the_zero_rule_says_the_shares_of_the_classes(table):
     assert said.probabilities[0] == pytest.approx([0.9, 0.1])
 
 
+@pytest.mark.parametrize("family", LEARNING)
+def test_a_row_of_no_weight_has_no_say(table, truth, schema, family):
+    weights = np.where(np.arange(300) < 150, 1.0, 1e-9)
+    wrong = np.where(np.arange(300) < 150, truth, np.median(truth))
+    weighted = fit_configuration(
+        default_configuration(family), table, wrong, schema=schema, seed=0, n_jobs=1,
+        weights=weights,
+    )  # fmt: skip
+    plain = fitted(default_configuration(family), table, wrong, schema)
+    right = truth[:150]
+    errors = [
+        np.abs(predict(model, table[:150], schema).values - right).mean()
+        for model in (weighted, plain)
+    ]
+    assert errors[0] <= errors[1]
+
+
 def test_a_family_that_does_not_exist_is_refused(table):
     schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
     with pytest.raises(ValueError, match=r"family must be one of linear, .* but got 'oracle'"):

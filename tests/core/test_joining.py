@@ -1,0 +1,81 @@
+import pandas as pd
+import pytest
+
+from pipelines.core.declared import Declared
+from pipelines.core.joining import joined
+from pipelines.core.preparing import prepare
+
+SOURCE = pd.DataFrame(
+    {
+        "id": [f"c{row}" for row in range(20)],
+        "age": [str(row % 7) for row in range(20)],
+        "plan": ["a", "b"] * 10,
+        "day": pd.date_range("2024-01-01", periods=20, unit="us"),
+        "left": ["no", "no", "no", "yes"] * 5,
+    }
+)
+
+
+def late(**columns):
+    n_rows = len(next(iter(columns.values())))
+    days = pd.date_range("2024-06-01", periods=n_rows, unit="us")
+    return pd.DataFrame({"left": ["yes"] * n_rows, "moment": days, **columns})
+
+
+def join(rows, source=SOURCE, **roles):
+    declared = Declared("left", positive="yes", **roles)
+    prepared, breaches = prepare(source, declared)
+    assert not breaches
+    return joined(prepared, rows, declared)
+
+
+def test_without_rows_of_production_the_table_is_the_sources():
+    found = join(late(age=[]))
+    assert found.clean["moment"].isna().all()
+    assert (len(found.clean), found.n_absorbed, found.n_replaced) == (20, 0, 0)
+
+
+def test_a_row_of_both_by_identifier_counts_once_with_the_newest_label():
+    rows = late(id=["c0", "c0", "new"], age=[7, 8, 9], left=["yes", "no", "yes"])
+    found = join(rows, identifier="id")
+    again = found.clean[found.clean["id"] == "c0"]
+    assert again[["age", "left"]].values.tolist() == [[8.0, "no"]]
+    assert (len(found.clean), found.n_absorbed, found.n_replaced) == (21, 2, 1)
+
+
+def test_without_identifier_as_many_equal_rows_of_the_source_give_way():
+    twice = pd.concat([SOURCE, SOURCE], ignore_index=True).drop(columns=["id", "day"])
+    found = join(late(age=[3.0], plan=["b"]), source=twice)
+    equal = found.clean[(found.clean["age"] == 3.0) & (found.clean["plan"] == "b")]
+    assert (len(equal), found.n_replaced, len(found.clean)) == (4, 1, 40)
+
+
+def test_columns_that_the_log_lacks_are_missing():
+    found = join(late(age=[99]), identifier="id")
+    assert found.clean.iloc[-1][["plan", "id"]].isna().all()
+
+
+def test_a_row_without_a_time_happened_at_its_moment():
+    found = join(late(age=[1]), time="day", identifier="id")
+    assert found.clean["day"].iloc[-1] == pd.Timestamp("2024-06-01")
+
+
+@pytest.mark.parametrize(
+    ("columns", "roles"),
+    [({"left": ["perhaps"]}, {}), ({"left": [None]}, {}), ({"age": [1]}, {"group": "plan"})],
+)
+def test_a_row_without_known_label_or_group_is_left_out_and_counted(columns, roles):
+    found = join(late(**({"age": [1]} | columns)), **roles)
+    assert (found.n_absorbed, found.n_unusable, len(found.clean)) == (0, 1, 20)
+
+
+def test_the_schema_learns_new_categories_and_ranges_and_keeps_its_features():
+    found = join(late(age=[500], plan=["c"]), identifier="id", time="day")
+    age, plan = found.schema.features
+    assert (age.maximum, plan.categories) == (500.0, ("a", "b", "c"))
+
+
+def test_cells_that_cannot_be_read_count_as_missing_and_are_told():
+    found = join(late(age=["old"], plan=["a"]), identifier="id", time="day")
+    assert found.clean["age"].isna().sum() == 1
+    assert found.breaches[0].problem == "1 of 1 cells are not numbers"

@@ -1,0 +1,77 @@
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from pipelines.core.findings import Decision
+from pipelines.core.retuning import RetuneRule, judged_from, plan_of
+from pipelines.core.trials import Configuration
+
+CHANGE = datetime(2024, 3, 1, tzinfo=UTC)
+CHAMPION, TOP = Configuration("tree", {"max_depth": 3}), Configuration("linear")
+
+
+def moments(n_days=120, a_day=10):
+    days = pd.date_range("2024-01-01", periods=n_days, unit="us")
+    return pd.Series(days).repeat(a_day)
+
+
+def planned(action="retune", change=CHANGE, tops=(), **rule):
+    now = datetime(2024, 5, 1, tzinfo=UTC)
+    decision = Decision("d", now, "churn", "1", action, ("loss rose",), change_from=change)
+    return plan_of(
+        decision, moments=moments(), rule=RetuneRule(**rule), champion=CHAMPION, tops=tops
+    )
+
+
+def share_that_judges(change, **rule):
+    cut = judged_from(moments(), change_from=change, rule=RetuneRule(**rule))
+    return int((moments() >= pd.Timestamp(cut.replace(tzinfo=None))).sum())
+
+
+@pytest.mark.parametrize(("fraction", "n_rows"), [(0.5, 300), (0.25, 150), (0.9, 540)])
+def test_the_share_of_the_rows_since_the_change_judges(fraction, n_rows):
+    assert share_that_judges(CHANGE, judge_fraction=fraction) == n_rows
+
+
+def test_without_a_change_it_is_a_share_of_the_latest_rows():
+    assert share_that_judges(None, judge_fraction=0.5, latest_days=39) == 200
+
+
+def test_at_least_a_hundred_rows_judge():
+    assert share_that_judges(datetime(2024, 4, 28, tzinfo=UTC), judge_fraction=0.5) == 100
+
+
+def test_too_few_rows_to_judge_are_refused():
+    with pytest.raises(ValueError, match=r"At least 100 labelled rows .* Got 99 instead"):
+        judged_from(moments(99, 1), change_from=None, rule=RetuneRule())
+
+
+def test_a_refit_tries_the_champion_alone_without_a_budget():
+    plan = planned("refit", tops=(TOP,))
+    assert (plan.mode, plan.warm_starts, plan.budget_trials) == ("refit", (CHAMPION,), 1)
+    assert plan.budget_seconds is None
+
+
+def test_a_retune_starts_with_the_champion_and_then_past_tops_each_once():
+    plan = planned(tops=(CHAMPION, TOP, TOP, Configuration("lightgbm")), warm_starts=2)
+    assert (plan.warm_starts, plan.budget_seconds) == ((CHAMPION, TOP), 60)
+
+
+def test_candidate_windows_are_those_of_the_rule_in_its_order():
+    starts = {window.name: window.start for window in planned(latest_days=10).windows}
+    assert starts == {
+        "since_change": "2024-03-01T00:00:00+00:00",
+        "latest": "2024-03-21T00:00:00+00:00",
+        "all": None,
+        "decayed": None,
+    }
+
+
+def test_without_a_change_no_window_begins_with_it():
+    assert [window.name for window in planned(change=None).windows] == ["latest", "all", "decayed"]
+
+
+def test_a_change_after_the_first_row_that_judges_leaves_nothing_to_learn_from_it():
+    late = datetime(2024, 4, 29, tzinfo=UTC)
+    assert "since_change" not in [window.name for window in planned(change=late).windows]

@@ -1,0 +1,132 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from flows.retuning import (
+    decision_lock,
+    duplicate_line,
+    ended,
+    failure_recorded,
+    retune_project,
+    taken_up,
+)
+from pipelines.core.findings import Action, Decision, Outcome, OutcomeKind
+from pipelines.core.gate import Verdict
+from pipelines.errors import BusyError, InputError, StageError
+from pipelines.stores.decisions import claim, outcomes, record_decision, record_outcome
+from pipelines.stores.files import project_lock
+from tests import production
+
+NOW = production.day(9)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return production.project(tmp_path)
+
+
+def decided(root: Path, action: Action = "retune", name: str = "d") -> Decision:
+    decision = Decision(name, NOW, "churn", "1", action, ("loss rose",))
+    record_decision(production.log_of(root), decision)
+    return decision
+
+
+def kinds(root: Path) -> list[str]:
+    return [each.kind for each in outcomes(production.log_of(root))]
+
+
+def came(root: Path, kind: OutcomeKind, detail: str = "") -> None:
+    later = NOW + timedelta(hours=1)
+    record_outcome(production.log_of(root), Outcome("d", later, kind, "2", detail))
+
+
+def test_a_decision_is_taken_up_and_recorded_as_started(root: Path) -> None:
+    decision = decided(root)
+    assert taken_up(root, "d", now=NOW) == decision
+    assert kinds(root) == ["started"]
+    assert not claim(production.log_of(root), "d", by="another", moment=NOW)
+
+
+def test_what_a_killed_run_began_is_gone_on_with_and_started_once(root: Path) -> None:
+    decision = decided(root)
+    taken_up(root, "d", now=NOW)
+    assert taken_up(root, "d", now=NOW + timedelta(hours=2)) == decision
+    assert kinds(root) == ["started"]
+
+
+@pytest.mark.parametrize("kind", ["promoted", "refused", "failed", "rolled back"])
+def test_what_has_ended_is_a_duplicate(root: Path, kind: OutcomeKind) -> None:
+    decided(root)
+    came(root, kind)
+    taken = taken_up(root, "d", now=NOW)
+    assert isinstance(taken, Outcome)
+    assert duplicate_line(taken) == f"duplicate: decision d was taken up before ({kind})"
+
+
+def test_only_what_has_failed_is_tried_again_on_request(root: Path) -> None:
+    decision = decided(root)
+    came(root, "failed")
+    assert taken_up(root, "d", now=NOW, resume=True) == decision
+    came(root, "promoted")
+    assert isinstance(taken_up(root, "d", now=NOW, resume=True), Outcome)
+
+
+def test_what_another_machine_runs_is_a_duplicate(root: Path) -> None:
+    decided(root)
+    came(root, "started", "run by elsewhere:/state")
+    assert isinstance(taken_up(root, "d", now=NOW), Outcome)
+    assert isinstance(taken_up(root, "d", now=NOW, resume=True), Decision)
+
+
+@pytest.mark.parametrize(("name", "words"), [("d", "is 'wait'; nothing"), ("e", "but got 'e'")])
+def test_only_recorded_decisions_that_ask_for_something_are_run(
+    root: Path, name: str, words: str
+) -> None:
+    decided(root, "wait")
+    with pytest.raises(InputError, match=words):
+        taken_up(root, name, now=NOW)
+
+
+def test_a_failure_is_recorded_and_raised(root: Path) -> None:
+    decision = decided(root)
+    with pytest.raises(StageError, match="no room"), failure_recorded(root, decision, now=NOW):
+        raise StageError("no room")
+    (kept,) = outcomes(production.log_of(root))
+    assert (kept.kind, kept.detail) == ("failed", "no room")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind"),
+    [
+        (Verdict("promote", ("better",), version="2", champion="2"), "promoted"),
+        (Verdict("keep", ("worse",), version="2", champion="1"), "refused"),
+        (Verdict("promote", ("it is already",), version="1", champion="1"), "refused"),
+    ],
+)
+def test_only_a_new_champion_is_a_promotion(root: Path, verdict: Verdict, kind: str) -> None:
+    assert ended(root, decided(root), verdict, now=NOW).kind == kind
+    assert kinds(root) == [kind]
+
+
+def test_another_run_of_the_same_decision_is_not_waited_for(root: Path) -> None:
+    with project_lock(root / "state", "evertune retune d"), decision_lock(root, "d") as mine:
+        assert not mine
+
+
+def test_another_run_is_waited_for_only_so_long(root: Path) -> None:
+    with (
+        project_lock(root / "state", "evertune train"),
+        pytest.raises(BusyError, match="'evertune retune d' cannot start: 'evertune train'"),
+        decision_lock(root, "d", patience=0.0),
+    ):
+        pass
+
+
+def test_a_second_run_ends_as_a_duplicate(root: Path) -> None:
+    decided(root)
+    came(root, "promoted")
+    said: list[str] = []
+    outcome = retune_project(root, "d", now=NOW, say=lambda _, line: said.append(line))
+    assert outcome.kind == "promoted"
+    assert said == ["duplicate: decision d was taken up before (promoted)"]
