@@ -6,39 +6,30 @@ Ctrl-C, 143 stopped by a signal.
 """
 
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.environment import set_defaults
-from pipelines.errors import EvertuneError
+from flows import production
+from flows.telling import CHAMPION_STAYS, project, told
 
 if TYPE_CHECKING:
     from pipelines.core.gate import Verdict
     from pipelines.sections import Params
 
-CHAMPION_STAYS = 3
-STOPPED = 130
-TERMINATED = 143
-GOES_ON = "Stopped. What was finished is kept; the same command goes on from there."
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Keep a tabular model tuned: version its data, search, evaluate, register.",
+    help="Keep a tabular model tuned: search, register, serve, watch, and search again on drift.",
 )
 
 
 def main() -> None:
     """Run the command."""
+    production.app.add_typer(production.log, name="log")
+    app.add_typer(production.app)
     app()
 
 
@@ -56,7 +47,7 @@ def use(  # noqa: PLR0913
     ] = None,
 ) -> None:
     """Look at a table, say what was found, and write it to params.yaml."""
-    with _told():
+    with told():
         from pipelines.core.profiles import profile_lines
         from pipelines.params import find_root
         from pipelines.use import use as look
@@ -77,8 +68,8 @@ def use(  # noqa: PLR0913
 @app.command()
 def snapshot() -> None:
     """Take a version of the source table, and copy it to DVC's remote if there is one."""
-    with _told():
-        root, params = _project()
+    with told():
+        root, params = project()
         from flows.lines import snapshot_line
         from flows.progress import say
         from pipelines.snapshot import take_snapshot
@@ -91,8 +82,8 @@ def snapshot() -> None:
 @app.command()
 def train() -> None:
     """Bring everything up to date and register the model; a run that was stopped goes on."""
-    with _told():
-        root, params = _project()
+    with told():
+        root, params = project()
         from pipelines.stores.files import project_lock
 
         with project_lock(params.paths.state, "evertune train"):
@@ -105,8 +96,8 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 5000,
 ) -> None:
     """Show runs, versions and reports in the MLflow UI until Ctrl-C."""
-    with _told():
-        _, params = _project()
+    with told():
+        _, params = project()
         from flows.browse import browse
         from pipelines.stores.addresses import ui_command, without_secrets
 
@@ -121,21 +112,12 @@ def ui(
 @app.command()
 def status() -> None:
     """Say which model is the champion, its figures, and the version of its data."""
-    with _told():
-        root, _ = _project()
+    with told():
+        root, _ = project()
         from flows.lines import status_lines
         from pipelines.status import status as standing
 
         typer.echo("\n".join(status_lines(standing(root))))
-
-
-def _project() -> "tuple[Path, Params]":
-    from pipelines.params import find_root, load_params
-
-    root = find_root(Path.cwd())
-    params = load_params(root)
-    set_defaults(params.paths.state)
-    return root, params
 
 
 def _trained(root: Path, params: "Params") -> "Verdict":
@@ -156,31 +138,6 @@ def _trained(root: Path, params: "Params") -> "Verdict":
             address = ready()
         typer.echo(f"Prefect shows the run at {address}")
         return train_project(root)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    signal.signal(signal.SIGTERM, _terminate)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    try:
-        yield
-    except EvertuneError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        typer.echo(f"\n{GOES_ON}", err=True)
-        raise typer.Exit(STOPPED) from error
-    except SystemExit as ending:
-        if ending.code != signal.SIGTERM:
-            raise
-        typer.echo(f"\n{GOES_ON}", err=True)
-        raise typer.Exit(TERMINATED) from ending
-
-
-def _terminate(number: int, _: FrameType | None) -> None:
-    # Ray puts a handler in place of this one that does the same.
-    raise SystemExit(number)
 
 
 if __name__ == "__main__":

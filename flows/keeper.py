@@ -20,7 +20,12 @@ GRACE_SECONDS = 3
 
 @contextmanager
 def kept(
-    command: list[str], *, environment: Mapping[str, str], log: Path, sockets: tuple[int, ...] = ()
+    command: list[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    sockets: tuple[int, ...] = (),
+    folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command until the block ends, or this process does.
 
@@ -33,6 +38,8 @@ def kept(
         Where its output goes; what was there before is replaced.
     sockets : tuple of int
         File descriptors that the command inherits.
+    folder : Path, optional
+        That it runs in; None: this process's.
 
     Yields
     ------
@@ -48,6 +55,7 @@ def kept(
             stdout=output,
             stderr=output,
             pass_fds=sockets,
+            cwd=folder,
             start_new_session=True,
         )
     try:

@@ -1,10 +1,12 @@
 """What the steps came to, in lines for a person."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from pipelines.core.gate import Verdict
 from pipelines.snapshot import Snapshot
 from pipelines.status import Champion, Status
+from pipelines.stores.labels import LabelCounts
 
 SHORT = 8
 HOUR, DAY = 3600, 86_400
@@ -28,6 +30,14 @@ def verdict_page(verdict: Verdict) -> str:
     lines = [f"# {verdict.decision.capitalize()}", "", f"{_champion(verdict)}.", ""]
     reasons = [f"- {reason}" for reason in verdict.reasons]
     return "\n".join([*lines, *reasons, _rows_needed(verdict)])
+
+
+def labels_line(counts: LabelCounts) -> str:
+    """Return what labels were, each case counted, in one line, and why any were refused."""
+    cases = {each.name: getattr(counts, each.name) for each in fields(counts)}
+    faults = cases.pop("faults")
+    told = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
+    return "\n".join([told or "no label", *(f"  {fault}" for fault in faults)])
 
 
 def status_lines(found: Status) -> list[str]:

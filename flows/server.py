@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -21,8 +21,9 @@ STANDING_SECONDS = 8.0
 STARTING_SECONDS = 180.0
 POLL_SECONDS = 0.05
 ASKS_WHO = (401, 403)
+HOSTS = ["127.0.0.1", "localhost"]
 # What acts on schedules and automations belongs to a standing server.
-ENVIRONMENT = {
+WITHOUT_SERVICES = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
@@ -61,19 +62,57 @@ def prefect_server(state: Path) -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def _own_server(state: Path) -> Iterator[Callable[[], str]]:
-    log = state / "prefect" / "server.log"
+    log = log_of(state)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        command = [sys.executable, "-m", "flows.server", str(listener.fileno())]
-        environment = os.environ | ENVIRONMENT | {"PREFECT_UI_API_URL": address}
-        server = kept(command, environment=environment, log=log, sockets=(listener.fileno(),))
+        address = address_of(listener.getsockname()[1])
         os.environ["PREFECT_API_URL"] = address
-        with server as process:
-            listener.close()
+        with server_on(listener, log=log, settings=WITHOUT_SERVICES) as process:
             try:
-                yield lambda: _started(address, process=process, log=log)
+                yield lambda: address_once_up(address, process=process, log=log)
             finally:
                 del os.environ["PREFECT_API_URL"]
+
+
+@contextmanager
+def server_on(
+    listener: socket.socket, *, log: Path, settings: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a Prefect server answer on an open socket, which it takes over, while the block runs.
+
+    Parameters
+    ----------
+    listener : socket
+        Of this machine; pages of other origins may not ask the server anything.
+    log : Path
+    settings : mapping
+        Of Prefect, beside the environment's.
+
+    Yields
+    ------
+    subprocess.Popen
+        Its keeper.
+    """
+    port = listener.getsockname()[1]
+    own = {
+        "PREFECT_UI_API_URL": address_of(port),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    }
+    command = [sys.executable, "-m", "flows.server", str(listener.fileno())]
+    environment = {**os.environ, **own, **settings}
+    with kept(command, environment=environment, log=log, sockets=(listener.fileno(),)) as process:
+        listener.close()
+        yield process
+
+
+def address_of(port: int) -> str:
+    """Return the address of Prefect's API on a port of this machine."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def log_of(state: Path) -> Path:
+    """Return where the output of a project's Prefect server goes."""
+    return state / "prefect" / "server.log"
 
 
 def _standing(address: str) -> str:
@@ -86,11 +125,18 @@ def _standing(address: str) -> str:
     return address.removesuffix("/api")
 
 
-def _started(address: str, *, process: subprocess.Popen[bytes], log: Path) -> str:
+def address_once_up(address: str, *, process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the address of a server's pages once it answers.
+
+    Raises
+    ------
+    BusyError
+        It ends, or does not come up in time.
+    """
     if not answers(address, seconds=STARTING_SECONDS, alive=lambda: process.poll() is None):
         raise BusyError(
-            f"The run's own Prefect server did not come up within {STARTING_SECONDS:.0f} s (exit"
-            f" code {process.poll()}). Its log is {log}; run again, or set PREFECT_API_URL to a"
+            f"The Prefect server did not come up within {STARTING_SECONDS:.0f} s (exit code"
+            f" {process.poll()}). Its log is {log}; run again, or set PREFECT_API_URL to a"
             " standing server."
         )
     return address.removesuffix("/api")
@@ -113,10 +159,12 @@ def answers(address: str, *, seconds: float, alive: Callable[[], bool]) -> bool:
 def serve(descriptor: int) -> None:
     """Serve Prefect's API and pages on an open socket until told to end."""
     import uvicorn
+    from prefect.server.api.server import create_app
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    config = uvicorn.Config(
-        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
-    )
+    # A name that was made to point at this machine would let a foreign page in.
+    app = TrustedHostMiddleware(create_app(), allowed_hosts=HOSTS)
+    config = uvicorn.Config(app, log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

@@ -58,6 +58,12 @@ def ensure_project(root: Path) -> None:
             raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
 
 
+def share_store(root: Path, other: Path) -> None:
+    """Have DVC keep the versions of the project in `root` where it keeps those of `other`."""
+    place = _with_repo(other, lambda repo: str(repo.cache.local_cache_dir))
+    _set(root, "local", {"dir": place}, part="cache")
+
+
 def stages(root: Path) -> tuple[str, ...]:
     """Names of the stages of dvc.yaml, each after those that it depends on."""
     return _with_repo(root, _stage_names)
@@ -230,13 +236,13 @@ def _has_git(root: Path) -> bool:
     return True
 
 
-def _set(root: Path, level: str, values: dict[str, Any]) -> None:
+def _set(root: Path, level: str, values: dict[str, Any], part: str = "core") -> None:
     config = Config(str(root / ".dvc"), validate=False)
-    known = config.read(level).get("core", {})
+    known = config.read(level).get(part, {})
     if all(str(known.get(key)) == str(value) for key, value in values.items()):
         return
     with config.edit(level) as edited:
-        edited.setdefault("core", {}).update(values)
+        edited.setdefault(part, {}).update(values)
 
 
 def _stage_names(repo: Repo) -> tuple[str, ...]:

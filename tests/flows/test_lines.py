@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from flows.lines import snapshot_line, status_lines, verdict_line, verdict_page
+from flows.lines import labels_line, snapshot_line, status_lines, verdict_line, verdict_page
 from pipelines.core.gate import Verdict
 from pipelines.snapshot import Snapshot
 from pipelines.status import Champion, Status
+from pipelines.stores.labels import LabelCounts
 from pipelines.stores.pages import LastRun
 
 TAKEN = Snapshot("0123456789", True, 30, None)
@@ -91,3 +92,12 @@ def test_a_new_project_has_no_champion_yet() -> None:
 def test_an_old_champion_is_counted_in_days() -> None:
     old = replace(STANDING, champion=replace(CHAMPION, age_seconds=10.0 * 86_400))
     assert status_lines(old)[0].endswith("10 days old")
+
+
+def test_labels_are_counted_case_by_case_and_refusals_told() -> None:
+    counts = LabelCounts(new=3, corrected=1, refused=1, faults=("o-7: from the future",))
+    assert labels_line(counts).splitlines() == [
+        "3 new, 1 corrected, 1 refused",
+        "  o-7: from the future",
+    ]
+    assert labels_line(LabelCounts()) == "no label"

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from flows import server
 from flows.server import answers, prefect_server
@@ -99,3 +101,21 @@ def test_a_server_of_our_own_that_cannot_start_is_told_with_its_log(
         prefect_server(own) as ready,
     ):
         ready()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/api/health", "/"])
+def test_a_foreign_name_that_points_to_this_machine_is_refused(
+    client: SyncPrefectClient, path: str
+) -> None:
+    own = str(client.api_url).removesuffix("/api/").removesuffix("/api")
+    request = Request(f"{own}{path}", headers={"Host": "10.evil.com"})
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(request)
+
+
+@pytest.mark.slow
+def test_pages_of_other_origins_may_not_ask_the_server(client: SyncPrefectClient) -> None:
+    origin = {"Origin": "http://evil.com"}
+    with urlopen(Request(f"{str(client.api_url).rstrip('/')}/health", headers=origin)) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] is None

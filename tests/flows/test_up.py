@@ -1,0 +1,159 @@
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.events import Event
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.automations import DECIDED
+from pipelines.stores.documents import edit_section
+from tests.flows.conftest import commit, copied_project, free_port, start
+
+pytestmark = pytest.mark.slow
+STARTED = "Ctrl-C ends it all."
+CREATED_SECONDS, BODY_SECONDS = 5.0, 15.0
+
+
+@dataclass
+class Up:
+    """`evertune up`, what it said so far, and where its parts are."""
+
+    process: Popen[str]
+    said: list[str]
+    client: SyncPrefectClient
+    scoring: str
+    checkout: Path
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Up]:
+    ports = [free_port() for _ in range(3)]
+    options = zip(("--prefect-port", "--mlflow-port", "--port"), map(str, ports), strict=True)
+    process = start(root, "up", *(part for pair in options for part in pair))
+    said = []
+    for line in process.stdout:
+        said.append(line.rstrip())
+        if said[-1] == STARTED:
+            break
+    assert said[-1:] == [STARTED], process.communicate()
+    (checkout,) = (path for path in (root / "state" / "deployed").iterdir() if path.is_dir())
+    address = f"http://127.0.0.1:{ports[0]}/api"
+    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+        yield Up(process, said, client, f"http://127.0.0.1:{ports[2]}", checkout)
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a committed project without a champion that is to be watched every minute."""
+    root = copied_project(tmp_path_factory.mktemp("up") / "project")
+    edit_section(root / "params.yaml", "monitoring", {"cron": "* * * * *"})
+    commit(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def up(project: Path) -> Iterator[Up]:
+    with running(project) as everything:
+        yield everything
+
+
+def eventually(found: Callable[[], list[FlowRun]], seconds: float) -> FlowRun:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if runs := found():
+            return runs[0]
+        time.sleep(0.1)
+    raise AssertionError(f"nothing within {seconds} s")
+
+
+def decide(client: SyncPrefectClient, decision: str) -> None:
+    resource = {"prefect.resource.id": "evertune.model.churn", "evertune.action": "retune"}
+    payload = {"decision": decision, "action": "retune", "model": "churn"}
+    event = Event(event=DECIDED, resource=resource, payload=payload)
+    client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+
+def test_a_project_without_a_champion_is_trained_first(up: Up) -> None:
+    assert "churn has no champion yet, so that one is trained first." in up.said
+    assert any("version 1 is the champion" in line for line in up.said)
+
+
+def test_the_scoring_service_has_the_champion_and_shows_no_documentation(up: Up) -> None:
+    assert urlopen(f"{up.scoring}/ready").status == 200
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{up.scoring}/docs")
+
+
+def test_everything_listens_on_this_machine_only(up: Up) -> None:
+    listening = [
+        each.laddr.ip
+        for process in up.family()
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_runs_work_with_the_code_of_the_checkout(up: Up) -> None:
+    paths = [p.environ().get("PYTHONPATH", "").split(os.pathsep)[0] for p in up.family()]
+    assert paths.count(str(up.checkout)) >= 3
+    deployment = up.client.read_deployment_by_name("monitor/churn")
+    assert deployment.parameters == {"root": str(up.checkout)}
+
+
+def test_an_event_of_a_decision_starts_the_retune_in_time(up: Up) -> None:
+    emitted = time.time()
+    decide(up.client, "12e4")
+    wanted = {"decision_id": "12e4"}
+    run = eventually(
+        lambda: [r for r in up.client.read_flow_runs() if wanted.items() <= r.parameters.items()],
+        60,
+    )
+    body = eventually(lambda: [r for r in [up.client.read_flow_run(run.id)] if r.start_time], 60)
+    assert run.created.timestamp() - emitted < CREATED_SECONDS
+    assert body.start_time.timestamp() - emitted < BODY_SECONDS
+
+
+def test_production_was_looked_at_by_the_cron(up: Up) -> None:
+    def done() -> list[FlowRun]:
+        runs = up.client.read_flow_runs()
+        return [r for r in runs if r.created_by and r.created_by.type == "SCHEDULE" and r.end_time]
+
+    run = eventually(done, 180)
+    assert (run.state_type, run.created_by.display_value) == ("COMPLETED", "CronSchedule")
+
+
+def test_a_program_that_is_killed_is_started_again(up: Up) -> None:
+    runner = next(p for p in up.family() if "flows.deploy" in p.cmdline()[-2:][0])
+    psutil.Process(runner.pid).kill()
+    lines = iter(up.process.stdout.readline, "")
+    assert any("runner of deployments ended" in line for line in lines)
+
+
+def test_sigterm_ends_it_all_and_what_comes_again_is_not_doubled(up: Up, project: Path) -> None:
+    family, begun = up.family(), time.monotonic()
+    up.process.send_signal(signal.SIGTERM)
+    assert (up.process.wait(timeout=20), time.monotonic() - begun < 10) == (143, True)
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    with running(project) as again:
+        names = [each.name for each in again.client.read_automations()]
+        family = again.family()
+        again.process.kill()
+        assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert names == ["evertune churn: retune"]
