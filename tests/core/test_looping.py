@@ -1,0 +1,65 @@
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from pipelines.core.looping import Rules, loop
+from pipelines.core.policies import Course, never
+from pipelines.core.replaying import Played, counted, mean_loss
+from pipelines.core.standing import Policy
+from tests.core.streams import stream_of
+
+COURSE = Course(start=60, window_days=7, label_delay=2)
+BEFORE, TURNED, BACK = [0.1] * 90, [0.9] * 60, [0.1] * 40
+
+
+@cache
+def played(name: str) -> Played:
+    days = {"quiet": [0.1] * 150, "turned": BEFORE + TURNED, "back": BEFORE + [0.9] * 6 + BACK}
+    return loop(stream_of(days[name], rows_a_day=50), COURSE, Rules())
+
+
+def test_nothing_happens_where_nothing_changes():
+    assert played("quiet").events == ()
+
+
+def test_a_change_of_the_relation_is_noticed_learned_and_promoted():
+    kinds = [event.kind for event in played("turned").events]
+    assert kinds[0] == "alarmed"
+    assert "retuned" in kinds
+    assert "promoted" in kinds
+
+
+def test_nothing_is_known_of_a_change_before_its_labels_come():
+    first = played("turned").events[0]
+    assert first.moment >= stream_of([0.1]).origin.replace(month=4, day=2)
+
+
+def test_the_loop_is_better_than_never_after_a_change():
+    still = never(stream_of(BEFORE + TURNED, rows_a_day=50), COURSE)
+    assert mean_loss(played("turned").losses) < mean_loss(still.losses) / 2
+
+
+def test_a_promoted_model_that_turns_out_worse_is_rolled_back():
+    assert counted(played("back").events)["rolled back"] == 1
+
+
+def test_a_loop_that_must_not_learn_keeps_the_first_model():
+    stream = stream_of(BEFORE + TURNED, rows_a_day=50)
+    idle = Rules(policy=Policy(least_rows=100_000))
+    assert loop(stream, COURSE, idle).losses == never(stream, COURSE).losses
+
+
+def test_a_change_that_cannot_be_learned_is_refused_and_left_to_a_person():
+    noisy = stream_of([0.1] * 90 + [0.5] * 80, rows_a_day=50)
+    events = loop(replace(noisy, fit=lambda *_: noisy.fit(range(50), None)), COURSE, Rules()).events
+    assert counted(events)["refused"] == 2
+    assert counted(events)["promoted"] == 0
+    assert "not learnable" in events[-1].detail
+
+
+@pytest.mark.parametrize("name", ["quiet", "turned", "back"])
+def test_every_row_counts_once(name):
+    rows = sum(each.window.n_rows for each in played(name).losses)
+    days = {"quiet": 150, "turned": 150, "back": 136}
+    assert rows == 50 * (days[name] - 60)

@@ -1,0 +1,64 @@
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from pipelines.core.replay_page import replay_html
+from pipelines.core.replaying import Event, Played, Prices, summaries
+from tests.core.test_replaying import LOOP, ORACLE, START
+
+
+def page(*played: Played, title: str = "electricity") -> str:
+    prices = Prices(fit=2)
+    found = summaries(played, prices=prices)
+    return replay_html(played, found, title=title, prices=prices)
+
+
+class Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_every_policy_has_a_line_and_every_event_but_the_first_training_a_dot():
+    drawn = Elements(page(LOOP, ORACLE))
+    assert (len(drawn.of("polyline")), len(drawn.of("circle"))) == (2, 6)
+
+
+def test_a_window_without_rows_has_no_point():
+    (line, _) = Elements(page(LOOP, ORACLE)).of("polyline")
+    assert len(line["points"].split()) == 2
+
+
+def test_a_greater_loss_lies_higher():
+    (line, _) = Elements(page(LOOP, ORACLE)).of("polyline")
+    first, second = [float(point.split(",")[1]) for point in line["points"].split()]
+    assert second < first
+
+
+def test_the_page_needs_no_other_file():
+    drawn = Elements(page(LOOP, ORACLE))
+    assert not [a for _, a in drawn.found if "src" in a or "href" in a]
+
+
+def test_what_was_played_cannot_become_markup():
+    told = Played("loop", LOOP.losses, (Event(START, "refused", detail="<script>alert(1)"),))
+    assert "<script" not in page(told, title="<script>")
+
+
+def test_an_event_after_the_last_window_stays_on_the_picture():
+    late = Played("loop", LOOP.losses, (Event(START + timedelta(days=900), "promoted"),))
+    (dot,) = Elements(page(late)).of("circle")
+    assert float(dot["cx"]) == 920
+
+
+def test_nothing_played_is_refused():
+    with pytest.raises(ValueError, match="'played' must have a window"):
+        replay_html([], [], title="", prices=Prices())

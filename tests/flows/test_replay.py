@@ -1,0 +1,89 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.replay import Script, replay
+from pipelines.errors import BusyError
+from pipelines.params import load_params
+from pipelines.stores.database import opened_log
+from pipelines.stores.documents import edit_section
+from pipelines.stores.files import project_lock
+from pipelines.stores.predictions import read_shadow
+from tests.flows.conftest import copied_project, run
+from tests.planted import TARGET, TIME, planted
+
+NOBODY = "http://127.0.0.1:9"
+SMALL_POLICY = {"follow_up_days": [], "cooldown_days": 30}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    root = copied_project(tmp_path_factory.mktemp("replayed") / "project")
+    policy = load_params(root).monitoring.policy.model_dump(mode="json")
+    edit_section(root / "params.yaml", "monitoring", {"policy": policy | SMALL_POLICY})
+    planted("concept", rows_a_day=30).table.to_csv(root / "concept.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def told(project) -> list[str]:
+    """Return what `evertune replay` says of a table whose relation turns over."""
+    options = {"--data": "concept.csv", "--time": TIME, "--target": TARGET, "--windows": "8"}
+    words = [word for option in options.items() for word in option]
+    done = run(project, "replay", *words, "--label-delay", "1", MLFLOW_TRACKING_URI=NOBODY)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def events(told: list[str]) -> list[str]:
+    """Return the kinds of the events that were told, in their order."""
+    lines = [re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d  (\w+( back)?)", line) for line in told]
+    return [found[1] for found in lines if found]
+
+
+def losses(told: list[str]) -> dict[str, float]:
+    titles = next(place for place, line in enumerate(told) if line.startswith("policy "))
+    return {line.split()[0]: float(line.split()[1]) for line in told[titles + 1 : titles + 5]}
+
+
+@pytest.mark.slow
+def test_a_change_is_noticed_searched_for_and_promoted_with_the_real_steps(told):
+    assert events(told)[:4] == ["trained", "alarmed", "retuned", "promoted"]
+
+
+@pytest.mark.slow
+def test_the_loop_is_better_than_a_model_that_is_never_fitted_anew(told):
+    loss = losses(told)
+    assert loss["oracle"] <= loss["loop"] < loss["never"]
+
+
+@pytest.mark.slow
+def test_the_page_shows_every_event_but_the_first_training(told):
+    page = Path(told[-1].removeprefix("page: ")).read_text()
+    assert page.count("<circle") == len(events(told)) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("told")
+def test_the_project_itself_and_its_tracking_server_stay_as_they_were(project):
+    assert not (project / "state" / "mlflow.db").exists()
+    assert not (project / "data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("told")
+def test_the_model_before_predicts_beside_the_new_one(project):
+    params = load_params(project / "state" / "replay" / "concept")
+    name, variable = params.registry.name, params.scoring.log_variable
+    with opened_log(params.paths.state, model=name, variable=variable) as log:
+        beside = read_shadow(log, None, None, version="1", classes=("no", "yes"))
+    assert set(beside["version"]) == {"2"}
+
+
+def test_a_second_replay_of_a_project_waits_for_nobody(project):
+    place = project / "state" / "replay"
+    place.mkdir(parents=True, exist_ok=True)
+    script = Script(project / "concept.csv", TIME, TARGET)
+    with project_lock(place, "another"), pytest.raises(BusyError, match="'evertune replay' cannot"):
+        replay(project, script, say=print)

@@ -1,0 +1,94 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.core.findings import naive
+from pipelines.core.rehearsals import NAME, Roles
+from pipelines.errors import TableError
+from pipelines.params import load_params
+from pipelines.rehearse import rehearse
+from pipelines.stores.documents import edit_section
+from pipelines.stores.files import read_table
+from tests.flows.conftest import copied_project
+from tests.planted import TARGET, TIME, planted
+
+ROLES = Roles(time=TIME, target=TARGET)
+CASE = planted("quiet", rows_a_day=4)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = copied_project(tmp_path / "project")
+    CASE.table.sample(frac=1, random_state=0).to_csv(root / "quiet.csv", index=False)
+    return root
+
+
+def made(root: Path, **roles):
+    file, folder = root / "quiet.csv", root / "state" / "replay" / "quiet"
+    return rehearse(root, folder, file=file, roles=replace(ROLES, **roles))
+
+
+def test_the_first_three_fifths_of_time_are_learned_from(project):
+    found = made(project)
+    assert abs(naive(found.start) - CASE.start) < pd.Timedelta(days=1)
+    assert len(found.learned) + len(found.played) == len(CASE.table)
+
+
+def test_rows_are_played_in_the_order_of_time_each_with_a_name(project):
+    found = made(project)
+    assert found.moments.is_monotonic_increasing
+    assert found.played[NAME].is_unique
+
+
+def test_the_project_that_is_made_holds_only_what_is_learned_from(project):
+    found = made(project)
+    learned = read_table(found.root / load_params(found.root).data.source)
+    assert learned[NAME].tolist() == found.learned[NAME].tolist()
+
+
+def test_an_identifier_of_the_table_is_no_feature(project):
+    named = {"source": "quiet.csv", "identifier": "age", "target": TARGET, "time": TIME}
+    edit_section(project / "params.yaml", "data", named | {"positive": "auto"})
+    found = rehearse(project, project / "played", file=None, roles=Roles())
+    data = load_params(found.root).data
+    assert (data.identifier, data.ignore) == (NAME, ("age",))
+
+
+def test_it_searches_little_and_scores_by_no_schedule(project):
+    params = load_params(made(project).root)
+    assert params.search.budget_trials == 8
+    assert params.scoring.cron is None
+
+
+def test_the_project_stays_as_it_was(project):
+    before = (project / "params.yaml").read_bytes()
+    made(project)
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_an_older_project_in_its_place_is_removed(project):
+    (made(project).root / "old.txt").write_text("old")
+    assert not (made(project).root / "old.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"time": "att"}, "expected a column for --time, but got 'att'. Did you mean 'at'"),
+        ({"target": "gone"}, "expected a column for --target, but got 'gone'"),
+        ({"time": "region"}, "expected a date in every row of 'region', but 1000 of 1000"),
+    ],
+)
+def test_a_table_that_cannot_be_played_is_refused(project, roles, words):
+    CASE.table.head(1000).to_csv(project / "quiet.csv", index=False)
+    with pytest.raises(TableError) as refusal:
+        made(project, **roles)
+    assert words in str(refusal.value)
+
+
+def test_too_few_rows_to_play_are_refused(project):
+    CASE.table.head(120).to_csv(project / "quiet.csv", index=False)
+    with pytest.raises(TableError, match="at least 100 rows to learn from and as many to"):
+        made(project)
