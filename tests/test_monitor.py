@@ -103,7 +103,7 @@ def test_the_newest_figures_are_kept_for_the_metrics(root, made):
 @slow
 def test_a_changed_relation_is_found_once_and_asked_for_until_it_is_served(root, made):
     play(root, made, QUIET, FLIPPED)
-    first, again = monitor(root, now=day(10)), monitor(root, now=day(11))
+    first, again = monitor(root, now=day(10)), monitor(root, now=day(10.2))
     assert (first.decision.action, first.announced, again.announced) == ("retune",) * 3
     assert again.decision == first.decision == decisions(log_of(root))[-1]
     assert day(3) <= first.decision.change_from <= day(5)

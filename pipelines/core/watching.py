@@ -150,19 +150,6 @@ def mark_of(rows: pd.DataFrame, settings: str, *, with_labels: bool) -> str:
     return f"{settings} {len(rows)} {rows['received'].max()}{labels}"
 
 
-def typical_rows(windows: Sequence[Window]) -> float:
-    """Return the median number of rows of a window, empty ones left out; 0 without any.
-
-    Examples
-    --------
-    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
-    >>> typical_rows([Window(day, day, 0), Window(day, day, 10), Window(day, day, 30)])
-    20.0
-    """
-    counts = [each.n_rows for each in windows if each.n_rows]
-    return float(np.median(counts)) if counts else 0.0
-
-
 def mean_since(findings: Sequence[Finding], signal: str, since: datetime | None) -> float | None:
     """Return the mean of a figure over the rows of the windows since a moment.
 

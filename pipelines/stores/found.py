@@ -5,17 +5,18 @@ that a look on an idle day works out nothing twice.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import pandas as pd
 
 from pipelines.core.conforming import conform
-from pipelines.core.contract import Limits, contract_findings
+from pipelines.core.contract import Limits, contract_findings, usual_rows
 from pipelines.core.drift import drift_findings
 from pipelines.core.estimated import estimated_findings
-from pipelines.core.findings import Finding, Window
+from pipelines.core.findings import Finding, Window, aware
 from pipelines.core.log_frames import predictions_of
 from pipelines.core.monitored import WindowFindings
 from pipelines.core.realised import realised_findings
@@ -27,16 +28,25 @@ from pipelines.core.watching import (
     muted,
     rows_from,
     rows_in,
-    typical_rows,
     with_inputs,
 )
-from pipelines.core.window_profiles import window_profile
+from pipelines.core.window_profiles import WindowProfile, window_profile
 from pipelines.stores.files import load_function
 from pipelines.stores.watched import Watched, arrivals, inputs_of
 from pipelines.stores.windows import keep_window, kept_windows
 
 INPUTS, LABELS, REALISED, ALL = "inputs", "labels", "realised", "findings"
+PROFILES = "profile"
+RECENT = 6
 Found = tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What was counted in a window, and the mark of the rows that it was counted from."""
+
+    mark: str
+    profile: WindowProfile
 
 
 @dataclass(frozen=True)
@@ -55,9 +65,17 @@ def findings_of(seen: Watched) -> Found:
     StageError
         What was kept of a window cannot be read.
     """
+    profiles = _profiles(seen)
     layers = (
-        _by_window(seen, INPUTS, _input_findings),
-        _by_window(seen, LABELS, _label_findings),
+        _by_window(
+            seen,
+            INPUTS,
+            partial(_input_findings, profiles),
+            settings=lambda window: _settings(seen, window, _before(profiles, window)),
+        ),
+        _by_window(
+            seen, LABELS, _label_findings, settings=lambda window: _settings(seen, window, ())
+        ),
         _realised(seen),
     )
     everything: list[Finding] = []
@@ -69,16 +87,47 @@ def findings_of(seen: Watched) -> Found:
     return tuple(everything)
 
 
+def _profiles(seen: Watched) -> dict[datetime, Profiled]:
+    """Return what was counted in each window, by its start, oldest first."""
+    kept = kept_windows(seen.log, kind=PROFILES, version=seen.version, type_=Profiled)
+    found: dict[datetime, Profiled] = {}
+    for window in seen.windows:
+        rows = rows_in(seen.frame, window)
+        mark = mark_of(rows, str(seen.params.monitoring.window_days), with_labels=False)
+        known = kept.get(window.start)
+        if known is None or known.mark != mark:
+            known = Profiled(mark, _profile(seen, window, rows))
+            keep_window(seen.log, kind=PROFILES, version=seen.version, window=window, record=known)
+        found[window.start] = known
+    return found
+
+
+def _profile(seen: Watched, window: Window, rows: pd.DataFrame) -> WindowProfile:
+    schema, inputs = seen.reference.schema, seen.reference.inputs
+    said = predictions_of(rows)
+    return window_profile(inputs_of(seen, window), inputs, schema, window=window, predictions=said)
+
+
+def _before(profiles: Mapping[datetime, Profiled], window: Window) -> tuple[Profiled, ...]:
+    """Return the windows right before one, which drift is looked for together with."""
+    earlier = [known for start, known in profiles.items() if start < window.start]
+    return tuple(earlier[-RECENT:])
+
+
 def _by_window(
-    seen: Watched, kind: str, work_out: Callable[[Watched, Window, pd.DataFrame], Found]
+    seen: Watched,
+    kind: str,
+    work_out: Callable[[Watched, Window, pd.DataFrame], Found],
+    *,
+    settings: Callable[[Window], str],
 ) -> Layer:
-    """Return what can be told of each window on its own."""
+    """Return what can be told of each window without the labels of others."""
     kept = _kept(seen, kind)
     found: dict[datetime, Found] = {}
     new: set[datetime] = set()
     for window in seen.windows:
         rows = rows_in(seen.frame, window)
-        mark = mark_of(rows, _settings(seen, window), with_labels=kind == LABELS)
+        mark = mark_of(rows, settings(window), with_labels=kind == LABELS)
         known = kept.get(window.start)
         if known is None or known.mark != mark:
             known = WindowFindings(mark, work_out(seen, window, rows))
@@ -132,20 +181,23 @@ def _realised_mark(seen: Watched, window: Window) -> str:
     return mark_of(rows_in(seen.frame, window), _digest(parts), with_labels=True)
 
 
-def _input_findings(seen: Watched, window: Window, rows: pd.DataFrame) -> Found:
-    schema, inputs = seen.reference.schema, seen.reference.inputs
-    raw = inputs_of(seen, window)
-    profile = window_profile(raw, inputs, schema, window=window, predictions=predictions_of(rows))
-    limits = Limits(**seen.params.monitoring.contract.model_dump())
+def _input_findings(
+    profiles: Mapping[datetime, Profiled], seen: Watched, window: Window, _: pd.DataFrame
+) -> Found:
+    inputs, section = seen.reference.inputs, seen.params.monitoring
+    profile = profiles[window.start].profile
+    is_last = window == seen.windows[-1]
     broken = contract_findings(
         profile,
         inputs,
-        limits=limits,
-        typical_rows=typical_rows(seen.windows),
-        now=seen.now if window == seen.windows[-1] else None,
+        limits=Limits(**section.contract.model_dump()),
+        typical_rows=usual_rows([w for w in seen.windows if w.start < window.start], window),
+        now=seen.now if is_last else None,
+        newest=aware(seen.frame["moment"].max()) if is_last and len(seen.frame) else None,
     )
-    least = seen.params.monitoring.least_rows
-    return _of(seen, (*broken, *drift_findings(profile, inputs, least_rows=least)))
+    recent = [each.profile for each in _before(profiles, window)]
+    drift = drift_findings(profile, inputs, recent=recent, least_rows=section.least_rows)
+    return _of(seen, (*broken, *drift))
 
 
 def _label_findings(seen: Watched, window: Window, rows: pd.DataFrame) -> Found:
@@ -185,11 +237,12 @@ def _slices(seen: Watched, window: Window) -> pd.DataFrame | None:
     return inputs_of(seen, window).reindex(columns=names) if names else None
 
 
-def _settings(seen: Watched, window: Window) -> str:
+def _settings(seen: Watched, window: Window, before: Sequence[Profiled]) -> str:
     section = seen.params.monitoring
     day = f"{seen.now:%Y-%m-%d}" if window == seen.windows[-1] else ""  # rows grow stale by day
+    marks = [each.mark for each in before]
     return _digest(
-        [section.contract, section.least_rows, section.business, section.window_days, day]
+        [section.contract, section.least_rows, section.business, section.window_days, day, marks]
     )
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,7 +14,6 @@ from pipelines.core.watching import (
     muted,
     paired_days,
     rows_in,
-    typical_rows,
     windows_of_days,
     windows_of_rows,
     with_inputs,
@@ -80,10 +78,6 @@ def test_another_label_is_another_mark_where_labels_count(with_labels, same):
 def test_more_rows_are_another_mark():
     one, two = frame("2024-05-01"), frame("2024-05-01", "2024-05-01 01:00")
     assert mark_of(one, "s", with_labels=False) != mark_of(two, "s", with_labels=False)
-
-
-def test_without_rows_nothing_is_typical():
-    assert typical_rows([replace(DAY, n_rows=0)]) == 0
 
 
 def test_a_mean_weighs_windows_by_their_rows_and_leaves_out_what_is_no_number():
