@@ -15,7 +15,7 @@ DVC = """stages:
 """
 PATHS = [
     "source", "clean", "schema", "training", "holdout", "folds", "baselines", "trials", "model",
-    "figures", "plots", "report", "plan",
+    "figures", "plots", "report", "reference", "absorbed", "choosing", "plan",
 ]  # fmt: skip
 
 
