@@ -51,7 +51,8 @@ def watch_html(found: Monitored, outcomes: Sequence[Outcome]) -> str:
     return environment.from_string(text).render(
         found=found,
         size={"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP},
-        performance=list(_performance(found, start=start, end=end)),
+        performance=list(_whole(found, FIRST, start=start, end=end)),
+        others=list(_whole(found, _other_figures(found), start=start, end=end)),
         processes=list(_processes(found, start=start, end=end)),
         drift=list(_whole(found, DRIFTS, start=start, end=end)),
         slices=list(_parts(_slices(found), start=start, end=end)),
@@ -106,10 +107,9 @@ def _names(found: Monitored, layer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.signal for e in found.findings if e.layer == layer))
 
 
-def _performance(found: Monitored, *, start: datetime, end: datetime) -> Iterator[Chart]:
+def _other_figures(found: Monitored) -> list[str]:
     known = dict.fromkeys((*_names(found, "performance"), *_names(found, "estimate")))
-    ordered = sorted(known, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-    yield from _whole(found, ordered, start=start, end=end)
+    return [name for name in known if name not in FIRST]
 
 
 def _whole(
