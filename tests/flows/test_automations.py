@@ -108,7 +108,7 @@ def test_a_decision_starts_one_run_with_its_id_as_text(client, deployment) -> No
 def test_a_block_is_told_of_a_decision_and_starts_nothing(client, deployment, told) -> None:
     keep_automations(client, MODEL, retune=deployment, notify=(TEAM,))
     decide(client, "d1", "block")
-    said = told.get(timeout=30)
+    said = told.get(timeout=120)
     assert said.startswith(f"{MODEL}: block | Decision d1 about version 3:\n- the loss rose\n")
     assert runs_of(client, "d1") == []
 
@@ -118,7 +118,7 @@ def test_a_decision_that_cannot_start_its_run_is_told(client, deployment, told) 
     resource = {"prefect.resource.id": f"prefect.automation.{automation.id}"}
     failed = Event(event=FAILED_ACTION, resource=resource, payload={"reason": "no such type"})
     client.request("POST", "/events", json=[failed.model_dump(mode="json")])
-    assert told.get(timeout=30) == f"{MODEL}: a decision could not start its run | no such type"
+    assert told.get(timeout=120) == f"{MODEL}: a decision could not start its run | no such type"
 
 
 @pytest.mark.usefixtures("told")
