@@ -1,8 +1,11 @@
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from threadpoolctl import threadpool_limits
 
 from flows.server import prefect_server
@@ -27,6 +30,15 @@ def root(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def eventually(ask: Callable[[], dict]) -> dict:
+    """Return the answer once it has an event: the server writes events down some seconds later."""
+    deadline = time.monotonic() + 60
+    while not (found := ask())["events"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return found
+
+
 def test_a_request_is_told_by_one_event_with_its_decision(root: Path) -> None:
     with prefect_server(root / "state") as ready:
         ready()
@@ -34,7 +46,8 @@ def test_a_request_is_told_by_one_event_with_its_decision(root: Path) -> None:
         own = {"PREFECT_API_URL": address, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
         done = run(root, "monitor", "--now", "2024-01-07", **own)
         wanted = {"filter": {"event": {"name": ["evertune.decision"]}}}
-        found = httpx.post(f"{address}/events/filter", json=wanted, timeout=30).json()
+        with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+            found = eventually(lambda: client.request("POST", "/events/filter", json=wanted).json())
     assert done.returncode == 0, done.stderr
     (event,) = found["events"]
     assert event["resource"]["prefect.resource.id"] == "evertune.model.churn"
