@@ -4,6 +4,8 @@ Several models, and several processes, may share it.
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from pipelines.stores.log_tables import TABLES
 
 FILE = "predictions.db"
 PATIENCE_SECONDS = 20
+RETRY_SECONDS = 0.02
 AT_ONCE = 10_000  # values in one query; databases take some 30,000
 CREATION = 8_305_061  # any number that nothing else on the server locks
 BROKEN = ("not a database", "malformed")
@@ -202,11 +205,25 @@ def _sqlite(path: Path) -> Engine:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
     connection.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA cache_size = -65536")  # 64 MB: whole logs are read at once
     # in WAL mode NORMAL loses nothing when the process is killed, however it is killed; a power
     # cut may lose the last commits, but leaves no broken file
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _write_ahead(connection: Any) -> None:
+    # a file changes its mode once; where two change it, SQLite refuses one without any patience
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
