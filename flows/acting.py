@@ -19,8 +19,10 @@ NEWEST = "newest"
 
 def look(root: Path, *, now: datetime, say: Say) -> Monitored:
     """Return what was found and decided, once it is recorded and shown on the page."""
-    found = monitor(root, now=now)
+    found = monitor(root, now=now, at=datetime.now(UTC))
     say("monitor", decision_line(found))
+    for note in found.notes:
+        say("monitor", note)
     say("page", str(show(root, found)))
     removed = forget(root, now=now)
     if removed:

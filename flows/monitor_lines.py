@@ -28,7 +28,7 @@ def decision_page(found: Monitored) -> str:
         f"{found.model}, {champion}, {found.now:%Y-%m-%d %H:%M} UTC, {len(found.windows)} windows."
         f" Decision `{decision.id}`.",
         "",
-        *(f"- {reason}" for reason in decision.reasons),
+        *(f"- {reason}" for reason in (*decision.reasons, *found.notes)),
         "",
         "| figure | latest | interval | window | state |",
         "|---|---|---|---|---|",
@@ -47,6 +47,7 @@ def monitored_lines(found: Monitored) -> list[str]:
     return [
         f"{found.model}: {len(found.windows)} windows until {found.now:%Y-%m-%d %H:%M} UTC",
         *([f"  {', '.join(figures)}"] if figures else ["  no window can be judged yet"]),
+        *(f"  {note}" for note in found.notes),
         f"decision: {decision_line(found)}",
     ]
 

@@ -175,7 +175,7 @@ def up(
 
 
 def _end(outcome: "Outcome | None") -> None:
-    if outcome is not None and outcome.kind == "refused":
+    if outcome is not None and outcome.kind in ("refused", "outdated"):
         raise typer.Exit(CHAMPION_STAYS)
 
 

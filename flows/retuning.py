@@ -26,9 +26,11 @@ from pipelines.snapshot import take_snapshot
 from pipelines.stores.database import Log, opened_log
 from pipelines.stores.decisions import claim, decisions, outcomes, record_outcome
 from pipelines.stores.files import project_lock
+from pipelines.stores.registry import champion
+from pipelines.stores.tracking import open_store
 
 ACTIONS = ("refit", "retune", "rollback")
-ENDS = ("promoted", "refused", "failed", "rolled back")
+ENDS = ("promoted", "refused", "failed", "outdated", "rolled back")
 PATIENCE_SECONDS = 600.0
 POLL_SECONDS = 2.0
 RUN_BY = "run by "
@@ -107,6 +109,8 @@ def taken_up(
 ) -> Decision | Outcome:
     """Return the decision, once it is ours to follow, or what came of it where it is not.
 
+    One about a version that is no longer champion ends as `outdated` before it begins.
+
     Parameters
     ----------
     root : Path
@@ -129,6 +133,10 @@ def taken_up(
         if taken is not None:
             return taken
         claim(log, decision_id, by=_runner(root), moment=now)
+        outdated = None if past else _outdated(root, decision, now=now)
+        if outdated is not None:
+            record_outcome(log, outdated)
+            return outdated
         if decision.action != "rollback" and not past:
             record_outcome(log, Outcome(decision_id, now, "started", detail=_runner(root)))
     return decision
@@ -138,7 +146,16 @@ def ended(root: Path, decision: Decision, verdict: Verdict, *, now: datetime) ->
     """Return what came of a refit or a retune, once it is recorded."""
     new = verdict.promoted and verdict.version != decision.champion
     kind: OutcomeKind = "promoted" if new else "refused"
-    outcome = Outcome(decision.id, now, kind, verdict.version, verdict_line(verdict))
+    outcome = Outcome(
+        decision.id,
+        now,
+        kind,
+        verdict.version,
+        verdict_line(verdict),
+        verdict=verdict.decision,
+        n_rows=verdict.n_rows,
+        rows_needed=verdict.rows_needed,
+    )
     with _log(root) as log:
         record_outcome(log, outcome)
     return outcome
@@ -161,7 +178,9 @@ def followed_elsewhere(decision_id: str, now: datetime) -> Outcome:
 
 
 def duplicate_line(outcome: Outcome) -> str:
-    """Return that a decision is taken, in one line."""
+    """Return why a decision is not followed, in one line."""
+    if outcome.kind == "outdated":
+        return f"outdated: decision {outcome.decision_id} is not followed: {outcome.detail}"
     return f"duplicate: decision {outcome.decision_id} was taken up before ({outcome.kind})"
 
 
@@ -205,6 +224,23 @@ def _decision(log: Log, decision_id: str) -> Decision:
             " nothing is to be done"
         )
     return found
+
+
+def _outdated(root: Path, decision: Decision, *, now: datetime) -> Outcome | None:
+    params = load_params(root)
+    standing = champion(open_store(params.paths.state, params.registry.name))
+    number = None if standing is None else standing.number
+    if number == decision.champion:
+        return None
+    detail = (
+        f"it was about version {decision.champion}, but {_named(number)} is champion now;"
+        " the next look decides anew"
+    )
+    return Outcome(decision.id, now, "outdated", number, detail)
+
+
+def _named(number: str | None) -> str:
+    return "no version" if number is None else f"version {number}"
 
 
 def _taken(past: list[Outcome], *, by: str, resume: bool) -> Outcome | None:

@@ -11,6 +11,7 @@ import uvicorn
 
 from pipelines.errors import BusyError
 from pipelines.params import load_params
+from pipelines.service.connections import ImpatientProtocol
 from pipelines.serving import create_app
 
 KEEP_ALIVE_SECONDS = 30
@@ -40,6 +41,7 @@ def serve_project(root: Path, port: int) -> None:
         app = create_app(root, clock=lambda: datetime.now(UTC))
         config = uvicorn.Config(
             app,
+            http=ImpatientProtocol,
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,6 +43,8 @@ LONGEST_STEP_SECONDS = 2.0
 LOOK_DAYS, LEAST_LOOK_SECONDS = 3.0, 20.0
 DEPLOYED = "deployed"
 SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
+# A few rows are predicted fastest by one thread that leaves the processors to others meanwhile.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 Say = Callable[[str], None]
 
 
@@ -171,7 +173,9 @@ def _work(checkout: Path, params: Params, start: Start) -> Iterator[Service]:
     deploy = [sys.executable, "-m", "flows.deploy", str(checkout), *every]
     yield _program("runner of deployments", deploy, logs / "runs.log", folder=checkout)
     serve = [sys.executable, "-m", "flows.cli", "serve", "--port", str(start.scoring_port)]
-    yield _program("scoring service", serve, logs / "serve.log", folder=checkout)
+    yield _program(
+        "scoring service", serve, logs / "serve.log", folder=checkout, settings=ONE_THREAD
+    )
 
 
 def look_seconds(days_a_minute: float) -> float:
@@ -179,9 +183,16 @@ def look_seconds(days_a_minute: float) -> float:
     return max(LEAST_LOOK_SECONDS, 60.0 * LOOK_DAYS / days_a_minute)
 
 
-def _program(name: str, command: list[str], log: Path, *, folder: Path | None) -> Service:
+def _program(
+    name: str,
+    command: list[str],
+    log: Path,
+    *,
+    folder: Path | None,
+    settings: Mapping[str, str] | None = None,
+) -> Service:
     def opened() -> AbstractContextManager[Popen[bytes]]:
-        return kept(command, environment=os.environ, log=log, folder=folder)
+        return kept(command, environment={**(settings or {}), **os.environ}, log=log, folder=folder)
 
     return Service(name, opened, log)
 

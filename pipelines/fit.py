@@ -60,26 +60,32 @@ class Rows:
 
 
 def run(*, paths: Paths, metric: MetricSection, fit: FitSection) -> None:
-    """Write the model: the best trial's configuration, or the zero rule where there is no trial."""
+    """Write the model: of the best trial, without one of the champion, else the zero rule."""
     schema, plan = read_record(paths.table_schema, Schema), read_record(paths.plan, Plan)
     rows = Rows(read_table(paths.training), read_table(paths.choosing), schema)
     metrics = metrics_of(metric, schema.task, find_root(paths.trials.parent))
     best = best_trial(read_trials(paths.trials), metrics, metric.guards)
-    configuration = best.configuration if best else _zero_rule(metrics[0])
-    sys.stdout.write(_announcement(best, metrics[0]))
+    configuration = best.configuration if best else _untried(plan, metrics[0])
+    sys.stdout.write(_announcement(best, metrics[0], configuration.family))
     model, choice = _model(rows, configuration, plan=plan, metric=metrics[0], seed=fit.seed)
     save_model(paths.model, model, choice)
     if choice is not None:
         sys.stdout.write(f"{window_note(choice, metrics[0].name)}\n")
 
 
+def _untried(plan: Plan, metric: Metric) -> Configuration:
+    """Return the first warm start, which is the champion's; the zero rule where there is none."""
+    return plan.warm_starts[0] if plan.warm_starts else _zero_rule(metric)
+
+
 def _zero_rule(metric: Metric) -> Configuration:
     return Configuration("zero_rule", {"statistic": "median" if metric.name in MEDIANS else "mean"})
 
 
-def _announcement(best: Trial | None, metric: Metric) -> str:
+def _announcement(best: Trial | None, metric: Metric, family: str) -> str:
     if best is None:
-        return "No trial ran on every fold: the model is the zero rule. Raise search.budget_*.\n"
+        name = "the zero rule" if family == "zero_rule" else f"the first warm start, {family}"
+        return f"No trial ran on every fold: the model is {name}. Raise search.budget_*.\n"
     reached = f"{metric.name} {best.score:.6g} over {len(best.folds)} folds"
     return f"The model is trial {best.number}, {best.configuration.family}: {reached}.\n"
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.backtesting import Backtest, backtested
+from pipelines.core.broken import judged_days
 from pipelines.core.decisions import announced, decide
 from pipelines.core.drift import ranked_causes
-from pipelines.core.findings import Alarm, Finding, Outcome, Window, aware
+from pipelines.core.findings import Alarm, Finding, Outcome, Window, aware, naive
 from pipelines.core.loss_process import LossProcess, loss_process
 from pipelines.core.monitored import Cause, Monitored, figures_of, points_of
 from pipelines.core.paired_process import paired_process
@@ -32,7 +33,7 @@ from pipelines.stores.predictions import newest_event, read_shadow
 from pipelines.stores.references import reference_of_version
 from pipelines.stores.registry import champion, version_with_alias
 from pipelines.stores.tracking import Store, open_store
-from pipelines.stores.watched import Watched, matured, watched
+from pipelines.stores.watched import Watched, matured, notes_of, watched
 from pipelines.stores.windows import keep_window
 
 RECENT = 3
@@ -53,7 +54,7 @@ class Look:
     processes: dict[str, LossProcess] = field(default_factory=dict)
 
 
-def monitor(root: Path, *, now: datetime) -> Monitored:
+def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitored:
     """Return what production looks like, and what is to be done; the decision is recorded.
 
     Parameters
@@ -62,6 +63,8 @@ def monitor(root: Path, *, now: datetime) -> Monitored:
         The project's folder.
     now : datetime
         Windows that end later are not looked at; see `clock_of`.
+    at : datetime, optional
+        The time of day, where that is another; it stands in the figures for /metrics.
 
     Raises
     ------
@@ -92,8 +95,9 @@ def monitor(root: Path, *, now: datetime) -> Monitored:
             causes=() if seen is None else _causes(seen, look),
             announced=announced(decision, standing),
             decisions=standing.decisions,
+            notes=() if seen is None else notes_of(seen),
         )
-        found = replace(found, figures=figures_of(found, standing.outcomes))
+        found = replace(found, figures=figures_of(found, standing.outcomes, at=at))
         newest = Window(EPOCH, EPOCH)  # one place, so that the newest figures replace the others
         keep_window(log, kind="metrics", version="", window=newest, record=found.figures)
         return found
@@ -136,10 +140,11 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
                 f"{store.name} has no champion, so nothing was watched. `evertune train` makes"
                 " one; `evertune serve` and `evertune score` log what it predicts."
             )
+        findings = findings_of(seen)
         return backtested(
             triggers_of(params.monitoring),
-            findings_of(seen),
-            days=matured(seen),
+            findings,
+            days=judged_days(matured(seen), findings),
             reference=seen.reference.performance,
             false_alarms_a_year=false_alarms_a_year,
         )
@@ -169,11 +174,30 @@ def _seen(root: Path, params: Params, *, log: Log, store: Store, now: datetime) 
         return None
     former = version_with_alias(store, "previous")
     reference = reference_of_version(store, version, state=params.paths.state, former=former)
-    return watched(root, params, log=log, version=version.number, reference=reference, now=now)
+    seen = watched(root, params, log=log, version=version.number, reference=reference, now=now)
+    return _since_rollback(seen)
+
+
+def _since_rollback(seen: Watched) -> Watched:
+    """Return what a version predicted since it came back; what made it go is no evidence now."""
+    try:
+        came = outcomes(seen.log)
+    except StageError:
+        return seen  # `_standing` reads them again, and says that they cannot be read
+    about = [each for each in came if each.version == seen.version and each.kind in TAKES_OVER]
+    if not about or about[-1].kind != "rolled back":
+        return seen
+    back = about[-1].moment
+    return replace(
+        seen,
+        frame=seen.frame[seen.frame["moment"] >= naive(back)].reset_index(drop=True),
+        windows=tuple(each for each in seen.windows if each.start >= back),
+    )
 
 
 def _look(seen: Watched) -> Look:
-    findings, days = findings_of(seen), matured(seen)
+    findings = findings_of(seen)
+    days = judged_days(matured(seen), findings)
     triggers = triggers_of(seen.params.monitoring)
     processes = {
         each.name: loss_process(

@@ -91,6 +91,12 @@ TRIGGERS = (
         rule=ThresholdRule(kind="threshold", above=0),
         action="block",
     ),
+    Trigger(
+        name="stale-feed",
+        signal="freshness",
+        rule=ThresholdRule(kind="threshold", above=3),
+        action="alert",
+    ),
 )
 
 
@@ -112,9 +118,11 @@ class Policy(Section):
 
     cooldown_days: NonNegativeFloat = 7
     longest_cooldown_days: PositiveFloat = 56
+    longest_wait_days: NonNegativeFloat = 28
     retunes_a_month: PositiveInt = 4
     failed_gates: PositiveInt = 2
     follow_up_days: tuple[PositiveFloat, ...] = (7, 21, 45)
+    check_days: PositiveFloat | None = None
     least_rows: PositiveInt = 200
     shadow_days: NonNegativeFloat = 14
     horizon_days: PositiveFloat = 90
@@ -128,6 +136,7 @@ class Retune(Section):
     budget_seconds: PositiveFloat | None = 60
     budget_trials: PositiveInt | None = None
     judge_fraction: Fraction = 0.5
+    judge_days: PositiveFloat | None = None
     windows: Annotated[
         tuple[Literal["since_change", "latest", "all", "decayed"], ...], Field(min_length=1)
     ] = ("since_change", "latest", "all", "decayed")

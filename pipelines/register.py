@@ -15,7 +15,15 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from pydantic import TypeAdapter
 
-from pipelines.core.gate import Rival, Verdict, chosen_figures, incomparable, judge, unseen
+from pipelines.core.gate import (
+    Rival,
+    Verdict,
+    chosen_figures,
+    incomparable,
+    judge,
+    unseen,
+    watched_loss,
+)
 from pipelines.core.intervals import paired_difference
 from pipelines.core.metrics import Metric
 from pipelines.core.model import Model
@@ -233,7 +241,8 @@ def _compared(
     )
     truth = truth_of(rows, ours.schema)
     left, right = predict_rows(ours, rows), predict_rows(theirs, rows)
-    return Rival("", difference(metric, truth, left, right))
+    loss = difference(watched_loss(ours.schema.task), truth, left, right)
+    return Rival("", difference(metric, truth, left, right), loss=loss)
 
 
 def _record(store: Store, run_id: str, facts: Facts, *, verdict: Verdict) -> None:

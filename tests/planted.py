@@ -16,7 +16,7 @@ FIRST_DAY = "2024-01-01"
 TIME, TARGET = "at", "left"
 LEARNED_DAYS, PLAYED_DAYS = 150, 100
 CHANGE_DAYS = 28  # from the first day that is played
-RARE = 2.2  # beyond it hardly any row was learned from
+NARROW = 0.02  # within it hardly any row was learned from
 PERIOD = 7
 
 
@@ -63,10 +63,14 @@ def seasonal(random: np.random.Generator, rows_a_day: int) -> Planted:
 def covariate(random: np.random.Generator, rows_a_day: int) -> Planted:
     """Most rows come to lie where hardly any lay; what holds there held before."""
     inputs = _inputs(random, rows_a_day)
-    moved = _since(inputs, CHANGE_DAYS) & (random.random(len(inputs)) < 0.6)
-    beyond = random.uniform(RARE, RARE + 1.2, len(inputs)).round(3)
-    shifted = inputs.assign(use=np.where(moved, beyond, inputs["use"]))
-    return _told(_labelled(shifted, random), CHANGE_DAYS)
+    n_rows = len(inputs)
+    moved = _since(inputs, CHANGE_DAYS) & (random.random(n_rows) < 0.7)
+    near = {
+        "use": random.uniform(-NARROW, NARROW, n_rows).round(3),
+        "price": random.normal(10.0, 0.3, n_rows).round(2),
+        "calls": 2.0,
+    }
+    return _told(_labelled(_moved(inputs, near, moved), random), CHANGE_DAYS)
 
 
 def label(random: np.random.Generator, rows_a_day: int) -> Planted:
@@ -95,11 +99,16 @@ def broken(random: np.random.Generator, rows_a_day: int) -> Planted:
 
 
 def unlearnable(random: np.random.Generator, rows_a_day: int) -> Planted:
-    """A part of the labels becomes a coin's: every model is worse, none can be better."""
-    table = _labelled(_inputs(random, rows_a_day), random)
-    tossed = _since(table, CHANGE_DAYS) & (random.random(len(table)) < 0.5)
-    coin = np.where(random.random(len(table)) < 0.5, "yes", "no")
-    return _told(table.assign(**{TARGET: np.where(tossed, coin, table[TARGET])}), CHANGE_DAYS)
+    """Most rows come to lie where chance rules: every model is worse, none can be better."""
+    inputs = _inputs(random, rows_a_day)
+    n_rows = len(inputs)
+    moved = _since(inputs, CHANGE_DAYS) & (random.random(n_rows) < 0.7)
+    near = {
+        "use": random.choice([-1.0, 1.0], n_rows) * random.uniform(0.2, 0.5, n_rows).round(3),
+        "price": random.normal(10.0, 0.5, n_rows).round(2),
+        "calls": 2.0,
+    }
+    return _told(_labelled(_moved(inputs, near, moved), random), CHANGE_DAYS)
 
 
 def passing(random: np.random.Generator, rows_a_day: int, *, days: int = 7) -> Planted:
@@ -140,11 +149,19 @@ def _inputs(random: np.random.Generator, rows_a_day: int) -> pd.DataFrame:
     )
 
 
+def _moved(
+    inputs: pd.DataFrame, values: dict[str, Numbers | float], rows: NDArray[np.bool_]
+) -> pd.DataFrame:
+    return inputs.assign(
+        **{name: np.where(rows, value, inputs[name]) for name, value in values.items()}
+    )
+
+
 def _log_odds(inputs: pd.DataFrame) -> Numbers:
     north = np.where(inputs["region"] == "north", 1.0, -1.0)
     usual = 2.5 * inputs["use"] * north + 0.8 * (inputs["calls"] - 2) - 0.4 * (inputs["price"] - 10)
-    beyond = 3.5 * np.sign(inputs["age"])
-    return np.where(inputs["use"] > RARE, beyond, usual)
+    narrow = 3.5 * np.sign(inputs["age"])
+    return np.where(inputs["use"].abs() <= NARROW, narrow, usual)
 
 
 def _other_log_odds(inputs: pd.DataFrame) -> Numbers:

@@ -1,5 +1,6 @@
 """A champion that is made in no time, and its service on a port of its own, for tests."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from threadpoolctl import threadpool_limits
 
 from pipelines.core.model import Model
 from pipelines.core.truths import truth_of
+from pipelines.service.connections import ImpatientProtocol
 from pipelines.stores.models import save_model
 from pipelines.tuning.families import fit_configuration
 from tests.production import LINEAR, SCHEMA, rows
@@ -31,9 +33,12 @@ def quickly_learned(folder: Path) -> Path:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[httpx.Client]:
+def served(
+    app: Starlette, http: type[asyncio.Protocol] = ImpatientProtocol
+) -> Iterator[httpx.Client]:
     """Serve an app while the block runs, and give a client of it."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on"))
+    config = uvicorn.Config(app, http=http, port=0, log_level="error", lifespan="on")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     wait(lambda: server.started or not thread.is_alive())

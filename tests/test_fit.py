@@ -61,6 +61,13 @@ def test_without_a_trial_the_model_is_the_zero_rule(params, capsys, metric, valu
     assert "the model is the zero rule" in capsys.readouterr().out
 
 
+def test_without_a_trial_of_a_retune_the_model_is_the_champions_configuration(params, capsys):
+    starts = (Configuration("linear"), Configuration("tree"))
+    write_record(params.paths.plan, Plan("retune", starts))
+    assert fit(params).configuration == starts[0]
+    assert "the model is the first warm start, linear" in capsys.readouterr().out
+
+
 def test_a_trial_that_breaks_a_guard_is_passed_over(params):
     add(params, 0, "linear", 9.0)
     add(params, 1, "tree", 4.0)

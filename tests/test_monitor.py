@@ -179,6 +179,27 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made)
 
 
 @slow
+def test_what_made_a_version_go_is_no_evidence_once_it_is_back(root, made):
+    play(root, made, QUIET, FLIPPED)
+    asked = monitor(root, now=day(10))
+    back = Outcome(asked.decision.id, day(8), "rolled back", "1")
+    record_outcome(log_of(root), back)
+    play(root, made, rows(8, 2, a_day=120))
+    looked = monitor(root, now=day(11))
+    assert (asked.decision.action, looked.decision.action) == ("retune", "nothing")
+    assert looked.windows[0].start == day(8)
+
+
+@slow
+def test_losses_of_days_whose_data_is_broken_are_no_evidence(root, made):
+    broken = FLIPPED.assign(age=FLIPPED["age"].astype(object).where(FLIPPED.index % 3 == 0, None))
+    play(root, made, QUIET, broken, rows(8, 3, a_day=120))
+    looked = monitor(root, now=day(12))
+    assert "loss-rises" not in {each.trigger for each in looked.alarms}
+    assert {each.day.day for each in looked.processes["loss-rises"]} == {1, 2, 3, 4, 9, 10, 11}
+
+
+@slow
 def test_a_version_without_a_reference_cannot_be_watched(place, made):
     champion(project(place), made, with_reference=False)
     with pytest.raises(StageError, match="Version 1 of churn has no reference"):

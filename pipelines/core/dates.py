@@ -1,6 +1,7 @@
 """Dates in text: which form a column is written in, and its cells as points in time."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
@@ -15,6 +16,7 @@ DAY_MONTH = r"[0-9]{1,2}[ -][A-Za-z]{3,9}\.?,?[ -][0-9]{4}"
 MONTH_DAY = r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
 NAMED = f"(?:{DAY_MONTH}|{MONTH_DAY}){TIME}"
 MONTHS_IN_YEAR = 12
+FIRST, LAST = pd.Timestamp(datetime.min), pd.Timestamp(datetime.max)
 
 
 def looks_like_dates(cells: pd.Series) -> pd.Series:
@@ -63,7 +65,7 @@ def as_date(
 ) -> Read:
     """Return the cells as datetime64[us] without a zone, and which of them are no dates.
 
-    Times with a zone are moved to UTC.
+    Times with a zone are moved to UTC. Years before 1 and after 9999 are no dates.
 
     Parameters
     ----------
@@ -86,13 +88,15 @@ def as_date(
     """
     column = plain(column)
     if is_datetime64_any_dtype(column.dtype):
-        return _without_zone(column), pd.Series(False, index=column.index)
+        values = _within_years(_without_zone(column))
+        return values, column.notna() & values.isna()
     if not is_text(column):
         return _nothing(column), column.notna()
     cells = without_words(stripped(column, missing))
     levels = pd.Series(cells.dropna().unique(), dtype="str")
     read = _read(levels, day_first(column, missing) if days_first is None else days_first)
     values = cells.map(dict(zip(levels, read, strict=True))).astype("datetime64[us]")
+    values = _within_years(values)
     return values, cells.notna() & values.isna()
 
 
@@ -104,6 +108,10 @@ def _without_zone(column: pd.Series) -> pd.Series:
     if column.dt.tz is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     return column.astype("datetime64[us]")
+
+
+def _within_years(values: pd.Series) -> pd.Series:
+    return values.where(values.between(FIRST, LAST))
 
 
 def _read(levels: pd.Series, days_first: bool | None) -> pd.Series:

@@ -59,6 +59,7 @@ def decide(
         expected_gain=gain,
         cost=None if gain is None else policy.cost,
         ask_a_person=choice.ask_a_person,
+        n_rows=standing.rows_since_change,
     )
 
 

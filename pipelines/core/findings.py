@@ -12,7 +12,10 @@ import pandas as pd
 Layer = Literal["contract", "drift", "estimate", "performance", "business"]
 State = Literal["ok", "breach", "no data", "immature"]
 Action = Literal["nothing", "wait", "block", "refit", "retune", "rollback"]
-OutcomeKind = Literal["started", "promoted", "refused", "failed", "rolled back", "acknowledged"]
+OutcomeKind = Literal[
+    "started", "promoted", "refused", "failed", "outdated", "rolled back", "acknowledged"
+]
+GateVerdict = Literal["promote", "keep", "not enough evidence"]
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,13 @@ class Decision:
     change_from : datetime, optional
         Since when the relation is estimated to have changed.
     follow_up : int
-        0, or the how-manieth refit after a change this is.
+        0, or the how-manieth refit after a change this is; -1 for newer rows tried without one.
     expected_gain, cost : float, optional
         In the unit of `monitoring.policy.cost`.
     ask_a_person : bool
         Whether attempts failed so often that the change is not learnable from these rows.
+    n_rows : int, optional
+        Labelled rows since the change when it was made; None in records of before.
     """
 
     id: str
@@ -135,6 +140,7 @@ class Decision:
     expected_gain: float | None = None
     cost: float | None = None
     ask_a_person: bool = False
+    n_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,9 +153,14 @@ class Outcome:
     moment : datetime
         By the same clock as the decision's.
     kind : str
+        `outdated` where another version was champion already when the decision was taken up.
     version : str, optional
         The version that was made, or that is champion after a rollback.
     detail : str
+    verdict : str, optional
+        What the gate said of the version; None where none was judged, and in records of before.
+    n_rows, rows_needed : int, optional
+        Rows that the gate judged by, and about how many would tell, where these cannot.
     """
 
     decision_id: str
@@ -157,6 +168,14 @@ class Outcome:
     kind: OutcomeKind
     version: str | None = None
     detail: str = ""
+    verdict: GateVerdict | None = None
+    n_rows: int | None = None
+    rows_needed: int | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a version was refused because too few rows were there to tell."""
+        return self.kind == "refused" and self.verdict == "not enough evidence"
 
 
 def aware(moment: pd.Timestamp) -> datetime:

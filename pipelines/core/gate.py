@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,8 +16,12 @@ from pipelines.core.evaluation import (
     simplest_chosen,
 )
 from pipelines.core.intervals import Difference
+from pipelines.core.metrics import METRICS, Metric
+from pipelines.core.predictions import Task
 from pipelines.core.schema import Schema
 from pipelines.core.trials import Figures
+
+LEAST_SHARE = 0.25  # of draws in which a version has to be better that wins by its loss alone
 
 Decision = Literal["promote", "keep", "not enough evidence"]
 
@@ -34,6 +38,8 @@ class Verdict:
     reasons : tuple of str
     rows_needed : int, optional
         About how many hold-out rows would tell, if the difference stays as it is.
+    n_rows : int, optional
+        Hold-out rows that it was judged by, where they cannot tell.
     version : str, optional
         The version that was judged.
     champion : str, optional
@@ -48,6 +54,7 @@ class Verdict:
     version: str | None = None
     champion: str | None = None
     basis: str | None = None
+    n_rows: int | None = None
 
     @property
     def promoted(self) -> bool:
@@ -68,12 +75,15 @@ class Rival:
         Rows of the hold-out that were left out, since one of the two was trained on them.
     obstacle : str, optional
         Why the two cannot be compared.
+    loss : Difference, optional
+        By how much the loss that production is watched by is lower, on the same rows.
     """
 
     version: str
     difference: Difference | None = None
     n_seen: int = 0
     obstacle: str | None = None
+    loss: Difference | None = None
 
 
 def judge(evaluation: Evaluation, rival: Rival | None) -> Verdict:
@@ -81,7 +91,9 @@ def judge(evaluation: Evaluation, rival: Rival | None) -> Verdict:
 
     It has to keep every guard, to be better than every baseline that is no model and than the
     system in use, and to be better than the champion; the ends of the intervals count, not the
-    figures alone.
+    figures alone. Better than the champion it is in the metric, or in the loss that production is
+    watched by where the metric tells the two hardly apart: ranks do not show that all
+    probabilities came to be too low.
 
     Parameters
     ----------
@@ -94,7 +106,8 @@ def judge(evaluation: Evaluation, rival: Rival | None) -> Verdict:
         return Verdict("keep", broken)
     doubts = tuple(_doubtful_baselines(evaluation))
     if doubts:
-        return Verdict("not enough evidence", doubts, _rows_for_baselines(evaluation))
+        found = Verdict("not enough evidence", doubts, _rows_for_baselines(evaluation))
+        return replace(found, n_rows=evaluation.n_holdout)
     better = f"better than every baseline that is no model in {evaluation.metric}"
     if rival is None:
         return Verdict("promote", (better, "there is no champion yet"))
@@ -138,6 +151,17 @@ def rows_needed(difference: Difference) -> int | None:
     )
 
 
+def watched_loss(task: Task) -> Metric:
+    """Return the metric whose figure is the loss that production is watched by.
+
+    Examples
+    --------
+    >>> watched_loss("binary").name, watched_loss("regression").name
+    ('brier', 'mae')
+    """
+    return METRICS["mae" if task == "regression" else "brier"]
+
+
 def incomparable(ours: Schema, theirs: Schema) -> str | None:
     """Return why two models answer different questions, None if they do not.
 
@@ -172,14 +196,25 @@ def _against(rival: Rival, metric: str, better: str) -> Verdict:
     measured = f"{metric} is {_gap(found)} than that of {name}{_left_out(rival)}"
     if found.low > 0:
         return Verdict("promote", (better, measured))
+    if rival.loss is not None and _loses_less(found, rival.loss):
+        return Verdict("promote", (better, measured, f"its loss is lower {_ends(rival.loss)}"))
     if found.mean <= 0 or found.high <= 0:
         return Verdict("keep", (measured,))
-    return Verdict("not enough evidence", (measured,), rows_needed(found))
+    return Verdict("not enough evidence", (measured,), rows_needed(found), n_rows=found.n_rows)
+
+
+def _loses_less(found: Difference, loss: Difference) -> bool:
+    is_lower = loss.low is not None and loss.low > 0
+    return is_lower and (found.share_better or 0.0) >= LEAST_SHARE
 
 
 def _gap(found: Difference) -> str:
     word = "better" if (found.mean or 0) > 0 else "not better"
-    return f"{word} ({found.mean:+.4g}, {found.low:+.4g} to {found.high:+.4g}, {found.n_rows} rows)"
+    return f"{word} {_ends(found)}"
+
+
+def _ends(found: Difference) -> str:
+    return f"({found.mean:+.4g}, {found.low:+.4g} to {found.high:+.4g}, {found.n_rows} rows)"
 
 
 def _left_out(rival: Rival) -> str:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipelines.core.doubts import awaited
 from pipelines.core.findings import Action, Alarm
+from pipelines.core.rechecks import check_due
 from pipelines.core.standing import (
+    CHECK,
     Policy,
     Standing,
     asking,
@@ -98,6 +101,17 @@ def _follow_up_due(case: Case) -> Choice | None:
     return Choice("refit", reason, f"{origin[0].id} {number}", number, origin[0].change_from)
 
 
+def _check_due(case: Case) -> Choice | None:
+    """Try newer rows now and then where no alarm asks, or where a person is asked already."""
+    stuck = failed_gates(case.standing) >= case.policy.failed_gates
+    enough = case.standing.rows_since_promotion >= case.policy.least_rows
+    due = check_due(case.standing, case.policy, now=case.now)
+    if not due or not enough or (asking(case.alarms) and not stuck):
+        return None
+    reason = f"{case.policy.check_days:g} days without a new model: newer rows are tried"
+    return Choice("refit", reason, f"check {len(attempts(case.standing))}", CHECK)
+
+
 def _no_alarm(case: Case) -> Choice | None:
     """Do nothing without a trigger that asks for learning."""
     if asking(case.alarms):
@@ -131,6 +145,20 @@ def _budget_spent(case: Case) -> Choice | None:
     if made < case.policy.retunes_a_month:
         return None
     return Choice("wait", f"{made} retunes in the last 30 days are the budget", _seen(case))
+
+
+def _gate_could_not_tell(case: Case) -> Choice | None:
+    """Wait for the rows that the gate lacked to tell the last attempt from the champion."""
+    wanted = awaited(case.standing, case.policy)
+    known = case.standing.rows_since_change
+    if wanted is None or known >= wanted.n_rows or case.now >= wanted.until:
+        return None
+    reason = (
+        f"the gate could not tell version {wanted.version} from the champion: waiting for"
+        f" {wanted.n_rows} labelled rows since the change, {known} are there, or until"
+        f" {wanted.until:%Y-%m-%d %H:%M}"
+    )
+    return Choice("wait", reason, _seen(case))
 
 
 def _too_few_rows(case: Case) -> Choice | None:
@@ -192,10 +220,12 @@ LADDER = (
     _worse_than_previous,
     _attempt_running,
     _follow_up_due,
+    _check_due,
     _no_alarm,
     _not_learnable,
     _cooling_down,
     _budget_spent,
+    _gate_could_not_tell,
     _too_few_rows,
     _not_worth_it,
     _only_a_refit,

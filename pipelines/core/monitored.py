@@ -74,6 +74,8 @@ class Monitored:
         where there is nothing new.
     decisions : tuple of Decision
         All that were made before, oldest first.
+    notes : tuple of str
+        What a person has to know of how it was looked.
     """
 
     now: datetime
@@ -88,9 +90,12 @@ class Monitored:
     causes: tuple[Cause, ...] = ()
     announced: str | None = None
     decisions: tuple[Decision, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def figures_of(found: Monitored, outcomes: Sequence[Outcome]) -> dict[str, float]:
+def figures_of(
+    found: Monitored, outcomes: Sequence[Outcome], *, at: datetime | None = None
+) -> dict[str, float]:
     """Return the figures of a look as /metrics shows them, by name and labels.
 
     Of every figure the latest window that has one; drift of the ten columns that drifted most.
@@ -100,8 +105,11 @@ def figures_of(found: Monitored, outcomes: Sequence[Outcome]) -> dict[str, float
     found : Monitored
     outcomes : sequence of Outcome
         All that came of decisions so far.
+    at : datetime, optional
+        The time of day at which it was looked; None: that is `found.now`. Where production is
+        played, now is long past, and who waits for the next look lives today.
     """
-    figures = {"ml_monitor_last_success_timestamp_seconds": found.now.timestamp()}
+    figures = {"ml_monitor_last_success_timestamp_seconds": (at or found.now).timestamp()}
     figures |= dict(_of_loss(found.findings))
     figures |= dict(_of_drift(found.findings))
     for name, points in found.processes.items():
@@ -112,7 +120,7 @@ def figures_of(found: Monitored, outcomes: Sequence[Outcome]) -> dict[str, float
     for action in get_args(Action):
         figures[f'ml_decisions_total{{action="{action}"}}'] = float(decided[action])
     ended = Counter(each.kind for each in outcomes)
-    for kind in ("promoted", "refused", "failed", "rolled back"):
+    for kind in ("promoted", "refused", "failed", "outdated", "rolled back"):
         figures[f'ml_retrain_total{{outcome="{kind}"}}'] = float(ended[kind])
     return figures
 

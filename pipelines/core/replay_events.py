@@ -1,11 +1,13 @@
 """Decisions and what came of them as the events of a replay."""
 
+import re
 from collections.abc import Iterator
 
 from pipelines.core.findings import Decision, Outcome
 from pipelines.core.replaying import Event, EventKind
 
 ATTEMPTS: dict[str, EventKind] = {"refit": "refitted", "retune": "retuned"}
+NUMBER = re.compile(r"\d")
 PAUSES: dict[str, EventKind] = {"wait": "waited", "block": "blocked"}
 ENDS: dict[str, EventKind] = {
     "promoted": "promoted",
@@ -18,7 +20,7 @@ ENDS: dict[str, EventKind] = {
 def decision_events(decision: Decision, before: Decision | None) -> Iterator[Event]:
     """Yield what is new in a decision: triggers that were not crossed before, and what is done.
 
-    A spell of waiting or blocking is told once, where it begins.
+    A spell of waiting or blocking for one reason is told once, where it begins.
 
     Parameters
     ----------
@@ -44,10 +46,18 @@ def decision_events(decision: Decision, before: Decision | None) -> Iterator[Eve
     said = decision.reasons[0] if decision.reasons else ""
     if decision.action in ATTEMPTS:
         yield Event(moment, ATTEMPTS[decision.action], champion, said)
-    elif decision.action in PAUSES and (before is None or before.action != decision.action):
+    elif decision.action in PAUSES and _gist(decision) != _gist(before):
         yield Event(moment, PAUSES[decision.action], champion, said)
     elif decision.ask_a_person and not (before is not None and before.ask_a_person):
         yield Event(moment, "waited", champion, said)
+
+
+def _gist(decision: Decision | None) -> tuple[str, str]:
+    """Return what is done and why, without the numbers that differ from one look to the next."""
+    if decision is None:
+        return "", ""
+    said = decision.reasons[0] if decision.reasons else ""
+    return decision.action, NUMBER.split(said)[0]
 
 
 def outcome_event(outcome: Outcome) -> Event | None:

@@ -22,6 +22,7 @@ LANES = {
     "rolled back": "#d1345b",
     "failed": "#000000",
 }
+TURNS = ("promoted", "rolled back")
 TICKS = 4
 
 
@@ -97,9 +98,16 @@ def replay_html(
         lanes=[(kind, _lane_y(place)) for place, kind in enumerate(lanes)],
         ticks=[(scale.y(loss), f"{loss:.3f}") for loss in _ticks(scale.most)],
         dates=[(scale.x(moment), f"{moment:%Y-%m-%d}") for moment in _dates(played[0].losses)],
-        size={"width": WIDTH, "height": _lane_y(len(lanes)) + LANE, "left": LEFT, "floor": HEIGHT},
+        turns=[scale.x(event.moment) for event in told if event.kind in TURNS],
+        has_oracle=all(each.excess is not None for each in found),
+        size=_size(lanes),
         windows=list(zip(*(one.losses for one in played), strict=True)),
     )
+
+
+def _size(lanes: Sequence[str]) -> dict[str, float]:
+    height = _lane_y(len(lanes)) + LANE
+    return {"width": WIDTH, "height": height, "left": LEFT, "top": TOP, "floor": HEIGHT}
 
 
 def _scale(played: Sequence[Played]) -> Scale:

@@ -12,6 +12,7 @@ from pipelines.core.plans import Plan, TrainingWindow, WindowName
 from pipelines.core.trials import Configuration
 
 LEAST_TO_JUDGE = 100
+ENOUGH_TO_JUDGE = 200
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class RetuneRule:
     budget_seconds: float | None = 60
     budget_trials: int | None = None
     judge_fraction: float = 0.5
+    judge_days: float | None = None
     windows: tuple[WindowName, ...] = ("since_change", "latest", "all", "decayed")
     latest_days: float = 90
     half_life_days: float = 60
@@ -79,8 +81,9 @@ def plan_of(
 def judged_from(moments: pd.Series, *, change_from: datetime | None, rule: RetuneRule) -> datetime:
     """Return the moment from which rows judge: `judge_fraction` of the rows since the change do.
 
-    Without a change it is of the rows of the last `latest_days`. At least 100 rows judge; rows of
-    one moment stay together, so that the share is met as nearly as they allow.
+    Without a change it is of the rows of the last `latest_days`. At least 100 rows judge; where
+    200 are enough, only those of the last `judge_days`, so that the others can teach. Rows of one
+    moment stay together, so that the share is met as nearly as they allow.
 
     Parameters
     ----------
@@ -107,6 +110,9 @@ def judged_from(moments: pd.Series, *, change_from: datetime | None, rule: Retun
     since = moments.max() - timedelta(days=rule.latest_days)
     since = since if change_from is None else naive(change_from)
     wanted = max(rule.judge_fraction * float((moments >= since).sum()), LEAST_TO_JUDGE)
+    if rule.judge_days is not None:
+        newest = moments > moments.max() - timedelta(days=rule.judge_days)
+        wanted = min(wanted, max(float(newest.sum()), ENOUGH_TO_JUDGE))
     starts, counts = np.unique(moments.to_numpy(), return_counts=True)
     rows_from = np.cumsum(counts[::-1])[::-1]
     enough = rows_from >= LEAST_TO_JUDGE

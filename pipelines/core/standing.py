@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from pipelines.core.findings import Alarm, Decision, Outcome
 from pipelines.core.triggers import layer_of
 
-ENDS = {"promoted", "refused", "failed", "rolled back"}
+ENDS = {"promoted", "refused", "failed", "outdated", "rolled back"}
 REQUESTS = {"refit", "retune", "rollback"}
+CHECK = -1  # in place of a follow-up's number: newer rows are tried without a change
 ALMOST_UNCHANGED = 0.005
 HELD_SHARE = 0.5
 LONGEST_RUN = timedelta(days=1)
@@ -21,9 +22,11 @@ class Policy:
 
     cooldown_days: float = 7
     longest_cooldown_days: float = 56
+    longest_wait_days: float = 28
     retunes_a_month: int = 4
     failed_gates: int = 2
     follow_up_days: tuple[float, ...] = (7, 21, 45)
+    check_days: float | None = None
     least_rows: int = 200
     shadow_days: float = 14
     horizon_days: float = 90
@@ -135,10 +138,11 @@ def running(standing: Standing, now: datetime) -> Outcome | None:
 def attempts(standing: Standing) -> tuple[Outcome, ...]:
     """Return what came last of every attempt to learn, oldest first; a rollback is none.
 
-    An attempt that began and never ended has failed, unless it is `running`.
+    An attempt that began and never ended has failed, unless it is `running`; what was outdated
+    before it began is none.
     """
     ids = {each.id for each in standing.decisions if each.action in ("refit", "retune")}
-    kinds = {*ENDS, "started"}
+    kinds = {*ENDS, "started"} - {"outdated"}
     ordered = sorted(standing.outcomes, key=lambda each: each.moment)
     last = {
         each.decision_id: each for each in ordered if each.decision_id in ids and each.kind in kinds
@@ -151,32 +155,37 @@ def failed_gates(standing: Standing) -> int:
 
     They count within one spell of alarms: a promotion, a person's acknowledgement and a look
     without an alarm that asks to learn begin a new one. Follow-ups are not counted: that the
-    champion is good enough is no failure.
+    champion is good enough is no failure. Nor is a gate that had too few rows to tell.
     """
+    return sum(each.kind == "refused" and not each.undecided for each in asked_attempts(standing))
+
+
+def asked_attempts(standing: Standing) -> tuple[Outcome, ...]:
+    """Return the attempts of this spell of alarms to replace the champion, without follow-ups."""
     counted = {each.id for each in _about_champion(standing) if each.follow_up == 0}
-    begin = _spell_begin(standing)
-    return sum(
-        each.kind == "refused" and each.decision_id in counted
-        for each in attempts(standing)
-        if begin is None or each.moment > begin
-    )
+    return tuple(each for each in _of_spell(standing) if each.decision_id in counted)
 
 
 def refit_refused(standing: Standing) -> bool:
-    """Return whether a refit was refused in this spell of alarms."""
+    """Return whether a refit was refused in this spell of alarms, by enough rows to tell."""
     refits = {each.id for each in _about_champion(standing) if each.action == "refit"}
-    begin = _spell_begin(standing)
     return any(
-        each.kind == "refused"
-        and each.decision_id in refits
-        and (begin is None or each.moment > begin)
-        for each in attempts(standing)
+        each.kind == "refused" and not each.undecided and each.decision_id in refits
+        for each in _of_spell(standing)
     )
 
 
 def cooled_down_at(standing: Standing, policy: Policy) -> datetime | None:
-    """Return when the next attempt may begin; every failed gate doubles the time."""
-    ended = attempts(standing)
+    """Return when the next attempt may begin; every failed gate doubles the time.
+
+    A refused check holds nothing up: no alarm had asked for it.
+    """
+    checks = {each.id for each in standing.decisions if each.follow_up == CHECK}
+    ended = [
+        each
+        for each in attempts(standing)
+        if each.kind != "refused" or each.decision_id not in checks
+    ]
     if not ended:
         return None
     days = policy.cooldown_days * 2.0 ** failed_gates(standing)
@@ -184,9 +193,15 @@ def cooled_down_at(standing: Standing, policy: Policy) -> datetime | None:
 
 
 def retunes_in_a_month(standing: Standing, now: datetime) -> int:
-    """Return how many retunes ended in the last 30 days."""
+    """Return how many retunes ended in the last 30 days.
+
+    One whose gate had too few rows to tell is not counted; the one that tries again is.
+    """
     ids = {each.id for each in standing.decisions if each.action == "retune"}
-    return sum(each.decision_id in ids and now - each.moment < MONTH for each in attempts(standing))
+    return sum(
+        each.decision_id in ids and not each.undecided and now - each.moment < MONTH
+        for each in attempts(standing)
+    )
 
 
 def origin_of_follow_ups(standing: Standing) -> tuple[Decision, Outcome] | None:
@@ -259,6 +274,11 @@ def _is_attempt(decision: Decision | None) -> bool:
 
 def _about_champion(standing: Standing) -> list[Decision]:
     return [each for each in standing.decisions if each.champion == standing.champion]
+
+
+def _of_spell(standing: Standing) -> list[Outcome]:
+    begin = _spell_begin(standing)
+    return [each for each in attempts(standing) if begin is None or each.moment > begin]
 
 
 def _spell_begin(standing: Standing) -> datetime | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.core.findings import Alarm, Finding, Layer
+from pipelines.core.row_faults import is_about_rows, is_broken
 
 if TYPE_CHECKING:
     from pipelines.core.loss_process import LossProcess
@@ -67,7 +68,8 @@ class Trigger:
     name : str
     signal : str
         Any metric, `loss`, `main_metric`, one of drift or of the contract, `estimated_loss`,
-        `estimated_<metric>`, or `business.<name>`; `contract` counts what is broken.
+        `estimated_<metric>`, or `business.<name>`; `contract` counts what is broken of the rows
+        that are there (all its signals but `freshness`).
     rule : Threshold, KOfN or Sequential
     action : str
         What a crossing asks for; what is done is for the decision to say.
@@ -245,17 +247,16 @@ def _beneath(
     if signal != CONTRACT:
         return tuple(crossed[-MOST_FINDINGS:])
     last = crossed[-1].window
-    return tuple(each for each in _broken(findings) if each.window.start == last.start)[
-        :MOST_FINDINGS
-    ]
+    broken = [each for each in findings if is_broken(each) and each.window.start == last.start]
+    return tuple(broken[:MOST_FINDINGS])
 
 
 def _breaches(findings: Sequence[Finding]) -> list[Finding]:
     counts: dict[datetime, Finding] = {}
     for each in findings:
-        if each.layer == CONTRACT and each.state in JUDGED:
+        if is_about_rows(each) and each.state in JUDGED:
             held = counts.get(each.window.start)
-            broken = (_value(held) if held else 0.0) + (each.state == "breach")
+            broken = (_value(held) if held else 0.0) + is_broken(each)
             counts[each.window.start] = Finding(CONTRACT, CONTRACT, each.window, broken)
     return list(counts.values())
 
@@ -278,10 +279,6 @@ def _worse(one: Finding | None, other: Finding) -> Finding:
 def _can_be_judged(finding: Finding) -> bool:
     value = finding.value
     return finding.state in JUDGED and value is not None and not math.isnan(value)
-
-
-def _broken(findings: Sequence[Finding]) -> list[Finding]:
-    return [each for each in findings if each.layer == CONTRACT and each.state == "breach"]
 
 
 def _named(finding: Finding) -> str:

@@ -13,6 +13,7 @@ from pipelines.core.log_frames import predictions_of
 from pipelines.core.losses import LossDay, bounded_losses, loss_days
 from pipelines.core.monitored import WindowFindings
 from pipelines.core.predictions import Task
+from pipelines.core.row_faults import is_broken
 from pipelines.core.triggers import BUSINESS
 
 BusinessFunction = Callable[[pd.DataFrame], float]
@@ -171,14 +172,10 @@ def mean_since(findings: Sequence[Finding], signal: str, since: datetime | None)
 def muted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return findings without the figures that rest on broken data.
 
-    Where a window breaks the contract, what its inputs seem to say of drift and performance is no
+    Where a window's rows break the contract, what they seem to say of drift and performance is no
     figure but "no data".
     """
-    broken = {
-        each.window.start
-        for each in findings
-        if each.layer == "contract" and each.state == "breach"
-    }
+    broken = {each.window.start for each in findings if is_broken(each)}
     return tuple(
         replace(each, value=None, low=None, high=None, state="no data", note=MUTED)
         if each.window.start in broken and each.layer in ("drift", "estimate")

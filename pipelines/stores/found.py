@@ -32,7 +32,7 @@ from pipelines.core.watching import (
 )
 from pipelines.core.window_profiles import WindowProfile, window_profile
 from pipelines.stores.files import load_function
-from pipelines.stores.watched import Watched, arrivals, inputs_of
+from pipelines.stores.watched import Watched, inputs_of
 from pipelines.stores.windows import keep_window, kept_windows
 
 INPUTS, LABELS, REALISED, ALL = "inputs", "labels", "realised", "findings"
@@ -165,7 +165,7 @@ def _realised_from(seen: Watched, windows: Sequence[Window]) -> Found:
         task=schema.task,
         classes=schema.classes,
         metrics=seen.metrics,
-        curve=arrivals(seen),
+        curve=seen.curve,
         now=seen.now,
         coverage=section.mature_coverage,
         confidence=seen.params.evaluation.confidence,

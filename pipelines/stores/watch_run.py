@@ -15,7 +15,7 @@ NOTE = "What production looks like: see the artifact monitoring.html, and figure
 def log_watch(store: Store, *, page: Path, points: Sequence[Point]) -> str:
     """Show the monitoring page and its figures in the model's one run for that; return its id.
 
-    A point that is logged again, at the same time and step, is the same point to MLflow.
+    Points that the run has are not sent again.
 
     Parameters
     ----------
@@ -27,10 +27,24 @@ def log_watch(store: Store, *, page: Path, points: Sequence[Point]) -> str:
     """
     known = client(store.address)
     run_id = _run(known, store)
-    log_values(known, run_id, points=points)
+    log_values(known, run_id, points=new_points(known, run_id, points))
     known.log_artifact(run_id, str(page))
     known.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def new_points(known: Any, run_id: str, points: Sequence[Point]) -> list[Point]:
+    """Return the points, each with its time, that a run does not have yet.
+
+    A figure that was worked out anew, since a label was corrected, is another point.
+    """
+    names = {point.name for point in points}
+    shown = {
+        (each.key, each.value, each.step, each.timestamp)
+        for name in names
+        for each in known.get_metric_history(run_id, name)
+    }
+    return [p for p in points if (p.name, p.value, p.step, p.milliseconds) not in shown]
 
 
 def _run(known: Any, store: Store) -> str:

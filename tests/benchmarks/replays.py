@@ -1,7 +1,8 @@
 """Play the planted cases through the real steps, and say which events each of them showed.
 
 A case is a table in which something is known to happen (tests/planted.py). Every one is played by
-`evertune replay` in a copy of the project in a temporary folder; a case takes some minutes.
+`evertune replay` in a copy of the project, in a temporary folder unless one is named, where the
+pages can be looked at then; a case takes some minutes.
 """
 
 import argparse
@@ -26,7 +27,7 @@ SHOWS = {
     "label": {"alarmed", "promoted"},
     "concept": {"alarmed", "retuned", "promoted"},
     "broken": {"alarmed", "blocked"},
-    "unlearnable": {"alarmed", "retuned", "refused"},
+    "unlearnable": {"alarmed", "refitted", "refused"},
     "passing": {"alarmed", "retuned", "promoted", "rolled back"},
 }
 HIDES = {
@@ -43,16 +44,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--windows", type=int, default=20)
     parser.add_argument("--label-delay", type=float, default=1.0)
+    parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
     with TemporaryDirectory(prefix="replays-") as folder:
-        root = copied_project(Path(folder) / "project")
+        root = copied_project(chosen.folder or Path(folder) / "project")
         set_defaults(root / "state")
         lines = [_played(root, name, chosen) for name in chosen.cases]
     sys.stdout.write("\n".join(["", *lines, ""]))
 
 
 def copied_project(root: Path) -> Path:
-    root.mkdir()
+    root.mkdir(parents=True)
     for name in PROJECT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, root / name)

@@ -34,6 +34,13 @@ def test_what_is_no_date_or_could_be_two_is_bad(cell):
     assert read([cell]) == ([None], [True])
 
 
+@pytest.mark.parametrize("cell", ["0000-01-01", "9999-12-31T23:30-05:00", "0001-01-01T00:00+05:00"])
+def test_a_year_that_no_calendar_counts_is_bad(cell):
+    typed = pd.Series(["-0001-01-01", "2024-01-01", None], dtype="datetime64[s]")
+    assert read([cell])[1] == [True]
+    assert as_date(typed)[1].tolist() == [True, False, False]
+
+
 def test_one_part_above_twelve_tells_the_order_of_all():
     assert read(["03/04/2024", "13/04/2024"])[0][0] == "2024-04-03T00:00:00"
     assert read(["03/04/2024", "04/13/2024"])[0][0] == "2024-03-04T00:00:00"

@@ -65,9 +65,25 @@ def test_the_whole_interval_has_to_speak_for_the_new_model(other, decision):
     assert judge(EVALUATION, other).decision == decision
 
 
+@pytest.mark.parametrize(
+    ("loss", "share", "decision"),
+    [
+        (Difference(0.03, 0.01, 0.05, None, 100), 0.4, "promote"),
+        (Difference(0.03, 0.01, 0.05, None, 100), 0.2, "keep"),
+        (Difference(0.03, -0.01, 0.05, None, 100), 0.4, "keep"),
+        (Difference(None, None, None, None, 0), 0.4, "keep"),
+    ],
+)
+def test_a_lower_loss_decides_where_the_metric_tells_the_two_hardly_apart(loss, share, decision):
+    other = Rival("3", Difference(-0.001, -0.02, 0.02, share, 100), loss=loss)
+    verdict = judge(EVALUATION, other)
+    assert verdict.decision == decision
+    assert ("its loss is lower (+0.03, +0.01 to +0.05" in verdict.reasons[-1]) == verdict.promoted
+
+
 def test_a_verdict_says_how_many_rows_would_tell():
     verdict = judge(EVALUATION, rival(0.1, -0.05, 0.25))
-    assert verdict.rows_needed == pytest.approx(225, abs=1)
+    assert (verdict.rows_needed, verdict.n_rows) == (pytest.approx(225, abs=1), 100)
     assert "f1 is better (+0.1, -0.05 to +0.25, 100 rows)" in verdict.reasons[0]
 
 
@@ -98,7 +114,7 @@ def test_a_lift_that_may_be_chance_is_not_enough():
     doubtful = baseline("zero_rule", "none", 0.5, -0.1)
     verdict = judge(replace(EVALUATION, baselines=(doubtful,)), None)
     assert verdict.decision == "not enough evidence"
-    assert verdict.rows_needed == pytest.approx(400, abs=1)
+    assert (verdict.rows_needed, verdict.n_rows) == (pytest.approx(400, abs=1), 100)
 
 
 def test_a_baseline_without_a_figure_cannot_be_compared():

@@ -57,3 +57,9 @@ def test_a_decision_that_is_given_again_counts_once():
     assert shown['ml_decisions_total{action="retune"}'] == 1
     assert shown['ml_retrain_total{outcome="refused"}'] == 1
     assert shown["ml_monitor_last_success_timestamp_seconds"] == FIRST.timestamp()
+
+
+def test_a_look_at_what_is_played_is_as_fresh_as_the_time_of_day():
+    today = FIRST + timedelta(days=900)
+    shown = figures_of(Monitored(FIRST, "churn", "3", DECISION), [], at=today)
+    assert shown["ml_monitor_last_success_timestamp_seconds"] == today.timestamp()

@@ -29,6 +29,14 @@ def test_a_spell_of_waiting_or_blocking_is_told_once(action):
     assert kinds(spell, spell) == []
 
 
+def test_a_wait_for_another_reason_is_told_and_other_numbers_are_none():
+    cooling, later, rows = (
+        replace(QUIET, action="wait", reasons=(reason,))
+        for reason in ("cooling down until 2024-05-08", "cooling down until 2024-05-22", "too few")
+    )
+    assert (kinds(later, cooling), kinds(rows, cooling)) == ([], ["waited"])
+
+
 def test_every_attempt_is_told_also_one_after_another():
     attempt = replace(QUIET, action="retune")
     assert kinds(attempt, attempt) == ["retuned"]

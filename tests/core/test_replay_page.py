@@ -59,6 +59,22 @@ def test_an_event_after_the_last_window_stays_on_the_picture():
     assert float(dot["cx"]) == 920
 
 
+def test_a_new_champion_is_an_upright_line():
+    upright = [a for a in Elements(page(LOOP)).of("line") if a["x1"] == a["x2"]]
+    turns = [dot["cx"] for dot in Elements(page(LOOP)).of("circle")][2::3]
+    assert [line["x1"] for line in upright] == turns
+
+
+def test_what_is_told_beside_the_oracle_needs_one():
+    assert "<th>Excess</th>" in page(LOOP, ORACLE)
+    assert "<th>Excess</th>" not in page(LOOP)
+
+
+def test_the_last_date_ends_with_the_picture():
+    dates = [a["text-anchor"] for a in Elements(page(LOOP)).of("text") if "text-anchor" in a]
+    assert dates.count("middle") == 4
+
+
 def test_nothing_played_is_refused():
     with pytest.raises(ValueError, match="'played' must have a window"):
         replay_html([], [], title="", prices=Prices())

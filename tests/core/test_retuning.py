@@ -75,3 +75,8 @@ def test_without_a_change_no_window_begins_with_it():
 def test_a_change_after_the_first_row_that_judges_leaves_nothing_to_learn_from_it():
     late = datetime(2024, 4, 29, tzinfo=UTC)
     assert "since_change" not in [window.name for window in planned(change=late).windows]
+
+
+@pytest.mark.parametrize(("days", "n_rows"), [(10, 200), (25, 250), (90, 300)])
+def test_where_two_hundred_rows_are_enough_only_the_newest_days_judge(days, n_rows):
+    assert share_that_judges(CHANGE, judge_days=days) == n_rows

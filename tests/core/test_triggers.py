@@ -87,6 +87,16 @@ def test_a_contract_that_is_kept_again_clears():
     assert alarms(Threshold(above=0), found, signal="contract") == ()
 
 
+def test_rows_that_are_there_are_not_broken_by_a_feed_that_stopped():
+    found = [
+        Finding("missing", "contract", day(0), 0.0, part="age"),
+        Finding("freshness", "contract", day(0), 9.0, threshold=3.0, state="breach"),
+    ]
+    assert alarms(Threshold(above=0), found, signal="contract") == ()
+    (alarm,) = alarms(Threshold(above=3), found, signal="freshness")
+    assert alarm.evidence == "freshness was 9 on 2024-05-01, above 3"
+
+
 def test_the_worst_column_stands_for_a_signal_of_columns():
     found = [
         Finding("column_drift", "drift", day(0), value, part=part)

@@ -63,6 +63,12 @@ def test_a_decision_stands_beside_what_came_of_it():
     assert "promoted, version 4: better by 0.04" in watch_html(FOUND, [DONE])
 
 
+def test_newer_rows_tried_without_an_alarm_are_told_from_a_follow_up():
+    check = replace(DECISION, id="d2", follow_up=-1)
+    page = watch_html(replace(FOUND, decisions=(DECISION, check)), [DONE])
+    assert ("(follow-up 1)" in page, "(check)" in page) == (True, True)
+
+
 def test_decisions_to_do_nothing_are_left_out_and_the_newest_stands_first():
     older = replace(DECISION, id="d0", moment=DAYS[0])
     idle = replace(DECISION, id="d2", action="nothing")

@@ -102,6 +102,12 @@ def test_figures_that_rest_on_broken_data_are_no_data():
     assert muted([drift, loss]) == (drift, loss)
 
 
+def test_figures_of_rows_that_are_there_stay_where_a_feed_stopped():
+    stale = Finding("freshness", "contract", DAY, 9.0, state="breach")
+    drift = Finding("input_drift", "drift", DAY, 3.0)
+    assert muted([stale, drift]) == (stale, drift)
+
+
 @pytest.mark.parametrize("rows", [pd.DataFrame(), frame("2024-05-01")])
 def test_a_business_figure_that_is_no_number_is_no_data(rows):
     found = business_finding("sales", lambda _: float("nan"), rows=rows, window=DAY)

@@ -16,14 +16,27 @@ from pipelines.core.gate import Verdict
 from pipelines.errors import BusyError, InputError, StageError
 from pipelines.stores.decisions import claim, outcomes, record_decision, record_outcome
 from pipelines.stores.files import project_lock
+from pipelines.stores.tracking import client, open_store
 from tests import production
 
 NOW = production.day(9)
+slow = pytest.mark.slow
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return production.project(tmp_path)
+
+
+@pytest.fixture
+def watched(root: Path, state: Path) -> Path:
+    """Return a project of which version 1 is champion, and version 2 is not."""
+    known = client(open_store(state, "churn").address)
+    known.create_registered_model("churn")
+    for _ in range(2):
+        known.create_model_version("churn", source=(root / "model").as_uri())
+    known.set_registered_model_alias("churn", "champion", "1")
+    return root
 
 
 def decided(root: Path, action: Action = "retune", name: str = "d") -> Decision:
@@ -41,18 +54,37 @@ def came(root: Path, kind: OutcomeKind, detail: str = "") -> None:
     record_outcome(production.log_of(root), Outcome("d", later, kind, "2", detail))
 
 
-def test_a_decision_is_taken_up_and_recorded_as_started(root: Path) -> None:
-    decision = decided(root)
-    assert taken_up(root, "d", now=NOW) == decision
-    assert kinds(root) == ["started"]
-    assert not claim(production.log_of(root), "d", by="another", moment=NOW)
+def crown(root: Path, number: str) -> None:
+    known = client(open_store(root / "state", "churn").address)
+    known.set_registered_model_alias("churn", "champion", number)
 
 
-def test_what_a_killed_run_began_is_gone_on_with_and_started_once(root: Path) -> None:
-    decision = decided(root)
-    taken_up(root, "d", now=NOW)
-    assert taken_up(root, "d", now=NOW + timedelta(hours=2)) == decision
-    assert kinds(root) == ["started"]
+@slow
+def test_a_decision_is_taken_up_and_recorded_as_started(watched: Path) -> None:
+    decision = decided(watched)
+    assert taken_up(watched, "d", now=NOW) == decision
+    assert kinds(watched) == ["started"]
+    assert not claim(production.log_of(watched), "d", by="another", moment=NOW)
+
+
+@slow
+@pytest.mark.parametrize("action", ["refit", "rollback"])
+def test_what_is_about_a_former_champion_is_outdated(watched: Path, action: Action) -> None:
+    decided(watched, action)
+    crown(watched, "2")
+    said: list[str] = []
+    found = retune_project(watched, "d", now=NOW, say=lambda _, line: said.append(line))
+    assert (found.kind, found.version, kinds(watched)) == ("outdated", "2", ["outdated"])
+    assert "it was about version 1, but version 2 is champion now" in said[0]
+
+
+@slow
+def test_what_a_killed_run_began_is_gone_on_with_and_started_once(watched: Path) -> None:
+    decision = decided(watched)
+    taken_up(watched, "d", now=NOW)
+    crown(watched, "2")  # as by this very run, before it was killed
+    assert taken_up(watched, "d", now=NOW + timedelta(hours=2)) == decision
+    assert kinds(watched) == ["started"]
 
 
 @pytest.mark.parametrize("kind", ["promoted", "refused", "failed", "rolled back"])
@@ -107,6 +139,14 @@ def test_a_failure_is_recorded_and_raised(root: Path) -> None:
 def test_only_a_new_champion_is_a_promotion(root: Path, verdict: Verdict, kind: str) -> None:
     assert ended(root, decided(root), verdict, now=NOW).kind == kind
     assert kinds(root) == [kind]
+
+
+def test_what_the_gate_lacked_is_kept(root: Path) -> None:
+    doubt = Verdict("not enough evidence", ("better",), 900, "2", "1", n_rows=300)
+    ended(root, decided(root), doubt, now=NOW)
+    (kept,) = outcomes(production.log_of(root))
+    assert (kept.verdict, kept.n_rows, kept.rows_needed) == ("not enough evidence", 300, 900)
+    assert kept.undecided
 
 
 def test_another_run_of_the_same_decision_is_not_waited_for(root: Path) -> None:

@@ -99,6 +99,15 @@ def test_the_scoring_service_has_the_champion_and_shows_no_documentation(up: Up)
         urlopen(f"{up.scoring}/docs")
 
 
+def test_the_scoring_service_predicts_with_one_thread(up: Up) -> None:
+    (set_to,) = {
+        (p.environ()["OMP_NUM_THREADS"], p.environ()["OMP_WAIT_POLICY"])
+        for p in up.family()
+        if "serve" in p.cmdline()
+    }
+    assert set_to == (os.environ.get("OMP_NUM_THREADS", "1"), "PASSIVE")
+
+
 def test_everything_listens_on_this_machine_only(up: Up) -> None:
     listening = [
         each.laddr.ip

@@ -1,5 +1,7 @@
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import orjson
@@ -16,12 +18,29 @@ from pipelines.stores.windows import keep_window
 from tests.production import champion, day, log_of, project, rows
 from tests.services import wait
 
-CLASSES = ("no", "yes")
+CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
 
 
 def predict(client, **body):
     return client.post("/predict", json=body)
+
+
+def asked_until(over, client):
+    """Ask for one row after the other, and return the statuses of the answers."""
+    statuses = []
+    while not over.is_set():
+        statuses.append(predict(client, row=ROW).status_code)
+    return statuses
+
+
+@contextmanager
+def over_at_the_end():
+    over = threading.Event()
+    try:
+        yield over
+    finally:
+        over.set()
 
 
 def fields(answer):
@@ -86,6 +105,11 @@ def test_every_cell_that_cannot_be_read_is_named(client):
         (b" " * 1_000_001, "application/json", 413),
         (b'{"rows": [{"plan": "a", "age": 1e400}]}', "application/json", 422),
         (b'{"row": {"left": "no"}}', "application/json", 422),
+        (
+            b'{"row": {"age": 1, "plan": "a", "day": "9999-12-31T23:30-05:00"}}',
+            "application/json",
+            422,
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_refused(client, content, kind, status):
@@ -136,6 +160,22 @@ def test_no_request_fails_while_the_champion_changes(root, made, client):
         versions |= {len({one["version"] for one in answer.json()["predictions"]})}
         time.sleep(0.05)
     assert (statuses, versions) == ({200}, {1})
+
+
+@pytest.mark.slow
+def test_twenty_moves_of_the_alias_under_load_fail_no_request(root, made, client):
+    champion(root, made, identity="2", with_reference=False)
+    store = open_store(root / "state", "churn")
+    with ThreadPoolExecutor(CLIENTS) as callers, over_at_the_end() as over:
+        asking = [callers.submit(asked_until, over, client) for _ in range(CLIENTS)]
+        for turn in range(20):
+            one, other = ("1", "2") if turn % 2 == 0 else ("2", "1")
+            registry.roll_back(store, one, over=other)
+            if turn % 5 == 4:
+                wait(lambda one=one: client.get("/ready").json()["version"] == one)
+    statuses = [status for each in asking for status in each.result()]
+    assert (set(statuses), len(logged(root))) == ({200}, len(statuses))
+    assert set(logged(root)["version"]) == {"1", "2"}
 
 
 def test_labels_are_counted_by_what_they_are(client):

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.core.pages import Point
 from pipelines.stores.tracking import client, open_store
-from pipelines.stores.watch_run import log_watch
+from pipelines.stores.watch_run import log_watch, new_points
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +30,14 @@ def test_a_window_that_is_shown_again_is_one_point(logged):
     store, run_id = logged
     history = client(store.address).get_metric_history(run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(10, 0.1), (34, 0.2)]
+
+
+def test_points_that_the_run_has_are_not_sent_again(logged):
+    store, run_id = logged
+    known, corrected = Point("loss", 0.2, 34, 122_400_000), Point("loss", 0.3, 34, 122_400_000)
+    other = Point("roc_auc", 0.2, 34, 122_400_000)
+    new = new_points(client(store.address), run_id, [known, corrected, other])
+    assert new == [corrected, other]
 
 
 def test_the_page_is_the_newest(logged, tmp_path):
