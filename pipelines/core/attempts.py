@@ -8,7 +8,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.core.findings import Decision
+from pipelines.core.findings import Decision, GateVerdict
+from pipelines.core.gate import rows_needed
 from pipelines.core.intervals import Difference, paired_difference
 from pipelines.core.performance_reference import PerformanceReference, performance_reference
 from pipelines.core.plans import Plan, TrainingWindow
@@ -42,14 +43,18 @@ class Attempt:
         The new model.
     reference : PerformanceReference
         Of the new model, from the rows that judged it.
-    passed : bool
-        Whether it is better than the champion.
+    verdict : str
+        What the gate says of it beside the champion.
+    n_rows, rows_needed : int, optional
+        Rows that the gate judged by, and about how many would tell, where these cannot.
     detail : str
     """
 
     predict: Predict
     reference: PerformanceReference
-    passed: bool
+    verdict: GateVerdict
+    n_rows: int
+    rows_needed: int | None
     detail: str
 
 
@@ -86,10 +91,13 @@ def attempt(stream: Stream, champion: Predict, plan: Plan, *, known: Rows, gate:
     window = max(candidates, key=lambda name: _score(stream, candidates[name], choosing))
     said = candidates[window](judging)
     found = _difference(stream, judging, said, champion(judging), gate)
+    verdict = _verdict(found)
     return Attempt(
         predict=candidates[window],
         reference=reference_on(stream, judging, said),
-        passed=found.low is not None and found.low > 0,
+        verdict=verdict,
+        n_rows=found.n_rows,
+        rows_needed=rows_needed(found) if verdict == "not enough evidence" else None,
         detail=f"window {window}, {_told(stream, found)}",
     )
 
@@ -148,6 +156,14 @@ def _difference(
         confidence=gate.confidence,
         seed=gate.seed,
     )
+
+
+def _verdict(found: Difference) -> GateVerdict:
+    if found.mean is None or found.low is None or found.high is None:
+        return "not enough evidence"
+    if found.low > 0:
+        return "promote"
+    return "keep" if found.mean <= 0 or found.high <= 0 else "not enough evidence"
 
 
 def _told(stream: Stream, found: Difference) -> str:

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from pipelines.core.attempts import Gate, attempt, planned, reference_on
+from pipelines.core.attempts import Attempt, Gate, attempt, planned, reference_on
 from pipelines.core.decisions import decide
-from pipelines.core.findings import Alarm, Decision, Outcome, OutcomeKind, Window
+from pipelines.core.findings import Alarm, Decision, Outcome, Window
 from pipelines.core.loss_process import loss_process
 from pipelines.core.losses import LossDay, loss_days
 from pipelines.core.paired_process import paired_process
@@ -220,7 +220,10 @@ def _rolled_back(state: State, decision: Decision, *, day: float) -> State:
     state = replace(
         state, reigns=(*state.reigns, replace(state.previous, since=day)), previous=None
     )
-    return _with_outcome(state, decision, "rolled back", state.champion.version, detail)
+    version = state.champion.version
+    return _with_outcome(
+        state, Outcome(decision.id, decision.moment, "rolled back", version, detail)
+    )
 
 
 def _attempted(  # noqa: PLR0913
@@ -238,12 +241,14 @@ def _attempted(  # noqa: PLR0913
     try:
         plan = planned(stream, decision, rules.retune, unseen=unseen)
     except ValueError as error:
-        return _with_outcome(state, decision, "failed", None, str(error))
+        failed = Outcome(decision.id, decision.moment, "failed", detail=str(error))
+        return _with_outcome(state, failed)
     found = attempt(stream, champion.predict, plan, known=labelled, gate=rules.gate)
     version = str(state.n_versions + 1)
     state = replace(state, n_versions=state.n_versions + 1)
-    if not found.passed:
-        return _with_outcome(state, decision, "refused", version, found.detail)
+    ended = _ended(decision, found, version=version)
+    if ended.kind == "refused":
+        return _with_outcome(state, ended)
     reign = _reign(
         stream,
         found.predict,
@@ -252,17 +257,27 @@ def _attempted(  # noqa: PLR0913
         span=(day_of(stream, datetime.fromisoformat(str(plan.judge_from))), day),
     )
     state = replace(state, reigns=(*state.reigns, reign), previous=champion)
-    return _with_outcome(state, decision, "promoted", version, found.detail)
+    return _with_outcome(state, ended)
+
+
+def _ended(decision: Decision, found: Attempt, *, version: str) -> Outcome:
+    return Outcome(
+        decision_id=decision.id,
+        moment=decision.moment,
+        kind="promoted" if found.verdict == "promote" else "refused",
+        version=version,
+        detail=found.detail,
+        verdict=found.verdict,
+        n_rows=found.n_rows,
+        rows_needed=found.rows_needed,
+    )
 
 
 def _capped(reference: PerformanceReference, former: PerformanceReference) -> PerformanceReference:
     return replace(reference, loss=min(reference.loss, former.loss + MOST_RISE))
 
 
-def _with_outcome(
-    state: State, decision: Decision, kind: OutcomeKind, version: str | None, detail: str
-) -> State:
-    outcome = Outcome(decision.id, decision.moment, kind, version, detail)
+def _with_outcome(state: State, outcome: Outcome) -> State:
     event = outcome_event(outcome)
     events = state.events if event is None else (*state.events, event)
     return replace(state, outcomes=(*state.outcomes, outcome), events=events)

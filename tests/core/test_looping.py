@@ -50,6 +50,15 @@ def test_a_loop_that_must_not_learn_keeps_the_first_model():
     assert loop(stream, COURSE, idle).losses == never(stream, COURSE).losses
 
 
+def test_newer_rows_are_tried_now_and_then_where_that_is_asked_for():
+    checked = Rules(policy=Policy(check_days=14))
+    events = loop(stream_of([0.1] * 150, rows_a_day=50), COURSE, checked).events
+    assert [each.moment.date().isoformat() for each in events if each.kind == "refitted"] == [
+        "2024-03-15", "2024-03-29", "2024-04-12", "2024-04-26", "2024-05-10", "2024-05-24",
+    ]  # fmt: skip
+    assert counted(events)["promoted"] == 0
+
+
 def test_a_change_that_cannot_be_learned_is_refused_and_left_to_a_person():
     noisy = stream_of([0.1] * 90 + [0.5] * 80, rows_a_day=50)
     events = loop(replace(noisy, fit=lambda *_: noisy.fit(range(50), None)), COURSE, Rules()).events
