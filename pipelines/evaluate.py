@@ -39,6 +39,7 @@ from pipelines.core.model_figures import (
     holdout_intervals,
 )
 from pipelines.core.names import figure_text, lift_text
+from pipelines.core.nesting import Rows
 from pipelines.core.notes import notes
 from pipelines.core.predictions import Predictions
 from pipelines.core.references import Reference, reference_of
@@ -51,7 +52,7 @@ from pipelines.core.window_fits import WindowChoice, window_note
 from pipelines.params import find_root, run_stage
 from pipelines.production import Monitoring
 from pipelines.sections import Evaluation as EvaluationSection
-from pipelines.sections import MetricSection, Paths
+from pipelines.sections import FitSection, MetricSection, Paths, SearchSection
 from pipelines.stores.files import (
     read_record,
     read_table,
@@ -80,8 +81,14 @@ class Inputs:
     folds: tuple[Fold, ...]
 
 
-def run(
-    *, paths: Paths, metric: MetricSection, evaluation: EvaluationSection, monitoring: Monitoring
+def run(  # noqa: PLR0913
+    *,
+    paths: Paths,
+    metric: MetricSection,
+    search: SearchSection,
+    fit: FitSection,
+    evaluation: EvaluationSection,
+    monitoring: Monitoring,
 ) -> None:
     """Write the figures, the pictures, the report and the reference of the model.
 
@@ -99,6 +106,13 @@ def run(
     model = _model_figures(inputs, holdout, metrics=metrics, section=evaluation)
     found = _evaluation(inputs, holdout, metrics=metrics, model=model, section=evaluation)
     found = replace(found, guards=guard_rows(metric.guards, metrics, figures=chosen_figures(found)))
+    if evaluation.nested:
+        from pipelines.library.nested import (
+            nested,
+        )  # the libraries of a search take a second to import
+
+        rows = Rows(inputs.training, schema, inputs.folds, metrics)
+        found = replace(found, nested=nested(rows, search=search, fit=fit))
     found = replace(found, notes=(*_choice_notes(inputs, found), *notes(found, schema)))
     _write(paths, found, pictures=gallery(found, holdout.truth, predictions=holdout.model))
     save_reference(paths.reference, _reference(inputs, found, metrics=metrics, section=monitoring))
@@ -151,9 +165,7 @@ def _model_figures(
         holdout=figures(metrics, holdout.truth, holdout.model),
         intervals=holdout_intervals(metrics, holdout, bootstrap=_bootstrap(section)),
         training=figures(metrics, learned, _said(inputs.model, rows)),
-        folds={}
-        if winner is None
-        else _on_folds(winner, inputs.folds, metrics=metrics, section=section),
+        folds=_on_folds(winner, inputs.folds, metrics=metrics, section=section) if winner else {},
     )
 
 
