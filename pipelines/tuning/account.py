@@ -28,7 +28,8 @@ class Progress:
     configuration : Configuration
     phase : str
     yields : tuple of FoldYield
-    running : bool
+    running : frozenset of int
+        Folds that a worker has now.
     iterations : int, optional
         What its other folds have exactly, since the first was cut short.
     """
@@ -36,7 +37,7 @@ class Progress:
     configuration: Configuration
     phase: Phase
     yields: tuple[FoldYield, ...] = ()
-    running: bool = True
+    running: frozenset[int] = frozenset()
     iterations: int | None = None
 
     @property
@@ -76,12 +77,14 @@ class Account:
         """Remember that a unit runs."""
         with self._lock:
             known = self._open.get(unit.number) or Progress(unit.configuration, unit.phase)
-            self._open[unit.number] = replace(known, running=True)
+            self._open[unit.number] = replace(known, running=known.running | set(unit.folds))
 
     def take(self, unit: Unit, step: Step) -> None:
-        """Keep what some folds gave."""
+        """Keep what some folds gave; of a trial that another unit ended, nothing is kept."""
         with self._lock:
-            known = self._open[unit.number]
+            known = self._open.get(unit.number)
+            if known is None:
+                return
             cut = [each.result.iterations for each in step.yields if not each.whole]
             self._open[unit.number] = replace(
                 known,
@@ -101,7 +104,11 @@ class Account:
             Whether it was stopped because others are better.
         """
         with self._lock:
-            known = self._open[unit.number] = replace(self._open[unit.number], running=False)
+            if unit.number not in self._open:
+                return None
+            known = self._open[unit.number]
+            known = replace(known, running=known.running - set(unit.folds))
+            self._open[unit.number] = known
             if step is None:
                 return self._close(unit.number, "failed", WORKER_DIED)
             if step.failed:

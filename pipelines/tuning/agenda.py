@@ -85,7 +85,7 @@ class Agenda:
         self.account.take(unit, step)
         if not self._races or unit.phase != "search":
             return False
-        known = self.account.progress()[unit.number].results
+        known = self.account.progress()[unit.number].results  # one unit is all of a proposed trial
         return falls_behind(self._scores(known), self._rivals(unit))
 
     def end(self, unit: Unit, step: Step | None, *, outrun: bool = False) -> None:

@@ -2,32 +2,34 @@
 
 The cheapest default runs on all folds, so that there soon is a model; of every other the first
 fold is evaluated; those that fit into the budget complete their folds, the best first; what is
-left goes into new configurations of the families that have weight in the ensemble so far, proposed
-by TPE from the points that are known.
+left goes into new configurations of the families that have weight in the ensemble so far: a step
+away from the best of the family and, in turn, what TPE proposes from all that are known.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import optuna
 
 from pipelines.core.ensembling import select
 from pipelines.core.trials import Configuration, Phase, Trial
 from pipelines.tuning.account import Progress, score_of
 from pipelines.tuning.families import FAMILIES
-from pipelines.tuning.sampling import new_study, proposed, remember, tell
+from pipelines.tuning.nearby import near
+from pipelines.tuning.sampling import enqueue, new_study, proposed, remember, tell
 from pipelines.tuning.spaces import portfolio
 from pipelines.tuning.starts import Start, search_space
-from pipelines.tuning.strategies import History, Strategy
+from pipelines.tuning.strategies import History, Strategy, signed
 from pipelines.tuning.units import Unit
 from pipelines.tuning.work import Work
 
 CHEAP_SHARE = 0.02  # of the budget: what a configuration may cost and still be completed at once
 OPENING_SHARE = 0.5  # of the budget, after which no default is begun
-COMPLETION_SHARE = 0.6  # of what is left, that one default's other folds may take
+COMPLETION_SHARE = 0.8  # of what is left, that one default's other folds may take
+LONG_SECONDS = 1.0  # a fit that takes longer is a unit of its own, so that workers share the folds
 PATIENCE = 1.3  # how much longer than the first fold the others may take
-CURIOSITY = 0.05  # what a family without weight counts
+CURIOSITY = 0.01  # what a family without weight counts
 NEW_TRIALS = 3  # that have to end before the weights are looked at again
 STARTUP_TRIALS = 4
 
@@ -50,11 +52,11 @@ class Portfolio:
         self._space = search_space(work, strategy)
         self._past = start.history.finished
         self._seed = strategy.seed + len(self._past)
+        self._draws = np.random.default_rng(self._seed)
         self._waiting = _waiting(work, strategy, start.history)
         self._studies: dict[str, optuna.Study] = {}
         self._asked: dict[int, tuple[str, optuna.Trial]] = {}
         self._weights: dict[str, float] = {}
-        self._spent: defaultdict[str, float] = defaultdict(float)
         self._weighed = 0
 
     @property
@@ -78,7 +80,7 @@ class Portfolio:
         return (
             self._completion(CHEAP_SHARE * self._clock.seconds)
             or self._timely_opening(endable=endable)
-            or self._completion(COMPLETION_SHARE * self._clock.left())
+            or self._completion(COMPLETION_SHARE * self._clock.workers * self._clock.left())
             or self._proposal(endable=endable)
         )
 
@@ -102,23 +104,31 @@ class Portfolio:
         return None
 
     def _completion(self, most_seconds: float) -> Unit | None:
-        """Return the other folds of the best default whose folds fit into some seconds."""
+        """Return more folds of the best default whose missing folds fit into some seconds."""
         begun = [
             (number, each)
             for number, each in self._account.progress().items()
-            if not each.running and self._remaining_seconds(each) <= most_seconds
+            if each.results
+            and self._missing(each)
+            and each.phase == "portfolio"
+            and self._seconds(each) * len(self._missing(each)) <= most_seconds
         ]
         if not begun:
             return None
         number, best = max(begun, key=lambda item: self._rank(item[1]))
-        done = {result.fold for result in best.results}
-        folds = tuple(fold for fold in range(self._n_folds) if fold not in done)
+        folds = self._missing(best)
+        if self._seconds(best) > LONG_SECONDS:
+            folds = folds[:1]
         unit = Unit(number, best.configuration, folds, best.phase, best.iterations)
         return self._clock.timed(unit, self._n_folds)
 
-    def _remaining_seconds(self, begun: Progress) -> float:
-        n_done = len(begun.results)
-        return PATIENCE * begun.seconds / max(n_done, 1) * (self._n_folds - n_done)
+    def _missing(self, begun: Progress) -> tuple[int, ...]:
+        had = {result.fold for result in begun.results} | begun.running
+        return tuple(fold for fold in range(self._n_folds) if fold not in had)
+
+    def _seconds(self, begun: Progress) -> float:
+        """Return what a fold more is expected to take, at most."""
+        return PATIENCE * begun.seconds / len(begun.results)
 
     def _rank(self, begun: Progress) -> float:
         score = score_of(begun.results, self._metric)
@@ -128,7 +138,9 @@ class Portfolio:
         family = self._family(endable=endable)
         if family is None:
             return None
-        study = self._study(family)
+        study, best = self._study(family), self._best(family)
+        if best is not None and self._number % 2 == 0:
+            enqueue(study, [near(best, {family: self._space[family]}, self._draws)])
         asked = study.ask()
         point = proposed(asked, {family: self._space[family]})
         unit = self._begun(point, "search", folds=self._n_folds)
@@ -151,9 +163,15 @@ class Portfolio:
         ]
         if not fitting:
             return None
-        chosen = max(fitting, key=lambda each: self._weights[each] / (1 + self._spent[each]))
-        self._spent[chosen] += self._cost(chosen)
-        return chosen
+        return max(fitting, key=lambda each: self._weights[each] / (1 + self._spent(each)))
+
+    def _spent(self, family: str) -> float:
+        """Return the time that the family's trials took, those that run now included."""
+        own = [t for t in self._trials() if t.configuration.family == family]
+        asked = sum(each == family for each, _ in self._asked.values())
+        if math.isinf(self._clock.seconds):
+            return float(len(own) + asked)
+        return sum(map(_lasted, own)) + asked * self._cost(family)
 
     def _fits(self, family: str) -> bool:
         return family in self._space and PATIENCE * self._cost(family) <= self._clock.left()
@@ -163,7 +181,7 @@ class Portfolio:
         if math.isinf(self._clock.seconds):
             return 1.0
         known = [t for t in self._trials() if t.configuration.family == family]
-        times = [sum(f.fit_seconds + f.predict_seconds for f in t.folds) for t in known]
+        times = [_lasted(trial) for trial in known if trial.status == "complete"]
         return sum(times) / len(times) if times else 0.0
 
     def _weigh(self) -> None:
@@ -193,8 +211,18 @@ class Portfolio:
             self._studies[family] = made
         return self._studies[family]
 
+    def _best(self, family: str) -> Configuration | None:
+        own = [t for t in self._trials() if t.configuration.family == family]
+        scored = [t for t in own if t.status == "complete" and t.score is not None]
+        best = max(scored, key=lambda t: signed(t.score or 0.0, self._metric), default=None)
+        return None if best is None else best.configuration
+
     def _trials(self) -> Sequence[Trial]:
         return (*self._past, *sorted(self._account.trials, key=lambda trial: trial.number))
+
+
+def _lasted(trial: Trial) -> float:
+    return sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)
 
 
 def _waiting(work: Work, strategy: Strategy, history: History) -> list[Configuration]:

@@ -19,7 +19,7 @@ from pipelines.tuning.strategies import Budget, History, Places, Strategy
 from pipelines.tuning.work import Work
 
 SMALL_SECONDS = 20  # Ray alone takes as long to start and to end
-CLOSING_SECONDS = 2.0  # what Ray takes to end
+CLOSING_SECONDS = 3.5  # what the last results and Ray take to end
 LEAST_SECONDS = 0.2
 PROPOSERS = {"portfolio": Portfolio}
 
