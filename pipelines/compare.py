@@ -14,7 +14,7 @@ from pipelines.core.findings import Window, naive
 from pipelines.core.labels import label_texts
 from pipelines.core.losses import error_scale
 from pipelines.core.metrics import metrics_for
-from pipelines.core.model import Fitted, Model, predict
+from pipelines.core.model import Ensemble, Fitted, Model, predict
 from pipelines.core.policies import (
     Course,
     Predict,
@@ -126,5 +126,5 @@ def _fitted(
     return partial(_said, clean, model, fitted)
 
 
-def _said(clean: pd.DataFrame, model: Model, fitted: Fitted, rows: Rows) -> Predictions:
+def _said(clean: pd.DataFrame, model: Model, fitted: Fitted | Ensemble, rows: Rows) -> Predictions:
     return predict(fitted, clean.iloc[rows].reset_index(drop=True), model.schema)

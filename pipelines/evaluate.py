@@ -28,17 +28,19 @@ from pipelines.core.folds import Fold, folds_of
 from pipelines.core.gallery import gallery
 from pipelines.core.gate import chosen_figures
 from pipelines.core.importance import loss_beside, permutation_importance
-from pipelines.core.metrics import Metric, confusion_matrix, figures
+from pipelines.core.metrics import Metric, figures
 from pipelines.core.model import Model, predict
 from pipelines.core.model_figures import (
     Bootstrap,
     FoldFigure,
     Holdout,
     ModelFigures,
+    confusion,
     fold_figures,
     holdout_intervals,
 )
 from pipelines.core.names import figure_text, lift_text
+from pipelines.core.nesting import Rows
 from pipelines.core.notes import notes
 from pipelines.core.predictions import Predictions
 from pipelines.core.references import Reference, reference_of
@@ -51,7 +53,7 @@ from pipelines.core.window_fits import WindowChoice, window_note
 from pipelines.params import find_root, run_stage
 from pipelines.production import Monitoring
 from pipelines.sections import Evaluation as EvaluationSection
-from pipelines.sections import MetricSection, Paths
+from pipelines.sections import FitSection, MetricSection, Paths, SearchSection
 from pipelines.stores.files import (
     read_record,
     read_table,
@@ -80,8 +82,14 @@ class Inputs:
     folds: tuple[Fold, ...]
 
 
-def run(
-    *, paths: Paths, metric: MetricSection, evaluation: EvaluationSection, monitoring: Monitoring
+def run(  # noqa: PLR0913
+    *,
+    paths: Paths,
+    metric: MetricSection,
+    search: SearchSection,
+    fit: FitSection,
+    evaluation: EvaluationSection,
+    monitoring: Monitoring,
 ) -> None:
     """Write the figures, the pictures, the report and the reference of the model.
 
@@ -99,6 +107,13 @@ def run(
     model = _model_figures(inputs, holdout, metrics=metrics, section=evaluation)
     found = _evaluation(inputs, holdout, metrics=metrics, model=model, section=evaluation)
     found = replace(found, guards=guard_rows(metric.guards, metrics, figures=chosen_figures(found)))
+    if evaluation.nested:
+        from pipelines.library.nested import (
+            nested,
+        )  # the libraries of a search take a second to import
+
+        rows = Rows(inputs.training, schema, inputs.folds, metrics)
+        found = replace(found, nested=nested(rows, search=search, fit=fit))
     found = replace(found, notes=(*_choice_notes(inputs, found), *notes(found, schema)))
     _write(paths, found, pictures=gallery(found, holdout.truth, predictions=holdout.model))
     save_reference(paths.reference, _reference(inputs, found, metrics=metrics, section=monitoring))
@@ -151,9 +166,7 @@ def _model_figures(
         holdout=figures(metrics, holdout.truth, holdout.model),
         intervals=holdout_intervals(metrics, holdout, bootstrap=_bootstrap(section)),
         training=figures(metrics, learned, _said(inputs.model, rows)),
-        folds={}
-        if winner is None
-        else _on_folds(winner, inputs.folds, metrics=metrics, section=section),
+        folds=_on_folds(winner, inputs.folds, metrics=metrics, section=section) if winner else {},
     )
 
 
@@ -215,16 +228,9 @@ def _evaluation(
         search=search_summary(inputs.trials, greater_is_better=optimised.greater_is_better),
         metrics=rows,
         baselines=baselines,
-        confusion=_confusion(holdout, len(schema.classes)),
+        confusion=confusion(holdout, len(schema.classes)),
         importance=_importance(inputs, holdout, metric=optimised, section=section),
     )
-
-
-def _confusion(holdout: Holdout, n_classes: int) -> tuple[tuple[int, ...], ...]:
-    if not n_classes:
-        return ()
-    counts = confusion_matrix(holdout.truth, holdout.model, n_classes)
-    return tuple(tuple(row) for row in counts.tolist())
 
 
 def _importance(

@@ -14,7 +14,7 @@ from pipelines.core.declared import MOMENT
 from pipelines.core.findings import Decision
 from pipelines.core.gate import unseen
 from pipelines.core.joining import production_rows
-from pipelines.core.model import Model
+from pipelines.core.model import Model, configurations
 from pipelines.core.parting import ROW_KEY, with_row_keys
 from pipelines.core.plans import Plan
 from pipelines.core.retuning import RetuneRule, plan_of
@@ -54,7 +54,7 @@ def write_plan(root: Path, decision: Decision) -> Plan:
             decision,
             moments=absorbed[MOMENT][_unseen(absorbed, champion)],
             rule=RetuneRule(**params.monitoring.retune.model_dump()),
-            champion=champion.configuration,
+            champion=configurations(champion),
             tops=_tops(store, judged, name=params.paths.trials.name),
         )
     except ValueError as error:

@@ -1,28 +1,33 @@
-"""Search for the best configuration until the budget is used up.
+"""Search for the best configurations until the budget is used up.
 
 Reads training rows, their folds, the schema and the plan. Writes the trials file: a line for the
-search, then a line for each trial as soon as it has ended. Killed and started again, it runs only
-what is missing. A plan may have a budget of its own; one to refit tries what it gives alone.
+search, then a line for each trial as soon as it has ended; and the pool: what each trial said of
+rows that it never saw, with its fold models. Killed and started again, it runs only what is
+missing. A plan may have a budget of its own; one to refit tries what it gives alone.
 """
 
 import hashlib
+import os
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from pipelines.core.folds import folds_of
 from pipelines.core.plans import Plan
+from pipelines.core.pool import PoolEntry
+from pipelines.core.runs import kept_trials
 from pipelines.core.schema import Schema
 from pipelines.core.trials import SearchHeader, Trial
 from pipelines.core.truths import truth_of
-from pipelines.errors import BusyError
+from pipelines.errors import BusyError, ParamsError
 from pipelines.params import find_root, run_stage
 from pipelines.sections import MetricSection, Paths, SearchSection
 from pipelines.stores.files import digest_of, read_record, read_table
 from pipelines.stores.metrics import metrics_of
-from pipelines.stores.trials import append_trial, open_trials, read_trials
+from pipelines.stores.pool import drop_entries, keep_entry, kept_numbers, pool_megabytes
+from pipelines.stores.trials import append_trial, open_trials, read_header, read_trials
+from pipelines.tuning.account import Keep
 from pipelines.tuning.given import run_given
 from pipelines.tuning.strategies import Budget, Places, Strategy
 from pipelines.tuning.tuner import run_trials
@@ -37,10 +42,13 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
 
     Raises
     ------
+    ParamsError
+        If more workers are asked for than this machine has processors.
     BusyError
         If the Ray cluster that RAY_ADDRESS names does not answer.
     """
     started = time.monotonic()
+    _check_workers(search)
     root = find_root(paths.trials.parent)
     work = _work(paths, metric, root=root, seed=search.seed)
     plan = read_record(paths.plan, Plan)
@@ -48,7 +56,8 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     header = _header(work, search, digest=_digest(paths, metric, search=search, root=root))
     finished = open_trials(paths.trials, header)
     budget = _budget(search, finished, started=started)
-    keep = partial(append_trial, paths.trials)
+    keep = partial(_keep, paths, search.pool_megabytes)
+    _drop_what_is_unknown(paths.pool, finished)
     if plan.mode == "refit":
         run_given(work, plan.warm_starts, budget=budget, finished=finished, on_finished=keep)
     else:
@@ -64,7 +73,7 @@ def _run_tune(  # noqa: PLR0913
     budget: Budget,
     finished: tuple[Trial, ...],
     places: Places,
-    keep: Callable[[Trial], None],
+    keep: Keep,
 ) -> None:
     try:
         run_trials(
@@ -72,6 +81,41 @@ def _run_tune(  # noqa: PLR0913
         )
     except ConnectionError as error:
         raise BusyError(str(error)) from error
+
+
+def _keep(paths: Paths, most_megabytes: float, trial: Trial, entry: PoolEntry | None) -> None:
+    """Write what the pool keeps of a trial first: a trial in the file has its models."""
+    if entry is not None:
+        keep_entry(paths.pool, entry)
+    append_trial(paths.trials, trial)
+    if entry is not None and pool_megabytes(paths.pool) > most_megabytes:
+        _make_room(paths, most_megabytes)
+
+
+def _make_room(paths: Paths, most_megabytes: float) -> None:
+    """Drop the models of the worst trials, until the pool is as small as it must be."""
+    header, kept = read_header(paths.trials), kept_numbers(paths.pool)
+    ranked = kept_trials(
+        read_trials(paths.trials), greater_is_better=header.greater_is_better, most=len(kept)
+    )
+    order = [trial.number for trial in ranked if trial.number in kept]
+    while len(order) > 1 and pool_megabytes(paths.pool) > most_megabytes:
+        drop_entries(paths.pool, [order.pop()])
+
+
+def _drop_what_is_unknown(pool: Path, finished: tuple[Trial, ...]) -> None:
+    pool.mkdir(parents=True, exist_ok=True)
+    drop_entries(pool, set(kept_numbers(pool)) - {trial.number for trial in finished})
+
+
+def _check_workers(search: SearchSection) -> None:
+    processors = os.cpu_count() or 1
+    if search.workers == "auto" or os.environ.get("RAY_ADDRESS") or search.workers <= processors:
+        return
+    raise ParamsError(
+        f"search.workers must not be more than the {processors} processors of this machine, but got"
+        f" {search.workers}; lower it, write auto, or name a cluster in RAY_ADDRESS."
+    )
 
 
 def _with_budget(search: SearchSection, plan: Plan) -> SearchSection:
@@ -122,6 +166,7 @@ def _strategy(search: SearchSection, plan: Plan) -> Strategy:
         families=search.families,
         searcher=search.searcher,
         scheduler=search.scheduler,
+        space={str(family): changes for family, changes in search.space.items()},
         warm_starts=plan.warm_starts,
         workers=None if search.workers == "auto" else search.workers,
         seed=search.seed,

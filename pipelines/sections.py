@@ -10,8 +10,22 @@ from pipelines.core.schema import Kind
 from pipelines.production import Monitoring, Scoring
 from pipelines.section import Auto, ColumnName, Fraction, Function, Section, Variable
 
-Family = Literal["linear", "random_forest", "extra_trees", "hist_boosting", "lightgbm"]
+Family = Literal[
+    "linear",
+    "naive_bayes",
+    "neighbours",
+    "svm",
+    "tree",
+    "random_forest",
+    "extra_trees",
+    "hist_boosting",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "neural_network",
+]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+Values = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
 
 
 class Dialect(Section):
@@ -81,9 +95,11 @@ class SearchSection(Section):
 
     budget_seconds: PositiveFloat | None = 60
     budget_trials: PositiveInt | None = None
-    searcher: Literal["tpe", "random", "grid"] = "tpe"
-    scheduler: Literal["asha", "none"] = "asha"
+    searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
+    scheduler: Literal["racing", "asha", "none"] = "racing"
     families: Annotated[tuple[Family, ...], Field(min_length=1)] = FAMILIES
+    space: dict[Family, dict[str, Values]] = Field(default_factory=dict)
+    pool_megabytes: PositiveInt = 1000
     workers: PositiveInt | Auto = "auto"
     seed: NonNegativeInt = 0
 
@@ -91,6 +107,9 @@ class SearchSection(Section):
 class FitSection(Section):
     """How the final model is made."""
 
+    mode: Literal["auto", "bag", "refit", "single"] = "auto"
+    prefer: Literal["best", "simplest"] = "best"
+    budget_seconds: PositiveFloat | None = 60
     seed: NonNegativeInt = 0
 
 
@@ -101,6 +120,7 @@ class Evaluation(Section):
     bootstrap_draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
     importance_rows: PositiveInt = 2000
     importance_repeats: PositiveInt = 3
+    nested: bool = False
     seed: NonNegativeInt = 0
 
 
@@ -123,6 +143,7 @@ class Paths(Section):
     folds: Path
     baselines: Path
     trials: Path
+    pool: Path
     model: Path
     figures: Path
     plots: Path

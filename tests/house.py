@@ -11,10 +11,21 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-VERBS_MAY = {"service", "tuning", "stores", "core", "params", "sections", "errors", "example"}
+VERBS_MAY = {
+    "library",
+    "service",
+    "tuning",
+    "stores",
+    "core",
+    "params",
+    "sections",
+    "errors",
+    "example",
+}
 MAY_IMPORT = {
     "flows": {"flows", "verbs", *VERBS_MAY},
     "verbs": VERBS_MAY,
+    "library": {"library", "tuning", "stores", "core", "sections", "errors"},
     "service": {"service", "stores", "core", "params", "sections", "errors"},
     "params": {"params", "stores", "core", "sections", "errors"},
     "stores": {"stores", "core", "sections", "errors"},
@@ -26,6 +37,7 @@ MAY_IMPORT = {
 }
 ROOMS = {
     "agreement": "params",
+    "estimator": "library",
     "refusals": "params",
     "section": "sections",
     "production": "sections",

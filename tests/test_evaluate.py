@@ -20,7 +20,7 @@ from pipelines.core.window_fits import WindowChoice, WindowFit
 from pipelines.errors import InputError
 from pipelines.evaluate import run
 from pipelines.production import Monitoring
-from pipelines.sections import CustomMetric, MetricSection, Paths
+from pipelines.sections import CustomMetric, FitSection, MetricSection, Paths, SearchSection
 from pipelines.sections import Evaluation as EvaluationSection
 from pipelines.stores.files import (
     append_line,
@@ -35,6 +35,7 @@ from pipelines.stores.references import load_reference
 from pipelines.tuning.families import fit_configuration
 
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
+SEARCH = {"budget_seconds": None, "budget_trials": 1, "families": ("linear",), "workers": 1}
 SECTION = EvaluationSection(bootstrap_draws=100, importance_rows=200, importance_repeats=2)
 SCHEMAS = {
     "binary": Schema(FEATURES, "churned", "binary", ("no", "yes"), human="human"),
@@ -107,9 +108,15 @@ def make_inputs(root: Path, schema, family, n_rows=400):
     return paths
 
 
-def evaluate(paths, **metric):
-    metrics = MetricSection(**metric)
-    run(paths=paths, metric=metrics, evaluation=SECTION, monitoring=Monitoring())
+def evaluate(paths, nested=False, **metric):
+    run(
+        paths=paths,
+        metric=MetricSection(**metric),
+        search=SearchSection(**SEARCH),
+        fit=FitSection(),
+        evaluation=SECTION.model_copy(update={"nested": nested}),
+        monitoring=Monitoring(),
+    )
     return read_record(paths.figures, Evaluation)
 
 
@@ -246,3 +253,15 @@ def test_the_windows_that_were_tried_are_told_and_only_learned_rows_are_training
     found = evaluate(paths)
     assert found.n_training == 100
     assert found.notes[0].startswith("The model was fitted on the window `latest`; roc_auc on")
+
+
+def test_the_search_itself_is_judged_where_that_is_asked_for(paths):
+    found = evaluate(paths, nested=True).nested
+    assert len(found.folds) == 3
+    assert found.figures["roc_auc"] == pytest.approx(np.mean(found.folds))
+
+
+def test_the_report_tells_what_the_search_itself_reaches(paths):
+    evaluate(paths, nested=True)
+    assert "Nested: run again 3 times, the whole" in (paths.report / "report.md").read_text()
+    assert "<p>Nested: run again 3 times" in (paths.report / "report.html").read_text()

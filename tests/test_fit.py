@@ -4,17 +4,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.core.folds import Fold, fold_table
+from pipelines.core.metrics import metrics_for
 from pipelines.core.model import predict
 from pipelines.core.plans import Plan, TrainingWindow
+from pipelines.core.pool import PoolEntry
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
+from pipelines.core.truths import truth_of
 from pipelines.errors import StageError
 from pipelines.fit import run
 from pipelines.params import load_params
-from pipelines.stores.files import write_record, write_table
+from pipelines.stores.files import read_record, read_table, write_record, write_table
 from pipelines.stores.models import load_model, window_choice
+from pipelines.stores.pool import keep_entry
 from pipelines.stores.trials import append_trial, open_trials
+from pipelines.tuning.families import form_of
+from pipelines.tuning.work import Work, fold_yield
 
+FOLDS = [Fold(np.arange(25), np.arange(25, 50)), Fold(np.arange(25, 50), np.arange(25))]
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 
 
@@ -28,6 +36,7 @@ def params(tmp_path):
     write_table(params.paths.choosing, table.assign(row_key=keys).head(0))
     write_record(params.paths.table_schema, Schema((Column("a", "number"),), "y", "regression"))
     write_record(params.paths.plan, Plan())
+    write_table(params.paths.folds, fold_table(FOLDS, 50))
     open_trials(params.paths.trials, SearchHeader("d", "rmse", False, 1, 60.0, None))
     return params
 
@@ -61,13 +70,6 @@ def test_without_a_trial_the_model_is_the_zero_rule(params, capsys, metric, valu
     assert "the model is the zero rule" in capsys.readouterr().out
 
 
-def test_without_a_trial_of_a_retune_the_model_is_the_champions_configuration(params, capsys):
-    starts = (Configuration("linear"), Configuration("tree"))
-    write_record(params.paths.plan, Plan("retune", starts))
-    assert fit(params).configuration == starts[0]
-    assert "the model is the first warm start, linear" in capsys.readouterr().out
-
-
 def test_a_trial_that_breaks_a_guard_is_passed_over(params):
     add(params, 0, "linear", 9.0)
     add(params, 1, "tree", 4.0)
@@ -82,6 +84,99 @@ def test_the_same_trials_give_the_same_bytes(params):
         fit(params)
         contents.append({file.name: file.read_bytes() for file in params.paths.model.iterdir()})
     assert contents[0] == contents[1]
+
+
+def pool(params, number, family, *, folds=2, phase="portfolio"):
+    """Write a trial with its fold models, as the search does."""
+    table, schema = (
+        read_table(params.paths.training),
+        read_record(params.paths.table_schema, Schema),
+    )
+    work = Work(table, truth_of(table, schema), schema, tuple(FOLDS), metrics_for("regression"), 0)
+    one = Configuration(family)
+    found = [fold_yield(work, one, fold, encodings={}) for fold in range(folds)]
+    models = tuple(each.model for each in found)
+    keep_entry(params.paths.pool, PoolEntry(number, one, form_of(one), models))
+    results = tuple(each.result for each in found)
+    score = float(np.mean([result.figures["rmse"] for result in results]))
+    status = "complete" if folds == len(FOLDS) else "stopped"
+    trial = Trial(number, one, status, results, score, None, 1.0, phase)
+    append_trial(params.paths.trials, trial)
+
+
+def made(params, **section):
+    run(paths=params.paths, metric=params.metric, fit=params.fit.model_copy(update=section))
+    return load_model(params.paths.model)
+
+
+@pytest.fixture
+def pooled(params):
+    draws = np.random.default_rng(0)
+    rows = pd.DataFrame(draws.normal(size=(50, 2)), columns=["a", "b"])
+    rows["y"] = 2 * rows["a"] + 3 * (rows["b"].abs() < 0.7) + 0.2 * draws.normal(size=50)
+    columns = (Column("a", "number"), Column("b", "number"))
+    write_record(params.paths.table_schema, Schema(columns, "y", "regression"))
+    write_table(params.paths.training, rows.assign(row_key=[f"{row:016x}" for row in range(50)]))
+    for number, family in enumerate(("linear", "extra_trees", "lightgbm")):
+        pool(params, number, family)
+    return params
+
+
+def test_the_fold_models_of_several_trials_make_the_model(pooled, capsys):
+    model = made(pooled)
+    assert {len(member.fitted) for member in model.fitted.members} == {2}
+    assert sum(member.weight for member in model.fitted.members) == pytest.approx(1)
+    assert model.configuration == model.fitted.members[0].configuration
+    assert model.fitted.errors.n_rows == (25, 25)
+    assert "on folds that did not choose the weights" in capsys.readouterr().out
+
+
+def test_members_are_fitted_on_all_rows_where_that_is_asked_for(pooled):
+    model = made(pooled, mode="refit")
+    assert {len(member.fitted) for member in model.fitted.members} == {1}
+    assert len(model.fitted.members) == len(made(pooled).fitted.members)
+
+
+def test_the_best_trial_alone_is_fitted_on_all_rows_where_that_is_asked_for(pooled):
+    (member,) = made(pooled, mode="single").fitted.members
+    assert (member.weight, len(member.fitted)) == (1.0, 1)
+
+
+def test_members_that_there_is_no_time_for_are_left_out(pooled, capsys):
+    assert len(made(pooled, budget_seconds=1e-6).fitted.members) == 1
+    assert "raise fit.budget_seconds" in capsys.readouterr().out
+
+
+def test_without_time_to_fit_again_the_models_of_the_folds_are_kept(pooled):
+    (member,) = made(pooled, mode="refit", budget_seconds=1e-6).fitted.members
+    assert len(member.fitted) == 2
+
+
+def test_the_same_pool_gives_the_same_bytes(pooled):
+    contents = []
+    for _ in range(2):
+        made(pooled)
+        contents.append({file.name: file.read_bytes() for file in pooled.paths.model.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_without_a_whole_trial_the_configuration_in_use_is_fitted(params, capsys):
+    write_record(params.paths.plan, Plan("retune", warm_starts=(Configuration("tree"),)))
+    pool(params, 0, "linear", folds=1)
+    assert made(params).configuration.family == "tree"
+    assert "the configuration that was in use before" in capsys.readouterr().out
+
+
+def test_without_a_whole_trial_the_best_part_of_one_is_fitted(params, capsys):
+    pool(params, 0, "linear", folds=1)
+    assert made(params).configuration.family == "linear"
+    assert "None of 1 trials ran on every fold: the model is trial 0" in capsys.readouterr().out
+
+
+def test_without_time_the_models_of_a_part_are_kept(params):
+    pool(params, 0, "linear", folds=1)
+    (member,) = made(params, budget_seconds=1e-6).fitted.members
+    assert len(member.fitted) == 1
 
 
 WINDOWS = (
@@ -125,3 +220,15 @@ def test_a_plan_without_a_window_to_learn_from_is_told(params):
     drifting(params, windows=(WINDOWS[2],))
     with pytest.raises(StageError, match=r"latest: fewer than 50 rows; add `all` to monitoring"):
         fit(params)
+
+
+def test_all_members_are_fitted_on_the_window_that_does_best(params):
+    drifting(params)
+    write_table(params.paths.folds, fold_table(FOLDS, 190))
+    open_trials(params.paths.trials, SearchHeader("e", "rmse", False, 2, 60.0, None))
+    for number, family in enumerate(("linear", "extra_trees")):
+        pool(params, number, family)
+    model = fit(params)
+    assert window_choice(params.paths.model).chosen.name == "since_change"
+    assert {len(member.fitted) for member in model.fitted.members} == {1}
+    assert model.row_keys == tuple(f"{row:016x}" for row in range(60, 200))

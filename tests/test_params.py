@@ -118,7 +118,7 @@ def test_all_faults_are_listed_at_once_in_the_order_of_lines(root):
 
 
 def test_every_family_that_can_be_named_exists():
-    assert set(FAMILIES) == families.FAMILIES.keys() - {"tree", "zero_rule"}
+    assert set(FAMILIES) == families.FAMILIES.keys() - {"zero_rule"}
 
 
 @pytest.mark.parametrize(("written", "read"), [("1e-3", 0.001), ("60", 60.0), ("0.5", 0.5)])

@@ -66,7 +66,7 @@ def planned(stream: Stream, decision: Decision, rule: RetuneRule, *, unseen: Row
     ValueError
         If they are too few to judge by.
     """
-    return plan_of(decision, moments=moments_of(stream, unseen), rule=rule, champion=LEARNER)
+    return plan_of(decision, moments=moments_of(stream, unseen), rule=rule, champion=[LEARNER])
 
 
 def attempt(stream: Stream, champion: Predict, plan: Plan, *, known: Rows, gate: Gate) -> Attempt:

@@ -1,37 +1,32 @@
 """Columns as models need them: stateless parts first, what is learned from rows after.
 
 `matrix` looks at one row at a time. All that is learned from rows (medians, scales, levels, mean
-targets) is learned by the transformer that `encoder` returns, inside the fold. Only scikit-learn
-classes are used, so that a fitted encoder can be written to disk without pickle.
+targets) is learned by the transformer that `encoder` returns, inside the fold.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.model_selection import KFold
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import (
-    KBinsDiscretizer,
-    OneHotEncoder,
-    OrdinalEncoder,
-    PowerTransformer,
-    SplineTransformer,
-    StandardScaler,
-    TargetEncoder,
-)
 
+from pipelines.core.column_encoders import (
+    NUMBER_WAYS,
+    code_encoder,
+    number_encoder,
+    one_hot_encoder,
+    target_encoder,
+)
 from pipelines.core.schema import Column, Schema
 
-Form = Literal["scaled", "power", "spline", "binned", "plain", "ordinal"]
-FORMS: tuple[Form, ...] = ("scaled", "power", "spline", "binned", "plain", "ordinal")
+Form = str  # how numbers are encoded, with how levels are after a plus sign where that differs
+CODED = ("ordinal", "codes")
+FORMS: tuple[Form, ...] = (*NUMBER_WAYS, "plain", *CODED)
+LEVEL_WAYS = ("one_hot", "target", *CODED)
 
 MANY_LEVELS = 30  # above, a category is encoded by the mean of the target
-RARE = 3  # levels with fewer rows share one code
 LARGEST = 1e37  # forests compute in float32, which ends at 3e38
+MICROSECONDS_OF_A_DAY = 8.64e10
 
 
 def matrix(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -72,10 +67,13 @@ def encoder(form: Form, schema: Schema) -> ColumnTransformer:
     Parameters
     ----------
     form : str
-        `scaled` (imputed and standardised), `power` (Yeo-Johnson), `spline` and `binned` (curves
-        and steps for linear models); `plain` (numbers with their gaps, levels as columns) and
-        `ordinal` (levels as codes, first columns) for trees. A category with more than 30 levels
-        is encoded by the mean of the target in every form.
+        How numbers are encoded: `scaled` (gaps filled, standardised), `power` (Yeo-Johnson),
+        `quantile` (ranks, as of a normal distribution), `robust` (scaled by percentiles, tails
+        drawn in), `spline` and `binned` (curves and steps for linear models), each with one column
+        a level; `plain` (numbers with their gaps, one column a level), `ordinal` (levels as codes,
+        first columns) and `codes` (those with many levels too) for trees. A plus sign and
+        `target`, `ordinal` or `codes` say otherwise for levels, as in `scaled+target`. A text, and
+        a category with more than 30 levels that are no codes, is encoded by the mean of the target.
     schema : Schema
 
     Raises
@@ -91,13 +89,18 @@ def encoder(form: Form, schema: Schema) -> ColumnTransformer:
     >>> encoder("ordinal", schema).fit_transform(X, [0, 1, 1]).tolist()
     [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]
     """
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, but got {form=}.")
-    few, many, numbers = levels(schema), _many_levels(schema), _numbers(schema)
+    numbers, ways = _ways(form)
+    coded, targets = code_columns(form, schema), _target_columns(form, schema)
+    columns = [] if ways == "target" or coded else levels(schema)
+    means = target_encoder(continuous=schema.task == "regression", scaled=numbers in NUMBER_WAYS)
     parts = [
-        ("levels", _level_encoder(form), few),
-        ("targets", _target_encoder(form, schema), many),
-        ("numbers", _number_encoder(form), numbers),
+        ("levels", code_encoder() if coded else one_hot_encoder(), coded or columns),
+        ("targets", means, targets),
+        (
+            "numbers",
+            number_encoder(numbers) if numbers in NUMBER_WAYS else "passthrough",
+            _numbers(schema),
+        ),
     ]
     return ColumnTransformer(
         [part for part in parts if part[2]], sparse_threshold=0, verbose_feature_names_out=False
@@ -105,12 +108,56 @@ def encoder(form: Form, schema: Schema) -> ColumnTransformer:
 
 
 def levels(schema: Schema) -> list[str]:
-    """Return the columns with few levels; in form `ordinal` they are the first columns."""
+    """Return the categories with few levels."""
     return [c.name for c in schema.features if c.kind == "category" and not _has_many(c)]
 
 
-def _many_levels(schema: Schema) -> list[str]:
-    return [c.name for c in schema.features if c.kind == "text" or _has_many(c)]
+def code_columns(form: Form, schema: Schema) -> list[str]:
+    """Return the columns that a form makes codes, which stand first in its result.
+
+    Examples
+    --------
+    >>> columns = (Column("age", "number"), Column("plan", "category", ("a",)))
+    >>> schema = Schema(columns, "y", "binary")
+    >>> code_columns("plain", schema), code_columns("codes", schema)
+    ([], ['plan'])
+    """
+    way = _ways(form)[1]
+    if way == "codes":
+        return [c.name for c in schema.features if c.kind == "category"]
+    return levels(schema) if way == "ordinal" else []
+
+
+def form_named(numbers: str, way: str) -> Form:
+    """Return the one name of the form with these ways for numbers and for levels.
+
+    Examples
+    --------
+    >>> form_named("plain", "ordinal"), form_named("scaled", "one_hot")
+    ('ordinal', 'scaled')
+    >>> form_named("scaled", "target")
+    'scaled+target'
+    """
+    if numbers == "plain" and way in CODED:
+        return way
+    return numbers if way == "one_hot" else f"{numbers}+{way}"
+
+
+def _ways(form: Form) -> tuple[str, str]:
+    numbers, _, way = form.partition("+")
+    if numbers not in FORMS or (way and way not in LEVEL_WAYS):
+        raise ValueError(
+            f"form must be one of {', '.join(FORMS)}, with {', '.join(LEVEL_WAYS)} after a plus "
+            f"sign where levels are encoded otherwise, but got {form=}."
+        )
+    return numbers, way or (numbers if numbers in CODED else "one_hot")
+
+
+def _target_columns(form: Form, schema: Schema) -> list[str]:
+    way, coded = _ways(form)[1], code_columns(form, schema)
+    few = levels(schema) if way == "target" else []
+    worded = [c.name for c in schema.features if c.kind in ("category", "text")]
+    return [name for name in worded if name in few or name not in [*coded, *levels(schema)]]
 
 
 def _has_many(column: Column) -> bool:
@@ -144,10 +191,17 @@ def _parts(table: pd.DataFrame, column: Column) -> Iterator[tuple[str, pd.Series
 
 def _date_parts(cells: pd.Series, name: str) -> Iterator[tuple[str, pd.Series]]:
     dates = pd.to_datetime(cells)
-    yield f"{name}:days", (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    yield f"{name}:days", _days(dates)
     yield f"{name}:month", dates.dt.month.astype(float)
     yield f"{name}:weekday", dates.dt.day_of_week.astype(float)
     yield f"{name}:hour", dates.dt.hour.astype(float)
+
+
+def _days(dates: pd.Series) -> pd.Series:
+    """Return days since 1970 from whole microseconds, in which the year 9999 has a place."""
+    counts = dates.dt.as_unit("us").to_numpy().astype(np.int64).astype(np.float64)
+    days = pd.Series(counts / MICROSECONDS_OF_A_DAY, index=dates.index)
+    return days.where(dates.notna())
 
 
 def _clock_parts(table: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.Series]]:
@@ -155,34 +209,3 @@ def _clock_parts(table: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.Serie
     times = table[name] if known else pd.Series(pd.NaT, index=table.index)
     yield f"{name}:weekday", times.dt.day_of_week.astype(float)
     yield f"{name}:hour", times.dt.hour.astype(float)
-
-
-def _level_encoder(form: Form) -> Any:
-    if form == "ordinal":
-        return OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=np.nan, min_frequency=RARE
-        )
-    return OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=RARE, sparse_output=False
-    )
-
-
-def _target_encoder(form: Form, schema: Schema) -> Any:
-    kind = "continuous" if schema.task == "regression" else "auto"
-    means = TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=0))
-    return means if form in ("plain", "ordinal") else make_pipeline(means, StandardScaler())
-
-
-def _number_encoder(form: Form) -> Any:
-    curves: dict[Form, Callable[[], Any]] = {
-        "scaled": StandardScaler,
-        "power": PowerTransformer,
-        "spline": lambda: make_pipeline(StandardScaler(), SplineTransformer(6, knots="quantile")),
-        "binned": lambda: KBinsDiscretizer(8, encode="onehot-dense", random_state=0),
-    }
-    return "passthrough" if form in ("plain", "ordinal") else _filled(curves[form]())
-
-
-def _filled(transformer: Any) -> Pipeline:
-    gaps = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return make_pipeline(gaps, transformer)

@@ -6,6 +6,7 @@ glance (`holdout`, `lift`, the counts) therefore stands under names, the evidenc
 
 from dataclasses import dataclass
 
+from pipelines.core.nesting import Nested
 from pipelines.core.predictions import Task
 from pipelines.core.trials import Figures, Value
 
@@ -189,6 +190,8 @@ class Evaluation:
     guards : tuple of Guard
     notes : tuple of str
         What a reader has to know to read the figures rightly.
+    nested : Nested, optional
+        What the whole search reaches on rows that chose nothing.
     """
 
     target: str
@@ -213,6 +216,7 @@ class Evaluation:
     importance: tuple[Importance, ...] = ()
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
+    nested: Nested | None = None
 
 
 def metric_row(evaluation: Evaluation, name: str) -> MetricRow:

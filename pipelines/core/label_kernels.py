@@ -59,7 +59,7 @@ def precision(truth: Floats, predictions: Predictions, *, n_least: int = TWO_CLA
     >>> weighed(np.ones((1, 2)))
     array([0.5])
     """
-    return _by_class(_class_precision, _class_counts(truth, predictions, n_least=n_least))
+    return _by_class(class_precision, _class_counts(truth, predictions, n_least=n_least))
 
 
 def recall(truth: Floats, predictions: Predictions, *, n_least: int = TWO_CLASSES) -> Weighed:
@@ -71,7 +71,7 @@ def recall(truth: Floats, predictions: Predictions, *, n_least: int = TWO_CLASSE
     >>> weighed(np.ones((1, 3)))
     array([0.5])
     """
-    return _by_class(_class_recall, _class_counts(truth, predictions, n_least=n_least))
+    return _by_class(class_recall, _class_counts(truth, predictions, n_least=n_least))
 
 
 def f1(truth: Floats, predictions: Predictions, *, n_least: int = TWO_CLASSES) -> Weighed:
@@ -83,7 +83,7 @@ def f1(truth: Floats, predictions: Predictions, *, n_least: int = TWO_CLASSES) -
     >>> weighed(np.ones((1, 2))).round(3)
     array([0.667])
     """
-    return _by_class(_class_f1, _class_counts(truth, predictions, n_least=n_least))
+    return _by_class(class_f1, _class_counts(truth, predictions, n_least=n_least))
 
 
 def _class_counts(truth: Floats, predictions: Predictions, *, n_least: int) -> Counts:
@@ -95,24 +95,43 @@ def _class_counts(truth: Floats, predictions: Predictions, *, n_least: int) -> C
 
 
 def _by_class(figure: Callable[..., Floats], counts: Counts) -> Weighed:
-    def weighed(weights: Floats) -> Floats:
-        hits, n_truth, n_said = counts(weights)
-        table = figure(hits, n_truth, n_said)
-        if table.shape[1] == TWO_CLASSES:
-            return table[:, 1]
-        present = n_truth + n_said > 0
-        return mean_of_defined(np.where(present, np.nan_to_num(table), np.nan))
-
-    return weighed
+    return lambda weights: by_class(figure, *counts(weights))
 
 
-def _class_precision(hits: Floats, n_truth: Floats, n_said: Floats) -> Floats:
+def by_class(
+    figure: Callable[..., Floats], hits: Floats, n_truth: Floats, n_said: Floats
+) -> Floats:
+    """Return a figure of class 1, or its mean over three or more classes, from counts of rows.
+
+    Parameters
+    ----------
+    figure : callable
+        `class_precision`, `class_recall` or `class_f1`.
+    hits, n_truth, n_said : arrays of shape (k, n_classes)
+        Rows of each class that are predicted right, that are of it, that are predicted to be.
+
+    Examples
+    --------
+    >>> by_class(class_recall, *(np.array([row]) for row in ([0, 1.0], [0, 2.0], [3, 1.0])))
+    array([0.5])
+    """
+    table = figure(hits, n_truth, n_said)
+    if table.shape[1] == TWO_CLASSES:
+        return np.asarray(table[:, 1])
+    present = n_truth + n_said > 0
+    return mean_of_defined(np.where(present, np.nan_to_num(table), np.nan))
+
+
+def class_precision(hits: Floats, n_truth: Floats, n_said: Floats) -> Floats:
+    """Return the share of each class's predicted rows that are right, 0 where none is."""
     return np.where((n_said == 0) & (n_truth > 0), 0.0, ratio(hits, n_said))
 
 
-def _class_recall(hits: Floats, n_truth: Floats, _: Floats) -> Floats:
+def class_recall(hits: Floats, n_truth: Floats, _: Floats) -> Floats:
+    """Return the share of each class's rows that are found."""
     return ratio(hits, n_truth)
 
 
-def _class_f1(hits: Floats, n_truth: Floats, n_said: Floats) -> Floats:
+def class_f1(hits: Floats, n_truth: Floats, n_said: Floats) -> Floats:
+    """Return F1 of each class."""
     return ratio(2 * hits, n_truth + n_said)

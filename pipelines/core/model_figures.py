@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from pipelines.core.intervals import Interval, bootstrap_interval, fold_interval
-from pipelines.core.metrics import Metric
+from pipelines.core.metrics import Metric, confusion_matrix
 from pipelines.core.predictions import Floats, Predictions
 from pipelines.core.trials import Figures, Trial
 
@@ -75,6 +75,22 @@ def holdout_intervals(
         metric.name: bootstrap_interval(metric, holdout.truth, holdout.model, **asdict(bootstrap))
         for metric in metrics
     }
+
+
+def confusion(holdout: Holdout, n_classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return the model's counts by true class (row) and predicted class; none in regression.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> said = Predictions(np.array([1.0, 1.0]))
+    >>> confusion(Holdout(np.array([0.0, 1.0]), said, {}, {}), 2)
+    ((0, 1), (0, 1))
+    """
+    if not n_classes:
+        return ()
+    counts = confusion_matrix(holdout.truth, holdout.model, n_classes)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def fold_figures(

@@ -25,3 +25,15 @@ class Predictions:
 
     values: Floats
     probabilities: Floats | None = None
+
+
+def figures_of(predictions: Predictions) -> Floats:
+    """Return the probabilities, or the values where there are none.
+
+    Examples
+    --------
+    >>> figures_of(Predictions(np.array([3.0]))).tolist()
+    [3.0]
+    """
+    chances = predictions.probabilities
+    return predictions.values if chances is None else chances

@@ -34,7 +34,7 @@ def plan_of(
     *,
     moments: pd.Series,
     rule: RetuneRule,
-    champion: Configuration,
+    champion: Sequence[Configuration],
     tops: Sequence[Configuration] = (),
 ) -> Plan:
     """Return what a refit or a retune is to do.
@@ -46,7 +46,8 @@ def plan_of(
     moments : Series of datetime64, n rows
         When the labelled rows happened that the champion has not learned from.
     rule : RetuneRule
-    champion : Configuration
+    champion : sequence of Configuration
+        Those that it is made of, the heaviest first.
     tops : sequence of Configuration
         The best of past searches, best first.
 
@@ -61,20 +62,21 @@ def plan_of(
     >>> asked = datetime(2024, 5, 1, tzinfo=UTC)
     >>> decision = Decision("d", asked, "churn", "1", "refit", ("loss rose",))
     >>> days = pd.Series(pd.date_range("2024-01-01", periods=120, unit="us")).repeat(10)
-    >>> plan = plan_of(decision, moments=days, rule=RetuneRule(), champion=Configuration("tree"))
+    >>> tree = Configuration("tree")
+    >>> plan = plan_of(decision, moments=days, rule=RetuneRule(), champion=[tree])
     >>> plan.judge_from, [window.name for window in plan.windows]
     ('2024-03-15T00:00:00+00:00', ['latest', 'all', 'decayed'])
     """
     cut = judged_from(moments, change_from=decision.change_from, rule=rule)
     refit = decision.action == "refit"
-    starts = [champion, *(each for n, each in enumerate(tops) if each not in (champion, *tops[:n]))]
+    starts = list({str(each): each for each in (*champion, *tops)}.values())
     return Plan(
         mode="refit" if refit else "retune",
-        warm_starts=(champion,) if refit else tuple(starts[: rule.warm_starts]),
+        warm_starts=tuple(champion) if refit else tuple(starts[: rule.warm_starts]),
         judge_from=cut.isoformat(),
         windows=tuple(_windows(decision.change_from, cut, rule)),
         budget_seconds=None if refit else rule.budget_seconds,
-        budget_trials=1 if refit else rule.budget_trials,
+        budget_trials=len(champion) if refit else rule.budget_trials,
     )
 
 

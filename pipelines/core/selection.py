@@ -50,6 +50,16 @@ def best_trial(
     return _best(keeping or whole, metrics[0])
 
 
+def best_part(trials: Iterable[Trial], metric: Metric) -> Trial | None:
+    """Return the best of the trials that were cut off before they ran on every fold, if any.
+
+    Of those with the most folds, since figures of fewer folds say less.
+    """
+    known = [trial for trial in trials if trial.status == "stopped" and trial.score is not None]
+    most = max((len(trial.folds) for trial in known), default=0)
+    return _best([trial for trial in known if len(trial.folds) == most], metric)
+
+
 def _best(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     best: Trial | None = None
     for trial in trials:

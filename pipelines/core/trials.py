@@ -5,6 +5,7 @@ from typing import Literal
 
 Value = float | int | str | bool | None
 Figures = dict[str, float | None]
+Phase = Literal["portfolio", "search", "given"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,23 @@ class Configuration:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """How one configuration did on one fold; seconds are wall-clock seconds."""
+    """How one configuration did on one fold.
+
+    Attributes
+    ----------
+    fold : int
+    figures : dict
+    fit_seconds, predict_seconds : float
+        Of wall-clock time; encoding counts with the fit that was the first to need it.
+    iterations : int, optional
+        Rounds, trees or epochs that were kept, of families that have them.
+    """
 
     fold: int
     figures: Figures
     fit_seconds: float
     predict_seconds: float
+    iterations: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,9 @@ class Trial:
         Why it was stopped or failed.
     elapsed_seconds : float
         The search's clock when the trial ended, counted over restarts.
+    phase : str
+        `portfolio` (the strong defaults and warm starts), `search` (what a searcher proposed) or
+        `given` (of a refit).
     """
 
     number: int
@@ -52,6 +67,7 @@ class Trial:
     score: float | None
     reason: str | None
     elapsed_seconds: float
+    phase: Phase = "search"
 
 
 @dataclass(frozen=True)

@@ -1,50 +1,47 @@
 """Models on disk, written and read without pickle, and the door through which MLflow serves them.
 
-A model's folder holds model.json (schema, configuration, versions of the libraries), encoder.skops,
-predictor.skops or, of LightGBM, booster.txt, and row_keys.parquet; where training windows were
-tried, windows.json. Equal models give equal bytes:
+A model's folder holds model.json (schema, configuration, versions of the libraries; of an ensemble
+its members, their weights and iterations), the files of `pipelines.stores.fitted`, and
+row_keys.parquet; where training windows were tried, windows.json. Equal models give equal bytes:
 the folder's hash is the identity of a version.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import pandas as pd
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from pipelines.core.breaches import breach_text
 from pipelines.core.conforming import conform
-from pipelines.core.model import Fitted, Model, predict
+from pipelines.core.model import Ensemble, Fitted, Model, predict
 from pipelines.core.predictions import Predictions
 from pipelines.core.schema import Schema
 from pipelines.core.trials import Configuration
 from pipelines.core.window_fits import WindowChoice
-from pipelines.errors import InputError, TableError
-from pipelines.stores.archives import canonical
+from pipelines.errors import TableError
 from pipelines.stores.files import (
     read_record,
     read_table,
     replaced_folder,
     write_record,
     write_table,
-    write_text,
+)
+from pipelines.stores.fitted import (
+    KINDS,
+    EnsembleCard,
+    read_ensemble,
+    read_predictor,
+    write_ensemble,
+    write_predictor,
 )
 
-TRUSTED = (
-    "numpy.dtype",
-    "scipy._lib.array_api_compat.numpy._aliases.asarray",
-    "scipy.interpolate._bsplines.BSpline",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.tree._tree.Tree",
-)
 WINDOWS = "windows.json"
-LIBRARIES = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+OLDER_BOOSTER = "booster.txt"  # of folders that were written before predictors of all libraries
+LIBRARIES = (
+    "catboost", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops", "xgboost-cpu"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ class Card:
     schema: Schema
     configuration: Configuration
     versions: dict[str, str]
+    columns: tuple[int, ...] | None = None
+    ensemble: EnsembleCard | None = None
 
 
 def save_model(folder: Path, model: Model, choice: WindowChoice | None = None) -> None:
@@ -67,10 +66,8 @@ def save_model(folder: Path, model: Model, choice: WindowChoice | None = None) -
         Of its training window, where several were tried.
     """
     with replaced_folder(folder) as part:
-        write_record(part / "model.json", Card(model.schema, model.configuration, _versions()))
+        write_record(part / "model.json", _written(part, model))
         write_table(part / "row_keys.parquet", pd.DataFrame({"row_key": list(model.row_keys)}))
-        _write_archive(part / "encoder.skops", model.fitted.encoder)
-        _write_predictor(part, model.fitted.predictor)
         if choice is not None:
             write_record(part / WINDOWS, choice)
 
@@ -90,9 +87,8 @@ def load_model(folder: Path) -> Model:
         If the folder holds no model, or one with code that is not on the list.
     """
     card = read_record(folder / "model.json", Card)
-    fitted = Fitted(_read_archive(folder / "encoder.skops"), _read_predictor(folder))
     keys = tuple(read_table(folder / "row_keys.parquet")["row_key"])
-    return Model(card.schema, card.configuration, fitted, keys)
+    return Model(card.schema, card.configuration, _fitted(folder, card), keys)
 
 
 def predict_rows(model: Model, raw: pd.DataFrame) -> Predictions:
@@ -140,33 +136,19 @@ def _versions() -> dict[str, str]:
     return {"python": python} | {name: version(name) for name in LIBRARIES}
 
 
-def _write_predictor(folder: Path, predictor: Any) -> None:
-    if hasattr(predictor, "model_to_string"):
-        write_text(folder / "booster.txt", predictor.model_to_string())
-    else:
-        _write_archive(folder / "predictor.skops", predictor)
+def _written(folder: Path, model: Model) -> Card:
+    card = Card(model.schema, model.configuration, _versions())
+    if isinstance(model.fitted, Ensemble):
+        return replace(card, ensemble=write_ensemble(folder, model.fitted))
+    write_predictor(folder, "encoder", model.fitted.encoder)
+    write_predictor(folder, "predictor", model.fitted.predictor)
+    return replace(card, columns=model.fitted.columns)
 
 
-def _read_predictor(folder: Path) -> Any:
-    if not (folder / "booster.txt").exists():
-        return _read_archive(folder / "predictor.skops")
-    import lightgbm
-
-    return lightgbm.Booster(model_str=(folder / "booster.txt").read_text())
-
-
-def _write_archive(path: Path, thing: Any) -> None:
-    path.write_bytes(canonical(skops.io.dumps(thing)))
-
-
-def _read_archive(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; a model's folder was written by `fit`.")
-    try:
-        return skops.io.load(path, trusted=list(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise InputError(
-            f"{path} was not written by Evertune and is not loaded: {error}"
-        ) from error
-    except (BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Fit the model again.") from error
+def _fitted(folder: Path, card: Card) -> Fitted | Ensemble:
+    if card.ensemble is not None:
+        return read_ensemble(folder, card.ensemble)
+    places = [folder / f"predictor{ending}" for ending in KINDS]
+    found = [path for path in (*places, folder / OLDER_BOOSTER) if path.exists()]
+    predictor = read_predictor((found or places)[0])
+    return Fitted(read_predictor(folder / "encoder.skops"), predictor, card.columns)

@@ -1,10 +1,13 @@
 """Configurations that are given and no others, evaluated one by one in this process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from pipelines.core.pool import PoolEntry
+from pipelines.core.trials import Configuration, Trial
+from pipelines.tuning.account import Account, Keep
 from pipelines.tuning.strategies import Budget
-from pipelines.tuning.work import Work, fold_result, mean_score
+from pipelines.tuning.units import Unit, steps
+from pipelines.tuning.work import Work
 
 
 def run_given(
@@ -13,7 +16,7 @@ def run_given(
     *,
     budget: Budget,
     finished: tuple[Trial, ...],
-    on_finished: Callable[[Trial], None],
+    on_finished: Keep,
 ) -> None:
     """Evaluate configurations as they are on all folds; those finished before are not run again.
 
@@ -28,29 +31,24 @@ def run_given(
     finished : tuple of Trial
         Of earlier runs of the same search.
     on_finished : callable
-        Called with each trial as it ends.
+        Called with each trial as it ends, and with what the pool keeps of it.
     """
     done = {trial.number for trial in finished}
     for number, configuration in enumerate(configurations):
         if number not in done:
-            on_finished(_trial(work, configuration, number=number, budget=budget))
+            on_finished(*_evaluated(work, configuration, number=number, budget=budget))
 
 
-def _trial(work: Work, configuration: Configuration, *, number: int, budget: Budget) -> Trial:
-    results: list[FoldResult] = []
-    reason = None
-    for fold in range(len(work.folds)):
-        try:
-            results.append(fold_result(work, configuration, fold))
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            break
-    return Trial(
-        number=number,
-        configuration=configuration,
-        status="complete" if reason is None else "failed",
-        folds=tuple(results),
-        score=mean_score(results, work.metrics[0].name),
-        reason=reason,
-        elapsed_seconds=budget.clock(),
-    )
+def _evaluated(
+    work: Work, configuration: Configuration, *, number: int, budget: Budget
+) -> tuple[Trial, PoolEntry | None]:
+    account: list[tuple[Trial, PoolEntry | None]] = []
+    unit = Unit(number, configuration, tuple(range(len(work.folds))), "given")
+    kept = Account(work, clock=budget.clock, on_finished=lambda *ended: account.append(ended))
+    kept.begin(unit)
+    last = None
+    for last in steps(work, unit, {}):
+        kept.take(unit, last)
+    kept.end(unit, last)
+    kept.close()
+    return account[0]

@@ -8,11 +8,11 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from pipelines.tuning.searchers import OBJECTIVE
 from pipelines.tuning.strategies import History, signed
+from pipelines.tuning.trials import FOLDS_DONE, OBJECTIVE
 
 REDUCTION = 3  # a third of the trials go on from folds 1, 3, 9, ...
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("racing", "asha", "none")
 
 
 class FoldHalving(AsyncHyperBandScheduler):  # type: ignore[misc]
@@ -24,7 +24,7 @@ class FoldHalving(AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def __init__(self, n_folds: int) -> None:
         super().__init__(
-            time_attr="training_iteration",
+            time_attr=FOLDS_DONE,
             metric=OBJECTIVE,
             mode="max",
             max_t=n_folds,
@@ -37,7 +37,7 @@ class FoldHalving(AsyncHyperBandScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether the trial goes on."""
         action: str = super().on_trial_result(tune_controller, trial, result)
-        fold = result["training_iteration"]
+        fold = result[FOLDS_DONE]
         self._results[fold] += 1
         if fold < self._n_folds and self._results[fold] <= REDUCTION:
             return str(TrialScheduler.CONTINUE)
@@ -54,7 +54,7 @@ def scheduler(kind: str, history: History) -> TrialScheduler:
     """
     if kind not in SCHEDULERS:
         raise ValueError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {kind!r}.")
-    if kind == "none":
+    if kind != "asha":  # who falls behind in a race is told by the agenda
         return FIFOScheduler()
     halving, metric = FoldHalving(history.n_folds), history.metric
     for trial in history.finished:
@@ -68,6 +68,6 @@ def _replay(halving: FoldHalving, number: int, *, scores: Sequence[float]) -> No
     past = SimpleNamespace(trial_id=f"past-{number}")
     halving.on_trial_add(None, past)
     for n_folds, total in enumerate(accumulate(scores), start=1):
-        result = {"training_iteration": n_folds, OBJECTIVE: total / n_folds}
+        result = {FOLDS_DONE: n_folds, OBJECTIVE: total / n_folds}
         halving.on_trial_result(None, past, result)
     halving.on_trial_remove(None, past)

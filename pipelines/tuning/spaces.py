@@ -1,98 +1,92 @@
 """What a search may choose from, free of any searcher.
 
 A space is a choice of a family and, once that is made, of the family's own parameters: the family
-is the condition under which a parameter is looked at.
+is the condition under which a parameter is looked at. A parameter may have one more condition, on
+another parameter of its family that stands before it.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import cast
 
+from pipelines.core.predictions import Task
 from pipelines.core.trials import Configuration, Value
-from pipelines.tuning.families import FAMILIES, default_configuration
+from pipelines.tuning.defaults import portfolio
+from pipelines.tuning.families import FAMILIES, PARTS, default_configuration
+from pipelines.tuning.parameters import Choice, Float, Integer, Parameter, Parameters, Space, When
+from pipelines.tuning.ranges import EVERYWHERE, SPACES
+
+__all__ = [
+    "SPACES",
+    "Choice",
+    "Float",
+    "Integer",
+    "Parameter",
+    "Parameters",
+    "Space",
+    "When",
+    "default_points",
+    "grid",
+    "named",
+    "nearest",
+    "portfolio",
+    "sampled",
+    "searched_values",
+    "space",
+]
+
+Overrides = Mapping[str, Mapping[str, Sequence[Value]]]
+
+MOST_OF_A_GRID = 1000  # points of one family
+ENDS = 2  # of a range
+METRICS_OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
-@dataclass(frozen=True)
-class Float:
-    """A number between two bounds, both included; `log` where ratios matter more than steps."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A whole number between two bounds, both included."""
-
-    low: int
-    high: int
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values."""
-
-    values: tuple[Value, ...]
-
-
-Parameter = Float | Integer | Choice
-Space = dict[str, dict[str, Parameter]]
-
-SPACES: Space = {
-    "linear": {
-        "numbers": Choice(("scaled", "power", "spline", "binned")),
-        "regularisation": Float(1e-3, 1e3, log=True),
-    },
-    "random_forest": {
-        "max_features": Float(0.1, 1.0),
-        "min_samples_leaf": Integer(1, 32, log=True),
-    },
-    "extra_trees": {
-        "max_features": Float(0.1, 1.0),
-        "min_samples_leaf": Integer(1, 32, log=True),
-    },
-    "hist_boosting": {
-        "max_iter": Integer(50, 500, log=True),
-        "learning_rate": Float(0.01, 0.3, log=True),
-        "max_leaf_nodes": Integer(3, 64, log=True),
-        "min_samples_leaf": Integer(2, 100, log=True),
-        "l2_regularization": Float(1e-3, 10.0, log=True),
-    },
-    "lightgbm": {
-        "n_estimators": Integer(50, 800, log=True),
-        "learning_rate": Float(0.01, 0.2, log=True),
-        "num_leaves": Integer(3, 100, log=True),
-        "min_data_in_leaf": Integer(2, 64, log=True),
-        "feature_fraction": Float(0.3, 1.0),
-        "bagging_fraction": Float(0.6, 1.0),
-        "lambda_l2": Float(1e-3, 10.0, log=True),
-    },
-}
-CHEAPEST_FIRST = ("linear", "lightgbm", "hist_boosting", "extra_trees", "random_forest")
-
-
-def space(families: Iterable[str]) -> Space:
+def space(
+    families: Iterable[str],
+    overrides: Overrides | None = None,
+    *,
+    task: Task | None = None,
+    metric: str = "",
+) -> Space:
     """Return the space of some families, in the order of their cost.
+
+    Parameters
+    ----------
+    families : iterable of str
+    overrides : mapping from family to parameter to values, optional
+        Two numbers are the ends of a range; anything else is a list of values to choose from.
+    task, metric : str, optional
+        Class weights are searched where the metric looks at labels, or where `overrides` ask.
 
     Raises
     ------
     ValueError
-        If there is no family, or one of them cannot be searched.
+        If there is no family, one of them cannot be searched, or an override does not fit.
 
     Examples
     --------
     >>> list(space(["random_forest", "linear"]))
     ['linear', 'random_forest']
+    >>> space(["tree"], {"tree": {"max_depth": [2, 4]}})["tree"]["max_depth"]
+    Integer(low=2, high=4, log=True, when=None)
     """
-    wanted = set(families)
+    wanted, changes = set(families), overrides or {}
     if not wanted or not wanted <= set(SPACES):
         names = ", ".join(SPACES)
         raise ValueError(f"families must be some of {names}, but got {sorted(wanted)}.")
-    return {family: SPACES[family] for family in CHEAPEST_FIRST if family in wanted}
+    if not set(changes) <= set(SPACES):
+        names = ", ".join(SPACES)
+        raise ValueError(f"space must be of families {names}, but got {sorted(changes)}.")
+    weighed = task != "regression" and metric in METRICS_OF_LABELS
+    parts = {name: part for name, part in EVERYWHERE.items() if name != "class_weight" or weighed}
+    return {
+        family: _changed(family, SPACES[family] | parts, changes.get(family, {}))
+        for family in SPACES
+        if family in wanted
+    }
 
 
 def default_points(families: Iterable[str]) -> tuple[Configuration, ...]:
@@ -100,44 +94,188 @@ def default_points(families: Iterable[str]) -> tuple[Configuration, ...]:
     return tuple(default_configuration(family) for family in space(families))
 
 
+def sampled(parameters: Parameters, draw: Callable[[str, Parameter], Value]) -> dict[str, Value]:
+    """Return values of a family's parameters, drawn in order; those that do not count are left out.
+
+    Parameters
+    ----------
+    parameters : dict
+    draw : callable
+        Takes a name and a parameter, and returns a value of it.
+
+    Examples
+    --------
+    >>> found = sampled(SPACES["neural_network"], lambda name, part: first_value(part))
+    >>> found["solver"], "beta_1" in found, "momentum" in found
+    ('adam', True, False)
+    """
+    values: dict[str, Value] = {}
+    for name, parameter in parameters.items():
+        if _counts(parameter, values):
+            values[name] = draw(name, parameter)
+    return values
+
+
+def first_value(parameter: Parameter) -> Value:
+    """Return the first choice, or the lower end."""
+    return parameter.values[0] if isinstance(parameter, Choice) else parameter.low
+
+
+def searched_values(configuration: Configuration, searched: Space) -> dict[str, Value]:
+    """Return the values of the searched parameters that are nearest to a configuration's.
+
+    Parameters that it does not name take their defaults.
+
+    Examples
+    --------
+    >>> narrow = space(["svm"], {"svm": {"select": ["none"]}})
+    >>> searched_values(Configuration("svm", {"C": 1e9}), narrow)["C"]
+    100.0
+    """
+    given = PARTS | FAMILIES[configuration.family].defaults | configuration.hyperparameters
+    parameters = searched[configuration.family]
+    return sampled(parameters, lambda name, part: _within(given.get(name), part))
+
+
 def nearest(configuration: Configuration, searched: Space) -> Configuration | None:
     """Return the configuration of the space that is nearest, or None if its family is not in it.
 
-    Parameters that are not named take their defaults, and those that are not searched are dropped.
+    Parameters that are not named take their defaults; those that are not searched stay as they
+    are named.
 
     Examples
     --------
-    >>> nearest(Configuration("linear", {"regularisation": 1e9}), space(["linear"]))
-    Configuration(family='linear', hyperparameters={'numbers': 'scaled', 'regularisation': 1000.0})
+    >>> found = nearest(Configuration("linear", {"regularisation": 1e9}), space(["linear"]))
+    >>> found.hyperparameters["regularisation"], found.hyperparameters["numbers"]
+    (1000.0, 'scaled')
     """
     if configuration.family not in searched:
         return None
-    given = FAMILIES[configuration.family].defaults | configuration.hyperparameters
-    parameters = searched[configuration.family]
-    values = {name: _within(given[name], parameter) for name, parameter in parameters.items()}
-    return Configuration(configuration.family, values)
+    own = configuration.hyperparameters
+    kept = {name: own[name] for name in own if name not in searched[configuration.family]}
+    return Configuration(configuration.family, kept | searched_values(configuration, searched))
 
 
 def grid(searched: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
-    """Return every combination of `n_levels` values of each parameter, family by family.
+    """Return combinations of `n_levels` values of each parameter, family by family.
+
+    Of a family with more than 1,000 combinations, so many are drawn, the same each time.
 
     Examples
     --------
-    >>> len(grid(space(["linear", "extra_trees"])))
-    21
+    >>> narrow = {"tree": {"select": ["none"]}}
+    >>> len(grid(space(["tree"], narrow)))
+    18
     """
-    return tuple(
-        Configuration(family, dict(zip(parameters, values, strict=True)))
-        for family, parameters in searched.items()
-        for values in product(*(_levels(part, n_levels) for part in parameters.values()))
-    )
+    points = (point for family in searched for point in _combined(family, searched, n_levels))
+    known = {tuple(sorted(named(point).items(), key=str)): point for point in points}
+    return tuple(known.values())
+
+
+def named(configuration: Configuration) -> Mapping[str, Value]:
+    """Return a flat picture of a configuration, its parameters named `family.parameter`.
+
+    Examples
+    --------
+    >>> named(Configuration("linear", {"regularisation": 1.0}))
+    {'family': 'linear', 'linear.regularisation': 1.0}
+    """
+    family = configuration.family
+    values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
+    return {"family": family} | values
+
+
+def _changed(
+    family: str, parameters: Parameters, changes: Mapping[str, Sequence[Value]]
+) -> Parameters:
+    known = PARTS | FAMILIES[family].defaults
+    if not set(changes) <= set(known):
+        raise ValueError(
+            f"space of {family} must be of its parameters {', '.join(known)}, but got "
+            f"{sorted(set(changes) - set(known))}."
+        )
+    changed = {
+        name: _override(f"{family}.{name}", parameters.get(name), known[name], values)
+        for name, values in changes.items()
+    }
+    return parameters | changed
+
+
+def _override(
+    name: str, parameter: Parameter | None, default: Value, values: Sequence[Value]
+) -> Parameter:
+    """Return a parameter with the bounds or choices that are asked for."""
+    allowed = parameter or EVERYWHERE.get(name.partition(".")[2])
+    if isinstance(default, str | bool):
+        choices = allowed.values if isinstance(allowed, Choice) else tuple(values)
+        return Choice(_known(name, choices, values), None if allowed is None else allowed.when)
+    numbers = _numbers(name, values)
+    when = None if allowed is None else allowed.when
+    if len(numbers) != ENDS or numbers[0] == numbers[1]:
+        return Choice(tuple(values), when)
+    low, high = numbers
+    log = allowed.log if isinstance(allowed, Float | Integer) else low > 0
+    if low > high or (log and low <= 0):
+        raise ValueError(
+            f"space of {name} must be two bounds, the lower one first"
+            f"{' and above 0' if log else ''}, but got {list(values)}."
+        )
+    if isinstance(default, int):
+        return Integer(int(low), int(high), log, when)
+    return Float(low, high, log, when)
+
+
+def _known(name: str, choices: tuple[Value, ...], values: Sequence[Value]) -> tuple[Value, ...]:
+    if not values or not set(values) <= set(choices):
+        known = ", ".join(str(choice) for choice in choices)
+        raise ValueError(f"space of {name} must be some of {known}, but got {list(values)}.")
+    return tuple(values)
+
+
+def _numbers(name: str, values: Sequence[Value]) -> list[float]:
+    wrong = [value for value in values if isinstance(value, str | bool) or value is None]
+    if wrong or not values:
+        raise ValueError(f"space of {name} must be numbers, but got {list(values)}.")
+    return [float(cast(float, value)) for value in values]
+
+
+def _counts(parameter: Parameter, values: Mapping[str, Value]) -> bool:
+    """Return whether the condition of a parameter holds; one that is not searched is left open."""
+    when = parameter.when
+    return when is None or when.name not in values or values[when.name] in when.values
+
+
+def _combined(family: str, searched: Space, n_levels: int) -> Iterator[Configuration]:
+    parameters = searched[family]
+    lists = [_levels(part, n_levels) for part in parameters.values()]
+    total = math.prod(len(values) for values in lists)
+    if total <= MOST_OF_A_GRID:
+        combinations: Iterable[tuple[Value, ...]] = product(*lists)
+    else:
+        drawn = sorted(random.Random(0).sample(range(total), MOST_OF_A_GRID))
+        combinations = (_combination(lists, place) for place in drawn)
+    for values in combinations:
+        yield Configuration(family, _counting(parameters, values))
+
+
+def _counting(parameters: Parameters, values: Iterable[Value]) -> dict[str, Value]:
+    given = dict(zip(parameters, values, strict=True))
+    return sampled(parameters, lambda name, _: given[name])
+
+
+def _combination(lists: Sequence[tuple[Value, ...]], place: int) -> tuple[Value, ...]:
+    """Return the combination with this number, the last list's value changing fastest."""
+    found: list[Value] = []
+    for values in reversed(lists):
+        place, index = divmod(place, len(values))
+        found.append(values[index])
+    return tuple(reversed(found))
 
 
 def _levels(parameter: Parameter, n: int) -> tuple[Value, ...]:
     if isinstance(parameter, Choice):
         return parameter.values
-    steps = [step / (n - 1) for step in range(n)]
-    values = [_between(parameter, step) for step in steps]
+    values = [_between(parameter, step / (n - 1)) for step in range(n)]
     if isinstance(parameter, Integer):
         return tuple(dict.fromkeys(round(value) for value in values))
     return tuple(values)
@@ -155,18 +293,7 @@ def _between(parameter: Float | Integer, share: float) -> float:
 def _within(value: Value, parameter: Parameter) -> Value:
     if isinstance(parameter, Choice):
         return value if value in parameter.values else parameter.values[0]
+    if value is None:
+        return parameter.low
     number = min(max(float(cast(float, value)), parameter.low), parameter.high)
     return round(number) if isinstance(parameter, Integer) else number
-
-
-def named(configuration: Configuration) -> Mapping[str, Value]:
-    """Return a flat picture of a configuration, its parameters named `family.parameter`.
-
-    Examples
-    --------
-    >>> named(Configuration("linear", {"regularisation": 1.0}))
-    {'family': 'linear', 'linear.regularisation': 1.0}
-    """
-    family = configuration.family
-    values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
-    return {"family": family} | values

@@ -2,12 +2,15 @@
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.core.metrics import Metric
-from pipelines.core.trials import Configuration, Trial
+from pipelines.core.trials import Configuration, Trial, Value
 from pipelines.tuning.spaces import default_points
+
+Overrides = Mapping[str, Mapping[str, tuple[Value, ...]]]
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,11 @@ class Strategy:
     Attributes
     ----------
     searcher : str
-        `tpe`, `random`, `grid`, or `given` for the warm starts alone.
+        `portfolio`, `tpe`, `random`, or `grid`.
     scheduler : str
-        `asha` or `none`.
+        `racing`, `asha` or `none`.
+    space : mapping from family to mapping from parameter to values
+        What is searched in place of the space's own ranges: two bounds, or some choices.
     warm_starts : tuple of Configuration
         Tried before the families' defaults.
     workers : int, optional
@@ -27,8 +32,9 @@ class Strategy:
     """
 
     families: tuple[str, ...]
-    searcher: str = "tpe"
-    scheduler: str = "asha"
+    searcher: str = "portfolio"
+    scheduler: str = "racing"
+    space: Overrides = field(default_factory=dict)
     warm_starts: tuple[Configuration, ...] = ()
     workers: int | None = None
     seed: int = 0
@@ -83,8 +89,6 @@ class Places:
 
 def first_points(strategy: Strategy) -> tuple[Configuration, ...]:
     """Return the configurations that are tried before any that a searcher proposes."""
-    if strategy.searcher == "given":
-        return strategy.warm_starts
     return (*strategy.warm_starts, *default_points(strategy.families))
 
 

@@ -1,21 +1,27 @@
-"""One search, from its first trial to its deadline, as one run of Ray Tune."""
+"""One search, from its first trial to its deadline: quick fits here, then one run of Ray Tune."""
 
+import math
+import os
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-
-from ray import tune
+from dataclasses import dataclass
 
 from pipelines.core.trials import Trial
-from pipelines.tuning.cluster import ray_running
-from pipelines.tuning.schedulers import scheduler
-from pipelines.tuning.searchers import searcher
+from pipelines.tuning.account import Account, Keep
+from pipelines.tuning.agenda import Agenda
+from pipelines.tuning.clocks import Clock
+from pipelines.tuning.here import evaluate_here, evaluating_meanwhile
+from pipelines.tuning.points import Points
+from pipelines.tuning.portfolio import Portfolio
+from pipelines.tuning.starts import Start
 from pipelines.tuning.strategies import Budget, History, Places, Strategy
-from pipelines.tuning.trials import Account, Deadline, FoldTrainable
 from pipelines.tuning.work import Work
 
-LEAST_SECONDS = 3  # Ray alone takes longer to start
-CLOSING_SECONDS = 1.5  # what Ray takes to end
+SMALL_SECONDS = 20  # Ray alone takes as long to start and to end
+CLOSING_SECONDS = 3.5  # what the last results and Ray take to end
+LEAST_SECONDS = 0.2
+PROPOSERS = {"portfolio": Portfolio}
 
 
 def run_trials(  # noqa: PLR0913
@@ -25,7 +31,7 @@ def run_trials(  # noqa: PLR0913
     budget: Budget,
     finished: tuple[Trial, ...],
     places: Places,
-    on_finished: Callable[[Trial], None],
+    on_finished: Keep,
 ) -> None:
     """Search until the budget is used up; trials that were finished before are not run again.
 
@@ -38,33 +44,97 @@ def run_trials(  # noqa: PLR0913
         Of earlier runs of the same search.
     places : Places
     on_finished : callable
-        Called with each trial as it ends, in this process.
+        Called in this process with each trial as it ends, and with what the pool keeps of it.
+
+    Raises
+    ------
+    ConnectionError
+        If no cluster answers at RAY_ADDRESS.
+    ValueError
+        If the strategy names what there is not.
     """
     n_trials = None if budget.trials is None else budget.trials - len(finished)
-    moment = budget.deadline() - CLOSING_SECONDS
-    if (n_trials is not None and n_trials <= 0) or moment - time.monotonic() < LEAST_SECONDS:
+    if (n_trials is not None and n_trials <= 0) or _left(budget) < LEAST_SECONDS:
         return
-    history = History(work.metrics[0], len(work.folds), finished)
     account = Account(work, clock=budget.clock, on_finished=on_finished)
-    search = {
-        "search_alg": searcher(strategy, history, n_trials=n_trials),
-        "scheduler": scheduler(strategy.scheduler, history),
-    }
-    with ray_running(places.root, places.state, workers=strategy.workers) as workers:
-        search |= {"max_concurrent_trials": workers}
-        _tune(work, tune.TuneConfig(num_samples=-1, reuse_actors=True, **search), account, moment)
-    account.close_running()
+    history = History(work.metrics[0], len(work.folds), finished)
+    here = _is_small(strategy, budget)
+    clock = _clock(strategy, budget, here=here)
+    start = Start(history, account, clock, n_trials)
+    agenda = Agenda(
+        PROPOSERS.get(strategy.searcher, Points)(work, strategy, start),
+        account,
+        metric=work.metrics[0],
+        races=strategy.scheduler == "racing",
+        in_order=budget.seconds is None,
+    )
+    if here:
+        evaluate_here(work, agenda, moment=clock.moment)
+    elif math.isinf(clock.seconds):
+        _tune(work, agenda, _Run(strategy, history, places, clock.moment, threading.Event()))
+    else:
+        with evaluating_meanwhile(work, agenda) as enough:
+            _tune(work, agenda, _Run(strategy, history, places, clock.moment, enough))
+    account.close()
 
 
-def _tune(work: Work, config: tune.TuneConfig, account: Account, moment: float) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        run_config = tune.RunConfig(
-            name="search",
-            storage_path=folder,
-            callbacks=[account],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            stop=Deadline(moment, account),
-            verbose=0,
-        )
-        trainable = tune.with_parameters(FoldTrainable, work=work)
-        tune.Tuner(trainable, tune_config=config, run_config=run_config).fit()
+@dataclass(frozen=True)
+class _Run:
+    """What a run of Tune is told; `begun` is set once a worker of its own runs."""
+
+    strategy: Strategy
+    history: History
+    places: Places
+    moment: float
+    begun: threading.Event
+
+
+def _left(budget: Budget) -> float:
+    return budget.deadline() - time.monotonic()
+
+
+def _is_small(strategy: Strategy, budget: Budget) -> bool:
+    """Return whether Ray would only cost time: it has no second worker, or hardly starts."""
+    if os.environ.get("RAY_ADDRESS") or strategy.scheduler == "asha":
+        return False
+    alone = strategy.workers == 1 and budget.seconds is None
+    return alone or _left(budget) < SMALL_SECONDS
+
+
+def _clock(strategy: Strategy, budget: Budget, *, here: bool) -> Clock:
+    moment = budget.deadline() - (0 if here else CLOSING_SECONDS)
+    workers = 1 if here else strategy.workers or os.cpu_count() or 1
+    return Clock(budget.seconds or math.inf, moment, workers)
+
+
+def _tune(work: Work, agenda: Agenda, run: _Run) -> None:
+    # Ray takes seconds to import: the first fits are begun by then
+    from ray import tune
+
+    from pipelines.tuning.cluster import ray_running
+    from pipelines.tuning.schedulers import scheduler
+    from pipelines.tuning.trials import Controller, FoldTrainable, UnitSearcher
+
+    control = Controller(agenda, moment=run.moment, begun=run.begun)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ray_running(run.places.root, run.places.state, workers=run.strategy.workers) as workers,
+    ):
+        tune.Tuner(
+            tune.with_parameters(FoldTrainable, work=work),
+            tune_config=tune.TuneConfig(
+                num_samples=-1,
+                reuse_actors=True,
+                search_alg=UnitSearcher(agenda),
+                scheduler=scheduler(run.strategy.scheduler, run.history),
+                max_concurrent_trials=workers,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=folder,
+                callbacks=[control],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                stop=control,
+                verbose=0,
+            ),
+        ).fit()

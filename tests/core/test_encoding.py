@@ -1,8 +1,11 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.encoding import FORMS, encoder, levels, matrix
+from pipelines.core.encoding import FORMS, code_columns, encoder, matrix
+from pipelines.core.row_cells import date_parts
 from pipelines.core.schema import Column, Schema
 
 MANY = tuple(f"l{number}" for number in range(40))
@@ -71,8 +74,38 @@ def test_a_number_beyond_the_range_of_forests_is_clipped(table):
     assert matrix(table.assign(age=1e300), SCHEMA)["age"].max() == pytest.approx(1e37)
 
 
-def test_a_category_with_many_levels_is_not_among_the_first_columns():
-    assert levels(SCHEMA) == ["plan"]
+def test_the_last_day_that_dates_know_is_a_number_like_others(table):
+    far = table.assign(since=pd.Series(["9999-12-31"] * 200).astype("datetime64[s]"))
+    assert matrix(far, SCHEMA).loc[0, "since:days"] == 2932896
+
+
+def test_a_date_has_the_days_that_a_single_cell_has(table):
+    moment = datetime(2031, 5, 6, 7, 8, 9, 123457, tzinfo=UTC)
+    made = matrix(table.assign(since=pd.Timestamp(moment).tz_localize(None)), SCHEMA)
+    assert made.loc[0, "since:days"] == date_parts(moment)[0]
+
+
+def test_an_unknown_date_has_no_days(table):
+    made = matrix(table.assign(since=pd.NaT), SCHEMA)
+    assert made["since:days"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("form", "first"),
+    [("plain", []), ("ordinal", ["plan"]), ("codes", ["plan", "shop"]), ("scaled+target", [])],
+)
+def test_the_columns_that_a_form_makes_codes_come_first(table, truth, form, first):
+    fitted = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    assert code_columns(form, SCHEMA) == first
+    assert list(fitted.get_feature_names_out())[: len(first)] == first
+
+
+def test_levels_as_means_of_the_target_are_one_column_each(table, truth):
+    widths = [
+        encoder(form, SCHEMA).fit_transform(matrix(table, SCHEMA), truth).shape[1]
+        for form in ("scaled+target", "scaled")
+    ]
+    assert widths[1] - widths[0] == len(("a", "b")) - 1
 
 
 @pytest.mark.filterwarnings("ignore:Bins whose width", "ignore:Feature .* is constant")
@@ -82,7 +115,7 @@ def test_missing_values_and_unseen_levels_are_harmless(table, truth, form):
     strange = table.head(3).assign(plan="new", shop="new", note=None, since=pd.NaT, age=np.nan)
     encoded = fitted.transform(matrix(strange, SCHEMA))
     assert encoded.dtype == float
-    assert form in ("plain", "ordinal") or np.isfinite(encoded).all()
+    assert form in ("plain", "ordinal", "codes") or np.isfinite(encoded).all()
 
 
 def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
@@ -92,6 +125,7 @@ def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
     assert not np.allclose(own, others)
 
 
-def test_a_form_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match=r"form must be one of scaled, .* but got form='round'"):
-        encoder("round", SCHEMA)
+@pytest.mark.parametrize("form", ["round", r"scaled\+round"])
+def test_a_form_that_does_not_exist_is_refused(form):
+    with pytest.raises(ValueError, match=rf"form must be one of scaled, .* but got form='{form}'"):
+        encoder(form.replace("\\", ""), SCHEMA)

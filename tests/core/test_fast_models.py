@@ -1,14 +1,15 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.core.column_encoders import NUMBER_WAYS
 from pipelines.core.conforming import conform
-from pipelines.core.encoding import FORMS
 from pipelines.core.fast_models import fast_model, predict_quickly
 from pipelines.core.fast_rows import row_reader
-from pipelines.core.model import Model, predict
+from pipelines.core.model import Ensemble, Member, Model, predict
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration
 from pipelines.tuning.families import FAMILIES, fit_configuration
@@ -64,15 +65,29 @@ def model_of(raw, configuration, task):
     return Model(schema, configuration, fitted, ()), clean
 
 
-CASES = [(Configuration(name), "binary") for name in FAMILIES if name != "zero_rule"]
-CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in FORMS[:4]]
-CASES += [(Configuration(name), "regression") for name in ("linear", "extra_trees", "lightgbm")]
-CASES += [(Configuration(name), "multiclass") for name in ("linear", "random_forest", "lightgbm")]
+KINDS = [name for name in FAMILIES if name != "zero_rule"]
+CASES = [(Configuration(name), task) for name in KINDS for task in CLASSES]
+CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in NUMBER_WAYS]
+CASES += [(Configuration("linear", {"levels": "target"}), "multiclass")]
 
 
 @pytest.mark.parametrize(("configuration", "task"), CASES, ids=str)
 def test_a_few_rows_are_predicted_as_a_table_is(raw, configuration, task):
     model, clean = model_of(raw, configuration, task)
+    check_alike(model, raw, clean)
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_an_ensemble_predicts_a_few_rows_as_it_does_a_table(raw, task):
+    families = ("lightgbm", "catboost", "extra_trees", "linear")
+    models = [model_of(raw, Configuration(name), task)[0] for name in families]
+    members = tuple(Member(m.configuration, 0.25, (m.fitted, m.fitted)) for m in models)
+    ensemble = Ensemble(members, 1.2, 0.4 if task == "binary" else None)
+    model, clean = model_of(raw, Configuration("linear"), task)
+    check_alike(replace(model, fitted=ensemble), raw, clean)
+
+
+def check_alike(model, raw, clean):
     rows = json.loads(raw.to_json(orient="records", double_precision=15))
     fast, whole = fast_model(model), predict(model.fitted, clean, model.schema)
     parts = [predict_quickly(rows[n : n + 7], fast) for n in range(0, N_ROWS, 7)]

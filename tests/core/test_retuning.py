@@ -16,11 +16,11 @@ def moments(n_days=120, a_day=10):
     return pd.Series(days).repeat(a_day)
 
 
-def planned(action="retune", change=CHANGE, tops=(), **rule):
+def planned(action="retune", change=CHANGE, tops=(), champion=(CHAMPION,), **rule):
     now = datetime(2024, 5, 1, tzinfo=UTC)
     decision = Decision("d", now, "churn", "1", action, ("loss rose",), change_from=change)
     return plan_of(
-        decision, moments=moments(), rule=RetuneRule(**rule), champion=CHAMPION, tops=tops
+        decision, moments=moments(), rule=RetuneRule(**rule), champion=champion, tops=tops
     )
 
 
@@ -80,3 +80,8 @@ def test_a_change_after_the_first_row_that_judges_leaves_nothing_to_learn_from_i
 @pytest.mark.parametrize(("days", "n_rows"), [(10, 200), (25, 250), (90, 300)])
 def test_where_two_hundred_rows_are_enough_only_the_newest_days_judge(days, n_rows):
     assert share_that_judges(CHANGE, judge_days=days) == n_rows
+
+
+def test_a_refit_tries_all_that_the_champion_is_made_of():
+    plan = planned("refit", champion=(CHAMPION, TOP))
+    assert (plan.warm_starts, plan.budget_trials) == ((CHAMPION, TOP), 2)

@@ -134,7 +134,7 @@ def test_code_that_is_not_on_the_list_is_never_run(tmp_path, table):
 def test_a_file_that_is_no_archive_is_refused(tmp_path, table):
     save_model(tmp_path, model(table))
     (tmp_path / "encoder.skops").write_text("torn")
-    with pytest.raises(InputError, match=r"encoder.skops cannot be read"):
+    with pytest.raises(InputError, match=r"encoder.skops: the archive cannot be read"):
         load_model(tmp_path)
 
 
@@ -142,3 +142,14 @@ def test_archives_are_compressed(tmp_path, table):
     save_model(tmp_path, model(table))
     entries = zipfile.ZipFile(tmp_path / "encoder.skops").infolist()
     assert {entry.compress_type for entry in entries} == {zipfile.ZIP_DEFLATED}
+
+
+def test_a_folder_that_was_written_before_ensembles_is_read(tmp_path, table):
+    made = model(table, Configuration("lightgbm"))
+    save_model(tmp_path, made)
+    (tmp_path / "predictor.txt").rename(tmp_path / "booster.txt")
+    card = json.loads((tmp_path / "model.json").read_text())
+    older = {name: card[name] for name in ("schema", "configuration", "versions")}
+    (tmp_path / "model.json").write_text(json.dumps(older))
+    expected, found = (predict(m.fitted, table, m.schema) for m in (made, load_model(tmp_path)))
+    assert (found.values == expected.values).all()

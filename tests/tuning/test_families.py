@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from pipelines.core.encoding import matrix
 from pipelines.core.model import predict
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES, default_configuration, fit_configuration
+from pipelines.tuning.families import FAMILIES, default_configuration, fit_configuration, form_of
 
 COLUMNS = (Column("z", "number"), Column("plan", "category", ("a", "b", "c")))
 LEARNING = sorted(set(FAMILIES) - {"zero_rule"})
@@ -65,21 +66,40 @@ def test_the_zero_rule_says_the_shares_of_the_classes(table):
     assert said.probabilities[0] == pytest.approx([0.9, 0.1])
 
 
+def test_a_form_has_one_name():
+    asked = Configuration("lightgbm", {"levels": "ordinal"})
+    assert form_of(asked) == form_of(default_configuration("lightgbm")) == "ordinal"
+    assert form_of(Configuration("xgboost", {"levels": "target"})) == "plain+target"
+
+
+@pytest.mark.parametrize("family", ["linear", "lightgbm"])
+def test_balanced_classes_have_the_rare_one_predicted_more_often(table, family):
+    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    truth = (table["z"] + np.random.default_rng(1).normal(size=300) > 1.8).to_numpy(float)
+    shares = [
+        predict(
+            fitted(Configuration(family, {"class_weight": weights}), table, truth, schema),
+            table,
+            schema,
+        ).probabilities[:, 1].mean()
+        for weights in ("none", "balanced")
+    ]  # fmt: skip
+    assert shares[1] > 2 * shares[0]
+
+
 @pytest.mark.parametrize("family", LEARNING)
-def test_a_row_of_no_weight_has_no_say(table, truth, schema, family):
-    weights = np.where(np.arange(300) < 150, 1.0, 1e-9)
-    wrong = np.where(np.arange(300) < 150, truth, np.median(truth))
-    weighted = fit_configuration(
-        default_configuration(family), table, wrong, schema=schema, seed=0, n_jobs=1,
-        weights=weights,
-    )  # fmt: skip
-    plain = fitted(default_configuration(family), table, wrong, schema)
-    right = truth[:150]
-    errors = [
-        np.abs(predict(model, table[:150], schema).values - right).mean()
-        for model in (weighted, plain)
-    ]
-    assert errors[0] <= errors[1]
+def test_columns_left_out_are_left_out_of_predictions_too(table, truth, schema, family):
+    point = Configuration(family, {"select": "filter", "select_share": 0.6})
+    model = fitted(point, table, truth, schema)
+    assert len(model.columns) < model.encoder.transform(matrix(table, schema)).shape[1]
+    assert np.isfinite(predict(model, table, schema).values).all()
+
+
+@pytest.mark.parametrize("family", LEARNING)
+def test_a_column_without_a_value_is_harmless(table, truth, schema, family):
+    empty = table.assign(x=np.nan)
+    model = fitted(default_configuration(family), empty, truth, schema)
+    assert np.isfinite(predict(model, empty, schema).values).all()
 
 
 def test_a_family_that_does_not_exist_is_refused(table):

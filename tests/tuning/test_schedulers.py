@@ -5,8 +5,8 @@ import pytest
 from pipelines.core.metrics import METRICS
 from pipelines.core.trials import Configuration, FoldResult, Trial
 from pipelines.tuning.schedulers import scheduler
-from pipelines.tuning.searchers import OBJECTIVE
 from pipelines.tuning.strategies import History
+from pipelines.tuning.trials import FOLDS_DONE, OBJECTIVE
 
 
 def past(number, *scores):
@@ -19,7 +19,7 @@ def decisions(race, objectives):
     for number, objective in enumerate(objectives):
         trial = SimpleNamespace(trial_id=f"t{number}")
         race.on_trial_add(None, trial)
-        result = {"training_iteration": 1, OBJECTIVE: objective}
+        result = {FOLDS_DONE: 1, OBJECTIVE: objective}
         made.append(race.on_trial_result(None, trial, result))
     return made
 
@@ -45,5 +45,7 @@ def test_without_a_scheduler_every_trial_goes_on():
 
 
 def test_a_scheduler_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="scheduler must be one of asha, none, but got 'pbt'"):
+    with pytest.raises(
+        ValueError, match="scheduler must be one of racing, asha, none, but got 'pbt'"
+    ):
         scheduler("pbt", History(METRICS["rmse"], 5))

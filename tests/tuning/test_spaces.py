@@ -1,8 +1,22 @@
 import pytest
 
 from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES
-from pipelines.tuning.spaces import SPACES, default_points, grid, nearest, space
+from pipelines.tuning.families import FAMILIES, PARTS
+from pipelines.tuning.spaces import (
+    SPACES,
+    Choice,
+    Float,
+    Integer,
+    default_points,
+    grid,
+    named,
+    nearest,
+    sampled,
+    searched_values,
+    space,
+)
+
+ONE_PART = {"select": ["none"]}
 
 
 def test_a_space_has_its_families_cheapest_first():
@@ -13,35 +27,107 @@ def test_a_space_has_its_families_cheapest_first():
     ]
 
 
-@pytest.mark.parametrize("families", [[], ["linear", "tree"]])
+@pytest.mark.parametrize("families", [[], ["linear", "zero_rule"]])
 def test_a_family_that_cannot_be_searched_is_refused(families):
     with pytest.raises(ValueError, match=r"families must be some of linear, .* but got"):
         space(families)
 
 
-def test_only_parameters_of_the_family_are_searched():
-    for family, parameters in SPACES.items():
-        assert parameters.keys() <= FAMILIES[family].defaults.keys()
+def test_what_is_searched_has_a_default():
+    for family, parameters in space(SPACES, metric="f1").items():
+        assert parameters.keys() <= (PARTS | FAMILIES[family].defaults).keys()
 
 
 def test_every_default_lies_in_its_space():
     searched = space(SPACES)
     for point in default_points(SPACES):
-        values = nearest(point, searched).hyperparameters
-        assert values.items() <= point.hyperparameters.items()
+        values = searched_values(point, searched)
+        assert values.items() <= (PARTS | point.hyperparameters).items()
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "searched"),
+    [("binary", "f1", True), ("binary", "roc_auc", False), ("regression", "f1", False)],
+)
+def test_class_weights_are_searched_where_labels_are_judged(task, metric, searched):
+    found = space(["tree"], task=task, metric=metric)["tree"]
+    assert ("class_weight" in found) == searched
 
 
 def test_values_outside_are_moved_to_the_edge():
     point = Configuration("extra_trees", {"max_features": 9.0, "min_samples_leaf": 0})
-    moved = nearest(point, space(["extra_trees"]))
-    assert moved.hyperparameters == {"max_features": 1.0, "min_samples_leaf": 1}
+    moved = nearest(point, space(["extra_trees"])).hyperparameters
+    assert (moved["max_features"], moved["min_samples_leaf"]) == (1.0, 1)
+
+
+def test_what_is_not_searched_stays_as_it_is_named():
+    point = Configuration("catboost", {"n_estimators": 7})
+    assert nearest(point, space(["catboost"])).hyperparameters["n_estimators"] == 7
+
+
+def test_the_nearest_of_the_nearest_is_itself():
+    searched = space(SPACES)
+    for point in default_points(SPACES):
+        moved = nearest(point, searched)
+        assert nearest(moved, searched) == moved
 
 
 def test_a_family_that_is_not_searched_has_no_nearest_point():
     assert nearest(Configuration("lightgbm"), space(["linear"])) is None
 
 
+def test_a_parameter_whose_condition_fails_is_left_out():
+    draw = {"levels": "one_hot", "select": "filter"}
+    found = sampled(space(["lightgbm"])["lightgbm"], lambda name, _: draw.get(name, 0.5))
+    assert "select_share" in found
+    assert "cat_smooth" not in found
+
+
 def test_a_grid_has_every_combination_once():
-    points = grid(space(["linear"]))
-    assert len(points) == 12
-    assert [point for index, point in enumerate(points) if point in points[:index]] == []
+    points = grid(space(["tree"], {"tree": ONE_PART | {"max_depth": [2, 4]}}))
+    assert len(points) == 2 * 3 * 3
+    assert len({tuple(named(point).items()) for point in points}) == len(points)
+
+
+def test_a_grid_too_large_to_be_run_is_drawn_from():
+    points = grid(space(["catboost"]))
+    assert 900 < len(points) <= 1000
+    assert points == grid(space(["catboost"]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameter"),
+    [
+        ({"max_depth": [2, 4]}, Integer(2, 4, log=True)),
+        ({"max_depth": [3]}, Choice((3,))),
+        ({"max_depth": [2, 4, 8]}, Choice((2, 4, 8))),
+        ({"levels": ["target"]}, Choice(("target",))),
+        ({"class_weight": ["balanced"]}, Choice(("balanced",))),
+    ],
+)
+def test_a_user_narrows_and_widens_a_space(asked, parameter):
+    (name,) = asked
+    assert space(["tree"], {"tree": asked})["tree"][name] == parameter
+
+
+def test_a_value_that_is_only_a_default_can_be_searched():
+    found = space(["xgboost"], {"xgboost": {"n_estimators": [100, 900]}})["xgboost"]
+    assert found["n_estimators"] == Integer(100, 900, log=True)
+    assert isinstance(found["learning_rate"], Float)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"oracle": {}}, r"space must be of families linear, .* but got \['oracle'\]"),
+        ({"tree": {"depht": [1, 2]}}, r"space of tree must be of its parameters .*\['depht'\]"),
+        ({"tree": {"max_depth": [4, 2]}}, r"two bounds, the lower one first.*\[4, 2\]"),
+        ({"tree": {"max_depth": [0, 2]}}, r"above 0, but got \[0, 2\]"),
+        ({"tree": {"max_depth": ["deep"]}}, r"space of tree.max_depth must be numbers"),
+        ({"tree": {"levels": ["odd"]}}, r"space of tree.levels must be some of one_hot, target"),
+        ({"tree": {"levels": []}}, r"space of tree.levels must be some of one_hot, target"),
+    ],
+)
+def test_a_space_that_does_not_fit_is_refused(asked, words):
+    with pytest.raises(ValueError, match=words):
+        space(["tree"], asked)

@@ -6,7 +6,7 @@ from pipelines.core.folds import Fold
 from pipelines.core.metrics import METRICS
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration, FoldResult
-from pipelines.tuning.work import Work, fold_result, mean_score
+from pipelines.tuning.work import Work, fold_yield, mean_score
 
 
 def test_a_fold_is_fitted_on_its_training_rows_and_judged_on_the_others():
@@ -14,7 +14,7 @@ def test_a_fold_is_fitted_on_its_training_rows_and_judged_on_the_others():
     fold = Fold(np.array([0, 1]), np.array([2, 3]))
     schema, truth = Schema((Column("a", "number"),), "y", "regression"), np.array([1.0, 3.0, 6, 8])
     work = Work(table, truth, schema, (fold,), (METRICS["mae"], METRICS["rmse"]), 0)
-    result = fold_result(work, Configuration("zero_rule"), 0)
+    result = fold_yield(work, Configuration("zero_rule"), 0, encodings={}).result
     assert result.figures == {"mae": 5.0, "rmse": pytest.approx(26**0.5)}
     assert result.fold == 0
 

@@ -1,0 +1,74 @@
+"""What the run says of the model that it made."""
+
+from collections.abc import Sequence
+
+from pipelines.core.ensembling import Selection
+from pipelines.core.metrics import Metric
+from pipelines.core.model import Ensemble
+from pipelines.core.trials import Trial
+
+SHOWN = 6  # members that are named
+
+
+def trial_note(trial: Trial, metric: Metric) -> str:
+    """Return which trial the model is.
+
+    Examples
+    --------
+    >>> from pipelines.core.metrics import METRICS
+    >>> from pipelines.core.trials import Configuration
+    >>> trial = Trial(3, Configuration("linear"), "complete", (), 0.8, None, 1.0)
+    >>> trial_note(trial, METRICS["roc_auc"])
+    'The model is trial 3, linear: roc_auc 0.8 over 0 folds.'
+    """
+    reached = f"{metric.name} {trial.score:.6g} over {len(trial.folds)} folds"
+    return f"The model is trial {trial.number}, {trial.configuration.family}: {reached}."
+
+
+def selection_note(selection: Selection, ensemble: Ensemble, metric: Metric) -> str:
+    """Return which trials make the model and how well they do on folds that did not choose them."""
+    if len(ensemble.members) == 1 and len(selection.weights) == 1:
+        family = ensemble.members[0].configuration.family
+        reached = _figure(selection.single_score)
+        return (
+            f"The model is trial {selection.single}, {family}: {metric.name} {reached}"
+            " on rows that its fold models did not see."
+        )
+    shares = [f"{each.configuration.family} {each.weight:.2f}" for each in ensemble.members]
+    more = f", and {len(shares) - SHOWN} more" if len(shares) > SHOWN else ""
+    return (
+        f"The model is an ensemble of {len(shares)} trials ({', '.join(shares[:SHOWN])}{more}): "
+        f"{metric.name} {_figure(selection.cross_fitted)} on folds that did not choose the weights;"
+        f" the best single trial, {selection.single}, has {_figure(selection.single_score)}."
+    )
+
+
+def left_out_note(n_left_out: int) -> str:
+    """Return how many members there was no time for.
+
+    Examples
+    --------
+    >>> left_out_note(2)
+    'There was no time for 2 lighter members; raise fit.budget_seconds.'
+    """
+    noun = "member" if n_left_out == 1 else "members"
+    return f"There was no time for {n_left_out} lighter {noun}; raise fit.budget_seconds."
+
+
+def incomplete_note(trials: Sequence[Trial], trial: Trial) -> str:
+    """Return that the model is a trial that did not run on every fold."""
+    return (
+        f"None of {len(trials)} trials ran on every fold: the model is trial {trial.number}, "
+        f"{trial.configuration.family}, of {len(trial.folds)} folds. Raise search.budget_*."
+    )
+
+
+WARM_START_NOTE = (
+    "No trial ran on every fold: the model is the configuration that was in use before, fitted on"
+    " the new rows. Raise search.budget_*."
+)
+ZERO_RULE_NOTE = "No trial ran on every fold: the model is the zero rule. Raise search.budget_*."
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}"

@@ -1,0 +1,28 @@
+"""Entries of a pool, made from what is said of the rows."""
+
+import numpy as np
+
+from pipelines.core.folds import Fold
+from pipelines.core.pool import FoldModel, PoolEntry
+from pipelines.core.predictions import Predictions
+from pipelines.core.trials import Configuration
+
+
+def folds_of_rows(n_rows, n_folds=4):
+    parts = np.array_split(np.arange(n_rows), n_folds)
+    return [Fold(np.setdiff1d(np.arange(n_rows), part), part) for part in parts]
+
+
+def entry(number, said, folds, *, classes=False, family="linear", data=b""):  # noqa: PLR0913
+    """Return an entry that says something of every row: values, or the positive class's chance."""
+    models = [
+        FoldModel(place, fold.validation, _predictions(said[fold.validation], classes), "", data)
+        for place, fold in enumerate(folds)
+    ]
+    return PoolEntry(number, Configuration(family, {"n": number}), "scaled", tuple(models))
+
+
+def _predictions(said, classes):
+    if not classes:
+        return Predictions(said)
+    return Predictions((said > 0.5).astype(float), np.column_stack([1 - said, said]))

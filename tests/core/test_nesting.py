@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from pipelines.core.folds import Fold, folds
+from pipelines.core.nesting import inner_folds
+
+
+def made(kind, n_rows=12, n_folds=3, **others):
+    given = {"groups": None, "times": None, "gap_days": 0, "seed": 0, "n_repeats": 1} | others
+    truth = np.arange(float(n_rows))
+    return folds(kind, n_rows=n_rows, truth=truth, n_folds=n_folds, task="regression", **given)
+
+
+@pytest.mark.parametrize("outer", [0, 1, 2])
+def test_the_rows_that_judge_are_in_no_inner_fold(outer):
+    every = made("kfold")
+    inner = inner_folds(every, outer)
+    seen = [set(every[outer].training[[*fold.training, *fold.validation]]) for fold in inner]
+    assert len(inner) == 2
+    assert not set().union(*seen) & set(every[outer].validation)
+
+
+def test_groups_stay_together_within():
+    groups = np.repeat(np.arange(6), 2)
+    every = made("group", groups=groups)
+    kept = groups[every[0].training]
+    for fold in inner_folds(every, 0):
+        assert not set(kept[fold.training]) & set(kept[fold.validation])
+
+
+def test_folds_in_time_are_judged_by_what_came_before():
+    every = made("time", times=np.arange(12.0))
+    assert [len(inner_folds(every, outer)) for outer in range(3)] == [0, 1, 2]
+
+
+def test_a_single_hold_out_has_no_folds_within():
+    assert inner_folds([Fold(np.array([0, 1]), np.array([2]))], 0) == ()

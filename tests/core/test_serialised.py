@@ -1,0 +1,73 @@
+import time
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.preprocessing import FunctionTransformer
+
+from pipelines.core.model import said_by
+from pipelines.core.serialised import dumped, kind_of, loaded
+
+DRAWS = np.random.default_rng(0)
+X = DRAWS.normal(size=(80, 3))
+Y = (X[:, 0] > 0).astype(float)
+
+
+def skops_model():
+    return ExtraTreesClassifier(5, random_state=0).fit(X, Y)
+
+
+def lightgbm():
+    import lightgbm as library
+
+    quiet = {"verbose": -1, "num_threads": 1, "objective": "binary"}
+    return library.train(quiet, library.Dataset(X, Y), 5)
+
+
+def xgboost():
+    import xgboost as library
+
+    return library.train({"objective": "binary:logistic"}, library.QuantileDMatrix(X, Y), 5)
+
+
+def catboost():
+    import catboost as library
+
+    settings = {"iterations": 5, "loss_function": "Logloss", "logging_level": "Silent"}
+    return library.CatBoost({**settings, "allow_writing_files": False}).fit(X, Y)
+
+
+LIBRARIES = {"skops": skops_model, "lightgbm": lightgbm, "xgboost": xgboost, "catboost": catboost}
+
+
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_a_predictor_that_was_read_back_says_the_same(kind):
+    made = LIBRARIES[kind]()
+    assert kind_of(made) == kind
+    back = loaded(*dumped(made))
+    said = [said_by(each, X, task="binary", n_classes=2).probabilities for each in (made, back)]
+    assert (said[0] == said[1]).all()
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "catboost"])
+def test_equal_predictors_give_equal_bytes_whenever_they_are_fitted(kind):
+    first = dumped(LIBRARIES[kind]())
+    time.sleep(1.1)  # a stamp of the time would have changed
+    assert dumped(LIBRARIES[kind]()) == first
+
+
+def test_code_that_is_not_on_the_list_is_never_run():
+    data = skops.io.dumps(FunctionTransformer(func=np.asarray))
+    with pytest.raises(ValueError, match="was not written by Evertune and is not loaded"):
+        loaded("skops", data)
+
+
+def test_bytes_that_are_no_archive_are_refused():
+    with pytest.raises(ValueError, match="the archive cannot be read"):
+        loaded("skops", b"torn")
+
+
+def test_a_kind_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match=r"kind must be one of .* but got 'pickle'"):
+        loaded("pickle", b"")

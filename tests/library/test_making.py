@@ -1,0 +1,113 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.metrics import METRICS
+from pipelines.core.model import predict
+from pipelines.core.pool import PoolEntry
+from pipelines.core.resampling import resampled
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration, Trial
+from pipelines.library.making import Found, made_of
+from pipelines.stores.pool import drop_entries, keep_entry
+from pipelines.tuning.families import form_of
+from pipelines.tuning.work import Work, fold_yield
+
+ALWAYS = float("inf")
+FAMILIES = ("linear", "lightgbm")
+
+
+@pytest.fixture(scope="module")
+def work():
+    draws = np.random.default_rng(0)
+    table = pd.DataFrame(draws.normal(size=(120, 2)), columns=["a", "b"])
+    truth = (np.abs(table["a"]) + table["b"] + 0.1 * draws.normal(size=120)).to_numpy()
+    schema = Schema((Column("a", "number"), Column("b", "number")), "y", "regression")
+    folds = resampled(truth, 2, has_classes=False, seed=0)
+    return Work(table, truth, schema, folds, (METRICS["rmse"],), 0)
+
+
+def tried(work, number, folds=(0, 1)):
+    configuration = Configuration(FAMILIES[number])
+    found = [fold_yield(work, configuration, fold, encodings={}) for fold in folds]
+    models, results = (
+        tuple(part) for part in zip(*((x.model, x.result) for x in found), strict=True)
+    )
+    status = "complete" if len(folds) == len(work.folds) else "stopped"
+    score = float(np.mean([each.figures["rmse"] for each in results]))
+    trial = Trial(number, configuration, status, results, score, None, 1.0, "portfolio")
+    return trial, PoolEntry(number, configuration, form_of(configuration), models)
+
+
+@pytest.fixture
+def found(work, tmp_path):
+    trials, entries = zip(*(tried(work, number) for number in range(len(FAMILIES))), strict=True)
+    for entry in entries:
+        keep_entry(tmp_path, entry)
+    return Found(work, trials, tmp_path, "bag", ALWAYS)
+
+
+def test_a_bag_is_made_of_the_models_of_the_folds(found):
+    tuned = made_of(found)
+    assert {len(member.fitted) for member in tuned.fitted.members} == {2}
+    assert sum(tuned.weights.values()) == pytest.approx(1)
+
+
+def test_the_heaviest_member_gives_its_name_to_the_model(found):
+    tuned = made_of(found)
+    heaviest = max(tuned.weights, key=tuned.weights.get)
+    assert tuned.configuration == found.trial(heaviest).configuration
+    assert tuned.fitted.members[0].weight == tuned.weights[heaviest]
+
+
+def test_the_models_of_the_folds_say_what_they_said_in_the_search(found):
+    member = made_of(found).fitted.members[0]
+    (trial,) = (each for each in found.trials if each.configuration == member.configuration)
+    rows = found.work.folds[1].validation
+    said = predict(member.fitted[1], found.work.table.iloc[rows], found.work.schema)
+    assert METRICS["rmse"].figure(found.work.truth[rows], said) == pytest.approx(
+        trial.folds[1].figures["rmse"]
+    )
+
+
+@pytest.mark.parametrize("mode", ["refit", "single"])
+def test_a_refit_has_one_model_a_member(found, mode):
+    tuned = made_of(replace(found, mode=mode))
+    assert {len(member.fitted) for member in tuned.fitted.members} == {1}
+
+
+def test_a_single_model_is_the_best_trial(found):
+    tuned = made_of(replace(found, mode="single"))
+    best = min(found.trials, key=lambda trial: trial.score)
+    assert tuned.weights == {best.number: 1.0}
+
+
+def test_members_that_cannot_be_fitted_again_in_time_are_models_of_the_folds(found):
+    slow = [replace(fold, fit_seconds=1e6) for fold in found.trials[1].folds]
+    trials = (found.trials[0], replace(found.trials[1], folds=tuple(slow)))
+    soon = time.monotonic() + 1000
+    tuned = made_of(replace(found, trials=trials, mode="refit", end=soon))
+    sizes = {m.configuration.family: len(m.fitted) for m in tuned.fitted.members}
+    assert sizes["lightgbm"] == 2
+
+
+def test_without_any_time_the_heaviest_member_is_kept(found):
+    tuned = made_of(replace(found, end=0.0))
+    assert len(tuned.weights) >= 1
+    assert sum(tuned.weights.values()) == pytest.approx(1)
+
+
+def test_a_trial_that_was_cut_off_is_better_than_none(found, tmp_path):
+    trial, entry = tried(found.work, 0, folds=(0,))
+    drop_entries(tmp_path, {0, 1})
+    keep_entry(tmp_path, entry)
+    tuned = made_of(replace(found, trials=(trial,), end=0.0))
+    assert (tuned.weights, tuned.score) == ({0: 1.0}, trial.score)
+
+
+def test_a_search_that_left_nothing_gives_no_model(found, tmp_path):
+    drop_entries(tmp_path, {0, 1})
+    assert made_of(replace(found, trials=())) is None

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from pipelines.core.trials import Configuration
+from pipelines.tuning.families import grow
+from pipelines.tuning.selecting import only, selected
+from tests.tuning.rows import rows, setting
+
+WAYS = ("filter", "l1", "importance", "recursive")
+
+
+def wide(task):
+    X, y = rows(task)
+    noise = np.random.default_rng(5).normal(size=(400, 17))
+    noise[::7, 3] = np.nan
+    noise[:, 4] = np.nan
+    return np.hstack([X, noise]), y
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_decides_is_kept_and_noise_left_out(way, task):
+    kept = selected(*wide(task), {"select": way, "select_share": 0.2}, setting(task))
+    assert 1 in kept
+    assert len(kept) == 4
+
+
+@pytest.mark.parametrize(("way", "share"), [("none", 0.5), ("filter", 1.0)])
+def test_all_columns_are_none(way, share):
+    assert (
+        selected(*wide("binary"), {"select": way, "select_share": share}, setting("binary")) is None
+    )
+
+
+def test_codes_and_rows_that_watch_follow_the_columns():
+    X, y = wide("binary")
+    kept, told = only((1, 3), X, setting("binary", n_levels=1, validation=(X, y)))
+    assert kept.shape == told.validation[0].shape == (400, 2)
+    assert told.n_levels == 0
+
+
+def test_columns_left_out_twice_are_counted_from_the_first():
+    X, y = wide("regression")
+    point = Configuration("hist_boosting", {"select": "filter", "select_share": 0.95})
+    grown = grow(point, X, y, setting("regression"))
+    assert 7 not in grown.columns
+    assert grown.predictor.n_features_in_ == len(grown.columns)
