@@ -108,7 +108,6 @@ class FitSection(Section):
     """How the final model is made."""
 
     mode: Literal["auto", "bag", "refit", "single"] = "auto"
-    prefer: Literal["best", "simplest"] = "best"
     budget_seconds: PositiveFloat | None = 60
     seed: NonNegativeInt = 0
 

@@ -6,7 +6,7 @@ import optuna
 from pipelines.core.trials import Configuration, Phase, Trial
 from pipelines.tuning.parameters import Space
 from pipelines.tuning.sampling import enqueue, new_study, proposed, remember, tell
-from pipelines.tuning.spaces import grid, nearest
+from pipelines.tuning.spaces import grid, nearest, searched_values
 from pipelines.tuning.starts import Start, search_space
 from pipelines.tuning.strategies import History, Strategy, first_points
 from pipelines.tuning.units import Unit
@@ -47,15 +47,17 @@ class Points:
         """Return the next unit; None where there is none now."""
         if self.ended:
             return None
-        given = bool(self._points)
-        if given:
-            enqueue(self._study, [self._points.pop(0)])
+        given = self._points.pop(0) if self._points else None
+        if given is not None:
+            searched = searched_values(given, self._space)
+            enqueue(self._study, [Configuration(given.family, searched)])
         asked = self._asked[self._number] = self._study.ask()
         self._left = None if self._left is None else self._left - 1
         self._number += 1
         folds = tuple(range(self._history.n_folds))
-        phase: Phase = "portfolio" if given else "search"
-        point = proposed(asked, self._space)
+        phase: Phase = "search" if given is None else "portfolio"
+        drawn = proposed(asked, self._space)  # of a given point what is searched of it alone
+        point = drawn if given is None else given
         return self._clock.timed(Unit(self._number - 1, point, folds, phase), self._history.n_folds)
 
     def tell(self, number: int, trial: Trial | None) -> None:
