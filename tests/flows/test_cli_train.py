@@ -101,7 +101,7 @@ def test_all_that_a_run_writes_lies_in_data_and_state(trained: Path) -> None:
 def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_goes_on(
     started: Start, project: Path, number: signal.Signals, code: int
 ) -> None:
-    edit_section(project / "params.yaml", "search", {"budget_trials": 1000})
+    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
     with started("train") as process:
         family = in_search(process, project)
         os.kill(process.pid, number)
@@ -113,7 +113,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_goes_on(
 def test_a_killed_run_leaves_no_process_and_the_next_closes_its_record(
     started: Start, evertune: Run, project: Path
 ) -> None:
-    edit_section(project / "params.yaml", "search", {"budget_trials": 1000})
+    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
     with started("train") as process:
         family = in_search(process, project)
         process.kill()
