@@ -34,11 +34,12 @@ def to_prefect(baselines: Sequence[BaselineFigures]) -> Teller:
 
     def tell(now: Found, seconds: float) -> None:
         nonlocal artifact, told
-        if artifact is not None and monotonic() - told < ARTIFACT_SECONDS:
-            return
-        told = monotonic()
         view = search_view(now, seconds, baselines=baselines)
         percent, line = 100 * fraction_done(view), running_line(view)
+        is_early = artifact is not None and monotonic() - told < ARTIFACT_SECONDS
+        if is_early and percent < 100:  # noqa: PLR2004
+            return
+        told = monotonic()
         if artifact is None:
             made = create_progress_artifact(percent, key=ARTIFACT_KEY, description=line)
             artifact = cast(UUID, made)

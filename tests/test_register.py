@@ -43,7 +43,7 @@ registry: {name: houses, nested_trials: 2}
 paths: {source: data/source.parquet, absorbed: data/absorbed.parquet, plan: data/plan.json,
   clean: data/clean.parquet, schema: data/schema.json, training: data/training.parquet,
   holdout: data/holdout.parquet, choosing: data/choosing.parquet, folds: data/folds.parquet,
-  baselines: data/baselines, trials: data/trials.jsonl, model: data/model,
+  baselines: data/baselines, trials: data/trials.jsonl, pool: data/pool, model: data/model,
   figures: data/figures.json, plots: data/plots, report: data/report,
   reference: data/reference, state: state}
 """
