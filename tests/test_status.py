@@ -14,7 +14,7 @@ DVC = """stages:
     deps: [data/raw/source.parquet]
 """
 PATHS = [
-    "source", "clean", "schema", "training", "holdout", "folds", "baselines", "trials", "model",
+    "source", "clean", "schema", "training", "holdout", "folds", "baselines", "trials", "pool", "model",
     "figures", "plots", "report", "reference", "absorbed", "choosing", "plan",
 ]  # fmt: skip
 
