@@ -14,8 +14,8 @@ DVC = """stages:
     deps: [data/raw/source.parquet]
 """
 PATHS = [
-    "source", "clean", "schema", "training", "holdout", "folds", "baselines", "trials", "pool", "model",
-    "figures", "plots", "report", "reference", "absorbed", "choosing", "plan",
+    "source", "clean", "schema", "training", "holdout", "folds", "baselines", "trials", "model",
+    "figures", "plots", "report", "reference", "absorbed", "choosing", "plan", "pool",
 ]  # fmt: skip
 
 
