@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import production
+from flows import assessing, keeping, production, versions
 from flows.telling import CHAMPION_STAYS, project, told
 
 if TYPE_CHECKING:
-    from pipelines.core.gate import Verdict
+    from pipelines.core.judging.verdicts import Verdict
     from pipelines.sections import Params
 
 app = typer.Typer(
@@ -29,7 +29,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command."""
     production.app.add_typer(production.log, name="log")
-    app.add_typer(production.app)
+    for part in (production, versions, keeping, assessing):
+        app.add_typer(part.app)
     app()
 
 

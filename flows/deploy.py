@@ -32,6 +32,7 @@ FLOWS = {
     "score": "flows.score.score",
     "monitor": "flows.monitor.monitoring",
     "retune": "flows.retune.retune",
+    "approve": "flows.approving.approval",
 }
 
 

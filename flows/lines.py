@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields
 
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.snapshot import Snapshot
 from pipelines.status import Champion, Status
 from pipelines.stores.labels import LabelCounts

@@ -22,7 +22,7 @@ from flows.retuning import (
 from flows.train import SEND_SECONDS, networked, registration, snapshot, stage
 from pipelines.absorb import absorb
 from pipelines.core.findings import Decision, Outcome
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.monitor import clock_of
 from pipelines.params import load_params
 from pipelines.plan import write_plan

@@ -15,7 +15,7 @@ from flows.lines import snapshot_line, verdict_line
 from flows.stages import Say, bring_up_to_date
 from pipelines.absorb import Absorbed, absorb
 from pipelines.core.findings import Decision, Outcome, OutcomeKind
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.core.plans import Plan
 from pipelines.errors import BusyError, EvertuneError, InputError
 from pipelines.params import load_params

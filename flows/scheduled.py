@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.train import train
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.params import load_params
 from pipelines.stores.files import project_lock
 

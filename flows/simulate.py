@@ -6,7 +6,7 @@ What is not acknowledged is sent again, so that the service may be restarted whi
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ DELAY = timedelta(days=7)
 OVERLAP = timedelta(days=1)  # of a play that goes on: what was sent again is counted once
 MOST_ROWS = 200
 ANSWER_SECONDS = 10.0
+LONGEST_STEP_SECONDS = 2.0
 LATER = frozenset({408, 429, 503})
 
 
@@ -122,6 +123,20 @@ def advanced(play: Play, *, until: datetime) -> Play:
     except (URLError, TimeoutError, ConnectionError):
         return play
     return replace(play, now=until)
+
+
+def played_on(
+    play: Play, seconds: float, days_a_minute: float, *, say: Callable[[str], None]
+) -> Play | None:
+    """Return the play after so many real seconds, None once it is over; months are told."""
+    days = min(seconds, LONGEST_STEP_SECONDS) * days_a_minute / 60.0
+    after = advanced(play, until=play.now + timedelta(days=days))
+    if after.now.date().month != play.now.date().month:
+        say(f"{after.now:%Y-%m-%d} by the clock of the simulated customers")
+    if not is_over(after):
+        return after
+    say("All simulated customers were played; production goes on without new ones.")
+    return None
 
 
 def _between(play: Play, start: datetime, end: datetime) -> pd.DataFrame:

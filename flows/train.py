@@ -15,14 +15,16 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
+from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from flows.asking import ask_for_approval
 from flows.follow import following, found, read_baselines, search_view
 from flows.lines import snapshot_line, verdict_line, verdict_page
 from flows.progress import Show, say, search_line, step_shown
 from flows.stages import make, stage_function
 from flows.watch import to_mlflow, to_prefect, to_terminal
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.core.plans import Plan
 from pipelines.errors import BusyError
 from pipelines.params import load_params
@@ -116,9 +118,11 @@ def stage(root: str, name: str) -> None:
 def registration(root: str) -> Verdict:
     """Register the model, make it champion if it passes the gate, and show the verdict."""
     with step_shown("register"):
-        verdict = register(Path(root))
+        verdict = register(Path(root), flow_run=flow_run.get_id())
     create_markdown_artifact(verdict_page(verdict), key="verdict")
     say("register", verdict_line(verdict))
+    if ask_for_approval(Path(root), verdict):
+        say("approve", f"version {verdict.version} waits for a person, here or in Prefect's UI")
     return verdict
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
@@ -23,14 +22,14 @@ from flows.happenings import News, news_since
 from flows.keeper import kept
 from flows.server import STANDING_SECONDS, address_of, address_once_up, answers, log_of, server_on
 from flows.services import Running, Service, last_line, looked_after, together, wait_for
-from flows.simulate import Play, advanced, is_over, project_play
+from flows.simulate import played_on, project_play
 from flows.telling import CHAMPION_STAYS
 from pipelines.checkout import check_out, use_newest_clock
 from pipelines.errors import BusyError, InputError, StageError
 from pipelines.params import load_params
 from pipelines.sections import Params
 from pipelines.stores.addresses import ui_command, without_secrets
-from pipelines.stores.files import project_lock
+from pipelines.stores.files import is_held, project_lock
 from pipelines.stores.registry import champion
 from pipelines.stores.tracking import open_store
 from pipelines.stores.versions import git_is_dirty
@@ -39,7 +38,6 @@ EXAMPLE = "example"
 EVERYWHERE = "0.0.0.0"
 READY_SECONDS = 180.0
 TICK_SECONDS, NEWS_SECONDS = 0.5, 3.0
-LONGEST_STEP_SECONDS = 2.0
 LOOK_DAYS, LEAST_LOOK_SECONDS = 3.0, 20.0
 DEPLOYED = "deployed"
 SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
@@ -280,21 +278,11 @@ def _stay(
         time.sleep(TICK_SECONDS)
         running = [looked_after(each, begin, say=say) for each in running]
         now = time.monotonic()
-        if play is not None and start.days_a_minute is not None:
-            play = _played(play, now - last, start.days_a_minute, say=say)
+        # Who learns for minutes would learn for weeks of a clock that runs on meanwhile.
+        if play and start.days_a_minute and not is_held(params.paths.state):
+            play = played_on(play, now - last, start.days_a_minute, say=say)
         last = now
         if now - asked > NEWS_SECONDS:
             news, asked = news_since(checkout, news), now
             for line in news.lines:
                 say(line)
-
-
-def _played(play: Play, seconds: float, days_a_minute: float, *, say: Say) -> Play | None:
-    days = min(seconds, LONGEST_STEP_SECONDS) * days_a_minute / 60.0
-    after = advanced(play, until=play.now + timedelta(days=days))
-    if after.now.date().month != play.now.date().month:
-        say(f"{after.now:%Y-%m-%d} by the clock of the simulated customers")
-    if not is_over(after):
-        return after
-    say("All simulated customers were played; production goes on without new ones.")
-    return None

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import pandas as pd
 
-from pipelines.core.baselines import BaselineFigures, Kind, mean_figures
+from pipelines.core.baselines import SIMPLEST_FAMILIES, BaselineFigures, Kind, mean_figures
 from pipelines.core.folds import Fold, folds_of
 from pipelines.core.guesses import guess_figures, zero_rule
 from pipelines.core.metrics import Metric, answered, figures
@@ -206,10 +206,8 @@ def _rule(table: pd.DataFrame, truth: Floats, *, rows: Rows, heuristic: str) -> 
 
 def _simplest(schema: Schema) -> dict[str, Configuration]:
     linear = "ridge" if schema.task == "regression" else "logistic_regression"
-    return {
-        linear: default_configuration("linear"),
-        "small_tree": default_configuration("tree"),
-    }
+    names = (linear, "small_tree")
+    return {name: default_configuration(SIMPLEST_FAMILIES[name]) for name in names}
 
 
 def _simplest_models(rows: Rows, seed: int) -> Iterator[tuple[str, Model]]:

@@ -24,7 +24,7 @@ from pipelines.core.assembling import Mode
 from pipelines.core.metrics import Metric
 from pipelines.core.model import Model
 from pipelines.core.predictions import Floats, Predictions, Task
-from pipelines.core.resampling import resampled
+from pipelines.core.resampling import resampled, thinned
 from pipelines.core.runs import leaderboard
 from pipelines.core.schema import Kind
 from pipelines.core.tabled import Tabled, tabled
@@ -256,6 +256,7 @@ def _fit(tuner: Any, raw: pd.DataFrame, truth: Floats, *, task: Task, started: f
     warn_of(found.unread)
     n_folds, seed = n_folds_of(tuner, *found.table.shape), settings.strategy.seed
     folds = resampled(truth, n_folds, has_classes=task != "regression", seed=seed)
+    folds = thinned(folds, len(found.schema.features), seed=seed)
     work = Work(found.table, truth, found.schema, folds, (metric,), seed)
     tuner._columns = list(raw.columns)
     return _keep(tuner, tune(work, settings, started=started), found=found, metric=metric)
@@ -265,7 +266,9 @@ def _keep(tuner: Any, tuned: Tuned, *, found: Tabled, metric: Metric) -> Any:
     tuner.schema_, tuner.excluded_ = found.schema, found.excluded
     tuner.model_ = Model(found.schema, tuned.configuration, tuned.fitted, ())
     tuner.metric_, tuner.best_score_ = metric.name, tuned.score
-    tuner.leaderboard_ = leaderboard(tuned.trials, greater_is_better=metric.greater_is_better)
+    tuner.leaderboard_ = leaderboard(
+        tuned.trials, greater_is_better=metric.greater_is_better, metric=metric.name
+    )
     tuner.weights_ = tuned.weights
     tuner.ended_in_baseline_ = not tuned.weights
     return tuner

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipelines.core.declared import MOMENT
 from pipelines.core.findings import Decision
-from pipelines.core.gate import unseen
 from pipelines.core.joining import production_rows
+from pipelines.core.judging.pairing import unseen
 from pipelines.core.model import Model, configurations
 from pipelines.core.parting import ROW_KEY, with_row_keys
 from pipelines.core.plans import Plan

@@ -18,6 +18,8 @@ from pipelines.core.plans import Plan
 from pipelines.core.pool import PoolEntry
 from pipelines.core.runs import kept_trials
 from pipelines.core.schema import Schema
+from pipelines.core.search_story import endings
+from pipelines.core.selection import all_failed
 from pipelines.core.trials import SearchHeader, Trial
 from pipelines.core.truths import truth_of
 from pipelines.errors import BusyError, ParamsError
@@ -30,7 +32,7 @@ from pipelines.stores.trials import append_trial, open_trials, read_header, read
 from pipelines.tuning.account import Keep
 from pipelines.tuning.given import run_given
 from pipelines.tuning.strategies import Budget, Places, Strategy
-from pipelines.tuning.tuner import run_trials
+from pipelines.tuning.tuner import n_workers, run_trials
 from pipelines.tuning.work import Work
 
 CODE = ("core", "tuning", "search.py")
@@ -43,7 +45,7 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     Raises
     ------
     ParamsError
-        If more workers are asked for than this machine has processors.
+        If more workers are asked for than there are processors, or the space names what is not.
     BusyError
         If the Ray cluster that RAY_ADDRESS names does not answer.
     """
@@ -53,17 +55,28 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     work = _work(paths, metric, root=root, seed=search.seed)
     plan = read_record(paths.plan, Plan)
     search = _with_budget(search, plan)
-    header = _header(work, search, digest=_digest(paths, metric, search=search, root=root))
-    finished = open_trials(paths.trials, header)
+    strategy, digest = _strategy(search, plan), _digest(paths, metric, search=search, root=root)
+    whole = _budget(search, (), started=started)
+    workers = 1 if plan.mode == "refit" else n_workers(strategy, whole)
+    finished = _opened(paths.trials, _header(work, search, digest=digest, workers=workers))
     budget = _budget(search, finished, started=started)
     keep = partial(_keep, paths, search.pool_megabytes)
     _drop_what_is_unknown(paths.pool, finished)
     if plan.mode == "refit":
         run_given(work, plan.warm_starts, budget=budget, finished=finished, on_finished=keep)
     else:
-        strategy, places = _strategy(search, plan), Places(root, paths.state)
+        places = Places(root, paths.state)
         _run_tune(work, strategy, budget=budget, finished=finished, places=places, keep=keep)
     sys.stdout.writelines(f"{line}\n" for line in _summary(read_trials(paths.trials)))
+
+
+def _opened(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
+    """Return the trials to go on from; where all of them failed, the search begins anew."""
+    finished = open_trials(path, header)
+    if not all_failed(finished):
+        return finished
+    path.unlink()
+    return open_trials(path, header)
 
 
 def _run_tune(  # noqa: PLR0913
@@ -81,6 +94,8 @@ def _run_tune(  # noqa: PLR0913
         )
     except ConnectionError as error:
         raise BusyError(str(error)) from error
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
 
 
 def _keep(paths: Paths, most_megabytes: float, trial: Trial, entry: PoolEntry | None) -> None:
@@ -137,7 +152,7 @@ def _work(paths: Paths, metric: MetricSection, *, root: Path, seed: int) -> Work
     )
 
 
-def _header(work: Work, search: SearchSection, *, digest: str) -> SearchHeader:
+def _header(work: Work, search: SearchSection, *, digest: str, workers: int | None) -> SearchHeader:
     return SearchHeader(
         digest=digest,
         metric=work.metrics[0].name,
@@ -145,6 +160,7 @@ def _header(work: Work, search: SearchSection, *, digest: str) -> SearchHeader:
         n_folds=len(work.folds),
         budget_seconds=search.budget_seconds,
         budget_trials=search.budget_trials,
+        workers=workers,
     )
 
 
@@ -183,10 +199,11 @@ def _budget(search: SearchSection, finished: tuple[Trial, ...], *, started: floa
 
 
 def _summary(trials: tuple[Trial, ...]) -> list[str]:
-    failed = [trial for trial in trials if trial.status == "failed"]
+    failed = sum(trial.status == "failed" for trial in trials)
     complete = sum(trial.status == "complete" for trial in trials)
-    lines = [f"{len(trials)} trials, {complete} of them on every fold, {len(failed)} failed"]
-    return lines + [f"trial {trial.number} failed: {trial.reason}" for trial in failed[:SHOWN]]
+    lines = [f"{len(trials)} trials, {complete} of them on every fold, {failed} failed"]
+    reasons = [each for each in endings(trials) if each.status == "failed"]
+    return lines + [f"{each.trials} failed: {each.reason}" for each in reasons[:SHOWN]]
 
 
 if __name__ == "__main__":

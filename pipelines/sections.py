@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from pipelines.core.predictions import Task
 from pipelines.core.schema import Kind
@@ -23,8 +23,10 @@ Family = Literal[
     "xgboost",
     "catboost",
     "neural_network",
+    "embedding_network",
 ]
-FAMILIES: tuple[Family, ...] = get_args(Family)
+NEURAL = ("embedding_network",)  # needs the extra `neural`
+FAMILIES: tuple[Family, ...] = tuple(each for each in get_args(Family) if each not in NEURAL)
 Values = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
 
 
@@ -109,25 +111,51 @@ class FitSection(Section):
 
     mode: Literal["auto", "bag", "refit", "single"] = "auto"
     budget_seconds: PositiveFloat | None = 60
+    prefer: Literal["best", "simplest"] = "best"
     seed: NonNegativeInt = 0
 
 
 class Evaluation(Section):
-    """How figures and their intervals are taken."""
+    """How figures and their intervals are taken, and what the report is about."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     bootstrap_draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
     importance_rows: PositiveInt = 2000
     importance_repeats: PositiveInt = 3
     nested: bool = False
+    slices: tuple[ColumnName, ...] = ()
+    sensitive: tuple[ColumnName, ...] = ()
+    slice_rows: PositiveInt = 50
+    worst_slices: NonNegativeInt = 3
+    costs: dict[str, dict[str, float]] | None = None
+    purpose: str | None = None
+    not_for: tuple[str, ...] = ()
     seed: NonNegativeInt = 0
 
 
+class Gates(Section):
+    """What a version must pass to become champion; false or null switches a gate off."""
+
+    baselines: bool = True
+    existing: bool = True
+    champion: bool = True
+    guards: bool = True
+    data: bool = True
+    slices: NonNegativeFloat | None = 0.05
+    calibration: NonNegativeFloat | None = 0.02
+    rate_gap: Annotated[float, Field(ge=0, le=1)] | None = None
+    milliseconds_a_row: PositiveFloat | None = None
+    megabytes: PositiveFloat | None = None
+
+
 class Registry(Section):
-    """Where versions are kept and how much of a search is shown."""
+    """Where versions are kept, what they must pass, and how much of a search is shown."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     nested_trials: NonNegativeInt = 50
+    false_promotions: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    approval: bool = False
+    gates: Gates = Gates()
 
 
 class Paths(Section):

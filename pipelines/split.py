@@ -21,6 +21,7 @@ from pipelines.core.parting import (
     with_row_keys,
 )
 from pipelines.core.plans import Plan
+from pipelines.core.resampling import most_rows, thinned
 from pipelines.core.schema import Schema
 from pipelines.core.training_windows import moment_of_text
 from pipelines.errors import ParamsError
@@ -45,7 +46,7 @@ def run(*, paths: Paths, split: Split) -> None:
     write_table(paths.choosing, sides.choosing)
     write_table(paths.folds, fold_table(made, len(sides.training)))
     kind = fold_kind(split.folds, schema)
-    sys.stdout.writelines(f"{line}\n" for line in _summary(sides, schema, f"{len(made)} {kind}"))
+    sys.stdout.writelines(f"{line}\n" for line in _summary(sides, schema, made, kind))
 
 
 def _parts(
@@ -65,7 +66,7 @@ def _parts(
         )
     except ValueError as error:
         raise ParamsError(f"The table cannot be parted as params.yaml says. {error}") from error
-    return sides, made
+    return sides, thinned(made, len(schema.features), seed=split.seed)
 
 
 def _sides(table: pd.DataFrame, schema: Schema, *, split: Split, plan: Plan) -> Parted:
@@ -74,10 +75,13 @@ def _sides(table: pd.DataFrame, schema: Schema, *, split: Split, plan: Plan) -> 
     return judged_from(table, schema, moment=moment_of_text(plan.judge_from), seed=split.seed)
 
 
-def _summary(sides: Parted, schema: Schema, made: str) -> list[str]:
-    lines = [f"{len(sides.training)} training rows in {made} folds, {len(sides.holdout)} held out"]
+def _summary(sides: Parted, schema: Schema, made: tuple[Fold, ...], kind: str) -> list[str]:
+    folds = f"{len(made)} {kind} folds"
+    lines = [f"{len(sides.training)} training rows in {folds}, {len(sides.holdout)} held out"]
     if len(sides.choosing):
         lines.append(f"{len(sides.choosing)} rows choose the training window")
+    if len(made[0].training) == most_rows(len(schema.features)):
+        lines.append(f"a fold learns from {len(made[0].training)} rows, the model from all")
     if sides.n_left_out:
         lines.append(f"{sides.n_left_out} rows left out: their group is in the hold-out")
     return lines + [

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.core.summaries import FIGURE_TAG
 from pipelines.params import load_params
 from pipelines.stores import registry, versions
+from pipelines.stores.aliases import ALIASES
 from pipelines.stores.pages import LastRun, last_run
 from pipelines.stores.tracking import open_store
 
@@ -80,7 +81,7 @@ def status(root: Path) -> Status:
     versions.ensure_project(root)
     store = open_store(params.paths.state, params.registry.name)
     current = {stage: versions.is_current(root, stage) for stage in versions.stages(root)}
-    holders = {alias: registry.version_with_alias(store, alias) for alias in registry.ALIASES}
+    holders = {alias: registry.version_with_alias(store, alias) for alias in ALIASES}
     numbers = {alias: found.number if found else None for alias, found in holders.items()}
     return Status(
         name=params.registry.name,

@@ -36,24 +36,32 @@ MAY_IMPORT = {
     "errors": set(),
 }
 ROOMS = {
+    "act": "params",
     "agreement": "params",
+    "deciding": "params",
     "estimator": "library",
+    "gathering": "params",
+    "judge": "params",
     "refusals": "params",
+    "scene": "params",
     "section": "sections",
     "production": "sections",
+    "proving": "params",
 } | {name: name for name in MAY_IMPORT}
 SQL = (
-    "sources", "database", "log_tables", "predictions", "exports", "labels", "decisions", "windows"
+    "sources", "database", "log_tables", "predictions", "exports", "labels", "decisions", "windows",
+    "records",
 )  # fmt: skip
 DOORS = {
     "prefect": ("flows/",),
     "ray": ("pipelines/tuning/",),
-    "mlflow": ("pipelines/stores/tracking.py",),
+    "mlflow": ("pipelines/stores/tracking.py", "pipelines/stores/served.py"),
     **dict.fromkeys(
         ["sqlalchemy", "sqlite3", "psycopg"], tuple(f"pipelines/stores/{name}.py" for name in SQL)
     ),
     **dict.fromkeys(
-        ["dvc", "git", "pygit2", "dulwich", "scmrepo"], ("pipelines/stores/versions.py",)
+        ["dvc", "git", "pygit2", "dulwich", "scmrepo"],
+        ("pipelines/stores/versions.py", "pipelines/stores/repositories.py"),
     ),
 }
 # each stage with those right before it: the drawing of the design
@@ -62,7 +70,7 @@ GRAPH = {
     "split": {"prepare"},
     "baseline": {"split"},
     "search": {"split"},
-    "fit": {"search"},
+    "fit": {"baseline", "search"},
     "evaluate": {"baseline", "fit", "split"},
 }
 # what refuses or words messages: no result depends on it, so no stage runs anew for it
@@ -175,8 +183,15 @@ def expected_stage(root: Path, stage: str) -> dict[str, list[str]]:
         "cmd": [f"python -m pipelines.{stage}"],
         "params": sections_of_run(modules(root)[f"pipelines.{stage}"]),
         "deps": code_dependencies(root, f"pipelines.{stage}"),
-        "files": files_named(modules(root)[f"pipelines.{stage}"]),
+        "files": sorted(set().union(*map(files_named, steps_of(root, f"pipelines.{stage}")))),
     }
+
+
+def steps_of(root: Path, verb: str) -> list[Path]:
+    """Return a verb and the modules of the library that read and write for it."""
+    known, imports = modules(root), house_imports(root, parsed_without_types)
+    behind = {name for name in reached(verb, imports) if room(name) == "library"}
+    return [known[name] for name in (verb, *behind)]
 
 
 def stated_stage(root: Path, stage: str) -> dict[str, list[str]]:

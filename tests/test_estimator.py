@@ -163,6 +163,7 @@ BAD = [
     ({"n_folds": "many"}, "'n_folds' parameter of TunedClassifier must be a whole number from 1"),
     ({"mode": "stack"}, "must be one of auto, bag, refit, single. Got 'stack'"),
     ({"workers": 0.5}, "'workers' parameter"),
+    ({"workers": 4096}, "processors or 'auto'. Got 4096"),
     ({"metric": "rmse"}, "The metric of a binary task must be one of"),
     ({"columns": {"ages": "number"}}, "it has no ['ages']"),
 ]

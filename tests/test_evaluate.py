@@ -11,7 +11,7 @@ from pipelines.core.baselines import BaselineFigures
 from pipelines.core.evaluation import Evaluation, baseline_row, metric_row
 from pipelines.core.folds import Fold, fold_table
 from pipelines.core.model import Model
-from pipelines.core.plans import TrainingWindow
+from pipelines.core.plans import Plan, TrainingWindow
 from pipelines.core.rules import Rule
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
@@ -20,7 +20,15 @@ from pipelines.core.window_fits import WindowChoice, WindowFit
 from pipelines.errors import InputError
 from pipelines.evaluate import run
 from pipelines.production import Monitoring
-from pipelines.sections import CustomMetric, FitSection, MetricSection, Paths, SearchSection
+from pipelines.sections import (
+    CustomMetric,
+    Data,
+    FitSection,
+    MetricSection,
+    Paths,
+    SearchSection,
+    Split,
+)
 from pipelines.sections import Evaluation as EvaluationSection
 from pipelines.stores.files import (
     append_line,
@@ -97,8 +105,13 @@ def make_inputs(root: Path, schema, family, n_rows=400):
     fields = {field.alias or name: name for name, field in Paths.model_fields.items()}
     paths = Paths(**{field: root / "data" / name for field, name in fields.items()})
     training = table(schema, n_rows, 0)
+    holdout = table(schema, n_rows // 2, 1)
     write_table(paths.training, training)
-    write_table(paths.holdout, table(schema, n_rows // 2, 1))
+    write_table(paths.holdout, holdout)
+    source = pd.concat([training, holdout], ignore_index=True).drop(columns="row_key")
+    write_table(paths.source, source.assign(constant="x"))
+    write_table(paths.clean, source)
+    write_record(paths.plan, Plan())
     rows = np.arange(n_rows)
     parts = [Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
     write_table(paths.folds, fold_table(parts, n_rows))
@@ -108,13 +121,16 @@ def make_inputs(root: Path, schema, family, n_rows=400):
     return paths
 
 
-def evaluate(paths, nested=False, **metric):
+def evaluate(paths, nested=False, section=None, **metric):
+    schema = load_model(paths.model).schema
     run(
         paths=paths,
+        data=Data(source="example", target=schema.target, human_column=schema.human),
+        split=Split(),
         metric=MetricSection(**metric),
         search=SearchSection(**SEARCH),
         fit=FitSection(),
-        evaluation=SECTION.model_copy(update={"nested": nested}),
+        evaluation=SECTION.model_copy(update={"nested": nested, **(section or {})}),
         monitoring=Monitoring(),
     )
     return read_record(paths.figures, Evaluation)
@@ -152,10 +168,12 @@ def test_the_model_relies_on_the_column_that_the_target_was_made_from(every_task
 
 def test_the_pictures_fit_the_task(every_task):
     paths, found = every_task
-    common = {"baselines.png", "importance.png"}
-    of_classes = {"confusion.png", "roc.png", "precision_recall.png", "calibration.png"}
-    expected = {"predicted.png", "residuals.png"} if found.task == "regression" else of_classes
-    assert {path.name for path in paths.plots.iterdir()} == common | expected
+    common = {"baselines", "importance", "contributions", "search_best", "search_budget"}
+    of_classes = {"confusion", "roc", "precision_recall", "calibration"}
+    of_two = {"thresholds"} if found.task == "binary" else set()
+    expected = {"predicted", "residuals"} if found.task == "regression" else of_classes | of_two
+    drawn = {path.stem for path in paths.plots.iterdir()}
+    assert drawn - {"slices"} == common | expected
 
 
 def test_the_markdown_report_points_at_pictures_that_are_there(every_task):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.core.baselines import BaselineFigures
 from pipelines.core.folds import Fold, fold_table
 from pipelines.core.metrics import metrics_for
 from pipelines.core.model import predict
@@ -16,13 +17,14 @@ from pipelines.errors import StageError
 from pipelines.fit import run
 from pipelines.params import load_params
 from pipelines.stores.files import read_record, read_table, write_record, write_table
-from pipelines.stores.models import load_model, window_choice
+from pipelines.stores.models import load_model, model_origin, window_choice
 from pipelines.stores.pool import keep_entry
 from pipelines.stores.trials import append_trial, open_trials
 from pipelines.tuning.families import form_of
 from pipelines.tuning.work import Work, fold_yield
 
 FOLDS = [Fold(np.arange(25), np.arange(25, 50)), Fold(np.arange(25, 50), np.arange(25))]
+BOUND = {"guards": {"mae": 5.0}}
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 
 
@@ -232,3 +234,61 @@ def test_all_members_are_fitted_on_the_window_that_does_best(params):
     assert window_choice(params.paths.model).chosen.name == "since_change"
     assert {len(member.fitted) for member in model.fitted.members} == {1}
     assert model.row_keys == tuple(f"{row:016x}" for row in range(60, 200))
+
+
+def test_where_every_trial_failed_the_zero_rule_is_saved_and_the_reasons_are_told(params):
+    start = Configuration("tree")
+    write_record(params.paths.plan, Plan("retune", warm_starts=(start,)))
+    for number, reason in enumerate(["no memory", "no", "no memory"]):
+        trial = Trial(number, start, "failed", (), None, reason, 1.0)
+        append_trial(params.paths.trials, trial)
+    with pytest.raises(StageError, match=r"All 3 trials of the search failed: 2 x no memory; 1 x"):
+        made(params)
+    assert load_model(params.paths.model).configuration.family == "zero_rule"
+    assert model_origin(params.paths.model).made_of == "zero rule"
+
+
+def test_how_an_ensemble_came_about_is_written_beside_it(pooled):
+    model = made(pooled)
+    origin = model_origin(pooled.paths.model)
+    families = [member.configuration.family for member in model.fitted.members]
+    assert (origin.made_of, origin.phase) == ("ensemble", "complex")
+    assert [weight.family for weight in origin.weights] == families
+    assert len(origin.scores) == len(origin.single_scores) == len(FOLDS)
+    assert origin.values["optimised simple"] == 3
+
+
+def baselines(params, score):
+    """Write the figures of one simplest model, the same on every fold but for a little noise."""
+    folds = [FoldResult(f, {"rmse": score + f / 1000, "mae": score}, 0.1, 0.1) for f in range(2)]
+    means = {"rmse": score, "mae": 9.0}
+    found = BaselineFigures("ridge", "model", "", tuple(folds), means, 0.2, 0.2)
+    write_record(params.paths.baselines / "baselines.json", (found,))
+
+
+def test_the_simplest_model_that_is_not_worse_is_made_where_it_is_preferred(pooled, capsys):
+    baselines(pooled, 0.1)
+    model = made(pooled, prefer="simplest")
+    origin = model_origin(pooled.paths.model)
+    assert model.configuration.family == "linear"
+    assert (origin.made_of, origin.phase) == ("simplest", "simplest")
+    assert (
+        "fit.prefer is simplest: ridge, with rmse 0.1005, is not worse" in capsys.readouterr().out
+    )
+
+
+def test_the_optimised_simple_model_is_fitted_alone_on_all_rows(params, capsys):
+    pool(params, 0, "linear")
+    pool(params, 1, "tree")
+    baselines(params, 1e9)
+    (member,) = made(params, prefer="simplest").fitted.members
+    assert member.configuration.family in ("linear", "tree")
+    assert len(member.fitted) == 1
+    assert "fit.prefer is simplest: trial" in capsys.readouterr().out
+
+
+def test_the_simplest_model_is_passed_over_where_it_breaks_a_guard(pooled):
+    baselines(pooled, 0.1)
+    pooled = pooled.model_copy(update={"metric": pooled.metric.model_copy(update=BOUND)})
+    made(pooled, prefer="simplest")
+    assert model_origin(pooled.paths.model).phase != "simplest"

@@ -18,6 +18,7 @@ from pipelines.errors import BusyError, ParamsError
 from pipelines.params import load_params
 from pipelines.search import run
 from pipelines.stores.files import read_lines, write_record, write_table
+from pipelines.stores.pool import kept_numbers
 from pipelines.stores.trials import read_trials
 from pipelines.tuning.guardian import marked
 
@@ -29,6 +30,8 @@ def stuck(truth, values, probabilities):
     time.sleep(60)
 def broken(truth, values, probabilities):
     raise RuntimeError("out of order")
+def undefined(truth, values, probabilities):
+    return float("nan")
 def deadly(truth, values, probabilities):
     os._exit(1)
 """
@@ -228,6 +231,29 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(root, monkeypatch):
 def test_more_workers_than_processors_are_refused_at_once(root):
     with pytest.raises(ParamsError, match=r"search.workers must not be more than .* but got 4096"):
         searched(root, budget_trials=1, workers=4096)
+
+
+def test_a_space_that_names_what_there_is_not_is_refused(root):
+    with pytest.raises(ParamsError, match="no_such"):
+        searched(root, budget_trials=1, workers=1, space={"linear": {"no_such": (0, 1)}})
+
+
+def test_a_search_of_which_every_trial_failed_begins_anew(root):
+    given = with_metric(root, "broken")
+    section = given["search"].model_copy(update={"workers": 1})
+    for _ in range(2):
+        run(**given | {"search": section})
+        trials = read_trials(given["paths"].trials)
+        assert [trial.number for trial in trials] == [0, 1]
+
+
+def test_a_metric_that_is_undefined_on_a_fold_fails_every_trial(root):
+    given = with_metric(root, "undefined")
+    section = given["search"].model_copy(update={"workers": 1})
+    run(**given | {"search": section})
+    trials = read_trials(given["paths"].trials)
+    assert {(t.status, t.reason) for t in trials} == {("failed", "m is undefined on fold 0")}
+    assert kept_numbers(given["paths"].pool) == ()
 
 
 def test_another_seed_is_another_search(root):

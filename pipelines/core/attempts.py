@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.findings import Decision, GateVerdict
-from pipelines.core.gate import rows_needed
 from pipelines.core.intervals import Difference, paired_difference
+from pipelines.core.judging.power import rows_needed
 from pipelines.core.performance_reference import PerformanceReference, performance_reference
 from pipelines.core.plans import Plan, TrainingWindow
 from pipelines.core.policies import Predict, Rows, Stream, day_of, moments_of

@@ -16,6 +16,7 @@ from pipelines.core.trials import Figures, FoldResult
 from pipelines.core.truths import given_predictions
 
 Kind = Literal["none", "model", "given"]
+SIMPLEST_FAMILIES = {"logistic_regression": "linear", "ridge": "linear", "small_tree": "tree"}
 
 
 @dataclass(frozen=True)

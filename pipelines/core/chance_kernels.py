@@ -129,34 +129,43 @@ def _mean_area(areas: Iterable[Weighed], weights: Floats) -> Floats:
     return mean_of_defined(np.column_stack([area(weights) for area in areas]))
 
 
-def _tie_starts(scores: Floats) -> NDArray[np.intp]:
-    return np.flatnonzero(np.concatenate([[True], np.diff(scores) != 0]))
-
-
 def _area_under_roc(positive: NDArray[np.bool_], scores: Floats) -> Weighed:
-    order = np.argsort(scores, kind="stable")
-    starts, up = _tie_starts(scores[order]), positive[order].astype(np.float64)
+    if 2 * np.count_nonzero(positive) > positive.size:
+        return _area_under_roc(~positive, -scores)  # the same area, by fewer look-ups
+    ups, downs = _ascending(positive, scores), _ascending(~positive, scores)
+    below, upto = (np.searchsorted(scores[downs], scores[ups], side) for side in ("left", "right"))
 
     def weighed(weights: Floats) -> Floats:
-        everyone = weights[:, order]
-        above = np.add.reduceat(everyone * up, starts, axis=1)
-        others = np.add.reduceat(everyone, starts, axis=1) - above
-        beaten = np.cumsum(others, axis=1) - others / 2
-        pairs = above.sum(axis=1) * others.sum(axis=1)
-        return ratio(np.einsum("ij,ij->i", above, beaten), pairs)
+        above, others = weights.take(ups, axis=1), _summed(weights.take(downs, axis=1))
+        beaten = others.take(below, axis=1) + others.take(upto, axis=1)
+        pairs = above.sum(axis=1) * others[:, -1]
+        return ratio(np.einsum("ij,ij->i", above, beaten) / 2, pairs)
 
     return weighed
 
 
 def _average_precision(positive: NDArray[np.bool_], scores: Floats) -> Weighed:
-    order = np.argsort(-scores, kind="stable")
-    starts, up = _tie_starts(scores[order]), positive[order].astype(np.float64)
+    ups, downs = _ascending(positive, -scores), _ascending(~positive, -scores)
+    rank = -scores[ups]
+    n_found, n_false = (np.searchsorted(-scores[side], rank, "right") for side in (ups, downs))
 
     def weighed(weights: Floats) -> Floats:
-        everyone = weights[:, order]
-        found = np.add.reduceat(everyone * up, starts, axis=1)
-        taken = np.cumsum(np.add.reduceat(everyone, starts, axis=1), axis=1)
-        shares = np.nan_to_num(ratio(np.cumsum(found, axis=1), taken))
-        return ratio(np.einsum("ij,ij->i", found, shares), found.sum(axis=1))
+        above = weights.take(ups, axis=1)
+        found = _summed(above).take(n_found, axis=1)
+        false = _summed(weights.take(downs, axis=1)).take(n_false, axis=1)
+        shares = ratio(above * found, found + false)
+        return ratio(np.nansum(shares, axis=1), above.sum(axis=1))
 
     return weighed
+
+
+def _ascending(side: NDArray[np.bool_], scores: Floats) -> NDArray[np.intp]:
+    rows = np.flatnonzero(side)
+    return rows[np.argsort(scores[rows], kind="stable")]
+
+
+def _summed(weights: Floats) -> Floats:
+    # The sum of the first j weights at j, from j = 0.
+    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums

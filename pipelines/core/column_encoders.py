@@ -1,6 +1,7 @@
 """What is learned from columns of one kind: numbers, levels of categories, means of the target.
 
-Only scikit-learn classes are used, so that a fitted encoder can be written to disk without pickle.
+Only classes of scikit-learn and of our own are used, so that a fitted encoder can be written to
+disk without pickle.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from pipelines.core.box_cox import BoxCox
+
 RARE = 3  # levels with fewer rows share one code
 TAILS = (5.0, 95.0)  # percentiles between which a robust scale lies
 N_QUANTILES = 100
@@ -30,7 +33,11 @@ N_QUANTILES = 100
 NUMBER_WAYS: dict[str, Callable[[], Any]] = {
     "scaled": StandardScaler,
     "power": PowerTransformer,
+    "box_cox": BoxCox,
     "spline": lambda: make_pipeline(StandardScaler(), SplineTransformer(6, knots="quantile")),
+    "piecewise": lambda: make_pipeline(
+        StandardScaler(), SplineTransformer(8, degree=1, knots="quantile")
+    ),
     "binned": lambda: KBinsDiscretizer(8, encode="onehot-dense", random_state=0),
     "robust": lambda: make_pipeline(
         RobustScaler(quantile_range=TAILS), FunctionTransformer(np.tanh), StandardScaler()

@@ -155,7 +155,7 @@ def _lift_over_figure(
 
 def _metric_row(metric: Metric, model: ModelFigures) -> MetricRow:
     name = metric.name
-    folds = model.folds.get(name)
+    folds, member = model.folds.get(name), model.member.get(name)
     return MetricRow(
         name=name,
         greater_is_better=metric.greater_is_better,
@@ -167,4 +167,5 @@ def _metric_row(metric: Metric, model: ModelFigures) -> MetricRow:
         folds=folds.mean if folds else None,
         folds_low=folds.interval.low if folds else None,
         folds_high=folds.interval.high if folds else None,
+        member_folds=member.mean if member else None,
     )

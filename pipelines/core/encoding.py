@@ -5,28 +5,42 @@ targets) is learned by the transformer that `encoder` returns, inside the fold.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from pipelines.core.column_encoders import (
-    NUMBER_WAYS,
     code_encoder,
     number_encoder,
     one_hot_encoder,
     target_encoder,
 )
+from pipelines.core.forms import FORMS, Form, Ways, form_named, ways_of
+from pipelines.core.hashed_levels import HashedLevels
+from pipelines.core.pairs import Crosses, Products
 from pipelines.core.schema import Column, Schema
+from pipelines.core.text_columns import TextColumns
 
-Form = str  # how numbers are encoded, with how levels are after a plus sign where that differs
-CODED = ("ordinal", "codes")
-FORMS: tuple[Form, ...] = (*NUMBER_WAYS, "plain", *CODED)
-LEVEL_WAYS = ("one_hot", "target", *CODED)
+__all__ = [
+    "FORMS",
+    "Form",
+    "clock_names",
+    "code_columns",
+    "encoder",
+    "has_many_levels",
+    "levels",
+    "matrix",
+    "matrix_names",
+]
 
 MANY_LEVELS = 30  # above, a category is encoded by the mean of the target
 LARGEST = 1e37  # forests compute in float32, which ends at 3e38
 MICROSECONDS_OF_A_DAY = 8.64e10
+PARTS = {"date": ("days", "month", "weekday", "hour"), "text": ("characters", "words")}
 
 
 def matrix(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -55,9 +69,11 @@ def matrix(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     >>> matrix(pd.DataFrame({"plan": ["a", None], "age": [1.0, 2.0]}), schema).to_dict("list")
     {'age': [1.0, 2.0], 'plan': ['a', '']}
     """
-    parts = dict(part for column in schema.features for part in _parts(table, column))
+    parts: dict[str, pd.Series] = {}
+    for column in schema.features:
+        parts |= zip(matrix_names(column, schema), _parts(table, column), strict=True)
     if schema.time is not None:
-        parts |= dict(_clock_parts(table, schema.time))
+        parts |= zip(clock_names(schema), _clock_parts(table, schema.time), strict=True)
     return pd.DataFrame(parts, index=table.index)
 
 
@@ -68,12 +84,15 @@ def encoder(form: Form, schema: Schema) -> ColumnTransformer:
     ----------
     form : str
         How numbers are encoded: `scaled` (gaps filled, standardised), `power` (Yeo-Johnson),
-        `quantile` (ranks, as of a normal distribution), `robust` (scaled by percentiles, tails
-        drawn in), `spline` and `binned` (curves and steps for linear models), each with one column
-        a level; `plain` (numbers with their gaps, one column a level), `ordinal` (levels as codes,
-        first columns) and `codes` (those with many levels too) for trees. A plus sign and
-        `target`, `ordinal` or `codes` say otherwise for levels, as in `scaled+target`. A text, and
-        a category with more than 30 levels that are no codes, is encoded by the mean of the target.
+        `box_cox` (where a column is positive, else as `power`), `quantile` (ranks, as of a normal
+        distribution), `robust` (scaled by percentiles, tails drawn in), `spline`, `piecewise` and
+        `binned` (curves, bent lines and steps for linear models and networks), each with one
+        column a level; `plain` (numbers with their gaps, one column a level), `ordinal` (levels as
+        codes, first columns) and `codes` (those with many levels too) for trees. After a plus
+        sign, `target`, `ordinal`, `codes` or `hashed` say otherwise for levels, as in
+        `scaled+target`; `text:...` says how texts are read (`TextColumns`), and `pairs:numbers`,
+        `pairs:levels` or `pairs:both` adds pairs of columns. A category with more than 30 levels
+        that are neither codes nor hashed is encoded by the mean of the target.
     schema : Schema
 
     Raises
@@ -89,27 +108,13 @@ def encoder(form: Form, schema: Schema) -> ColumnTransformer:
     >>> encoder("ordinal", schema).fit_transform(X, [0, 1, 1]).tolist()
     [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]
     """
-    numbers, ways = _ways(form)
-    coded, targets = code_columns(form, schema), _target_columns(form, schema)
-    columns = [] if ways == "target" or coded else levels(schema)
-    means = target_encoder(continuous=schema.task == "regression", scaled=numbers in NUMBER_WAYS)
-    parts = [
-        ("levels", code_encoder() if coded else one_hot_encoder(), coded or columns),
-        ("targets", means, targets),
-        (
-            "numbers",
-            number_encoder(numbers) if numbers in NUMBER_WAYS else "passthrough",
-            _numbers(schema),
-        ),
-    ]
-    return ColumnTransformer(
-        [part for part in parts if part[2]], sparse_threshold=0, verbose_feature_names_out=False
-    )
+    parts = [part for part in _parts_of(ways_of(form), schema) if part[2]]
+    return ColumnTransformer(parts, sparse_threshold=0, verbose_feature_names_out=False)
 
 
 def levels(schema: Schema) -> list[str]:
     """Return the categories with few levels."""
-    return [c.name for c in schema.features if c.kind == "category" and not _has_many(c)]
+    return [c.name for c in schema.features if c.kind == "category" and not has_many_levels(c)]
 
 
 def code_columns(form: Form, schema: Schema) -> list[str]:
@@ -122,79 +127,105 @@ def code_columns(form: Form, schema: Schema) -> list[str]:
     >>> code_columns("plain", schema), code_columns("codes", schema)
     ([], ['plan'])
     """
-    way = _ways(form)[1]
+    way = ways_of(form).levels
     if way == "codes":
-        return [c.name for c in schema.features if c.kind == "category"]
+        return _named(schema, "category")
     return levels(schema) if way == "ordinal" else []
 
 
-def form_named(numbers: str, way: str) -> Form:
-    """Return the one name of the form with these ways for numbers and for levels.
+def matrix_names(column: Column, schema: Schema) -> tuple[str, ...]:
+    """Return the names of a feature's columns in the matrix, none of them another feature's.
 
     Examples
     --------
-    >>> form_named("plain", "ordinal"), form_named("scaled", "one_hot")
-    ('ordinal', 'scaled')
-    >>> form_named("scaled", "target")
-    'scaled+target'
+    >>> schema = Schema((Column("d", "date"), Column("d:hour", "number")), "y", "binary")
+    >>> matrix_names(schema.features[0], schema)
+    ('d:days', 'd:month', 'd:weekday', 'd::hour')
     """
-    if numbers == "plain" and way in CODED:
-        return way
-    return numbers if way == "one_hot" else f"{numbers}+{way}"
+    own = [column.name] if column.kind == "text" else []
+    parts = [_part_name(column.name, part, schema) for part in PARTS.get(column.kind, ())]
+    return (*own, *parts) or (column.name,)
 
 
-def _ways(form: Form) -> tuple[str, str]:
-    numbers, _, way = form.partition("+")
-    if numbers not in FORMS or (way and way not in LEVEL_WAYS):
-        raise ValueError(
-            f"form must be one of {', '.join(FORMS)}, with {', '.join(LEVEL_WAYS)} after a plus "
-            f"sign where levels are encoded otherwise, but got {form=}."
-        )
-    return numbers, way or (numbers if numbers in CODED else "one_hot")
+def clock_names(schema: Schema) -> tuple[str, ...]:
+    """Return the names of the time column's parts in the matrix: weekday and hour."""
+    if schema.time is None:
+        return ()
+    return tuple(_part_name(schema.time, part, schema) for part in ("weekday", "hour"))
 
 
-def _target_columns(form: Form, schema: Schema) -> list[str]:
-    way, coded = _ways(form)[1], code_columns(form, schema)
-    few = levels(schema) if way == "target" else []
-    worded = [c.name for c in schema.features if c.kind in ("category", "text")]
-    return [name for name in worded if name in few or name not in [*coded, *levels(schema)]]
+def _part_name(name: str, part: str, schema: Schema) -> str:
+    taken, between = {column.name for column in schema.features}, ":"
+    while f"{name}{between}{part}" in taken:
+        between += ":"
+    return f"{name}{between}{part}"
 
 
-def _has_many(column: Column) -> bool:
+def _parts_of(ways: Ways, schema: Schema) -> list[tuple[str, Any, list[str]]]:
+    """Return what encodes which columns of the matrix; codes of levels stand first."""
+    kind = {"continuous": schema.task == "regression", "scaled": ways.scaled}
+    numbers, words = _numbers(schema), _named(schema, "category")
+    coded, many = code_columns(form_named(ways), schema), _many(schema)
+    few = [] if ways.levels == "target" or coded else levels(schema)
+    means = words if ways.levels == "target" else many
+    products = Products(continuous=kind["continuous"])
+    return [
+        ("levels", code_encoder() if coded else one_hot_encoder(), coded or few),
+        ("targets", target_encoder(**kind), [] if ways.levels in ("codes", "hashed") else means),
+        ("hashes", HashedLevels(), many if ways.levels == "hashed" else []),
+        ("texts", TextColumns(ways.text, **kind), _named(schema, "text")),  # type: ignore[arg-type]
+        ("numbers", number_encoder(ways.numbers) if ways.scaled else "passthrough", numbers),
+        (
+            "products",
+            make_pipeline(products, StandardScaler()) if ways.scaled else products,
+            numbers if ways.pairs in ("numbers", "both") and len(numbers) > 1 else [],
+        ),
+        (
+            "crosses",
+            Crosses(**kind),
+            words if ways.pairs in ("levels", "both") and len(words) > 1 else [],
+        ),
+    ]
+
+
+def _named(schema: Schema, kind: str) -> list[str]:
+    return [column.name for column in schema.features if column.kind == kind]
+
+
+def _many(schema: Schema) -> list[str]:
+    return [column.name for column in schema.features if has_many_levels(column)]
+
+
+def has_many_levels(column: Column) -> bool:
+    """Return whether a column is a category with more than 30 levels."""
     return column.kind == "category" and len(column.categories) > MANY_LEVELS
 
 
 def _numbers(schema: Schema) -> list[str]:
     worded = {column.name for column in schema.features if column.kind in ("category", "text")}
-    names = [name for column in schema.features for name in _names(column)]
-    clock = [] if schema.time is None else [f"{schema.time}:weekday", f"{schema.time}:hour"]
-    return [name for name in dict.fromkeys(names + clock) if name not in worded]
+    names = [name for column in schema.features for name in matrix_names(column, schema)]
+    return [name for name in dict.fromkeys([*names, *clock_names(schema)]) if name not in worded]
 
 
-def _names(column: Column) -> list[str]:
-    parts = {"date": ("days", "month", "weekday", "hour"), "text": ("characters", "words")}
-    return [f"{column.name}:{part}" for part in parts.get(column.kind, ())] or [column.name]
-
-
-def _parts(table: pd.DataFrame, column: Column) -> Iterator[tuple[str, pd.Series]]:
+def _parts(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]:
     cells = table[column.name]
     if column.kind == "date":
-        yield from _date_parts(cells, column.name)
+        yield from _date_parts(cells)
     elif column.kind in ("category", "text"):
-        yield column.name, cells.astype(object).where(cells.notna(), "")
+        yield cells.astype(object).where(cells.notna(), "")
         if column.kind == "text":
-            yield f"{column.name}:characters", cells.str.len().astype(float)
-            yield f"{column.name}:words", cells.str.count(r"\S+").astype(float)
+            yield cells.str.len().astype(float)
+            yield cells.str.count(r"\S+").astype(float)
     else:
-        yield column.name, cells.astype(float).clip(-LARGEST, LARGEST)
+        yield cells.astype(float).clip(-LARGEST, LARGEST)
 
 
-def _date_parts(cells: pd.Series, name: str) -> Iterator[tuple[str, pd.Series]]:
+def _date_parts(cells: pd.Series) -> Iterator[pd.Series]:
     dates = pd.to_datetime(cells)
-    yield f"{name}:days", _days(dates)
-    yield f"{name}:month", dates.dt.month.astype(float)
-    yield f"{name}:weekday", dates.dt.day_of_week.astype(float)
-    yield f"{name}:hour", dates.dt.hour.astype(float)
+    yield _days(dates)
+    yield dates.dt.month.astype(float)
+    yield dates.dt.day_of_week.astype(float)
+    yield dates.dt.hour.astype(float)
 
 
 def _days(dates: pd.Series) -> pd.Series:
@@ -204,8 +235,8 @@ def _days(dates: pd.Series) -> pd.Series:
     return days.where(dates.notna())
 
 
-def _clock_parts(table: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.Series]]:
+def _clock_parts(table: pd.DataFrame, name: str) -> Iterator[pd.Series]:
     known = name in table and pd.api.types.is_datetime64_any_dtype(table[name])
     times = table[name] if known else pd.Series(pd.NaT, index=table.index)
-    yield f"{name}:weekday", times.dt.day_of_week.astype(float)
-    yield f"{name}:hour", times.dt.hour.astype(float)
+    yield times.dt.day_of_week.astype(float)
+    yield times.dt.hour.astype(float)

@@ -6,8 +6,14 @@ glance (`holdout`, `lift`, the counts) therefore stands under names, the evidenc
 
 from dataclasses import dataclass
 
+from pipelines.core.contributions import Contributions
+from pipelines.core.costs import Decision
+from pipelines.core.data_card import DataCard
+from pipelines.core.four_phases import Phase
 from pipelines.core.nesting import Nested
 from pipelines.core.predictions import Task
+from pipelines.core.search_story import SearchStory
+from pipelines.core.slicing import SliceRow
 from pipelines.core.trials import Figures, Value
 
 MODEL = "model"
@@ -28,8 +34,11 @@ class MetricRow:
     gap : float, optional
         By how much the model does better on those than on the hold-out, in the metric's unit.
     folds, folds_low, folds_high : float, optional
-        Mean over the folds of the trial that won, with its interval; the trial was selected on
-        these folds.
+        Mean over the folds with its interval: of the ensemble on rows that its fold models did not
+        see, in the metric that is optimised with weights that the other folds chose; or of the
+        trial that won, which was selected on these folds. `Evaluation.folds_of` says which.
+    member_folds : float, optional
+        The same of the heaviest member alone.
     baseline : str, optional
         The baseline that is best in this metric on the hold-out.
     baseline_holdout : float, optional
@@ -49,6 +58,7 @@ class MetricRow:
     folds: float | None = None
     folds_low: float | None = None
     folds_high: float | None = None
+    member_folds: float | None = None
     baseline: str | None = None
     baseline_holdout: float | None = None
     lift: float | None = None
@@ -100,7 +110,7 @@ class Importance:
         Mean loss in the metric that is optimised, in its unit; positive means that the model
         needs the column.
     low, high : float
-        The smallest and the largest loss of the shuffles.
+        Its bootstrap interval over rows.
     """
 
     column: str
@@ -192,6 +202,28 @@ class Evaluation:
         What a reader has to know to read the figures rightly.
     nested : Nested, optional
         What the whole search reaches on rows that chose nothing.
+    purpose : str, optional
+        What the model is for; None where nobody has written it.
+    not_for : tuple of str
+        What it is not for.
+    folds_of : str
+        What the figures over the folds are of: `ensemble`, `trial`, or nothing.
+    data : tuple of DataCard
+        What the data are; one, or none where that is not known.
+    phases : tuple of Phase
+        Heuristic, simplest model, optimised simple model, complex model, on the same folds.
+    enough : str
+        The simplest phase that is not worse than the best.
+    slices : tuple of SliceRow
+        Declared ones first, then those that were found.
+    decisions : tuple of Decision
+        Ways to decide, and what they cost.
+    contributions : tuple of Contributions
+        SHAP values of the boosters, one; none where there are none.
+    unknowns : tuple of str
+        What the model does not know.
+    story : tuple of SearchStory
+        What became of the search, one; none where nothing was searched.
     """
 
     target: str
@@ -217,6 +249,17 @@ class Evaluation:
     guards: tuple[Guard, ...] = ()
     notes: tuple[str, ...] = ()
     nested: Nested | None = None
+    purpose: str | None = None
+    not_for: tuple[str, ...] = ()
+    folds_of: str = ""
+    data: tuple[DataCard, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    enough: str = ""
+    slices: tuple[SliceRow, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    contributions: tuple[Contributions, ...] = ()
+    unknowns: tuple[str, ...] = ()
+    story: tuple[SearchStory, ...] = ()
 
 
 def metric_row(evaluation: Evaluation, name: str) -> MetricRow:

@@ -21,6 +21,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from pipelines.core.fast_parts import Joint, Make, joined, joints, makers
 from pipelines.core.fast_rows import Columns
 from pipelines.core.predictions import Floats
 
@@ -63,6 +64,10 @@ class Encoding:
         Where they stand in X.
     transform : callable
         From numbers to columns of X.
+    joints : tuple of (str, str, str)
+        Pairs of categories that are looked up as one, with the name that they have in `levels`.
+    makers : tuple of (slice, callable)
+        What is worked out for each row, and where it stands in X.
     """
 
     unknown: Floats
@@ -70,6 +75,8 @@ class Encoding:
     numbers: tuple[str, ...]
     number_places: slice
     transform: Callable[[Floats], Floats]
+    joints: tuple[Joint, ...] = ()
+    makers: tuple[tuple[slice, Make], ...] = ()
 
 
 def encoding(encoder: Any) -> Encoding:
@@ -81,6 +88,8 @@ def encoding(encoder: Any) -> Encoding:
         numbers=numbers,
         number_places=encoder.output_indices_.get("numbers", slice(0, 0)),
         transform=transform,
+        joints=joints(encoder),
+        makers=tuple(makers(encoder)),
     )
 
 
@@ -99,6 +108,7 @@ def encoded_by(made: Encoding, columns: Columns, n_rows: int) -> Floats:
     array of shape (n, width)
     """
     X = np.tile(made.unknown, (n_rows, 1))
+    columns = joined(columns, made.joints)
     for level in made.levels:
         unknown = len(level.table) - 1
         codes = [level.codes.get(word, unknown) for word in columns[level.name]]  # type: ignore[arg-type]
@@ -106,6 +116,8 @@ def encoded_by(made: Encoding, columns: Columns, n_rows: int) -> Floats:
     if made.numbers:
         cells = np.array([columns[name] for name in made.numbers], dtype=np.float64).T
         X[:, made.number_places] = made.transform(cells)
+    for places, make in made.makers:
+        X[:, places] = make(columns)
     return X
 
 
@@ -172,6 +184,24 @@ def _level_parts(encoder: Any) -> Iterator[Levels]:
             start = encoder.output_indices_[name].start
             for place in range(len(columns)):
                 yield _levels_of(part, list(columns), place, start=start)
+        elif name == "texts":
+            yield from _texts_as_levels(part, columns, start=encoder.output_indices_[name].start)
+        elif name == "crosses":
+            start = encoder.output_indices_[name].start
+            names = [joint for joint, _, _ in joints(encoder)]
+            for place in range(len(names)):
+                yield _levels_of(part.means_, names, place, start=start)
+
+
+def _texts_as_levels(part: Any, columns: Sequence[str], *, start: int) -> Iterator[Levels]:
+    """Yield the texts that are means of the target, those without one of their own as unknown."""
+    for place, name in enumerate(columns):
+        known = part.known_[place]
+        places = np.arange(start, start + part.widths_[place])
+        if part.ways_[place] == "target":
+            table = part.column(place, [*known, UNKNOWN])
+            yield Levels(name, places, {word: code for code, word in enumerate(known)}, table)
+        start += part.widths_[place]
 
 
 def _levels_of(part: Any, columns: list[str], place: int, *, start: int) -> Levels:
@@ -199,4 +229,8 @@ def _unknown_row(encoder: Any) -> Floats:
         if name in ("levels", "targets"):
             unknown = pd.DataFrame({column: [UNKNOWN] for column in columns}, dtype=object)
             row[places[name]] = np.asarray(part.transform(unknown), dtype=np.float64)[0]
+        elif name == "crosses":
+            names = [joint for joint, _, _ in joints(encoder)]
+            unknown = pd.DataFrame({joint: [UNKNOWN] for joint in names}, dtype=object)
+            row[places[name]] = np.asarray(part.means_.transform(unknown), dtype=np.float64)[0]
     return row

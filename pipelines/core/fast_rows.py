@@ -12,13 +12,12 @@ import pandas as pd
 
 from pipelines.core.breaches import Breach
 from pipelines.core.conforming import conform
-from pipelines.core.encoding import matrix
+from pipelines.core.encoding import clock_names, matrix, matrix_names
 from pipelines.core.row_cells import NAN, Cell, Read, Reader, date_of, reader
 from pipelines.core.schema import Column, Schema
 
 Row = Mapping[str, Cell]
 Columns = dict[str, list[Read]]
-PARTS = {"date": ("days", "month", "weekday", "hour"), "text": ("", "characters", "words")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class RowReader:
 def row_reader(schema: Schema) -> RowReader:
     """Return what reads rows of a schema."""
     features = tuple(
-        (column, _matrix_names(column), reader(column, schema)) for column in schema.features
+        (column, matrix_names(column, schema), reader(column, schema)) for column in schema.features
     )
     time = None
     if schema.time is not None:
@@ -107,11 +106,6 @@ def event_time(row: Row, reading: RowReader) -> datetime | None:
     return date_of(cell, reading.time.day_first, reading.schema.missing_values)
 
 
-def _matrix_names(column: Column) -> tuple[str, ...]:
-    parts = PARTS.get(column.kind, ("",))
-    return tuple(f"{column.name}:{part}" if part else column.name for part in parts)
-
-
 def _add_clock(
     columns: Columns, faults: dict[int, list[Breach]], rows: Sequence[Row], reading: RowReader
 ) -> None:
@@ -128,8 +122,9 @@ def _add_clock(
             if breaches:
                 faults.setdefault(place, []).extend(breaches)
         clock.append(values[2:] if dated else (NAN, NAN))
-    columns[f"{time.name}:weekday"] = [weekday for weekday, _ in clock]
-    columns[f"{time.name}:hour"] = [hour for _, hour in clock]
+    names = clock_names(reading.schema)
+    for name, cells in zip(names, zip(*clock, strict=True), strict=True):
+        columns[name] = list(cells)
 
 
 def _read_slowly(
@@ -140,5 +135,5 @@ def _read_slowly(
     cells = {name: [cell] for name, cell in row.items() if name == column.name}
     clean, breaches = conform(pd.DataFrame(cells), alone)
     if breaches:
-        return (NAN,) * len(_matrix_names(column)), breaches
+        return (NAN,) * len(matrix_names(column, alone)), breaches
     return tuple(matrix(clean, alone).iloc[0]), ()

@@ -1,55 +1,47 @@
 """Which columns a model relies on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipelines.core.evaluation import Importance
 from pipelines.core.metrics import Metric, figures, lift
+from pipelines.core.model_figures import Bootstrap
 from pipelines.core.predictions import Floats, Predictions
 from pipelines.core.truths import taken
 
 Predict = Callable[[pd.DataFrame], Predictions]
-Loss = Callable[[Predictions], float | None]
+MOST_DRAWS = 200  # an interval of a bar needs no more
 
 
-def loss_beside(metric: Metric, truth: Floats, *, predictions: Predictions) -> Loss:
-    """Return a function that says how much worse other predictions of the same rows are.
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What predictions of shuffled rows are compared with.
 
-    It gives their loss in the metric's unit, positive where they are worse, and None where the
-    metric is undefined.
-
-    Parameters
+    Attributes
     ----------
     metric : Metric
     truth : array of shape (n,)
     predictions : Predictions
-        What others are compared with.
-
-    Examples
-    --------
-    >>> from pipelines.core.metrics import METRICS
-    >>> truth = np.array([0.0, 1.0])
-    >>> loss = loss_beside(METRICS["accuracy"], truth, predictions=Predictions(truth))
-    >>> loss(Predictions(np.array([0.0, 0.0])))
-    0.5
+        Of the rows as they are.
     """
 
-    def figure(said: Predictions) -> float | None:
-        return figures([metric], truth, said)[metric.name]
-
-    whole = figure(predictions)
-    return lambda others: lift(metric, whole, figure(others))
+    metric: Metric
+    truth: Floats
+    predictions: Predictions
 
 
 def permutation_importance(
-    predict: Predict, table: pd.DataFrame, *, loss: Loss, repeats: int, seed: int
+    predict: Predict, table: pd.DataFrame, *, beside: Beside, repeats: int, bootstrap: Bootstrap
 ) -> tuple[Importance, ...]:
     """Return what a model loses when a column is shuffled, largest loss first.
 
     Each column is shuffled on its own while the others stay (Breiman, 2001; Fisher, Rudin and
-    Dominici, 2019). Columns for which the loss is undefined are left out.
+    Dominici, 2019). The loss is the mean over shuffles, its interval a percentile bootstrap over
+    rows of that mean. Columns for which the loss is undefined are left out.
 
     Parameters
     ----------
@@ -57,11 +49,12 @@ def permutation_importance(
         Takes a table like `table` and gives predictions for its rows.
     table : DataFrame, n rows
         Rows that the model was not trained on, with the columns to be shuffled and no others.
-    loss : callable
-        From `loss_beside`, for the rows of `table`.
+    beside : Beside
+        For the same rows.
     repeats : int
         Shuffles of each column, at least 1.
-    seed : int
+    bootstrap : Bootstrap
+        At most 200 draws are made; its seed shuffles, too.
 
     Returns
     -------
@@ -80,24 +73,24 @@ def permutation_importance(
     >>> rows = permutation_importance(
     ...     lambda rows: Predictions(rows["used"].to_numpy()),
     ...     table,
-    ...     loss=loss_beside(METRICS["accuracy"], truth, predictions=Predictions(truth)),
+    ...     beside=Beside(METRICS["accuracy"], truth, Predictions(truth)),
     ...     repeats=5,
-    ...     seed=0,
+    ...     bootstrap=Bootstrap(100, 0.9, 0),
     ... )
     >>> [(row.column, row.loss > 0) for row in rows]
     [('used', True), ('unused', False)]
     """
     if repeats < 1:
         raise ValueError(f"The 'repeats' of an importance must be positive. Got {repeats} instead.")
-    random = np.random.default_rng(seed)
-    rows = []
+    random = np.random.default_rng(bootstrap.seed)
+    weights = _weights(len(table), bootstrap, random)
+    found = []
     for column in table.columns:
-        predictions = predict(_shuffled(table, column, repeats=repeats, random=random))
-        losses = _losses(predictions, loss, repeats=repeats)
-        if losses:
-            mean = float(np.mean(losses))
-            rows.append(Importance(str(column), mean, min(losses), max(losses)))
-    return tuple(sorted(rows, key=lambda row: (-row.loss, row.column)))
+        said = predict(_shuffled(table, column, repeats=repeats, random=random))
+        parts = [taken(said, rows) for rows in np.arange(said.values.size).reshape(repeats, -1)]
+        found.append(_importance(str(column), parts, beside, weights, bootstrap.confidence))
+    known = [row for row in found if row is not None]
+    return tuple(sorted(known, key=lambda row: (-row.loss, row.column)))
 
 
 def _shuffled(
@@ -110,7 +103,31 @@ def _shuffled(
     return stacked.assign(**{column: shuffled})
 
 
-def _losses(predictions: Predictions, loss: Loss, *, repeats: int) -> list[float]:
-    parts = np.arange(predictions.values.size).reshape(repeats, -1)
-    found = (loss(taken(predictions, rows)) for rows in parts)
-    return [figure for figure in found if figure is not None]
+def _importance(
+    column: str,
+    shuffles: list[Predictions],
+    beside: Beside,
+    weights: Floats,
+    confidence: float,
+) -> Importance | None:
+    metric, truth = beside.metric, beside.truth
+    whole = figures([metric], truth, beside.predictions)[metric.name]
+    losses = [lift(metric, whole, figures([metric], truth, s)[metric.name]) for s in shuffles]
+    known = [loss for loss in losses if loss is not None]
+    if not known:
+        return None
+    drawn = np.mean([_figures(beside, said, weights) for said in shuffles], axis=0)
+    sign = 1.0 if metric.greater_is_better else -1.0
+    gaps = sign * (_figures(beside, beside.predictions, weights) - drawn)
+    ends = np.nanquantile(gaps, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Importance(column, float(np.mean(known)), float(ends[0]), float(ends[1]))
+
+
+def _figures(beside: Beside, said: Predictions, weights: Floats) -> Floats:
+    figures_of: Any = beside.metric.kernel(beside.truth, said)
+    return np.asarray(figures_of(weights), dtype=np.float64)
+
+
+def _weights(n_rows: int, bootstrap: Bootstrap, random: np.random.Generator) -> Floats:
+    draws = min(bootstrap.draws, MOST_DRAWS)
+    return random.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=draws).astype(np.float64)

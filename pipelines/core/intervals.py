@@ -1,18 +1,15 @@
 """How sure a figure is: intervals by bootstrap over rows, and over folds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from pipelines.core.kernels import Weighed
+from pipelines.core.judging.bootstrapping import Sample, bootstrapped
 from pipelines.core.metrics import Metric, answered
 from pipelines.core.predictions import Floats, Predictions
 from pipelines.core.truths import taken
-
-CELLS_AT_ONCE = 2_000_000
-FEWEST_DEFINED = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,10 @@ class Difference:
         The share of draws in which left is better, ties counted half.
     n_rows : int
         Rows that both predict.
+    method : str
+        How the interval was made, or why it is missing.
+    p_value : float, optional
+        One-sided, of "left is not better": below (1 - confidence) / 2 where `low` is above 0.
     """
 
     mean: float | None
@@ -52,6 +53,8 @@ class Difference:
     high: float | None
     share_better: float | None
     n_rows: int
+    method: str = ""
+    p_value: float | None = None
 
 
 def bootstrap_interval(  # noqa: PLR0913
@@ -63,7 +66,11 @@ def bootstrap_interval(  # noqa: PLR0913
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Return the percentile bootstrap interval of a metric over rows.
+    """Return the BCa bootstrap interval of a metric over rows.
+
+    Where no draw differs from another (a perfect model on few rows) rows show no spread, but that
+    is no certainty: rows of a kind that is rare may be missing. A metric from 0 to 1 then gets
+    what as many rows can rule out, see `unseen_share`; any other metric gets no ends.
 
     Parameters
     ----------
@@ -72,7 +79,8 @@ def bootstrap_interval(  # noqa: PLR0913
     predictions : Predictions
         Rows without a prediction are left out.
     draws : int
-        Resamples of n rows; those in which the metric is undefined are left out.
+        Resamples of n rows, at least; more are drawn where the confidence asks for ends that so
+        many do not show. Those in which the metric is undefined are left out.
     confidence : float
         Such as 0.95.
     seed : int
@@ -84,7 +92,8 @@ def bootstrap_interval(  # noqa: PLR0913
 
     References
     ----------
-    Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    Efron (1987), Better Bootstrap Confidence Intervals. Hesterberg (2015), What Teachers Should
+    Know About the Bootstrap, 5.3: the tails are those of a t with n - 1 degrees of freedom.
 
     Examples
     --------
@@ -97,9 +106,9 @@ def bootstrap_interval(  # noqa: PLR0913
     True
     """
     kept = answered(predictions)
-    found = _drawn(metric, truth[kept], [taken(predictions, kept)], draws=draws, seed=seed)[0]
-    low, high = _ends(found, confidence)
-    return Interval(low, high, "undefined" if low is None else f"bootstrap, {draws} draws")
+    sample = Sample(metric, truth[kept], (taken(predictions, kept),))
+    found = bootstrapped(sample, draws=draws, confidence=confidence, seed=seed)
+    return Interval(found.low, found.high, found.method)
 
 
 def paired_difference(  # noqa: PLR0913
@@ -128,27 +137,25 @@ def paired_difference(  # noqa: PLR0913
     Examples
     --------
     >>> from pipelines.core.metrics import METRICS
-    >>> truth = np.array([1.0, 0.0, 1.0, 1.0])
+    >>> truth = np.array([1.0, 0.0, 1.0, 1.0] * 25)
     >>> found = paired_difference(
-    ...     METRICS["accuracy"], truth, Predictions(truth), Predictions(np.ones(4)),
+    ...     METRICS["accuracy"], truth, Predictions(truth), Predictions(np.ones(100)),
     ...     draws=100, confidence=0.9, seed=0,
     ... )
-    >>> found.mean, found.low, found.n_rows
-    (0.25, 0.0, 4)
+    >>> found.mean, found.n_rows, found.low > 0.15
+    (0.25, 100, True)
     """
     kept = answered(left) & answered(right)
-    pair = [taken(left, kept), taken(right, kept)]
-    sign = 1.0 if metric.greater_is_better else -1.0
-    ours, theirs = _drawn(metric, truth[kept], pair, draws=draws, seed=seed)
-    gaps = sign * (ours - theirs)
-    low, high = _ends(gaps, confidence)
-    whole = sign * (metric.figure(truth[kept], pair[0]) - metric.figure(truth[kept], pair[1]))
+    sample = Sample(metric, truth[kept], (taken(left, kept), taken(right, kept)))
+    found = bootstrapped(sample, draws=draws, confidence=confidence, seed=seed)
     return Difference(
-        mean=_finite(whole),
-        low=low,
-        high=high,
-        share_better=_share_better(gaps),
+        mean=found.figure,
+        low=found.low,
+        high=found.high,
+        share_better=_share_better(found.draws),
         n_rows=int(kept.sum()),
+        method=found.method,
+        p_value=found.p_value,
     )
 
 
@@ -194,46 +201,5 @@ def fold_interval(
     return Interval(mean - half, mean + half, f"corrected resampled t, {known.size} folds")
 
 
-def _drawn(
-    metric: Metric, truth: Floats, several: Sequence[Predictions], *, draws: int, seed: int
-) -> list[Floats]:
-    chances = all(predictions.probabilities is not None for predictions in several)
-    if not truth.size or (metric.needs_probabilities and not chances):
-        return [np.full(draws, np.nan) for _ in several]
-    weighed = [metric.kernel(truth, predictions) for predictions in several]
-    blocks = list(_figures_of_blocks(weighed, truth.size, draws=draws, seed=seed))
-    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-
-
-def _figures_of_blocks(
-    weighed: Sequence[Weighed], n_rows: int, *, draws: int, seed: int
-) -> Iterable[list[Floats]]:
-    rng = np.random.default_rng(seed)
-    size = max(1, CELLS_AT_ONCE // n_rows)
-    for start in range(0, draws, size):
-        weights = _draw_counts(rng, n_rows, min(size, draws - start))
-        yield [figures(weights) for figures in weighed]
-
-
-def _draw_counts(rng: np.random.Generator, n_rows: int, n_draws: int) -> Floats:
-    rows = rng.integers(0, n_rows, size=(n_draws, n_rows))
-    places = rows + n_rows * np.arange(n_draws)[:, None]
-    counts = np.bincount(places.ravel(), minlength=n_draws * n_rows)
-    return counts.reshape(n_draws, n_rows).astype(np.float64)
-
-
-def _ends(figures: Floats, confidence: float) -> tuple[float | None, float | None]:
-    defined = figures[np.isfinite(figures)]
-    if defined.size < FEWEST_DEFINED * figures.size:
-        return None, None
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
 def _share_better(gaps: Floats) -> float | None:
-    defined = gaps[np.isfinite(gaps)]
-    return float(((defined > 0) + 0.5 * (defined == 0)).mean()) if defined.size else None
-
-
-def _finite(figure: float) -> float | None:
-    return figure if np.isfinite(figure) else None
+    return float(((gaps > 0) + 0.5 * (gaps == 0)).mean()) if gaps.size else None

@@ -90,8 +90,13 @@ def _class_counts(truth: Floats, predictions: Predictions, *, n_least: int) -> C
     codes = np.arange(max(n_least, n_classes(truth, predictions)))
     true = (truth[:, None] == codes).astype(np.float64)
     said = (predictions.values[:, None] == codes).astype(np.float64)
-    hits = true * said
-    return lambda weights: (weights @ hits, weights @ true, weights @ said)
+    several = np.hstack([true * said, true, said])
+
+    def counts(weights: Floats) -> tuple[Floats, Floats, Floats]:
+        hits, n_truth, n_said = np.hsplit(weights @ several, 3)
+        return hits, n_truth, n_said
+
+    return counts
 
 
 def _by_class(figure: Callable[..., Floats], counts: Counts) -> Weighed:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pipelines.core.ensembling import Selection
 from pipelines.core.metrics import Metric
 from pipelines.core.model import Ensemble
+from pipelines.core.search_story import counted_reasons, endings
 from pipelines.core.trials import Trial
 
 SHOWN = 6  # members that are named
@@ -55,6 +56,56 @@ def left_out_note(n_left_out: int) -> str:
     return f"There was no time for {n_left_out} lighter {noun}; raise fit.budget_seconds."
 
 
+def preferred_note(
+    name: str, score: float | None, metric: Metric, *, beside: str, best: float | None
+) -> str:
+    """Return which simpler model was made in place of the best one, and what that would reach.
+
+    Examples
+    --------
+    >>> from pipelines.core.metrics import METRICS
+    >>> preferred_note("ridge", 2.0, METRICS["rmse"], beside="trial 3, lightgbm", best=1.9)
+    'fit.prefer is simplest: ridge, with rmse 2, is not worse than trial 3, lightgbm, with 1.9.'
+    """
+    return (
+        f"fit.prefer is simplest: {name}, with {metric.name} {_figure(score)}, is not worse than "
+        f"{beside}, with {_figure(best)}."
+    )
+
+
+def zero_rule_note(trials: Sequence[Trial]) -> str:
+    """Return that nothing was found to make a model of, and how the trials ended.
+
+    Examples
+    --------
+    >>> from pipelines.core.trials import Configuration
+    >>> zero_rule_note([])
+    'No trial ran on every fold: the model is the zero rule. Raise search.budget_*.'
+    >>> zero_rule_note([Trial(0, Configuration("svm"), "stopped", (), None, "too slow", 1.0)])
+    'No trial ran on every fold (1 x too slow): the model is the zero rule. Raise search.budget_*.'
+    """
+    counted = "; ".join(f"{each.trials} x {each.reason}" for each in endings(trials))
+    why = f" ({counted})" if counted else ""
+    return f"No trial ran on every fold{why}: the model is the zero rule. Raise search.budget_*."
+
+
+def all_failed_note(trials: Sequence[Trial], file: str) -> str:
+    """Return that every trial failed, the reasons counted, and what was saved instead.
+
+    Examples
+    --------
+    >>> from pipelines.core.trials import Configuration
+    >>> one = Trial(0, Configuration("tree"), "failed", (), None, "no memory", 1.0)
+    >>> print(all_failed_note([one, one], "trials.jsonl"))
+    All 2 trials of the search failed: 2 x no memory. The zero rule was saved as the model. Mend \
+the cause, remove trials.jsonl and start again.
+    """
+    return (
+        f"All {len(trials)} trials of the search failed: {counted_reasons(trials)}. The zero rule "
+        f"was saved as the model. Mend the cause, remove {file} and start again."
+    )
+
+
 def incomplete_note(trials: Sequence[Trial], trial: Trial) -> str:
     """Return that the model is a trial that did not run on every fold."""
     return (
@@ -67,7 +118,6 @@ WARM_START_NOTE = (
     "No trial ran on every fold: the model is the configuration that was in use before, fitted on"
     " the new rows. Raise search.budget_*."
 )
-ZERO_RULE_NOTE = "No trial ran on every fold: the model is the zero rule. Raise search.budget_*."
 
 
 def _figure(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The figures of a model, on the hold-out and on the folds, each with its interval."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pipelines.core.intervals import Interval, bootstrap_interval, fold_interval
 from pipelines.core.metrics import Metric, confusion_matrix
@@ -58,13 +58,16 @@ class ModelFigures:
     training : dict
         On the rows that the model learned from.
     folds : mapping from metric to FoldFigure
-        Of the trial that won; empty where no trial was finished.
+        Of the ensemble, or of the trial that won; empty where no trial was finished.
+    member : mapping from metric to FoldFigure
+        Of the heaviest member alone.
     """
 
     holdout: Figures
     intervals: Mapping[str, Interval]
     training: Figures
     folds: Mapping[str, FoldFigure]
+    member: Mapping[str, FoldFigure] = field(default_factory=dict)
 
 
 def holdout_intervals(

@@ -1,39 +1,23 @@
 """The pictures of an evaluation. Each function returns one figure and leaves no state behind."""
 
 import math
-from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pipelines.core.canvases import BLUE, GREY, blank, figure_of
 from pipelines.core.curves import Curve
+from pipelines.core.drawing import short_name
 from pipelines.core.evaluation import BaselineRow, Evaluation, MetricRow, metric_row
 from pipelines.core.names import lift_text, metric_name, words
 from pipelines.core.predictions import Floats
 
-BLUE = "#1f5fa8"
-GREY = "#9aa3ad"
 MOST_CLASSES = 12
 MOST_COLUMNS = 15
 MOST_POINTS = 5000
 LEVEL_NAMES = 3
 DARK = 0.55
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG: the same bytes for the same figure.
-
-    Examples
-    --------
-    >>> png(confusion_picture(((3, 1), (0, 2)), classes=("no", "yes")))[1:4]
-    b'PNG'
-    """
-    buffer = BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def confusion_picture(
@@ -60,13 +44,13 @@ def confusion_picture(
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = _square(len(kept), title=_confusion_title(len(kept), len(classes)))
     axes.imshow(shares[np.ix_(kept, kept)], cmap="Blues", vmin=0, vmax=1)
-    names = [_short(classes[code]) for code in kept]
+    names = [short_name(classes[code]) for code in kept]
     axes.set_xticks(range(len(kept)), names, rotation=45 if len(kept) > LEVEL_NAMES else 0)
     axes.set_yticks(range(len(kept)), names)
     for row, true in enumerate(kept):
         for column, predicted in enumerate(kept):
             _cell(axes, (column, row), count=counts[true, predicted], share=shares[true, predicted])
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def roc_picture(curves: tuple[Curve, ...]) -> Figure:
@@ -79,7 +63,7 @@ def roc_picture(curves: tuple[Curve, ...]) -> Figure:
     >>> roc_picture((line,)).axes[0].get_ylabel()
     'True positive rate'
     """
-    axes = _axes((4.6, 4.4), title="ROC", x="False positive rate", y="True positive rate")
+    axes = blank((4.6, 4.4), title="ROC", x="False positive rate", y="True positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="guessing")
     return _unit_square(axes, curves)
 
@@ -94,7 +78,7 @@ def precision_recall_picture(curves: tuple[Curve, ...]) -> Figure:
     >>> precision_recall_picture((line,)).axes[0].get_xlabel()
     'Recall'
     """
-    axes = _axes((4.6, 4.4), title="Precision and recall", x="Recall", y="Precision")
+    axes = blank((4.6, 4.4), title="Precision and recall", x="Recall", y="Precision")
     if len(curves) == 1:
         share = float(curves[0].y[0])
         axes.axhline(share, color=GREY, linestyle="--", linewidth=1, label="guessing")
@@ -111,7 +95,7 @@ def calibration_picture(curve: Curve) -> Figure:
     >>> calibration_picture(curve).axes[0].get_title("left")
     'Calibration'
     """
-    axes = _axes((4.6, 4.4), title="Calibration", x="Stated probability", y="Observed share")
+    axes = blank((4.6, 4.4), title="Calibration", x="Stated probability", y="Observed share")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
     axes.plot(curve.x, curve.y, color=BLUE, marker="o", markersize=4, label="model")
     return _unit_square(axes, ())
@@ -126,12 +110,12 @@ def predicted_picture(truth: Floats, values: Floats) -> Figure:
     >>> predicted_picture(np.array([1.0, 2.0]), np.array([1.5, 2.0])).axes[0].get_xlabel()
     'True value'
     """
-    axes = _axes((4.6, 4.4), title="Predicted and true", x="True value", y="Predicted value")
+    axes = blank((4.6, 4.4), title="Predicted and true", x="True value", y="Predicted value")
     drawn = _spread(len(truth))
     axes.scatter(truth[drawn], values[drawn], s=8, alpha=0.35, color=BLUE, linewidths=0)
     low, high = min(truth.min(), values.min()), max(truth.max(), values.max())
     axes.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def residuals_picture(truth: Floats, values: Floats) -> Figure:
@@ -143,15 +127,15 @@ def residuals_picture(truth: Floats, values: Floats) -> Figure:
     >>> residuals_picture(np.array([1.0, 2.0]), np.array([1.5, 2.0])).axes[0].get_title("left")
     'Errors'
     """
-    axes = _axes((4.6, 4.4), title="Errors", x="Predicted value", y="True minus predicted")
+    axes = blank((4.6, 4.4), title="Errors", x="Predicted value", y="True minus predicted")
     drawn = _spread(len(truth))
     axes.scatter(values[drawn], (truth - values)[drawn], s=8, alpha=0.35, color=BLUE, linewidths=0)
     axes.axhline(0, color=GREY, linestyle="--", linewidth=1)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def importance_picture(evaluation: Evaluation) -> Figure:
-    """Return what the model loses when a column is shuffled; bars reach the mean, lines all draws.
+    """Return what the model loses when a column is shuffled, with its interval.
 
     Raises
     ------
@@ -161,7 +145,7 @@ def importance_picture(evaluation: Evaluation) -> Figure:
     rows = evaluation.importance[:MOST_COLUMNS][::-1]
     if not rows:
         raise ValueError("Expected the importance of at least one column, but got none.")
-    axes = _axes(
+    axes = blank(
         (6.4, 1.4 + 0.3 * len(rows)),
         title="Importance: what shuffling a column costs",
         x=f"Loss in {metric_name(evaluation.metric)} on the hold-out",
@@ -169,9 +153,9 @@ def importance_picture(evaluation: Evaluation) -> Figure:
     axes.barh(range(len(rows)), [row.loss for row in rows], color=BLUE, height=0.65)
     for place, row in enumerate(rows):
         axes.plot([row.low, row.high], [place, place], color="black", linewidth=1)
-    axes.set_yticks(range(len(rows)), [_short(row.column) for row in rows])
+    axes.set_yticks(range(len(rows)), [short_name(row.column) for row in rows])
     axes.axvline(0, color=GREY, linewidth=0.8)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def baselines_picture(evaluation: Evaluation) -> Figure:
@@ -181,7 +165,7 @@ def baselines_picture(evaluation: Evaluation) -> Figure:
     """
     ranked = ranked_baselines(evaluation)[::-1]
     rows = [row for row in ranked if row.holdout.get(evaluation.metric) is not None]
-    axes = _axes(
+    axes = blank(
         (7.2, 1.5 + 0.34 * (len(rows) + 1)),
         title="The model beside its baselines",
         x=f"{metric_name(evaluation.metric)} on the hold-out ({_direction(evaluation)})",
@@ -191,7 +175,7 @@ def baselines_picture(evaluation: Evaluation) -> Figure:
     _model(axes, len(rows), row=metric_row(evaluation, evaluation.metric))
     names = [*(words(row.name) for row in rows), "model"]
     axes.set_yticks(range(len(names)), names)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def ranked_baselines(evaluation: Evaluation) -> list[BaselineRow]:
@@ -228,7 +212,7 @@ def _model(axes: Axes, place: int, *, row: MetricRow) -> None:
 
 def _square(n_classes: int, *, title: str) -> Axes:
     side = 2.6 + 0.62 * n_classes
-    axes = _axes((side + 0.8, side), title=title, x="Predicted", y="True")
+    axes = blank((side + 0.8, side), title=title, x="Predicted", y="True")
     axes.spines[:].set_visible(False)
     return axes
 
@@ -238,43 +222,20 @@ def _confusion_title(n_drawn: int, n_classes: int) -> str:
     return f"Confusion matrix{part}"
 
 
-def _axes(size: tuple[float, float], *, title: str, x: str, y: str = "") -> Axes:
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=11, loc="left", pad=10)
-    axes.set_xlabel(x, fontsize=10)
-    axes.set_ylabel(y, fontsize=10)
-    axes.tick_params(labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
-
-
-def _figure(axes: Axes) -> Figure:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
 def _unit_square(axes: Axes, curves: tuple[Curve, ...]) -> Figure:
     for curve in curves:
         colour = BLUE if len(curves) == 1 else None
-        axes.plot(curve.x, curve.y, color=colour, linewidth=1.6, label=_short(curve.name))
+        axes.plot(curve.x, curve.y, color=colour, linewidth=1.6, label=short_name(curve.name))
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     axes.set_aspect("equal")
     axes.legend(fontsize=9, frameon=False)
-    return _figure(axes)
+    return figure_of(axes)
 
 
 def _cell(axes: Axes, place: tuple[int, int], *, count: float, share: float) -> None:
     colour = "white" if share > DARK else "black"
     axes.text(*place, f"{count:,.0f}\n{share:.0%}", color=colour, ha="center", va="center", size=9)
-
-
-def _short(name: str, length: int = 24) -> str:
-    """Return a name as plain text that fits; dollar signs would start a formula."""
-    cut = name if len(name) <= length else name[: length - 1] + "…"
-    return cut.replace("$", r"\$")
 
 
 def _spread(n_rows: int) -> slice:

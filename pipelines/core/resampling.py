@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ LONG_SECONDS = 300
 CELLS_A_SECOND = 10_000  # of the table, which a search in seconds can go through fold by fold
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.15, 2_500, 1 / 3
 FEWEST_ROWS_A_FOLD = 2
+MOST_CELLS = 4_000_000  # that a fold learns from: more would rank configurations little better
+VALIDATING_SHARE = 0.25  # as many rows as are learned from, times this, are enough to rank by
 
 
 def n_folds_for(n_rows: int, n_columns: int, budget_seconds: float | None) -> int:
@@ -81,6 +83,52 @@ def resampled(truth: Floats, n_folds: int, *, has_classes: bool, seed: int) -> t
         Fold(np.sort(np.concatenate([parted[training], pinned])), np.sort(parted[validation]))
         for training, validation in parts
     )
+
+
+def thinned(folds: Sequence[Fold], n_columns: int, *, seed: int) -> tuple[Fold, ...]:
+    """Return folds of a large table that use a random part of their rows; others as they are.
+
+    Configurations are ranked on the part; the chosen ones are fitted on all rows afterwards. Rows
+    keep their order, and each fold draws its own.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+    n_columns : int
+        Features of the table.
+    seed : int
+
+    Examples
+    --------
+    >>> (fold,) = thinned([Fold(np.arange(900), np.arange(900, 1000))], 40_000, seed=0)
+    >>> len(fold.training), len(fold.validation)
+    (100, 25)
+    """
+    most = most_rows(n_columns)
+    draws = np.random.default_rng(seed)
+
+    def part(rows: IntArray, n_kept: int) -> IntArray:
+        if len(rows) <= n_kept:
+            return rows
+        return np.sort(draws.choice(rows, size=n_kept, replace=False))
+
+    return tuple(
+        Fold(part(fold.training, most), part(fold.validation, math.ceil(VALIDATING_SHARE * most)))
+        if len(fold.training) > most
+        else fold
+        for fold in folds
+    )
+
+
+def most_rows(n_columns: int) -> int:
+    """Return the training rows that a fold has at most, once it is thinned.
+
+    Examples
+    --------
+    >>> most_rows(40)
+    100000
+    """
+    return max(MOST_CELLS // max(n_columns, 1), FEWEST_ROWS_A_FOLD)
 
 
 def _parts(

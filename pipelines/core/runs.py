@@ -11,6 +11,7 @@ import pandas as pd
 from pipelines.core.pages import Page, Point
 from pipelines.core.trials import Trial
 
+MOST_FOLDS = 50  # that the leaderboard shows one by one
 STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
@@ -150,8 +151,17 @@ def best_so_far(
     return tuple(points)
 
 
-def leaderboard(trials: Sequence[Trial], *, greater_is_better: bool) -> pd.DataFrame:
+def leaderboard(
+    trials: Sequence[Trial], *, greater_is_better: bool, metric: str = ""
+) -> pd.DataFrame:
     """Return all trials as a table, best first: one row a trial, one column a figure.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    greater_is_better : bool
+    metric : str
+        The one whose scores are shown fold by fold, of at most 50 folds; none by default.
 
     Examples
     --------
@@ -164,7 +174,7 @@ def leaderboard(trials: Sequence[Trial], *, greater_is_better: bool) -> pd.DataF
     1      0   tree    0.5
     """
     ranked = kept_trials(trials, greater_is_better=greater_is_better, most=len(trials))
-    rows = [_row(trial) for trial in ranked]
+    rows = [_row(trial, metric) for trial in ranked]
     return pd.DataFrame(rows)
 
 
@@ -218,15 +228,18 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _row(trial: Trial) -> dict[str, object]:
+def _row(trial: Trial, metric: str) -> dict[str, object]:
     chosen = trial.configuration
+    shown = trial.folds[:MOST_FOLDS] if metric else ()
     settings = {f"setting.{name}": str(v) for name, v in chosen.hyperparameters.items()}
     return {
         "trial": trial.number,
         "family": chosen.family,
+        "phase": trial.phase,
         "status": trial.status,
         "score": trial.score,
         "n_folds": len(trial.folds),
+        **{f"fold_{fold.fold}": fold.figures.get(metric) for fold in shown},
         **trial_metrics(trial),
         "reason": trial.reason,
         **settings,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.core.guesses import BY_THE_MEDIAN
 from pipelines.core.metrics import Metric, is_better
-from pipelines.core.trials import Trial
+from pipelines.core.trials import Configuration, Trial
 
 
 def best_trial(
@@ -58,6 +59,30 @@ def best_part(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     known = [trial for trial in trials if trial.status == "stopped" and trial.score is not None]
     most = max((len(trial.folds) for trial in known), default=0)
     return _best([trial for trial in known if len(trial.folds) == most], metric)
+
+
+def all_failed(trials: Sequence[Trial]) -> bool:
+    """Return whether there were trials and each ended in an error of its own.
+
+    Examples
+    --------
+    >>> all_failed([]), all_failed([Trial(0, Configuration("svm"), "failed", (), None, "", 1.0)])
+    (False, True)
+    """
+    return bool(trials) and all(trial.status == "failed" for trial in trials)
+
+
+def zero_rule_for(metric: Metric) -> Configuration:
+    """Return the constant that suits a metric: the shares of the classes, the mean or the median.
+
+    Examples
+    --------
+    >>> from pipelines.core.metrics import METRICS
+    >>> zero_rule_for(METRICS["mae"]).hyperparameters
+    {'statistic': 'median'}
+    """
+    statistic = "median" if metric.name in BY_THE_MEDIAN else "mean"
+    return Configuration("zero_rule", {"statistic": statistic})
 
 
 def _best(trials: Iterable[Trial], metric: Metric) -> Trial | None:

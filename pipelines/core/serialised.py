@@ -13,6 +13,12 @@ KINDS: tuple[PredictorKind, ...] = get_args(PredictorKind)
 KINDS_BY_LIBRARY: dict[str, PredictorKind] = {kind: kind for kind in KINDS}
 TRUSTED = (
     "numpy.dtype",
+    "pipelines.core.box_cox.BoxCox",
+    "pipelines.core.hashed_levels.HashedLevels",
+    "pipelines.core.network.Network",
+    "pipelines.core.pairs.Crosses",
+    "pipelines.core.pairs.Products",
+    "pipelines.core.text_columns.TextColumns",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.calibration._CalibratedClassifier",

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipelines.core.evaluation import MODEL, Evaluation, MetricRow, simplest_chosen
-from pipelines.core.gate import chosen_figures
+from pipelines.core.judging.chosen import chosen_figures
 from pipelines.core.schema import Kind, Schema
 
 FIGURE_TAG = "figure."
+MODE_TAG = "evertune.mode"
 
 
 def title(evaluation: Evaluation) -> str:
@@ -57,6 +58,17 @@ def description(evaluation: Evaluation) -> str:
             "The whole report is `report/report.html` among the artifacts of the run.",
         ]
     )
+
+
+def kind_tags(evaluation: Evaluation) -> dict[str, str]:
+    """Return what runs and versions of a registry are told apart by, as tags."""
+    chosen = simplest_chosen(evaluation) or evaluation.family
+    return {
+        "metric": evaluation.metric,
+        "evertune.task": evaluation.task,
+        "evertune.target": evaluation.target,
+        "evertune.family": chosen,
+    }
 
 
 def settings(evaluation: Evaluation) -> dict[str, str]:

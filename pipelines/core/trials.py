@@ -28,6 +28,8 @@ class FoldResult:
         Of wall-clock time; encoding counts with the fit that was the first to need it.
     iterations : int, optional
         Rounds, trees or epochs that were kept, of families that have them.
+    encode_seconds : float
+        What encoding the fold's validation rows took, for this trial or an earlier one.
     """
 
     fold: int
@@ -35,6 +37,7 @@ class FoldResult:
     fit_seconds: float
     predict_seconds: float
     iterations: int | None = None
+    encode_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class SearchHeader:
     n_folds : int
     budget_seconds, budget_trials : float or int, optional
         As in params.yaml; at least one is given.
+    workers : int, optional
+        How many fits run at once; None where a cluster tells it.
     """
 
     digest: str
@@ -91,3 +96,4 @@ class SearchHeader:
     n_folds: int
     budget_seconds: float | None
     budget_trials: int | None
+    workers: int | None = None

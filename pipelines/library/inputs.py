@@ -1,5 +1,6 @@
 """What an estimator is given, read and checked: its parameters, its table and its target."""
 
+import os
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -20,7 +21,7 @@ from pipelines.core.metrics import Metric, chosen_metric
 from pipelines.core.predictions import Floats, Task
 from pipelines.core.resampling import n_folds_for
 from pipelines.library.tune import Settings
-from pipelines.tuning.ranges import SPACES
+from pipelines.tuning.ranges import KNOWN, SPACES
 from pipelines.tuning.strategies import Strategy
 
 Table = pd.DataFrame | ArrayLike
@@ -50,16 +51,31 @@ def check_parameters(estimator: Any) -> None:
 
 def _expected(estimator: Any) -> list[tuple[str, str, bool]]:
     names = list(SPACES) if estimator.families is None else estimator.families
-    known = not isinstance(names, str) and len(names) > 0 and set(names) <= set(SPACES)
+    known = not isinstance(names, str) and len(names) > 0 and set(names) <= set(KNOWN)
     seconds, trials = estimator.budget_seconds, estimator.budget_trials
     return [
         ("budget_seconds", "a number above 0 or None", seconds is None or _is_positive(seconds)),
         ("budget_trials", "a whole number from 1 or None", trials is None or _is_count(trials)),
-        ("families", f"some of {', '.join(SPACES)}, or None", known),
+        ("families", f"some of {', '.join(KNOWN)}, or None", known),
         ("n_folds", "a whole number from 1 or 'auto'", _is_count_or_auto(estimator.n_folds)),
         ("mode", f"one of {', '.join(MODES)}", estimator.mode in MODES),
-        ("workers", "a whole number from 1 or 'auto'", _is_count_or_auto(estimator.workers)),
+        ("workers", f"a whole number {_bounds()} or 'auto'", _are_there(estimator.workers)),
     ]
+
+
+def _bounds() -> str:
+    return "from 1" if _most_workers() is None else f"from 1 to the {_most_workers()} processors"
+
+
+def _are_there(workers: Any) -> bool:
+    most = _most_workers()
+    known = _is_count_or_auto(workers)
+    return known and (workers == "auto" or most is None or bool(workers <= most))
+
+
+def _most_workers() -> int | None:
+    """Return how many processors this machine has; None where a cluster is to tell."""
+    return None if os.environ.get("RAY_ADDRESS") else os.cpu_count()
 
 
 def _is_positive(value: Any) -> bool:

@@ -7,6 +7,7 @@ gone afterwards. The clock runs from the moment that the caller names.
 import math
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,17 +21,20 @@ from pipelines.core.metrics import Metric
 from pipelines.core.model import Fitted
 from pipelines.core.pool import PoolEntry
 from pipelines.core.runs import kept_trials
-from pipelines.core.trials import Configuration, Trial
-from pipelines.library.making import Found, Making, Tuned, made_of
-from pipelines.stores.pool import drop_entries, keep_entry, pool_megabytes
+from pipelines.core.search_story import counted_reasons
+from pipelines.core.selection import all_failed, zero_rule_for
+from pipelines.core.trials import Trial
+from pipelines.library.making import Tuned, made_of
+from pipelines.stores.pool import drop_entries, keep_entry, pool_megabytes, read_entries
 from pipelines.tuning.families import grow
 from pipelines.tuning.growing import Setting
+from pipelines.tuning.making import Found, Making
+from pipelines.tuning.refitting import Lesson
 from pipelines.tuning.strategies import Budget, Places, Strategy
 from pipelines.tuning.tuner import run_trials
 from pipelines.tuning.work import Work
 
 POOL = "pool"
-BY_THE_MEDIAN = ("mae", "mape", "pinball")
 REFIT_SHARES: dict[Making, float] = {"refit": 0.25, "single": 0.15}  # of the budget
 LEAST_RESERVE = 0.5
 SELECTING_SHARE = 0.01  # of the budget: longer searches leave more trials to select from
@@ -82,14 +86,37 @@ def tune(work: Work, settings: Settings, *, started: float) -> Tuned:
     end = math.inf if settings.budget_seconds is None else started + settings.budget_seconds
     with tempfile.TemporaryDirectory() as name:
         trials = _searched(work, settings, mode, started=started, folder=Path(name))
-        found = Found(work, trials, Path(name) / POOL, mode, end)
+        _warn_of_failures(trials)
+        found = _found(work, trials, Path(name) / POOL, mode=mode, end=end)
         return made_of(found) or _zero_rule(work, trials)
+
+
+def _warn_of_failures(trials: tuple[Trial, ...]) -> None:
+    if all_failed(trials):
+        warnings.warn(
+            f"All {len(trials)} trials failed: {counted_reasons(trials)}. The model is the zero "
+            "rule.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _found(work: Work, trials: tuple[Trial, ...], pool: Path, *, mode: Making, end: float) -> Found:
+    return Found(
+        lesson=Lesson(work.table, work.truth, work.schema, work.seed),
+        folds=work.folds,
+        trials=trials,
+        entries=read_entries(pool, models=False),
+        read=partial(read_entries, pool),
+        metric=work.metrics[0],
+        mode=mode,
+        end=end,
+    )
 
 
 def _zero_rule(work: Work, trials: tuple[Trial, ...]) -> Tuned:
     """Return the best constant; its encoder, which it does not look at, learns from few rows."""
-    statistic = "median" if work.metrics[0].name in BY_THE_MEDIAN else "mean"
-    constant = Configuration("zero_rule", {"statistic": statistic})
+    constant = zero_rule_for(work.metrics[0])
     schema, blank = work.schema, np.zeros((len(work.truth), 1))
     setting = Setting(schema.task, len(schema.classes), n_levels=0, seed=work.seed, n_jobs=1)
     predictor = grow(constant, blank, work.truth, setting).predictor

@@ -217,6 +217,18 @@ def project_lock(state: Path, purpose: str) -> Iterator[None]:
             file.truncate(0)
 
 
+def is_held(state: Path) -> bool:
+    """Whether a run that is alive holds the project; asking takes nothing from anybody."""
+    try:
+        owner = json.loads((state / "run.lock").read_bytes())
+        os.kill(int(owner["pid"]), 0)
+    except (FileNotFoundError, json.JSONDecodeError, ProcessLookupError):
+        return False
+    except PermissionError:  # it is alive, and another user's
+        return True
+    return True
+
+
 def _imported(name: str, root: Path) -> ModuleType:
     sys.path[:] = [str(root), *(entry for entry in sys.path if entry != str(root))]
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""The tables of the closed loop: predictions, labels, decisions and windows of every model.
+"""The tables of every model: predictions, labels, windows, decisions, records and champions.
 
 Moments are whole microseconds since 1970 in UTC, which SQLite and PostgreSQL compare, index and
 hand over fastest.
@@ -86,6 +86,38 @@ OUTCOMES = Table(
     Column("kind", String, nullable=False),
     Column("record", Text, nullable=False),
     UniqueConstraint("model", "id", "moment", "kind"),
+)
+RECORDS = Table(
+    "records",
+    TABLES,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("act", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("model", "id"),
+)
+CHAMPIONS = Table(
+    "champions",
+    TABLES,
+    Column("model", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", String, nullable=False),
+    Column("previous", String),
+    Column("moment", BigInteger, nullable=False),
+    Column("record_id", String),
+)
+LOOKS = Table(
+    "looks",
+    TABLES,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("record_id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("model", "record_id"),
 )
 WINDOWS = Table(
     "windows",

@@ -2,7 +2,8 @@
 
 A model's folder holds model.json (schema, configuration, versions of the libraries; of an ensemble
 its members, their weights and iterations), the files of `pipelines.stores.fitted`, and
-row_keys.parquet; where training windows were tried, windows.json. Equal models give equal bytes:
+row_keys.parquet; how it came about, origin.json; where training windows were tried, windows.json.
+Equal models give equal bytes:
 the folder's hash is the identity of a version.
 """
 
@@ -16,6 +17,7 @@ import pandas as pd
 from pipelines.core.breaches import breach_text
 from pipelines.core.conforming import conform
 from pipelines.core.model import Ensemble, Fitted, Model, predict
+from pipelines.core.origins import Origin
 from pipelines.core.predictions import Predictions
 from pipelines.core.schema import Schema
 from pipelines.core.trials import Configuration
@@ -38,6 +40,7 @@ from pipelines.stores.fitted import (
 )
 
 WINDOWS = "windows.json"
+ORIGIN = "origin.json"
 OLDER_BOOSTER = "booster.txt"  # of folders that were written before predictors of all libraries
 LIBRARIES = (
     "catboost", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops", "xgboost-cpu"
@@ -55,7 +58,12 @@ class Card:
     ensemble: EnsembleCard | None = None
 
 
-def save_model(folder: Path, model: Model, choice: WindowChoice | None = None) -> None:
+def save_model(
+    folder: Path,
+    model: Model,
+    choice: WindowChoice | None = None,
+    origin: Origin | None = None,
+) -> None:
     """Write a model; an older one in the folder is replaced when all is written.
 
     Parameters
@@ -64,18 +72,28 @@ def save_model(folder: Path, model: Model, choice: WindowChoice | None = None) -
     model : Model
     choice : WindowChoice, optional
         Of its training window, where several were tried.
+    origin : Origin, optional
+        How the model came about.
     """
     with replaced_folder(folder) as part:
         write_record(part / "model.json", _written(part, model))
         write_table(part / "row_keys.parquet", pd.DataFrame({"row_key": list(model.row_keys)}))
         if choice is not None:
             write_record(part / WINDOWS, choice)
+        if origin is not None:
+            write_record(part / ORIGIN, origin)
 
 
 def window_choice(folder: Path) -> WindowChoice | None:
     """Return which training windows were tried for the model in a folder, None where none were."""
     path = folder / WINDOWS
     return read_record(path, WindowChoice) if path.exists() else None
+
+
+def model_origin(folder: Path) -> Origin | None:
+    """Return how the model in a folder came about, None where that was not written down."""
+    path = folder / ORIGIN
+    return read_record(path, Origin) if path.exists() else None
 
 
 def load_model(folder: Path) -> Model:

@@ -5,26 +5,35 @@ however often it is tried. The aliases are `champion` (in use), `challenger` (th
 not) and `previous` (the champion before).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipelines.core.model import Model
+from pipelines.core.judging.records import (
+    challenged_aliases,
+    promoted_aliases,
+    rolled_back_aliases,
+)
 from pipelines.core.pages import ServedPage
-from pipelines.errors import BusyError, StageError
-from pipelines.stores.models import load_model
-from pipelines.stores.tracking import Store, client, fetched, link_model, told, write_served
+from pipelines.errors import StageError
+from pipelines.stores.aliases import aliases, move_aliases, named_aliases
+from pipelines.stores.logged_models import (
+    FOLDER,
+    IDENTITY_TAG,
+    example_in,
+    logged_model,
+    model_tags,
+)
+from pipelines.stores.tracking import Store, client, fetched, told
 
-IDENTITY_TAG = "evertune.model"
+if TYPE_CHECKING:
+    from pipelines.core.model import Model
+
 ROLLED_BACK_TAG = "evertune.rolled_back"
-FOLDER = "model"
-EXAMPLE = "input_example.json"
-ALIASES = ("champion", "challenger", "previous")
 
 
 @dataclass(frozen=True)
@@ -72,16 +81,16 @@ def register_version(store: Store, run_id: str, *, model: Path, page: ServedPage
     _ensure_name(known, store.name)
     found = _with_identity(known, store, page.identity)
     if found is None:
-        logged = _logged_model(known, store, run_id, model=model, page=page)
+        logged = logged_model(known, store, run_id, model=model, page=page)
         made = known.create_model_version(
             store.name,
             source=logged.artifact_location,
             run_id=run_id,
-            tags=_tags(page),
+            tags=model_tags(page),
             description=page.description,
             model_id=logged.model_id,
         )
-        return _version(made, _aliases(known, store.name))
+        return _version(made, named_aliases(known, store.name))
     return found
 
 
@@ -90,8 +99,14 @@ def describe_version(
     store: Store, number: str, *, tags: Mapping[str, str], description: str
 ) -> None:
     """Set tags and the description of a version, such as after a new evaluation or a verdict."""
+    client(store.address).update_model_version(store.name, number, description)
+    tag_version(store, number, tags)
+
+
+@told
+def tag_version(store: Store, number: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a version; its others stay."""
     known = client(store.address)
-    known.update_model_version(store.name, number, description)
     for name, value in tags.items():
         known.set_model_version_tag(store.name, number, name, value)
 
@@ -100,17 +115,30 @@ def describe_version(
 def version_numbered(store: Store, number: str) -> Version:
     """Return a version by its number."""
     known = client(store.address)
-    return _version(known.get_model_version(store.name, number), _aliases(known, store.name))
+    return _version(known.get_model_version(store.name, number), named_aliases(known, store.name))
+
+
+@told
+def all_versions(store: Store) -> tuple[Version, ...]:
+    """Return every version of the model, oldest first."""
+    known = client(store.address)
+    named, found = named_aliases(known, store.name), []
+    page = known.search_model_versions(f"name = '{store.name}'")
+    while True:
+        found += [_version(each, named) for each in page]
+        if not page.token:
+            return tuple(sorted(found, key=lambda version: int(version.number)))
+        page = known.search_model_versions(f"name = '{store.name}'", page_token=page.token)
 
 
 @told
 def version_with_alias(store: Store, alias: str) -> Version | None:
     """Return the version with this alias, None if there is none."""
     known = client(store.address)
-    aliases = _aliases(known, store.name)
-    if alias not in aliases:
+    named = named_aliases(known, store.name)
+    if alias not in named:
         return None
-    return _version(known.get_model_version(store.name, aliases[alias]), aliases)
+    return _version(known.get_model_version(store.name, named[alias]), named)
 
 
 def champion(store: Store) -> Version | None:
@@ -118,15 +146,12 @@ def champion(store: Store) -> Version | None:
     return version_with_alias(store, "champion")
 
 
-@told
 def make_challenger(store: Store, number: str) -> None:
     """Give a version the alias `challenger`, unless it is the champion."""
-    known = client(store.address)
-    if _aliases(known, store.name).get("champion") != number:
-        known.set_registered_model_alias(store.name, "challenger", number)
+    before = aliases(store)
+    move_aliases(store, before=before, after=challenged_aliases(before, number))
 
 
-@told
 def promote(store: Store, number: str, *, over: str | None) -> None:
     """Make a version the champion; the champion before it keeps the alias `previous`.
 
@@ -142,51 +167,50 @@ def promote(store: Store, number: str, *, over: str | None) -> None:
     BusyError
         Another version has become champion in the meantime.
     """
-    known = client(store.address)
-    aliases = _aliases(known, store.name)
-    if aliases.get("champion") not in (over, number):
-        raise BusyError(
-            f"expected version {over} of {store.name} to be champion, but it is version"
-            f" {aliases.get('champion')} now; run again to compare with that one"
-        )
-    if over is not None and over != number:
-        known.set_registered_model_alias(store.name, "previous", over)
-    known.set_registered_model_alias(store.name, "champion", number)
-    if aliases.get("challenger") == number:
-        known.delete_registered_model_alias(store.name, "challenger")
+    before = _with_champion(aliases(store), over)
+    move_aliases(store, before=before, after=promoted_aliases(before, number))
 
 
-@told
 def roll_back(store: Store, number: str, *, over: str) -> None:
     """Make a former champion the champion again; the one that it replaces becomes `previous`.
-
-    That one keeps a tag that says so: `register` does not promote it again.
-
-    Parameters
-    ----------
-    store : Store
-    number : str
-    over : str
-        The champion that is replaced.
 
     Raises
     ------
     BusyError
         Another version has become champion in the meantime.
     """
-    known = client(store.address)
-    standing = _aliases(known, store.name).get("champion")
-    if standing not in (over, number):
-        raise BusyError(
-            f"expected version {over} of {store.name} to be champion, but it is version {standing}"
-            " now; nothing was rolled back"
-        )
-    known.set_model_version_tag(store.name, over, ROLLED_BACK_TAG, f"to version {number}")
-    known.set_registered_model_alias(store.name, "previous", over)
-    known.set_registered_model_alias(store.name, "champion", number)
+    before = _with_champion(aliases(store), over)
+    move_aliases(store, before=before, after=rolled_back_aliases(before, number))
+    mark_rolled_back(store, over, number=number)
 
 
 @told
+def mark_rolled_back(store: Store, over: str, *, number: str) -> None:
+    """Tag a champion that another version replaces: the gate does not promote it again."""
+    known = client(store.address)
+    known.set_model_version_tag(store.name, over, ROLLED_BACK_TAG, f"to version {number}")
+
+
+@told
+def mark_wanted(store: Store, number: str) -> None:
+    """Take that tag from a version that is champion again."""
+    known = client(store.address)
+    if ROLLED_BACK_TAG in known.get_model_version(store.name, number).tags:
+        known.delete_model_version_tag(store.name, number, ROLLED_BACK_TAG)
+
+
+@told
+def download_version(store: Store, version: Version, *, folder: Path) -> Path:
+    """Return the folder of a version's files, copied to `folder`.
+
+    Raises
+    ------
+    StageError
+        They are gone.
+    """
+    return fetched(store.address, version.source, folder=folder)
+
+
 def download_model(store: Store, version: Version, *, folder: Path) -> Path:
     """Return the folder of a version's model, for `load_model`, copied to `folder`.
 
@@ -195,10 +219,10 @@ def download_model(store: Store, version: Version, *, folder: Path) -> Path:
     StageError
         Its files are gone.
     """
-    return fetched(store.address, version.source, folder=folder) / "data" / FOLDER
+    return download_version(store, version, folder=folder) / "data" / FOLDER
 
 
-def champion_model(store: Store) -> Model:
+def champion_model(store: Store) -> "Model":
     """Return the model in use.
 
     Raises
@@ -214,7 +238,7 @@ def champion_model(store: Store) -> Model:
     return model_of(store, standing)
 
 
-def model_of(store: Store, version: Version) -> Model:
+def model_of(store: Store, version: Version) -> "Model":
     """Return the model of a version.
 
     Raises
@@ -222,17 +246,16 @@ def model_of(store: Store, version: Version) -> Model:
     StageError
         Its files are gone.
     """
+    from pipelines.stores.models import load_model
+
     with TemporaryDirectory() as beside:
         return load_model(download_model(store, version, folder=Path(beside)))
 
 
-@told
 def example_rows(store: Store, version: Version) -> pd.DataFrame:
     """Return the raw rows that a version was registered with as an example."""
     with TemporaryDirectory() as beside:
-        files = fetched(store.address, version.source, folder=Path(beside))
-        example = json.loads((files / EXAMPLE).read_text(encoding="utf-8"))
-    return pd.DataFrame(example["data"], columns=example["columns"])
+        return example_in(download_version(store, version, folder=Path(beside)))
 
 
 def _ensure_name(known: Any, name: str) -> None:
@@ -240,50 +263,18 @@ def _ensure_name(known: Any, name: str) -> None:
         known.create_registered_model(name, description="Kept tuned by Evertune.")
 
 
-def _aliases(known: Any, name: str) -> dict[str, str]:
-    if not known.search_registered_models(f"name = '{name}'"):
-        return {}
-    return {alias: str(n) for alias, n in known.get_registered_model(name).aliases.items()}
+def _with_champion(before: Mapping[str, str], number: str | None) -> dict[str, str]:
+    others = {alias: holder for alias, holder in before.items() if alias != "champion"}
+    return others if number is None else {**others, "champion": number}
 
 
 def _with_identity(known: Any, store: Store, identity: str) -> Version | None:
     wanted = f"name = '{store.name}' and tags.`{IDENTITY_TAG}` = '{identity}'"
     found = known.search_model_versions(wanted)
-    return _version(found[0], _aliases(known, store.name)) if found else None
+    return _version(found[0], named_aliases(known, store.name)) if found else None
 
 
-def _tags(page: ServedPage) -> dict[str, str]:
-    return {IDENTITY_TAG: page.identity, **page.tags}
-
-
-def _logged_model(known: Any, store: Store, run_id: str, *, model: Path, page: ServedPage) -> Any:
-    wanted = f"tags.`{IDENTITY_TAG}` = '{page.identity}'"
-    left = known.search_logged_models([store.experiment_id], wanted)
-    if left and str(left[0].status) == "READY":
-        return left[0]
-    logged = (
-        left[0]
-        if left
-        else known.create_logged_model(
-            store.experiment_id, name=FOLDER, source_run_id=run_id, tags=_tags(page)
-        )
-    )
-    with TemporaryDirectory() as beside:
-        served = Path(beside) / "served"
-        write_served(served, model=_named(model, Path(beside)), page=page)
-        known.log_model_artifacts(logged.model_id, str(served))
-    link_model(known, run_id, model_id=logged.model_id, metrics=page.metrics)
-    return known.finalize_logged_model(logged.model_id, "READY")
-
-
-def _named(model: Path, beside: Path) -> Path:
-    # MLflow keeps the last part of the path; download_model looks for one name.
-    link = beside / FOLDER
-    link.symlink_to(model, target_is_directory=True)
-    return link
-
-
-def _version(found: Any, aliases: Mapping[str, str]) -> Version:
+def _version(found: Any, named: Mapping[str, str]) -> Version:
     number = str(found.version)
     return Version(
         number=number,
@@ -292,5 +283,5 @@ def _version(found: Any, aliases: Mapping[str, str]) -> Version:
         created_seconds=found.creation_timestamp / 1000,
         source=str(found.source),
         tags={str(name): str(value) for name, value in found.tags.items()},
-        aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+        aliases=tuple(sorted(alias for alias, holder in named.items() if holder == number)),
     )

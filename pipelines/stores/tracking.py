@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -17,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from pipelines.core.pages import Page, Point, ServedPage, Table
+from pipelines.core.pages import Page, Point, Table
 from pipelines.core.runs import best_so_far, column_types, kept_trials, table_size, trial_page
 from pipelines.core.trials import Trial
 from pipelines.stores import addresses
@@ -198,44 +197,6 @@ def dataset_input(table: Table, rows: pd.DataFrame) -> Any:
     return DatasetInput(shown, tags)
 
 
-def write_served(folder: Path, *, model: Path, page: ServedPage) -> None:
-    """Write a model's folder in the form that MLflow registers and serves, read by our loader."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's own type hints, and its use of pandas
-        _write_served(folder, model, page)
-
-
-def _write_served(folder: Path, model: Path, page: ServedPage) -> None:
-    from mlflow.models import Model, ModelSignature
-    from mlflow.pyfunc import save_model
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import AnyType
-
-    sides = [
-        Schema([ColSpec(AnyType() if kind == "any" else kind, name) for name, kind in side.items()])
-        for side in (page.inputs, page.outputs)
-    ]
-    save_model(
-        str(folder),
-        loader_module="pipelines.stores.models",
-        data_path=str(model),
-        mlflow_model=Model(),
-        signature=ModelSignature(*sides),
-        input_example=page.example,
-        pip_requirements=list(page.requirements),
-    )
-
-
-def link_model(known: Any, run_id: str, *, model_id: str, metrics: Mapping[str, float]) -> None:
-    """Show a model, with its figures, as what came out of a run."""
-    from mlflow.entities import LoggedModelOutput, Metric
-
-    now = int(time.time() * 1000)
-    known.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    points = [Metric(name, value, now, 0, model_id=model_id) for name, value in metrics.items()]
-    known.log_batch(run_id, metrics=points)
-
-
 def fetched(address: str, source: str, *, folder: Path) -> Path:
     """Copy the files at `source` to a place in `folder` and return that place."""
     from mlflow.artifacts import download_artifacts
@@ -252,8 +213,20 @@ def _with_experiment(store: Store, artifacts: Path) -> Store:
         addresses.check_experiment(store.address, found, artifacts=artifacts)
         return replace(store, experiment_id=str(found.experiment_id))
     place = None if store.address.startswith("http") else artifacts.as_uri()
-    made = known.create_experiment(store.name, artifact_location=place, tags=KIND)
-    return replace(store, experiment_id=str(made))
+    return replace(store, experiment_id=_made_experiment(known, store.name, place))
+
+
+def _made_experiment(known: Any, name: str, place: str | None) -> str:
+    """Return the id of a new experiment, or of the one that another run has just made."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(known.create_experiment(name, artifact_location=place, tags=KIND))
+    except MlflowException:
+        other = known.get_experiment_by_name(name)
+        if other is None:
+            raise
+        return str(other.experiment_id)
 
 
 def _origin(store: Store) -> dict[str, str]:

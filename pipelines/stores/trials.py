@@ -1,5 +1,6 @@
 """The trials file: a header that says which search it is of, then a line for each trial."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,11 +16,10 @@ def open_trials(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
     """Make the file ready for a search and return the trials that it has of that search.
 
     The file is written anew, as it may be a link into a cache that must not change; the trials of
-    any other search are dropped.
+    any other search are dropped. How many workers a search has does not make it another.
     """
     lines = read_lines(path)
-    mine = bool(lines) and _header(lines[0]) == header
-    kept = lines[1:] if mine else []
+    kept = lines[1:] if lines and _is_of(lines[0], header) else []
     write_text(path, "\n".join([HEADER.dump_json(header).decode(), *kept]) + "\n")
     return tuple(TRIAL.validate_json(line, strict=True) for line in kept)
 
@@ -39,8 +39,9 @@ def read_header(path: Path) -> SearchHeader:
     return HEADER.validate_json(read_lines(path)[0], strict=True)
 
 
-def _header(line: str) -> SearchHeader | None:
+def _is_of(line: str, header: SearchHeader) -> bool:
     try:
-        return HEADER.validate_json(line, strict=True)
+        known = HEADER.validate_json(line, strict=True)
     except ValidationError:
-        return None
+        return False
+    return replace(known, workers=header.workers) == header

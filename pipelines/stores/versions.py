@@ -1,19 +1,15 @@
-"""What version each table and model has: the only door to DVC and git.
+"""What version each table and model has: the door to DVC and git.
 
-Everything works with and without git. Each function opens the project anew (0.05 s), so that
-what another process changed is seen, and waits a while for DVC's own lock.
+Everything works with and without git. Each function opens the project anew, see `repositories`.
 """
 
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import shutil
 import subprocess
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,15 +17,13 @@ from typing import Any, TypeVar
 from dvc.config import Config, NoRemoteError
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException, OutputNotFoundError
-from dvc.lock import LockError
 from dvc.repo import Repo
-from dvc.rwlock import RWLockFileCorruptedError
 from dvc.scm import SCM, SCMError
 from dvc.stage import PipelineStage
 
 from pipelines.errors import BusyError, StageError
+from pipelines.stores.repositories import quiet, with_repository
 
-LOCK_SECONDS = 10.0
 T = TypeVar("T")
 
 
@@ -46,7 +40,7 @@ def ensure_project(root: Path) -> None:
     StageError
         DVC refuses, for example because git ignores .dvc.
     """
-    with _quiet():
+    with quiet():
         git = _has_git(root)
         try:
             if not (root / ".dvc").is_dir():
@@ -60,18 +54,18 @@ def ensure_project(root: Path) -> None:
 
 def share_store(root: Path, other: Path) -> None:
     """Have DVC keep the versions of the project in `root` where it keeps those of `other`."""
-    place = _with_repo(other, lambda repo: str(repo.cache.local_cache_dir))
+    place = with_repository(other, lambda repo: str(repo.cache.local_cache_dir))
     _set(root, "local", {"dir": place}, part="cache")
 
 
 def stages(root: Path) -> tuple[str, ...]:
     """Names of the stages of dvc.yaml, each after those that it depends on."""
-    return _with_repo(root, _stage_names)
+    return with_repository(root, _stage_names)
 
 
 def is_current(root: Path, stage: str) -> bool:
     """Whether the stage's dependencies, parameters and outputs are those that DVC recorded."""
-    return _with_repo(root, lambda repo: not repo.status([_address(root, stage)]))
+    return with_repository(root, lambda repo: not repo.status([_address(root, stage)]))
 
 
 def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
@@ -82,19 +76,19 @@ def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
     StageError
         A dependency does not exist.
     """
-    return _with_repo(root, lambda repo: _hashes(repo, stage))
+    return with_repository(root, lambda repo: _hashes(repo, stage))
 
 
 def commit(root: Path, stage: str) -> None:
     """Have DVC record what the stage's function has just made; only call it after success."""
     # DVC's cache of runs looks for dvc.yaml in the folder that the process runs in.
     with contextlib.chdir(root):
-        _with_repo(root, lambda repo: repo.commit(_address(root, stage), force=True))
+        with_repository(root, lambda repo: repo.commit(_address(root, stage), force=True))
 
 
 def add(root: Path, path: Path) -> str:
     """Put a file under DVC's care and return its md5; the pointer `path`.dvc is written."""
-    return _with_repo(root, lambda repo: str(repo.add(str(path))[0].outs[0].hash_info.value))
+    return with_repository(root, lambda repo: str(repo.add(str(path))[0].outs[0].hash_info.value))
 
 
 def output_hash(root: Path, path: Path) -> str:
@@ -116,12 +110,12 @@ def output_hash(root: Path, path: Path) -> str:
 
 def recorded_hash(root: Path, path: Path) -> str | None:
     """Return the md5 that DVC recorded for an output or an added file, None if there is none."""
-    return _with_repo(root, lambda repo: _recorded(repo, path))
+    return with_repository(root, lambda repo: _recorded(repo, path))
 
 
 def pointer_files(root: Path) -> tuple[Path, ...]:
     """dvc.lock and the .dvc files: with them, and DVC's store, all data can be got back."""
-    pointers = _with_repo(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
+    pointers = with_repository(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
     found = {path for path in pointers if path.suffix == ".dvc"} | {Path("dvc.lock")}
     return tuple(root / path for path in sorted(found) if (root / path).is_file())
 
@@ -134,7 +128,7 @@ def restore(root: Path, md5: str, *, target: Path) -> None:
     StageError
         Neither has it, or what was found is damaged.
     """
-    kept = _with_repo(root, lambda repo: _cached(repo, md5))
+    kept = with_repository(root, lambda repo: _cached(repo, md5))
     if not kept.is_file():
         raise StageError(f"expected a file with md5 {md5} in DVC's store, but it has none")
     found = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
@@ -146,9 +140,24 @@ def restore(root: Path, md5: str, *, target: Path) -> None:
     beside.replace(target)
 
 
+def store_folder(root: Path) -> Path:
+    """Return the folder in which DVC keeps the versions of the project, by their md5s."""
+    return with_repository(root, lambda repo: Path(repo.cache.local.path))
+
+
+def with_store_locked(root: Path, action: Callable[[], T]) -> T:
+    """Return what an action gives while no other process puts anything into DVC's store."""
+
+    def held(repo: Repo) -> T:
+        with repo.lock:
+            return action()
+
+    return with_repository(root, held)
+
+
 def has_remote(root: Path) -> bool:
     """Whether DVC has a remote to push to (`dvc remote add --default NAME ADDRESS`)."""
-    return _with_repo(root, lambda repo: bool(repo.config["core"].get("remote")))
+    return with_repository(root, lambda repo: bool(repo.config["core"].get("remote")))
 
 
 def push(root: Path) -> bool | None:
@@ -167,7 +176,7 @@ def push(root: Path) -> bool | None:
     if not has_remote(root):
         return None
     try:
-        return _with_repo(root, lambda repo: bool(repo.push()))
+        return with_repository(root, lambda repo: bool(repo.push()))
     except (StageError, OSError) as error:
         raise BusyError(
             f"expected to push to DVC's remote, but it failed: {error};"
@@ -192,40 +201,6 @@ def _git(root: Path, *arguments: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _with_repo(root: Path, action: Callable[[Repo], T]) -> T:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            with _quiet(), Repo(str(root)) as repo:
-                return action(repo)
-        except RWLockFileCorruptedError:
-            _set_aside(root / ".dvc" / "tmp" / "rwlock")
-        except LockError as error:
-            if time.monotonic() > deadline:
-                raise BusyError(f"DVC is in use in {root}: {error}") from error
-            time.sleep(0.2)
-        except DvcException as error:
-            raise StageError(f"DVC in {root}: {error}") from error
-
-
-def _set_aside(torn: Path) -> None:
-    # DVC writes this file in place: a kill can leave half of it, which blocks every later call.
-    torn.replace(torn.with_name(f"{torn.name}.torn"))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    log = logging.getLogger("dvc")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of what DVC uses
-            yield
-    finally:
-        log.setLevel(level)
 
 
 def _has_git(root: Path) -> bool:

@@ -152,7 +152,8 @@ class Account:
         )
         self.trials.append(trial)
         whole = status == "complete" and trial.score is not None
-        entry = _entry(number, known) if whole or self._is_first(known) else None
+        first = status == "stopped" and self._is_first(known)
+        entry = _entry(number, known) if whole or first else None
         if entry is not None:
             self.entries[number] = _without_models(entry)
         self._ended.append((trial, entry))

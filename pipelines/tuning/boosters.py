@@ -17,8 +17,10 @@ from pipelines.tuning.growing import (
     rarest,
     whole_number,
 )
+from pipelines.tuning.linears import zero_rule
 
 ROUNDS = "n_estimators"
+FEWEST_DRAWN = 20  # rows; of fewer, what CatBoost draws for a round could be none
 UNWATCHED_ROUNDS = 200  # without rows on which to stop
 Names = Mapping[str, str]
 
@@ -124,15 +126,13 @@ def xgboost(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> 
 def catboost(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) -> Grown:
     """Return a model of CatBoost, cut to its best rounds; the first columns are codes of levels.
 
-    Raises
-    ------
-    ValueError
-        If all rows are of one class, from which CatBoost does not learn.
+    Where no column varies, or the target does not, it is the zero rule, which is what other
+    libraries make of such rows: CatBoost refuses them.
     """
     import catboost as library
 
-    if setting.task != "regression" and len(np.unique(y)) == 1:
-        raise ValueError(f"CatBoost needs rows of two classes, but all {len(y)} rows are of one.")
+    if _is_constant(y) or all(_is_constant(column) for column in X.T):
+        return zero_rule(X, y, {"statistic": "mean"}, setting)
     watched, watch = _watched(CATBOOST_WATCHES, setting), Watch(setting.deadline)
     judged = [_pool(*pair, setting=setting) for pair in _validation(setting)]
 
@@ -142,7 +142,11 @@ def catboost(X: Floats, y: Floats, chosen: Hyperparameters, setting: Setting) ->
             return not watch.is_over(info.iteration, _falling(scores, watched))
 
     values = _catboost_settings(chosen, setting) | {"eval_metric": watched}
-    model = library.CatBoost(values | {"use_best_model": bool(judged)} | _own(chosen))
+    own = _own(chosen)
+    if len(y) < FEWEST_DRAWN:
+        values["bootstrap_type"] = "No"
+        own.pop("subsample", None)
+    model = library.CatBoost(values | {"use_best_model": bool(judged)} | own)
     rows = _pool(X, y, setting.weights, setting=setting)
     model.fit(rows, eval_set=judged or None, callbacks=[AfterRound()])
     return Grown(model, model.tree_count_, whole=not watch.expired)
@@ -158,6 +162,10 @@ def _catboost_settings(chosen: Hyperparameters, setting: Setting) -> dict[str, A
     if setting.task == "multiclass":
         values["classes_count"] = setting.n_classes
     return values
+
+
+def _is_constant(cells: Floats) -> bool:
+    return len(np.unique(cells)) <= 1
 
 
 def _pool(X: Floats, y: Floats, weights: Floats | None = None, *, setting: Setting) -> Any:

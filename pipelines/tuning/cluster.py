@@ -1,12 +1,10 @@
 """Ray for one search: on this machine, or the cluster that RAY_ADDRESS names."""
 
 import gc
-import hashlib
 import os
 import secrets
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +14,9 @@ from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
 from pipelines.tuning.guardian import guarded
+from pipelines.tuning.ray_places import ray_folder
 
 KNOCK_SECONDS = 5
-LONGEST_FOLDER = 40  # Ray adds some 60 characters, and the path of a socket may have 107
 Settings = dict[str, str | None]
 LOCAL_SETTINGS: Settings = {
     "OMP_NUM_THREADS": "1",
@@ -59,11 +57,34 @@ def ray_running(root: Path, state: Path, *, workers: int | None) -> Iterator[int
     ------
     ConnectionError
         If no cluster answers at RAY_ADDRESS.
+    ValueError
+        If more workers are asked for than the cluster has processors.
     """
     remote = bool(os.environ.get("RAY_ADDRESS"))
     start = _joined(root) if remote else _started_here(root, state, workers or os.cpu_count() or 1)
     with _environment(SETTINGS), start:
-        yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        processors = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        check_workers(workers, processors)
+        yield workers or processors
+
+
+def check_workers(workers: int | None, processors: int) -> None:
+    """Check that no more workers are asked for than a cluster has processors.
+
+    Raises
+    ------
+    ValueError
+        If there are.
+
+    Examples
+    --------
+    >>> check_workers(None, 2)
+    """
+    if workers is not None and workers > processors:
+        raise ValueError(
+            f"search.workers must not be more than the {processors} processors of the cluster at "
+            f"RAY_ADDRESS, but got {workers}; lower it, or write auto."
+        )
 
 
 @contextmanager
@@ -99,7 +120,7 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _started_here(root: Path, state: Path, workers: int) -> Iterator[None]:
-    folder, token = _folder(state), _token(state / "ray.token")
+    folder, token = ray_folder(state), _token(state / "ray.token")
     shutil.rmtree(folder, ignore_errors=True)
     AuthenticationTokenLoader.instance().reset_cache()  # of another project in this process
     ray_constants.ENABLE_RAY_CLUSTER = False  # where it is True, Ray listens to the network
@@ -135,13 +156,6 @@ def _no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def _folder(state: Path) -> Path:
-    """Return Ray's temporary folder of a project: short, and the same for every run."""
-    name = "evertune-" + hashlib.sha256(str(state).encode()).hexdigest()[:8]
-    usual = Path(tempfile.gettempdir())
-    return (usual if len(str(usual)) + len(name) < LONGEST_FOLDER else Path("/tmp")) / name
 
 
 def _local_settings(root: Path, token: Path) -> Settings:

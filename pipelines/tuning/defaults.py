@@ -78,6 +78,7 @@ EITHER: dict[str, tuple[str, Values]] = {
         "neural_network",
         {"numbers": "spline", "layers": 1, "width": 256, "dropout": 0.2, "learning_rate": 0.002},
     ),
+    "embeddings": ("embedding_network", {"numbers": "spline"}),
     "shallow_catboost": (
         "catboost",
         {"learning_rate": 0.15, "depth": 4, "l2_leaf_reg": 4.6, "random_strength": 1.0},
@@ -86,16 +87,16 @@ EITHER: dict[str, tuple[str, Values]] = {
 ORDER = (
     "linear", "lightgbm", "shallow_catboost", "small_leaves", "additive", "xgboost", "catboost",
     "stumps", "wide_network", "random_splits", "extra_trees", "hist_boosting", "random_forest",
-    "neighbours", "network",
+    "neighbours", "network", "embeddings",
 )  # fmt: skip
 ORDER_OF_FEW_ROWS = (
     "linear", "shallow_catboost", "additive", "stumps", "wide_network", "extra_trees",
     "small_leaves", "catboost", "random_forest", "lightgbm", "random_splits", "xgboost",
-    "neighbours", "network",
+    "neighbours", "network", "embeddings",
 )  # fmt: skip
 ORDER_OF_MANY_ROWS = (
     "linear", "lightgbm", "xgboost", "hist_boosting", "catboost", "stumps", "random_splits",
-    "shallow_catboost", "extra_trees", "wide_network",
+    "shallow_catboost", "extra_trees", "wide_network", "embeddings",
 )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def portfolio(
 def _fitted_to(point: Configuration, n_rows: int, *, large: bool) -> Configuration:
     """Return a configuration whose batches and rates suit the rows."""
     values = point.hyperparameters
-    if point.family == "neural_network":
+    if point.family in ("neural_network", "embedding_network"):
         size = 64 if n_rows < SMALL_BATCHES else 256
         return Configuration(point.family, values | {"batch_size": size})
     if large and point.family in ("catboost", "hist_boosting"):

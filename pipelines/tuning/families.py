@@ -11,7 +11,8 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from pipelines.core.encoding import Form, code_columns, encoder, form_named, matrix
+from pipelines.core.encoding import code_columns, encoder, matrix
+from pipelines.core.forms import Form, Ways, form_named
 from pipelines.core.model import Fitted
 from pipelines.core.predictions import Floats
 from pipelines.core.schema import Schema
@@ -46,7 +47,8 @@ def form_of(configuration: Configuration) -> Form:
     ('power', 'codes')
     """
     _, chosen = _chosen(configuration)
-    return form_named(str(chosen["numbers"]), str(chosen["levels"]))
+    parts = ("numbers", "levels", "text", "pairs")
+    return form_named(Ways(*(str(chosen[name]) for name in parts)))
 
 
 def setting_of(  # noqa: PLR0913

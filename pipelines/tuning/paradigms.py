@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.tuning.boosters import catboost, lightgbm, xgboost
+from pipelines.tuning.embeddings import embedding_network
 from pipelines.tuning.forests import extra_trees, hist_boosting, random_forest
 from pipelines.tuning.growing import Fit, Hyperparameters
 from pipelines.tuning.linears import linear, naive_bayes, tree, zero_rule
@@ -13,6 +14,8 @@ from pipelines.tuning.networks import neural_network
 PARTS: Hyperparameters = {
     "numbers": "plain",
     "levels": "one_hot",
+    "text": "auto",
+    "pairs": "none",
     "class_weight": "none",
     "select": "none",
     "select_share": 0.5,
@@ -121,6 +124,27 @@ FAMILIES: dict[str, Family] = {
             "activation": "relu",
             "solver": "adam",
             "learning_rate": 0.001,
+            "schedule": "cosine",
+            "momentum": 0.9,
+            "beta_1": 0.9,
+            "beta_2": 0.98,
+            "batch_size": 256,
+            "alpha": 0.01,
+            "dropout": 0.1,
+            "epochs": 100,
+        },
+    ),
+    "embedding_network": Family(
+        embedding_network,
+        {
+            "numbers": "spline",
+            "levels": "codes",
+            "embedding_width": 8,
+            "layers": 2,
+            "width": 128,
+            "activation": "relu",
+            "solver": "adam",
+            "learning_rate": 0.002,
             "schedule": "cosine",
             "momentum": 0.9,
             "beta_1": 0.9,

@@ -6,28 +6,33 @@ The bounds of the boosters and forests follow those that their authors agreed on
 
 from pipelines.tuning.parameters import Choice, Float, Integer, Parameters, Space, When
 
-FLAT = Choice(("one_hot", "target"))
+FLAT = Choice(("one_hot", "target", "hashed"))
 ADAM, DESCENT = When("solver", ("adam",)), When("solver", ("sgd",))
 SHRUNK = Float(0.02, 0.2, log=True)
 
-# what every family takes
+# what every family takes; `narrowing` says which of it a table's columns would notice
 EVERYWHERE: Parameters = {
+    "text": Choice(("auto", "target", "hashed", "words", "characters")),
     "class_weight": Choice(("none", "balanced")),
     "select": Choice(("none", "filter", "l1", "importance", "recursive")),
     "select_share": Float(
         0.2, 0.9, when=When("select", ("filter", "l1", "importance", "recursive"))
     ),
 }
+# what every family takes where a user asks for it: it is dear, or rarely of use
+ON_REQUEST: Parameters = {"pairs": Choice(("none", "numbers", "levels", "both"))}
+PRODUCTS = Choice(("none", "numbers"))  # what trees find by themselves, and others do not
 
 SPACES: Space = {
     "linear": {
-        "numbers": Choice(("scaled", "power", "quantile", "spline", "binned")),
+        "numbers": Choice(("scaled", "power", "quantile", "spline", "binned", "box_cox")),
         "levels": FLAT,
+        "pairs": PRODUCTS,
         "penalty": Choice(("l2", "l1", "elastic")),
         "regularisation": Float(1e-3, 1e3, log=True),
     },
     "naive_bayes": {
-        "numbers": Choice(("power", "scaled", "quantile")),
+        "numbers": Choice(("power", "scaled", "quantile", "box_cox")),
         "levels": FLAT,
         "var_smoothing": Float(1e-9, 1.0, log=True),
     },
@@ -50,7 +55,7 @@ SPACES: Space = {
         "min_samples_leaf": Integer(2, 100, log=True),
     },
     "lightgbm": {
-        "levels": Choice(("ordinal", "target", "one_hot", "codes")),
+        "levels": Choice(("ordinal", "target", "one_hot", "codes", "hashed")),
         "learning_rate": SHRUNK,
         "num_leaves": Integer(2, 200, log=True),
         "min_data_in_leaf": Integer(1, 64, log=True),
@@ -63,7 +68,7 @@ SPACES: Space = {
         "cat_l2": Float(5e-3, 20.0, log=True, when=When("levels", ("ordinal", "codes"))),
     },
     "xgboost": {
-        "levels": Choice(("one_hot", "target", "ordinal")),
+        "levels": Choice(("one_hot", "target", "ordinal", "hashed")),
         "learning_rate": SHRUNK,
         "max_depth": Integer(3, 10, log=True),
         "min_child_weight": Float(1e-3, 10.0, log=True),
@@ -93,6 +98,7 @@ SPACES: Space = {
     "neural_network": {
         "numbers": Choice(("spline", "robust", "quantile")),
         "levels": FLAT,
+        "pairs": PRODUCTS,
         "layers": Integer(1, 4),
         "width": Integer(32, 256, log=True),
         "activation": Choice(("relu", "tanh")),
@@ -118,3 +124,25 @@ SPACES: Space = {
         "leaf_estimation_iterations": Integer(1, 10, log=True),
     },
 }
+# families that need an extra; they are searched where they are named
+NEURAL: Space = {
+    "embedding_network": {
+        "numbers": Choice(("spline", "piecewise", "quantile", "robust")),
+        "levels": Choice(("codes", "ordinal", "one_hot", "target", "hashed")),
+        "pairs": PRODUCTS,
+        "embedding_width": Integer(2, 32, log=True, when=When("levels", ("codes", "ordinal"))),
+        "layers": Integer(1, 4),
+        "width": Integer(32, 256, log=True),
+        "activation": Choice(("relu", "tanh", "silu")),
+        "solver": Choice(("adam", "nadam", "sgd")),
+        "learning_rate": Float(3e-4, 3e-2, log=True),
+        "schedule": Choice(("cosine", "coslog4", "constant")),
+        "beta_1": Float(0.8, 0.95, when=When("solver", ("adam", "nadam"))),
+        "beta_2": Float(0.9, 0.999, when=When("solver", ("adam", "nadam"))),
+        "momentum": Float(0.5, 0.95, when=DESCENT),
+        "batch_size": Integer(64, 512, log=True),
+        "alpha": Float(1e-6, 1.0, log=True),
+        "dropout": Float(0.0, 0.4),
+    },
+}
+KNOWN: Space = SPACES | NEURAL

@@ -12,13 +12,18 @@ from itertools import product
 from typing import cast
 
 from pipelines.core.predictions import Task
+from pipelines.core.schema import Column
 from pipelines.core.trials import Configuration, Value
 from pipelines.tuning.defaults import portfolio
 from pipelines.tuning.families import FAMILIES, PARTS, default_configuration
+from pipelines.tuning.installed import check_installed
+from pipelines.tuning.narrowing import noticed
+from pipelines.tuning.overrides import Overrides, overridden
 from pipelines.tuning.parameters import Choice, Float, Integer, Parameter, Parameters, Space, When
-from pipelines.tuning.ranges import EVERYWHERE, SPACES
+from pipelines.tuning.ranges import EVERYWHERE, KNOWN, SPACES
 
 __all__ = [
+    "KNOWN",
     "SPACES",
     "Choice",
     "Float",
@@ -37,10 +42,7 @@ __all__ = [
     "space",
 ]
 
-Overrides = Mapping[str, Mapping[str, Sequence[Value]]]
-
 MOST_OF_A_GRID = 1000  # points of one family
-ENDS = 2  # of a range
 METRICS_OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
@@ -50,6 +52,7 @@ def space(
     *,
     task: Task | None = None,
     metric: str = "",
+    columns: Sequence[Column] = (),
 ) -> Space:
     """Return the space of some families, in the order of their cost.
 
@@ -60,11 +63,14 @@ def space(
         Two numbers are the ends of a range; anything else is a list of values to choose from.
     task, metric : str, optional
         Class weights are searched where the metric looks at labels, or where `overrides` ask.
+    columns : sequence of Column
+        The features: ways to encode what none of them is are searched only where `overrides` ask.
 
     Raises
     ------
     ValueError
-        If there is no family, one of them cannot be searched, or an override does not fit.
+        If there is no family, one of them cannot be searched, an override does not fit, or a family
+        needs a library that is not installed.
 
     Examples
     --------
@@ -74,19 +80,20 @@ def space(
     Integer(low=2, high=4, log=True, when=None)
     """
     wanted, changes = set(families), overrides or {}
-    if not wanted or not wanted <= set(SPACES):
-        names = ", ".join(SPACES)
+    if not wanted or not wanted <= set(KNOWN):
+        names = ", ".join(KNOWN)
         raise ValueError(f"families must be some of {names}, but got {sorted(wanted)}.")
-    if not set(changes) <= set(SPACES):
-        names = ", ".join(SPACES)
+    if not set(changes) <= set(KNOWN):
+        names = ", ".join(KNOWN)
         raise ValueError(f"space must be of families {names}, but got {sorted(changes)}.")
+    check_installed(wanted)
     weighed = task != "regression" and metric in METRICS_OF_LABELS
     parts = {name: part for name, part in EVERYWHERE.items() if name != "class_weight" or weighed}
-    return {
-        family: _changed(family, SPACES[family] | parts, changes.get(family, {}))
-        for family in SPACES
-        if family in wanted
-    }
+    found: Space = {}
+    for family in (each for each in KNOWN if each in wanted):
+        own = noticed(KNOWN[family] | parts, columns)
+        found[family] = own | overridden(family, changes.get(family, {}))
+    return found
 
 
 def default_points(families: Iterable[str]) -> tuple[Configuration, ...]:
@@ -183,60 +190,6 @@ def named(configuration: Configuration) -> Mapping[str, Value]:
     family = configuration.family
     values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
     return {"family": family} | values
-
-
-def _changed(
-    family: str, parameters: Parameters, changes: Mapping[str, Sequence[Value]]
-) -> Parameters:
-    known = PARTS | FAMILIES[family].defaults
-    if not set(changes) <= set(known):
-        raise ValueError(
-            f"space of {family} must be of its parameters {', '.join(known)}, but got "
-            f"{sorted(set(changes) - set(known))}."
-        )
-    changed = {
-        name: _override(f"{family}.{name}", parameters.get(name), known[name], values)
-        for name, values in changes.items()
-    }
-    return parameters | changed
-
-
-def _override(
-    name: str, parameter: Parameter | None, default: Value, values: Sequence[Value]
-) -> Parameter:
-    """Return a parameter with the bounds or choices that are asked for."""
-    allowed = parameter or EVERYWHERE.get(name.partition(".")[2])
-    if isinstance(default, str | bool):
-        choices = allowed.values if isinstance(allowed, Choice) else tuple(values)
-        return Choice(_known(name, choices, values), None if allowed is None else allowed.when)
-    numbers = _numbers(name, values)
-    when = None if allowed is None else allowed.when
-    if len(numbers) != ENDS or numbers[0] == numbers[1]:
-        return Choice(tuple(values), when)
-    low, high = numbers
-    log = allowed.log if isinstance(allowed, Float | Integer) else low > 0
-    if low > high or (log and low <= 0):
-        raise ValueError(
-            f"space of {name} must be two bounds, the lower one first"
-            f"{' and above 0' if log else ''}, but got {list(values)}."
-        )
-    if isinstance(default, int):
-        return Integer(int(low), int(high), log, when)
-    return Float(low, high, log, when)
-
-
-def _known(name: str, choices: tuple[Value, ...], values: Sequence[Value]) -> tuple[Value, ...]:
-    if not values or not set(values) <= set(choices):
-        known = ", ".join(str(choice) for choice in choices)
-        raise ValueError(f"space of {name} must be some of {known}, but got {list(values)}.")
-    return tuple(values)
-
-
-def _numbers(name: str, values: Sequence[Value]) -> list[float]:
-    wrong = [value for value in values if isinstance(value, str | bool) or value is None]
-    if wrong or not values:
-        raise ValueError(f"space of {name} must be numbers, but got {list(values)}.")
-    return [float(cast(float, value)) for value in values]
 
 
 def _counts(parameter: Parameter, values: Mapping[str, Value]) -> bool:

@@ -37,5 +37,11 @@ class Start:
 
 def search_space(work: Work, strategy: Strategy) -> Space:
     """Return what is searched for some work: the families' ranges with the strategy's changes."""
-    task, metric = work.schema.task, work.metrics[0].name
-    return space(strategy.families, strategy.space, task=task, metric=metric)
+    schema = work.schema
+    return space(
+        strategy.families,
+        strategy.space,
+        task=schema.task,
+        metric=work.metrics[0].name,
+        columns=schema.features,
+    )

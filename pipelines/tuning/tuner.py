@@ -51,7 +51,7 @@ def run_trials(  # noqa: PLR0913
     ConnectionError
         If no cluster answers at RAY_ADDRESS.
     ValueError
-        If the strategy names what there is not.
+        If the strategy names what there is not, or more workers than the cluster has processors.
     """
     n_trials = None if budget.trials is None else budget.trials - len(finished)
     if (n_trials is not None and n_trials <= 0) or _left(budget) < LEAST_SECONDS:
@@ -76,6 +76,15 @@ def run_trials(  # noqa: PLR0913
         with evaluating_meanwhile(work, agenda) as enough:
             _tune(work, agenda, _Run(strategy, history, places, clock.moment, enough))
     account.close()
+
+
+def n_workers(strategy: Strategy, budget: Budget) -> int | None:
+    """Return how many trials a search runs at once; None where a cluster tells it."""
+    if _is_small(strategy, budget):
+        return 1
+    if strategy.workers is not None or os.environ.get("RAY_ADDRESS"):
+        return strategy.workers
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

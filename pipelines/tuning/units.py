@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipelines.core.trials import Configuration, Phase
+from pipelines.tuning.families import FAMILIES
+from pipelines.tuning.memory import PATIENCE_SECONDS, Free, free_bytes, needed_bytes, shortage
 from pipelines.tuning.work import Encodings, FoldYield, Work, fold_yield
 
 STEP_SECONDS = 0.5  # quick folds are told of together: each message costs some 25 ms
@@ -55,25 +57,37 @@ class Step:
     failed: bool = False
 
 
-def steps(work: Work, unit: Unit, encodings: Encodings) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Ending:
+    """Why a unit has no result on a fold, and whether it failed rather than was passed over."""
+
+    reason: str
+    failed: bool
+
+
+def steps(
+    work: Work, unit: Unit, encodings: Encodings, *, free: Free = free_bytes
+) -> Iterator[Step]:
     """Yield the folds of a unit as they are finished, quick ones together.
 
-    An exception of a fit ends the unit alone: it is its reason.
+    An exception of a fit ends the unit alone, and so does a fold on which the metric is undefined:
+    it is its reason. A fit that would not find room in memory is not begun.
+
+    Parameters
+    ----------
+    work : Work
+    unit : Unit
+    encodings : dict
+        Of folds that were encoded before; more are added.
+    free : callable
+        Gives the bytes of memory that are free.
     """
     gathered: list[FoldYield] = []
     began = time.monotonic()
     for position, fold in enumerate(unit.folds):
-        try:
-            found = fold_yield(
-                work,
-                unit.configuration,
-                fold,
-                encodings=encodings,
-                iterations=unit.iterations,
-                deadline=_deadline(unit),
-            )
-        except Exception as error:
-            yield Step(tuple(gathered), True, f"{type(error).__name__}: {error}", failed=True)
+        found = _tried(work, unit, fold, encodings, free)
+        if isinstance(found, Ending):
+            yield Step(tuple(gathered), True, found.reason, failed=found.failed)
             return
         reason = _obstacle(unit, found, first=position == 0)
         if reason is not None:
@@ -105,6 +119,42 @@ def _deadline(unit: Unit) -> float:
     if unit.iterations is not None:  # what one fold did in its time, another may do in a bit more
         most *= LENIENCY
     return min(now + most, now + unit.deadline - time.time())
+
+
+def _tried(
+    work: Work, unit: Unit, fold: int, encodings: Encodings, free: Free
+) -> FoldYield | Ending:
+    lack = _lack_of_memory(work, unit, fold, encodings, free)
+    if lack is not None:
+        return Ending(lack, failed=False)
+    try:
+        found = fold_yield(
+            work,
+            unit.configuration,
+            fold,
+            encodings=encodings,
+            iterations=unit.iterations,
+            deadline=_deadline(unit),
+        )
+    except Exception as error:
+        return Ending(f"{type(error).__name__}: {error}", failed=True)
+    if found.result.figures[work.metrics[0].name] is None:
+        return Ending(_undefined(work, fold), failed=True)
+    return found
+
+
+def _lack_of_memory(
+    work: Work, unit: Unit, fold: int, encodings: Encodings, free: Free
+) -> str | None:
+    if unit.configuration.family not in FAMILIES:  # its fit says so
+        return None
+    needed = needed_bytes(work, unit.configuration, fold, encodings=encodings)
+    until = min(time.monotonic() + PATIENCE_SECONDS, _deadline(unit))
+    return shortage(needed, until=until, free=free)
+
+
+def _undefined(work: Work, fold: int) -> str:
+    return f"{work.metrics[0].name} is undefined on fold {fold}"
 
 
 def _obstacle(unit: Unit, found: FoldYield, *, first: bool) -> str | None:

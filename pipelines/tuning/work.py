@@ -19,6 +19,7 @@ from pipelines.core.trials import Configuration, FoldResult
 from pipelines.tuning.families import form_of, grow, setting_of
 from pipelines.tuning.growing import Grown
 
+BYTES_OF_A_CELL = 8
 MOST_ENCODED_BYTES = 400_000_000  # kept by one worker; older encodings make room
 
 
@@ -45,10 +46,18 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The rows of one fold as a form of encoding shows them."""
+    """The rows of one fold as a form of encoding shows them.
+
+    Attributes
+    ----------
+    training, validation : arrays
+    seconds : float
+        What the validation rows took, once the encoder was fitted.
+    """
 
     training: Floats
     validation: Floats
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +120,24 @@ def fold_yield(  # noqa: PLR0913
     model = _model(work, fold, grown, encoded)
     end = time.perf_counter()
     reached = figures(work.metrics, work.truth[model.rows], model.predictions)
-    result = FoldResult(fold, reached, middle - start, end - middle, grown.iterations)
+    seconds = middle - start, end - middle
+    result = FoldResult(fold, reached, *seconds, grown.iterations, encoded.seconds)
     return FoldYield(result, model, grown.whole)
+
+
+def encoded_bytes(
+    work: Work, configuration: Configuration, fold: int, encodings: Encodings
+) -> tuple[int, bool]:
+    """Return about how large a fold's encoded rows are, and whether they are there already.
+
+    Of a form that no fold was encoded in yet, a column for each feature is taken.
+    """
+    form, folds = form_of(configuration), work.folds[fold]
+    if (form, fold) in encodings:
+        return _bytes(encodings[form, fold]), True
+    alike = [_bytes(encoded) for (known, _), encoded in encodings.items() if known == form]
+    n_rows = len(folds.training) + len(folds.validation)
+    return max([*alike, n_rows * len(work.schema.features) * BYTES_OF_A_CELL]), False
 
 
 def mean_score(results: Iterable[FoldResult], metric: str) -> float | None:
@@ -127,8 +152,9 @@ def _encoded(work: Work, form: Form, fold: int, known: Encodings) -> Encoded:
         columns = encoder(form, work.schema)
         rows = matrix(work.table.iloc[training], work.schema)
         X = columns.fit_transform(rows, work.truth[training])
+        began = time.perf_counter()
         others = columns.transform(matrix(work.table.iloc[validation], work.schema))
-        known[(form, fold)] = Encoded(X, others)
+        known[(form, fold)] = Encoded(X, others, time.perf_counter() - began)
         _make_room(known)
     return known[(form, fold)]
 

@@ -12,6 +12,7 @@ of their scores. A failure ranks last; a tool without a result on half of the ta
 
 import argparse
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -26,11 +27,14 @@ OURS = "evertune"
 HARNESS = "EVERTUNE_HARNESS"  # tells the harness's own worker processes where it is
 MOST_OVER = 3  # seconds beyond the budget
 LEAST_TABLES = 0.5
+BASELINE = "ended_in_baseline"
+ended: list[bool] = []  # of the fit in this process
 
 
 def main() -> None:
     if sys.argv[1] == "worker":
         loaded(Path(os.environ[HARNESS])).worker(sys.argv[2])
+        note_baseline(Path(sys.argv[2]))
         return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -68,9 +72,17 @@ def fit_evertune(job: Any) -> Any:
     columns = ["trial", "family", "status", "score", "fit_seconds", "elapsed_seconds", "reason"]
     sys.stdout.write(f"{model.leaderboard_.reindex(columns=columns).to_string()}\n")
     sys.stdout.write(f"weights {model.weights_}, baseline {model.ended_in_baseline_}\n")
+    ended.append(bool(model.ended_in_baseline_))
     if job.classification:
         return lambda X: (model.predict_proba(X), model.classes_)
     return model.predict
+
+
+def note_baseline(spec: Path) -> None:
+    """Add to a worker's result whether its search ended in a baseline."""
+    place = Path(json.loads(spec.read_text())["out"])
+    found = json.loads(place.read_text())
+    place.write_text(json.dumps(found | {BASELINE: ended[-1] if ended else None}))
 
 
 def run(harness: ModuleType, others: list[str]) -> None:
@@ -91,7 +103,9 @@ def report(harness: ModuleType, paths: list[str], *, quiet: float) -> str:
 
 
 def ranks(harness: ModuleType, rows: pd.DataFrame, budget: float, *, quiet: float) -> pd.DataFrame:
-    """Return one row a tool: mean rank, tables won by the estimator, failures, overruns."""
+    """Return one row a tool: mean rank, tables won by the estimator, failures, overruns, share of
+    runs that ended in a baseline.
+    """
     rows = rows[rows["budget"].isin([0, budget])]
     if OURS in set(rows["tool"]):
         rows = rows[rows["dataset"].isin(rows.loc[rows["tool"] == OURS, "dataset"])]
@@ -108,9 +122,16 @@ def ranks(harness: ModuleType, rows: pd.DataFrame, budget: float, *, quiet: floa
     told["failures"] = by_tool["status"].agg(lambda found: (found != "ok").sum())
     told["overruns"] = over.groupby(rows["tool"]).sum()
     told["disturbed"] = (rows["others"] > quiet).groupby(rows["tool"]).sum()
+    told["in_baseline"] = by_tool[BASELINE].agg(shared) if BASELINE in rows else "unknown"
     for column in ("fit_s", "infer_row_ms", "peak_rss_mb"):
         told[column] = by_tool[column].mean().round(1)
     return told.sort_values("mean_rank")
+
+
+def shared(ended_in_baseline: pd.Series) -> str:
+    """Return how many of the runs that say so ended in a baseline: peers do not say."""
+    known = ended_in_baseline.dropna()
+    return f"{int(known.sum())} of {len(known)}" if len(known) else "unknown"
 
 
 def mean_losses(harness: ModuleType, rows: pd.DataFrame) -> pd.DataFrame:

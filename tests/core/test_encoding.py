@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -125,7 +126,37 @@ def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
     assert not np.allclose(own, others)
 
 
-@pytest.mark.parametrize("form", ["round", r"scaled\+round"])
-def test_a_form_that_does_not_exist_is_refused(form):
-    with pytest.raises(ValueError, match=rf"form must be one of scaled, .* but got form='{form}'"):
-        encoder(form.replace("\\", ""), SCHEMA)
+def test_a_feature_named_like_a_part_of_a_date_keeps_its_cells(table):
+    named = Column("since:days", "number")
+    schema = replace(SCHEMA, features=(*SCHEMA.features, named, Column("when:hour", "number")))
+    made = matrix(table.assign(**{"since:days": 7.0, "when:hour": 99.0}), schema)
+    assert made.loc[0, ["since:days", "when:hour", "when::hour"]].tolist() == [7, 99, 13]
+    assert made.loc[0, "since::days"] == pytest.approx(20454)
+
+
+@pytest.mark.parametrize(("form", "width"), [("scaled", 0), ("scaled+hashed", 15)])
+def test_many_levels_are_one_mean_or_sixteen_columns_of_a_hash(table, truth, form, width):
+    plain = encoder("scaled", SCHEMA).fit(matrix(table, SCHEMA), truth)
+    found = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    gained = len(found.get_feature_names_out()) - len(plain.get_feature_names_out())
+    assert gained == width
+
+
+@pytest.mark.parametrize(
+    ("form", "parts"),
+    [
+        ("plain+pairs:numbers", {"products"}),
+        ("plain+pairs:levels", {"crosses"}),
+        ("codes+pairs:both", {"products", "crosses"}),
+        ("codes", set()),
+    ],
+)
+def test_pairs_are_added_where_a_form_asks_for_them(table, truth, form, parts):
+    found = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    assert {"products", "crosses"} & set(found.named_transformers_) == parts
+
+
+def test_one_column_makes_no_pair(table, truth):
+    schema = replace(SCHEMA, features=SCHEMA.features[2:4], time=None)
+    found = encoder("plain+pairs:both", schema).fit(matrix(table, schema), truth)
+    assert "products" not in found.named_transformers_

@@ -11,8 +11,10 @@ from pipelines.core.fast_models import fast_model, predict_quickly
 from pipelines.core.fast_rows import row_reader
 from pipelines.core.model import Ensemble, Member, Model, predict
 from pipelines.core.schema import Column, Schema
+from pipelines.core.text_columns import TEXT_WAYS
 from pipelines.core.trials import Configuration
 from pipelines.tuning.families import FAMILIES, fit_configuration
+from tests.tuning.rows import skip_where_missing
 
 N_ROWS = 300
 CITIES = tuple(f"city {n}" for n in range(40))
@@ -53,6 +55,7 @@ def raw():
 
 
 def model_of(raw, configuration, task):
+    skip_where_missing(configuration.family)
     schema = Schema(COLUMNS, "y", task, CLASSES[task], time="at")
     clean, _ = conform(raw, schema)
     truth = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
@@ -68,7 +71,14 @@ def model_of(raw, configuration, task):
 KINDS = [name for name in FAMILIES if name != "zero_rule"]
 CASES = [(Configuration(name), task) for name in KINDS for task in CLASSES]
 CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in NUMBER_WAYS]
-CASES += [(Configuration("linear", {"levels": "target"}), "multiclass")]
+CASES += [(Configuration("linear", {"levels": way}), "multiclass") for way in ("target", "hashed")]
+CASES += [(Configuration("linear", {"text": way}), "multiclass") for way in TEXT_WAYS]
+CASES += [
+    (Configuration(name, {"pairs": "both"}), task)
+    for name in ("linear", "catboost")
+    for task in CLASSES
+]
+CASES += [(Configuration("lightgbm", {"levels": "hashed", "text": "words"}), "regression")]
 
 
 @pytest.mark.parametrize(("configuration", "task"), CASES, ids=str)

@@ -104,3 +104,15 @@ def test_a_date_that_pandas_cannot_count_in_nanoseconds_is_read():
     columns, faults = read_rows([{"d": "9999-12-31"}], row_reader(schema))
     assert columns["d:days"] == [2932896.0]
     assert faults == {}
+
+
+def test_a_feature_named_like_a_part_of_a_date_is_read_as_tables_are():
+    features = (Column("d", "date"), Column("d:hour", "number"), Column("at:hour", "number"))
+    schema = Schema(features, "y", "binary", time="at")
+    row = {"d": "2024-01-31", "d:hour": 7, "at:hour": 8, "at": "2024-02-01T05:00"}
+    columns, faults = read_rows([row], row_reader(schema))
+    clean, _ = conform(pd.DataFrame([row]), schema)
+    assert faults == {}
+    assert {name: cells[0] for name, cells in columns.items()} == dict(
+        matrix(clean, schema).iloc[0]
+    )

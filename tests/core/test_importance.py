@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.importance import loss_beside, permutation_importance
+from pipelines.core.importance import Beside, permutation_importance
 from pipelines.core.metrics import METRICS
+from pipelines.core.model_figures import Bootstrap
 from pipelines.core.predictions import Predictions
 
 TABLE = pd.DataFrame({"a": [0.0, 1.0, 0.0, 1.0], "b": [1.0, 1.0, 0.0, 0.0], "c": [0.0] * 4})
@@ -15,8 +16,9 @@ def said(table):
 
 
 def importance(metric="accuracy", repeats=4, seed=0):
-    loss = loss_beside(METRICS[metric], TRUTH, predictions=said(TABLE))
-    return permutation_importance(said, TABLE, loss=loss, repeats=repeats, seed=seed)
+    beside = Beside(METRICS[metric], TRUTH, said(TABLE))
+    draws = Bootstrap(100, 0.9, seed)
+    return permutation_importance(said, TABLE, beside=beside, repeats=repeats, bootstrap=draws)
 
 
 def test_only_the_column_that_is_used_costs_something():
@@ -33,7 +35,7 @@ def test_equal_seeds_give_equal_losses():
     assert importance(seed=3) == importance(seed=3)
 
 
-def test_the_mean_lies_between_the_smallest_and_the_largest_loss():
+def test_the_loss_lies_in_its_interval():
     row = importance(repeats=20)[0]
     assert row.low < row.loss < row.high
 
@@ -53,6 +55,16 @@ def test_at_least_one_shuffle_is_needed():
         importance(repeats=0)
 
 
-def test_a_loss_is_undefined_beside_undefined_predictions():
-    loss = loss_beside(METRICS["log_loss"], TRUTH, predictions=said(TABLE))
-    assert loss(Predictions(np.zeros(4))) is None
+def test_the_interval_gets_narrower_with_rows():
+    def width(n_rows):
+        column = np.tile([0.0, 1.0], n_rows // 2)
+        row = permutation_importance(
+            lambda rows: Predictions(rows["a"].to_numpy()),
+            pd.DataFrame({"a": column}),
+            beside=Beside(METRICS["accuracy"], column, Predictions(column)),
+            repeats=1,
+            bootstrap=Bootstrap(200, 0.95, 0),
+        )[0]
+        return row.high - row.low
+
+    assert width(1000) < width(40) / 2

@@ -59,10 +59,21 @@ def test_no_rows_have_no_interval():
 
 def test_left_is_better_where_it_errs_less():
     truth = np.random.default_rng(0).normal(size=300)
-    left, right = Predictions(truth + 0.5), Predictions(truth - 0.9)
+    left, right = Predictions(truth + 0.5), Predictions(truth - np.tile([0.8, 1.0], 150))
     found = paired_difference(METRICS["mae"], truth, left, right, **HOW)
-    assert found.mean == pytest.approx(0.4)
-    assert (found.low, found.high, found.share_better) == pytest.approx((0.4, 0.4, 1.0))
+    assert (found.mean, found.share_better) == pytest.approx((0.4, 1.0))
+    assert (found.low, found.high) == pytest.approx((0.39, 0.41), abs=0.002)
+
+
+def test_a_pair_says_how_likely_it_is_that_left_is_not_better():
+    truth, said = scored(400)
+    worse = Predictions(said.values, 0.7 * said.probabilities + 0.15)
+    forth, back = (
+        paired_difference(METRICS["brier"], truth, *pair, **HOW)
+        for pair in ((said, worse), (worse, said))
+    )
+    assert forth.p_value < 0.05
+    assert back.p_value == pytest.approx(1 - forth.p_value, abs=0.01)
 
 
 def test_equal_predictions_differ_by_nothing():

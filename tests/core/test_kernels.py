@@ -56,3 +56,13 @@ def test_weights_that_are_no_whole_numbers_are_scaled_before_rows_are_repeated()
 
 def test_labels_alone_tell_of_at_least_two_classes():
     assert n_classes(np.zeros(2), Predictions(np.zeros(2))) == 2
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_an_area_is_the_share_of_pairs_in_the_right_order_ties_half(share):
+    random = np.random.default_rng(2)
+    positive, score = random.random(80) < share, random.random(80).round(1)
+    up, down = score[positive][:, None], score[~positive]
+    said = Predictions(score, np.column_stack([1 - score, score]))
+    found = METRICS["roc_auc"].figure(positive.astype(float), said)
+    assert found == pytest.approx(((up > down) + 0.5 * (up == down)).mean())

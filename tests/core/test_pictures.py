@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pipelines.core.curves import Curve
+from pipelines.core.drawing import png
 from pipelines.core.evaluation import Importance
 from pipelines.core.pictures import (
     baselines_picture,
     confusion_picture,
     importance_picture,
-    png,
     ranked_baselines,
     residuals_picture,
     roc_picture,
@@ -18,11 +18,6 @@ from pipelines.core.pictures import (
 
 def labels(figure):
     return [label.get_text() for label in figure.axes[0].get_yticklabels()]
-
-
-def test_the_same_picture_has_the_same_bytes():
-    pictures = [png(confusion_picture(((3, 1), (0, 2)), classes=("no", "yes"))) for _ in range(2)]
-    assert pictures[0] == pictures[1]
 
 
 def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class():

@@ -2,8 +2,14 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.core.assessments import Assessment, OwnFigure
+from pipelines.core.costs import Decision
+from pipelines.core.data_card import DataCard, Excluded, Missing, Side
 from pipelines.core.evaluation import Importance
+from pipelines.core.four_phases import Phase
 from pipelines.core.reports import report_html, report_markdown
+from pipelines.core.search_story import Ending, SearchStory
+from pipelines.core.slicing import SliceRow
 
 
 @pytest.fixture(params=["html", "markdown"])
@@ -65,3 +71,73 @@ def test_a_regression_has_no_confusion_matrix(evaluation):
 def test_a_chosen_simplest_model_is_named(evaluation):
     page = report_markdown(replace(evaluation, chosen="simplest:small_tree"), {})
     assert "**Chosen: small tree.**" in page
+
+
+CARD = DataCard(
+    (Side("training", 800, shares=(0.8, 0.2)), Side("hold-out", 200, shares=(0.8, 0.2))),
+    "the latest 20 % of the rows by 'day'",
+    features=(("age", "number"),),
+    missing=(Missing("age", 0.25),),
+    excluded=(Excluded("id", "it names rows"),),
+    suspicious=("22 rows repeat an earlier row",),
+)
+STORY = SearchStory(ended=(Ending("stopped", "the budget was used up", 3),))
+
+
+def whole(evaluation):
+    return replace(
+        evaluation,
+        purpose="Offer a discount.",
+        not_for=("Refusing a service",),
+        folds_of="ensemble",
+        data=(CARD,),
+        phases=(Phase("simplest", "ridge", 0.8, gain=0.1, low=0.05, high=0.2, pays=True),),
+        enough="simplest",
+        slices=(SliceRow("plan", "pro", 9, 0.7, 0.6, 0.8, small=True, sensitive=True),),
+        decisions=(Decision("cheapest threshold", 0.2, "other rows", 0.5, 0.4, 0.9, 0.417),),
+        unknowns=("Nothing later than May was looked at.",),
+        story=(STORY,),
+    )
+
+
+@pytest.mark.parametrize("render", [report_html, report_markdown])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Offer a discount.",
+        "Refusing a service",
+        "the latest 20 % of the rows by 'day'",
+        "age is missing in 25.0 % of the training rows",
+        "Left out: id (it names rows)",
+        "22 rows repeat an earlier row",
+        "of the ensemble, on training rows that its fold models did not see",
+        "The simplest that is not worse than the best, as far as the folds can tell: simplest",
+        "plan: pro",
+        "too few rows",
+        "cheapest threshold",
+        "0.417",
+        "Nothing later than May was looked at.",
+        "3 stopped: the budget was used up.",
+        "was decided after this page was made",
+    ],
+)
+def test_the_whole_report_says(evaluation, render, words):
+    text = render(whole(evaluation), {}).replace("&#39;", "'")
+    plain = text.replace("<b>", "").replace("</b>", "").replace("**", "")
+    assert words in " ".join(plain.split())
+
+
+@pytest.mark.parametrize("render", [report_html, report_markdown])
+def test_what_nobody_has_written_is_said(evaluation, render):
+    assert "Nobody has written what it is for" in render(evaluation, {})
+    assert "Nobody has written what it is not for" in render(evaluation, {})
+
+
+@pytest.mark.parametrize("render", [report_html, report_markdown])
+def test_the_page_of_another_table_has_the_own_holdout_beside_it(evaluation, render):
+    row = OwnFigure("roc_auc", 0.84, 0.8, 0.88, own=0.87)
+    told = Assessment("churn", "3", "may.csv", "a1", 900, 890, n_trained=10, figures=(row,))
+    text = render(evaluation, {}, told)
+    expected = ("Version 3 of churn", "0.870", "10 rows were left out")
+    assert [words for words in expected if words not in text] == []
+    assert "was decided after" not in text

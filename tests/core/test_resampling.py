@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.core.resampling import n_folds_for, resampled
+from pipelines.core.resampling import MOST_CELLS, n_folds_for, resampled, thinned
 
 SIZES = [
     (700, 200, 60, 5),
@@ -63,3 +63,21 @@ def test_classes_of_a_single_row_each_make_no_folds():
 
 def test_fewer_rows_make_fewer_folds():
     assert len(resampled(np.arange(7.0), 5, has_classes=False, seed=0)) == 3
+
+
+def test_a_fold_of_few_rows_is_left_whole():
+    folds = resampled(np.arange(100.0), 5, has_classes=False, seed=0)
+    assert thinned(folds, 10, seed=0) == folds
+
+
+def test_a_fold_of_a_large_table_learns_from_a_part_of_its_own_rows():
+    (fold,) = resampled(np.arange(1000.0), 1, has_classes=False, seed=0)
+    (part,) = thinned([fold], MOST_CELLS // 200, seed=0)
+    assert len(part.training) == 200
+    assert set(part.training) < set(fold.training)
+
+
+def test_folds_are_thinned_alike_for_the_same_seed():
+    folds = resampled(np.arange(1000.0), 2, has_classes=False, seed=0)
+    first, second = (thinned(folds, MOST_CELLS // 50, seed=3) for _ in range(2))
+    assert all((a.training == b.training).all() for a, b in zip(first, second, strict=True))

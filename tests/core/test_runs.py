@@ -57,5 +57,10 @@ def test_the_leaderboard_has_every_setting():
     assert (row["setting.depth"], row["folds/f1"], row["reason"]) == ("3", 0.5, "why")
 
 
+def test_the_leaderboard_shows_the_folds_of_a_metric_one_by_one():
+    row = leaderboard([trial(0)], greater_is_better=True, metric="f1").iloc[0]
+    assert (row["fold_0"], row["phase"]) == (0.5, "search")
+
+
 def test_nested_values_get_dotted_names():
     assert flat({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}

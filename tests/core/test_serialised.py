@@ -1,12 +1,15 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.preprocessing import FunctionTransformer
 
+from pipelines.core.encoding import encoder, matrix
 from pipelines.core.model import said_by
+from pipelines.core.schema import Column, Schema
 from pipelines.core.serialised import dumped, kind_of, loaded
 
 DRAWS = np.random.default_rng(0)
@@ -71,3 +74,16 @@ def test_bytes_that_are_no_archive_are_refused():
 def test_a_kind_that_is_not_known_is_refused():
     with pytest.raises(ValueError, match=r"kind must be one of .* but got 'pickle'"):
         loaded("pickle", b"")
+
+
+@pytest.mark.parametrize("text", ["auto", "hashed", "words", "characters"])
+def test_an_encoder_that_was_read_back_makes_the_same_of_rows(text):
+    columns = (Column("x", "number"), Column("z", "number"), Column("a", "category", ("p", "q")))
+    schema = Schema((*columns, Column("b", "category"), Column("t", "text")), "y", "binary")
+    table = pd.DataFrame(np.exp(X[:, :2]), columns=["x", "z"])
+    words = DRAWS.choice(list("pq"), (80, 2))
+    table = table.assign(a=words[:, 0], b=words[:, 1], t=[f"text number {n}" for n in range(80)])
+    rows = matrix(table, schema)
+    made = encoder(f"box_cox+hashed+text:{text}+pairs:both", schema).fit(rows, Y)
+    back = loaded("skops", dumped(made)[1])
+    assert (back.transform(rows) == made.transform(rows)).all()

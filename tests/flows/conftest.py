@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 CHECKOUT = Path(__file__).parents[2]
-PROJECT = ("flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore")
+PROJECT = ("flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
 ADDRESSES = {"PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
 SMALL = {
     "search": {

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from flows.lines import labels_line, snapshot_line, status_lines, verdict_line, verdict_page
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.snapshot import Snapshot
 from pipelines.status import Champion, Status
 from pipelines.stores.labels import LabelCounts

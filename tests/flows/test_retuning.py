@@ -12,7 +12,7 @@ from flows.retuning import (
     taken_up,
 )
 from pipelines.core.findings import Action, Decision, Outcome, OutcomeKind
-from pipelines.core.gate import Verdict
+from pipelines.core.judging.verdicts import Verdict
 from pipelines.errors import BusyError, InputError, StageError
 from pipelines.stores.decisions import claim, outcomes, record_decision, record_outcome
 from pipelines.stores.files import project_lock

@@ -1,5 +1,6 @@
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,13 @@ from pipelines.core.pool import PoolEntry
 from pipelines.core.resampling import resampled
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration, Trial
-from pipelines.library.making import Found, made_of
-from pipelines.stores.pool import drop_entries, keep_entry
+from pipelines.library.making import made_of
+from pipelines.stores.pool import drop_entries, keep_entry, read_entries
 from pipelines.tuning.families import form_of
+from pipelines.tuning.making import Found
+from pipelines.tuning.refitting import Lesson
 from pipelines.tuning.work import Work, fold_yield
 
-ALWAYS = float("inf")
 FAMILIES = ("linear", "lightgbm")
 
 
@@ -47,7 +49,15 @@ def found(work, tmp_path):
     trials, entries = zip(*(tried(work, number) for number in range(len(FAMILIES))), strict=True)
     for entry in entries:
         keep_entry(tmp_path, entry)
-    return Found(work, trials, tmp_path, "bag", ALWAYS)
+    return Found(
+        lesson=Lesson(work.table, work.truth, work.schema, work.seed),
+        folds=work.folds,
+        trials=trials,
+        entries=read_entries(tmp_path, models=False),
+        read=partial(read_entries, tmp_path),
+        metric=work.metrics[0],
+        mode="bag",
+    )
 
 
 def test_a_bag_is_made_of_the_models_of_the_folds(found):
@@ -63,12 +73,12 @@ def test_the_heaviest_member_gives_its_name_to_the_model(found):
     assert tuned.fitted.members[0].weight == tuned.weights[heaviest]
 
 
-def test_the_models_of_the_folds_say_what_they_said_in_the_search(found):
+def test_the_models_of_the_folds_say_what_they_said_in_the_search(found, work):
     member = made_of(found).fitted.members[0]
     (trial,) = (each for each in found.trials if each.configuration == member.configuration)
-    rows = found.work.folds[1].validation
-    said = predict(member.fitted[1], found.work.table.iloc[rows], found.work.schema)
-    assert METRICS["rmse"].figure(found.work.truth[rows], said) == pytest.approx(
+    rows = work.folds[1].validation
+    said = predict(member.fitted[1], work.table.iloc[rows], work.schema)
+    assert METRICS["rmse"].figure(work.truth[rows], said) == pytest.approx(
         trial.folds[1].figures["rmse"]
     )
 
@@ -100,14 +110,14 @@ def test_without_any_time_the_heaviest_member_is_kept(found):
     assert sum(tuned.weights.values()) == pytest.approx(1)
 
 
-def test_a_trial_that_was_cut_off_is_better_than_none(found, tmp_path):
-    trial, entry = tried(found.work, 0, folds=(0,))
+def test_a_trial_that_was_cut_off_is_better_than_none(found, work, tmp_path):
+    trial, entry = tried(work, 0, folds=(0,))
     drop_entries(tmp_path, {0, 1})
     keep_entry(tmp_path, entry)
-    tuned = made_of(replace(found, trials=(trial,), end=0.0))
+    tuned = made_of(replace(found, trials=(trial,), entries=(entry,), end=0.0))
     assert (tuned.weights, tuned.score) == ({0: 1.0}, trial.score)
 
 
 def test_a_search_that_left_nothing_gives_no_model(found, tmp_path):
     drop_entries(tmp_path, {0, 1})
-    assert made_of(replace(found, trials=())) is None
+    assert made_of(replace(found, trials=(), entries=())) is None

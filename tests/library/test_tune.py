@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.metrics import METRICS
+from pipelines.core.metrics import METRICS, custom_metric
 from pipelines.core.resampling import resampled
 from pipelines.core.schema import Column, Schema
 from pipelines.library import tune as module
@@ -51,6 +51,13 @@ def test_without_folds_the_zero_rule_is_returned(work):
 def test_after_its_budget_the_zero_rule_is_returned(work):
     late = Settings(STRATEGY, budget_seconds=1.0, budget_trials=None)
     tuned = tune(work, late, started=time.monotonic() - 10)
+    assert tuned.configuration.family == "zero_rule"
+
+
+def test_where_every_trial_failed_the_reasons_are_told_beside_the_zero_rule(work):
+    metric = custom_metric("m", lambda *_: float("nan"), greater_is_better=True, task="binary")
+    with pytest.warns(UserWarning, match=r"All 2 trials failed: 2 x m is undefined on fold 0"):
+        tuned = tune(replace(work, metrics=(metric,)), TWO_TRIALS, started=time.monotonic())
     assert tuned.configuration.family == "zero_rule"
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pipelines.errors import BusyError, UnsafeError
-from pipelines.stores.files import project_lock
+from pipelines.stores.files import is_held, project_lock
 
 
 def test_a_second_run_is_told_who_holds_the_project(tmp_path):
@@ -21,6 +21,13 @@ def test_the_owner_of_the_project_can_be_read(tmp_path):
     with project_lock(tmp_path / "state", "train"):
         owner = json.loads((tmp_path / "state" / "run.lock").read_text())
     assert (owner["purpose"], owner["pid"]) == ("train", os.getpid())
+
+
+def test_whether_a_run_holds_the_project_can_be_asked(tmp_path):
+    before = is_held(tmp_path)
+    with project_lock(tmp_path, "train"):
+        during = is_held(tmp_path)
+    assert (before, during, is_held(tmp_path)) == (False, True, False)
 
 
 def test_a_failed_run_frees_the_project(tmp_path):
@@ -40,6 +47,7 @@ def test_a_killed_run_frees_the_project(tmp_path):
         with pytest.raises(BusyError, match=rf"process {process.pid}\)"):
             project_lock(tmp_path, "train").__enter__()
         process.send_signal(signal.SIGKILL)
+    assert not is_held(tmp_path)
     with project_lock(tmp_path, "train"):
         assert str(os.getpid()) in (tmp_path / "run.lock").read_text()
 

@@ -8,17 +8,20 @@ import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
 from pipelines.core.model import Model, predict
+from pipelines.core.origins import Origin, Weight
 from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration
 from pipelines.errors import InputError, TableError
 from pipelines.stores.models import (
     _load_pyfunc,
     load_model,
+    model_origin,
     predict_rows,
     prediction_table,
     save_model,
 )
 from pipelines.tuning.families import FAMILIES, fit_configuration
+from tests.tuning.rows import skip_where_missing
 
 COLUMNS = (
     Column("age", "number"),
@@ -27,6 +30,8 @@ COLUMNS = (
 )
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("p", "q", "r"), "regression": ()}
 FORMS = [("linear", {"numbers": form}) for form in ("scaled", "power", "spline", "binned")]
+FORMS += [("linear", {"numbers": "box_cox", "text": way}) for way in ("hashed", "words")]
+FORMS += [("lightgbm", {"levels": "hashed", "pairs": "both"})]
 CONFIGURATIONS = [Configuration(*parts) for parts in [*FORMS, *((name, {}) for name in FAMILIES)]]
 
 
@@ -48,6 +53,7 @@ def table():
 def model(table, configuration=CONFIGURATIONS[0], task="binary"):
     schema = Schema(COLUMNS, "left", task, CLASSES[task])
     truth = np.arange(200.0) % (len(schema.classes) or 200)
+    skip_where_missing(configuration.family)
     fitted = fit_configuration(configuration, table, truth, schema=schema, seed=0, n_jobs=-1)
     return Model(schema, configuration, fitted, ("0" * 16, "1" * 16))
 
@@ -142,6 +148,17 @@ def test_archives_are_compressed(tmp_path, table):
     save_model(tmp_path, model(table))
     entries = zipfile.ZipFile(tmp_path / "encoder.skops").infolist()
     assert {entry.compress_type for entry in entries} == {zipfile.ZIP_DEFLATED}
+
+
+def test_how_a_model_came_about_is_read_back(tmp_path, table):
+    origin = Origin("ensemble", "complex", ("note",), (Weight(3, "tree", 1.0),), (0.5, None))
+    save_model(tmp_path / "model", model(table), origin=origin)
+    assert model_origin(tmp_path / "model") == origin
+
+
+def test_of_a_folder_that_was_written_before_nothing_is_said(tmp_path, table):
+    save_model(tmp_path / "model", model(table))
+    assert model_origin(tmp_path / "model") is None
 
 
 def test_a_folder_that_was_written_before_ensembles_is_read(tmp_path, table):

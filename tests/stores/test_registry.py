@@ -10,6 +10,7 @@ from pipelines.core.schema import Column, Schema
 from pipelines.core.trials import Configuration
 from pipelines.errors import BusyError, StageError
 from pipelines.stores import registry
+from pipelines.stores.aliases import ALIASES
 from pipelines.stores.files import write_table
 from pipelines.stores.models import load_model, save_model
 from pipelines.stores.pages import finish_run, last_run, log_page, log_text, shows
@@ -51,7 +52,7 @@ def registered(store, model, identity="1"):
 
 
 def holders(store):
-    found = {alias: registry.version_with_alias(store, alias) for alias in registry.ALIASES}
+    found = {alias: registry.version_with_alias(store, alias) for alias in ALIASES}
     return {alias: version.number for alias, version in found.items() if version is not None}
 
 

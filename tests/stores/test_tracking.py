@@ -1,4 +1,6 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -36,6 +38,14 @@ def test_an_experiment_is_made_once_with_its_files_in_the_project(state):
     kept = client(first.address).get_experiment(first.experiment_id).artifact_location
     assert first == second
     assert kept == (state / "artifacts").as_uri()
+
+
+def test_runs_that_start_at_once_share_one_experiment(state, store):
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(partial(open_store, state), ["sales"] * 8))
+    named = client(store.address).search_experiments(filter_string="name = 'sales'")
+    assert {each.experiment_id for each in opened} == {named[0].experiment_id}
+    assert len(named) == 1
 
 
 def test_an_experiment_that_was_deleted_is_named_with_its_remedy(store, state):

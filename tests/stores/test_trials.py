@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
 from pipelines.stores.trials import append_trial, open_trials, read_trials
 
@@ -32,6 +34,13 @@ def test_trials_of_another_search_are_dropped(tmp_path):
     append_trial(path, trial(0))
     assert open_trials(path, SearchHeader("d2", "rmse", False, 2, 60.0, None)) == ()
     assert read_trials(path) == ()
+
+
+def test_another_number_of_workers_is_the_same_search(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    open_trials(path, HEADER)
+    append_trial(path, trial(0))
+    assert open_trials(path, replace(HEADER, workers=2)) == (trial(0),)
 
 
 def test_a_torn_line_is_dropped(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from pipelines.errors import BusyError, StageError
-from pipelines.stores import versions
+from pipelines.stores import repositories, versions
 
 pytestmark = pytest.mark.slow
 STAGES = """stages:
@@ -178,6 +178,26 @@ def test_a_damaged_copy_is_not_restored(root, tmp_path):
         versions.restore(root, md5, target=tmp_path / "old.txt")
 
 
+def test_the_store_is_below_the_project_unless_it_is_shared(root, tmp_path):
+    assert versions.store_folder(root) == root / ".dvc/cache/files/md5"
+    (tmp_path / "other").mkdir()
+    versions.ensure_project(tmp_path / "other")
+    versions.share_store(tmp_path / "other", root)
+    assert versions.store_folder(tmp_path / "other") == versions.store_folder(root)
+
+
+def test_nothing_is_put_into_the_store_while_it_is_locked(root, monkeypatch):
+    monkeypatch.setattr(repositories, "LOCK_SECONDS", 0.1)
+    (root / "data/new.txt").write_text("new")
+
+    def add() -> None:
+        with pytest.raises(BusyError, match="DVC is in use in"):
+            versions.add(root, root / "data/new.txt")
+
+    versions.with_store_locked(root, add)
+    assert versions.add(root, root / "data/new.txt") == hashlib.md5(b"new").hexdigest()
+
+
 def with_remote(root: Path, url: str) -> None:
     text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {url}\n"
     (root / ".dvc/config").write_text(text)
@@ -219,7 +239,7 @@ def test_a_lock_file_torn_by_a_kill_is_set_aside(root):
 
 
 def test_the_lock_of_a_process_that_lives_is_waited_for_and_then_named(root, monkeypatch):
-    monkeypatch.setattr(versions, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(repositories, "LOCK_SECONDS", 0.1)
     made(root)
     holder = {"pid": os.getppid(), "cmd": "dvc repro"}
     held = {"write": {str(root / "data/early.txt"): holder}, "read": {}}

@@ -1,10 +1,19 @@
 """Rows that every family can learn from, encoded as its form has them."""
 
 import numpy as np
+import pytest
 
 from pipelines.tuning.growing import Setting
+from pipelines.tuning.installed import EXTRAS, is_installed
 
 TASKS = ("binary", "multiclass", "regression")
+
+
+def skip_where_missing(family):
+    """Skip a test of a family whose library is not installed."""
+    library, extra = EXTRAS.get(family, ("numpy", ""))
+    if not is_installed(library):
+        pytest.skip(f"{library}, which the extra `{extra}` brings, is not installed")
 
 
 def rows(task, n=400, seed=0):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipelines.tuning.cluster import ray_running
+from pipelines.tuning.cluster import check_workers, ray_running
 
 
 def _listening():
@@ -60,3 +60,8 @@ def test_the_environment_is_as_it_was_when_ray_has_ended(tmp_path):
         pass
     assert {name: os.environ.get(name) for name in before} == before
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+def test_more_workers_than_a_cluster_has_processors_are_refused():
+    with pytest.raises(ValueError, match=r"not be more than the 2 processors .* but got 3"):
+        check_workers(3, 2)

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -57,3 +58,17 @@ def test_a_fold_that_the_deadline_cut_short_is_not_kept(work):
     unit = Unit(0, slow, (1,), iterations=100_000, deadline=time.time() + 0.3)
     (step,) = steps(work, unit, {})
     assert (step.yields, step.reason) == ((), OUT_OF_BUDGET)
+
+
+def test_a_fit_that_finds_no_room_in_memory_is_not_begun(work):
+    unit = Unit(0, Configuration("linear"), (0, 1), deadline=time.time())
+    (step,) = steps(work, unit, {}, free=lambda: 0)
+    assert (step.yields, step.failed) == ((), False)
+    assert "of memory, but 0 MB are free" in step.reason
+
+
+def test_a_fold_on_which_the_metric_is_undefined_ends_the_unit_as_failed(work):
+    truth = np.where(np.arange(400) < 200, work.truth, 0.0)
+    one_class = replace(work, truth=truth, metrics=(METRICS["roc_auc"],))
+    (step,) = steps(one_class, Unit(0, Configuration("linear"), (0, 1)), {})
+    assert (step.failed, step.reason) == (True, "roc_auc is undefined on fold 0")

@@ -1,0 +1,138 @@
+"""Count the promotions of retunes that are no better, judged again and again on one hold-out.
+
+`python -m tests.benchmarks.equal_retunes` has every version say the truth with noise of the same
+size, so that none is better, and takes each through the gate's own functions: the number of its
+look, the confidence of that look, the paired differences of the metric and of the watched loss,
+and the champion gate. `one hold-out` spends `registry.false_promotions` over looks; at most that
+share of hold-outs should see any promotion. `no spending` judges every look as if it were the
+first; `new rows` renews the hold-out each time, which is each time a first look: at most that
+share of retunes should be promoted.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from scipy import stats
+
+from pipelines.core.judging.champion_gate import champion_gate
+from pipelines.core.judging.evidence import Evidence, Rival
+from pipelines.core.judging.looks import Look, look_number, sketch
+from pipelines.core.judging.measuring import Pair, gain
+from pipelines.core.judging.spending import confidence_of_look
+from pipelines.core.metrics import METRICS
+from pipelines.core.model_figures import Bootstrap
+from pipelines.core.predictions import Floats, Predictions
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DRAWS = 1000
+METRIC_AND_LOSS = {"binary": ("roc_auc", "brier"), "regression": ("rmse", "mae")}
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """Rows that judge: their keys, their truth, and a new version's predictions of them."""
+
+    keys: tuple[int, ...]
+    truth: Floats
+    said: Callable[[], Predictions]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all retunes of a simulation share."""
+
+    task: str
+    n_rows: int
+    n_retunes: int
+    allowed: float
+    renews: bool
+    spends: bool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chains", type=int, default=20)
+    parser.add_argument("--retunes", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--allowed", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tasks", default="binary,regression")
+    given = parser.parse_args()
+    for task in given.tasks.split(","):
+        for name, renews, spends in (
+            ("one hold-out", False, True),
+            ("no spending", False, False),
+            ("new rows", True, True),
+        ):
+            how = Setting(task, given.rows, given.retunes, given.allowed, renews, spends)
+            sys.stdout.write(f"{task}, {name}: {_told(how, given.chains, given.seed)}\n")
+            sys.stdout.flush()
+
+
+def _told(how: Setting, chains: int, seed: int) -> str:
+    start = time.perf_counter()
+    promoted = np.array([_chain(how, np.random.default_rng([seed, k])) for k in range(chains)])
+    told, n = (int(promoted.sum()), promoted.size) if how.renews else (_any(promoted), chains)
+    unit = "retunes" if how.renews else f"hold-outs with {how.n_retunes} retunes each"
+    chance = stats.binomtest(told, n, how.allowed, alternative="greater").pvalue
+    seconds = time.perf_counter() - start
+    return (
+        f"{told} of {n} {unit} see a promotion ({told / n:.3f}, {how.allowed:g} allowed, p ="
+        f" {chance:.2g} of that many or more); {promoted.sum()} promotions, {seconds:.0f} s"
+    )
+
+
+def _any(promoted: Floats) -> int:
+    return int(promoted.any(axis=1).sum())
+
+
+def _chain(how: Setting, rng: Random) -> list[bool]:
+    rows, looks, found = _holdout(how, rng, 0), [], []
+    champion = rows.said()
+    for number in range(how.n_retunes):
+        if how.renews and number:
+            rows = _holdout(how, rng, number)
+            champion = rows.said()
+        version, known = rows.said(), sketch(str(key) for key in rows.keys)
+        look = look_number(known, looks) if how.spends else 1
+        found.append(_passes(how, Pair(rows.truth, version, champion), look, number))
+        moment = START + timedelta(days=number)
+        looks.append(Look(str(number), moment, str(number), "0", how.n_rows, known, tests=2))
+        champion = version if found[-1] else champion
+    return found
+
+
+def _passes(how: Setting, pair: Pair, look: int, seed: int) -> bool:
+    metric, loss = (METRICS[name] for name in METRIC_AND_LOSS[how.task])
+    first, second = (
+        Bootstrap(DRAWS, confidence_of_look(each, false_promotions=how.allowed), seed)
+        for each in (look, look + 1)
+    )
+    rival = Rival("0", gain(metric, pair, first), loss=gain(loss, pair, second))
+    evidence = Evidence("1", how.n_rows, rival=rival, look=look, confidence=first.confidence)
+    return champion_gate(evidence, metric.name).outcome == "pass"
+
+
+def _holdout(how: Setting, rng: Random, number: int) -> Holdout:
+    keys = tuple(range(number * how.n_rows, (number + 1) * how.n_rows))
+    if how.task == "regression":
+        truth = rng.normal(size=how.n_rows)
+        return Holdout(keys, truth, lambda: Predictions(truth + rng.normal(size=how.n_rows)))
+    log_odds = rng.normal(-1.5, 2.0, how.n_rows)
+    truth = (rng.random(how.n_rows) < 1 / (1 + np.exp(-log_odds))).astype(float)
+    return Holdout(keys, truth, lambda: _chances(log_odds + rng.normal(0, 0.5, how.n_rows)))
+
+
+def _chances(log_odds: Floats) -> Predictions:
+    chance = 1 / (1 + np.exp(-log_odds))
+    return Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
+
+
+if __name__ == "__main__":
+    main()

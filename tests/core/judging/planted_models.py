@@ -1,0 +1,83 @@
+"""Models that are planted on made-up rows, and what the gate says of them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipelines.core.evaluation import BaselineRow
+from pipelines.core.judging.evidence import Evidence, Rival, Rules
+from pipelines.core.judging.gate import judge
+from pipelines.core.judging.measuring import (
+    Pair,
+    calibration_rise,
+    gain,
+    slice_falls,
+    slice_tests,
+)
+from pipelines.core.judging.pairing import n_silent
+from pipelines.core.judging.spending import confidence_of_look
+from pipelines.core.metrics import METRICS
+from pipelines.core.model_figures import Bootstrap
+from pipelines.core.predictions import Predictions
+from pipelines.core.slicing import Slice
+from tests.core.judging.evaluated import EVALUATION
+
+GUESS = BaselineRow("zero_rule", "none", "", {"roc_auc": 0.5}, {}, 0.2, 0.1, 0.3, n_rows=300)
+GOOD = replace(EVALUATION, metric="roc_auc", holdout={"roc_auc": 0.7}, baselines=(GUESS,))
+AUC, BRIER = METRICS["roc_auc"], METRICS["brier"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows whose outcome is a chance of `logits`; the first half of them is a slice."""
+
+    logits: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def slices(self):
+        half = self.truth.size // 2
+        return (Slice("plan", "a", np.arange(half)), Slice("plan", "b", np.arange(half, 2 * half)))
+
+
+def rows(rng, n_rows=300):
+    logits = rng.normal(0, 1.5, n_rows)
+    return Rows(logits, (rng.uniform(size=n_rows) < 1 / (1 + np.exp(-logits))).astype(float))
+
+
+def model(made, rng, noise):
+    """Return what a model says that sees the logits through noise, one number or one a row."""
+    chances = 1 / (1 + np.exp(-(made.logits + rng.normal(0, 1, made.truth.size) * noise)))
+    return Predictions((chances > 0.5).astype(float), np.column_stack([1 - chances, chances]))
+
+
+def found(made, ours, theirs, *, look=1, draws=300):
+    """Return the evidence of two models on rows that neither was trained on."""
+    first, second = (
+        Bootstrap(draws, confidence_of_look(each, false_promotions=0.05), 0)
+        for each in (look, look + 1)
+    )
+    pair = Pair(made.truth, ours, theirs)
+    rival = Rival("1", gain(AUC, pair, first), loss=gain(BRIER, pair, second))
+    return Evidence(
+        "2", made.truth.size, n_silent=n_silent(ours), rival=rival, look=look,
+        confidence=first.confidence, faults=(),
+    )  # fmt: skip
+
+
+def with_checks(evidence, made, ours, theirs):
+    """Return the evidence with that of slices and calibration."""
+    pair, drawn = Pair(made.truth, ours, theirs), Bootstrap(300, 0.95, 0)
+    falls = slice_falls((AUC, BRIER), pair, made.slices, drawn)
+    return replace(
+        evidence,
+        slice_columns=("plan",),
+        falls=falls,
+        tests=slice_tests(falls),
+        has_chances=True,
+        calibration=calibration_rise(pair, drawn),
+    )
+
+
+def verdict(evidence):
+    return judge(GOOD, evidence, Rules())

@@ -1,0 +1,89 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from pydantic import ValidationError
+
+from flows.approving import Answer
+from flows.asking import ask_for_approval
+from flows.deploy import FLOWS, deployments
+from pipelines.core.judging.verdicts import Verdict
+from pipelines.params import load_params
+from pipelines.stores.records import keep_record, records
+from tests import production, versioned
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+WAITS = Verdict("not enough evidence", ("waits",), version="3", waits_for_approval=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return versioned.learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, state: Path, model: Path, client: "SyncPrefectClient") -> Path:
+    """Return a project whose version 3 waits, and whose flow that asks is deployed."""
+    assert state.is_dir()
+    assert client.api_url
+    made = versioned.project(tmp_path, model)
+    keep_record(production.log_of(made), versioned.waiting())
+    for each in deployments(made, load_params(made), every=None):
+        if each.flow_name == "approve":
+            each.apply()
+    return made
+
+
+def asked(root: Path, client: "SyncPrefectClient") -> "list[FlowRun]":
+    """Return the runs that ask about version 3, once it was asked for twice."""
+    for _ in range(2):
+        ask_for_approval(root, replace(WAITS, basis=str(root)))
+    return [run for run in client.read_flow_runs() if str(root) in str(run.idempotency_key)]
+
+
+def executed(run_id: UUID, client: "SyncPrefectClient") -> str:
+    """Run a flow run as a runner does, and return the type of its state then."""
+    own = {"PREFECT_API_URL": str(client.api_url), "PREFECT__FLOW_RUN_ID": str(run_id)}
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "prefect.flow_engine", FLOWS["approve"]]
+    subprocess.run(command, env=os.environ | own | path, check=False, capture_output=True)
+    return str(client.read_flow_run(run_id).state.type.value)
+
+
+@pytest.mark.parametrize("missing", [{"reason": " "}, {"by": ""}])
+def test_an_answer_names_who_decides_and_why(missing: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Answer(**{"approve": True, "reason": "looked at slices", "by": "ada", **missing})
+
+
+@pytest.mark.slow
+def test_a_version_is_asked_for_once(root: Path, client: "SyncPrefectClient") -> None:
+    (run,) = asked(root, client)
+    assert run.name == "approve churn 3"
+
+
+@pytest.mark.slow
+def test_nothing_is_asked_where_nothing_waits(root: Path) -> None:
+    assert not ask_for_approval(root, Verdict("keep", ("worse",), version="3"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("approve", "champion"), [(True, "3"), (False, "2")])
+def test_a_person_answers_in_prefect(
+    root: Path, client: "SyncPrefectClient", approve: bool, champion: str
+) -> None:
+    (run,) = asked(root, client)
+    assert executed(run.id, client) == "PAUSED"
+    answer = {"approve": approve, "reason": "looked at slices", "by": "ada"}
+    client.resume_flow_run(run.id, run_input=answer)
+    assert executed(run.id, client) == "COMPLETED"
+    assert versioned.aliases_of(root)["champion"] == champion
+    assert records(production.log_of(root))[-1].by == "ada"

@@ -1,0 +1,166 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from pipelines.models import models
+from pipelines.stores import versions
+from pipelines.stores.files import project_lock
+from pipelines.stores.objects import kept_objects
+from pipelines.stores.registry import all_versions
+from pipelines.stores.tracking import Store, open_store
+from tests import kept
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own
+]
+
+
+def evertune(root: Path, *arguments: str) -> CompletedProcess[str]:
+    """Run a command of keeping in a project, to its end."""
+    program = "from flows.keeping import app; app()"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Path:
+    """Return a project with four versions: of the second, a refit chose the training window."""
+    root = kept.project(tmp_path_factory.mktemp("kept") / "project", new_database)
+    kept.train(root, n_days=20)
+    kept.train(root, n_days=40, plan=kept.REFIT)
+    kept.train(root, n_days=60)
+    kept.train(root, n_days=80)
+    return root
+
+
+@pytest.fixture(scope="module")
+def before(root: Path) -> dict[str, bytes]:
+    """Return the project's own files as they were before anything was made again or removed."""
+    return own_files(root)
+
+
+@pytest.fixture(scope="module")
+def collected(root: Path, before: dict[str, bytes]) -> CompletedProcess[str]:
+    """Return how `evertune gc` went, after `dvc gc --dry` was asked what it would remove."""
+    assert before
+    return evertune(root, "gc")
+
+
+@pytest.fixture(scope="module")
+def first(root: Path, collected: CompletedProcess[str]) -> CompletedProcess[str]:
+    """Return how making the first version again went, after space was freed."""
+    assert collected.returncode == 0
+    return evertune(root, "reproduce", "1")
+
+
+def own_files(root: Path) -> dict[str, bytes]:
+    found = [root / "params.yaml", *versions.pointer_files(root)]
+    found += [path for path in (root / "data").rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in found}
+
+
+def source_of(root: Path, number: str) -> str:
+    return next(each.data["source"] for each in models(root) if each.number == number)
+
+
+def store_of(root: Path) -> Store:
+    return open_store(root / "state", "churn")
+
+
+def in_store(root: Path) -> set[str]:
+    return {each.md5 for each in kept_objects(versions.store_folder(root))}
+
+
+def test_a_version_trained_three_versions_ago_is_made_again(first):
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "version 1 was made again: nothing differs" in first.stdout
+    assert "predictions of the hold-out" in first.stdout
+
+
+@pytest.mark.usefixtures("collected")
+def test_the_refit_of_a_training_window_is_made_again(root, tmp_path):
+    done = evertune(root, "reproduce", "2", "--into", str(tmp_path / "second"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "second/data/model/windows.json").is_file()
+
+
+@pytest.mark.usefixtures("first")
+def test_nothing_of_the_project_is_touched(root, before):
+    assert own_files(root) == before
+
+
+@pytest.mark.usefixtures("first")
+def test_neither_the_versions_nor_their_aliases_are_touched(root):
+    said = evertune(root, "models").stdout
+    numbers = [line.split()[0] for line in said.splitlines()[1:]]
+    assert numbers == ["4", "3", "2", "1"]
+
+
+@pytest.mark.usefixtures("collected")
+def test_dvc_alone_would_have_removed_what_the_first_version_needs(root, tmp_path):
+    shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    command = [sys.executable, "-m", "dvc", "gc", "-w", "-f"]
+    subprocess.run(command, cwd=tmp_path / "copy", check=True, capture_output=True)
+    assert source_of(root, "1") in in_store(root)
+    assert source_of(root, "1") not in in_store(tmp_path / "copy")
+
+
+def test_pools_of_versions_are_freed_but_the_list_of_their_models_stays(root, collected):
+    lists = [md5 for md5 in in_store(root) if md5.endswith(".dir")]
+    kept_here, missing = in_store(root), 0
+    for md5 in lists:
+        listed = json.loads((versions.store_folder(root) / md5[:2] / md5[2:]).read_bytes())
+        missing += not {entry["md5"] for entry in listed} <= kept_here
+    assert missing == 3
+    assert "files that no version and no project needs" in collected.stdout
+
+
+@pytest.mark.usefixtures("collected")
+def test_every_stage_stays_up_to_date(root):
+    assert all(versions.is_current(root, stage) for stage in versions.stages(root))
+
+
+@pytest.mark.usefixtures("first")
+def test_what_was_made_again_is_freed_and_a_dry_run_only_tells(root):
+    done = evertune(root, "gc", "--dry-run")
+    assert "in 1: versions that were made again" in done.stdout
+    assert "files that no version and no project needs" not in done.stdout
+    assert (root / "state/reproduced/1").is_dir()
+
+
+def test_versions_are_found_by_the_data_that_they_learned_from(root):
+    done = evertune(root, "models", "--used", source_of(root, "2")[:8])
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["version", "2"]
+    assert "refit" in done.stdout
+
+
+@pytest.mark.usefixtures("first")
+def test_a_folder_that_is_not_empty_is_refused(root):
+    done = evertune(root, "reproduce", "1")
+    assert done.returncode == 2
+    assert "expected an empty folder or none" in done.stderr
+
+
+def test_nothing_is_freed_while_a_run_holds_the_project(root):
+    with project_lock(root / "state", "evertune train"):
+        done = evertune(root, "gc")
+    assert done.returncode == 75
+    assert "'evertune train'" in done.stderr
+
+
+@pytest.mark.usefixtures("first")
+def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root, tmp_path):
+    run_id = next(each.run_id for each in all_versions(store_of(root)) if each.number == "3")
+    (kept_figures,) = (root / "state/artifacts").glob(f"{run_id}/artifacts/figures.json")
+    figures = json.loads(kept_figures.read_text())
+    figures["holdout"]["roc_auc"] += 0.001
+    kept_figures.write_text(json.dumps(figures))
+    done = evertune(root, "reproduce", "3", "--into", str(tmp_path / "third"))
+    assert done.returncode == 3
+    assert "version 3 was not made again: 1 of" in done.stdout

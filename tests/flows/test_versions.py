@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows.versions import app
+from pipelines.stores.files import project_lock
+from pipelines.stores.records import keep_record
+from tests import production, versioned
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return versioned.learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, state: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project, in which the commands are started."""
+    assert state.is_dir()
+    made = versioned.project(tmp_path, model)
+    (made / "dvc.yaml").write_text("")
+    monkeypatch.chdir(made)
+    return made
+
+
+def evertune(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_version_is_promoted_and_rolled_back_and_the_history_tells(root: Path) -> None:
+    promoted = evertune("promote", "3", "--reason", "the campaign needs it", "--by", "ada")
+    back = evertune("rollback", "--reason", "complaints")
+    assert (promoted.exit_code, back.exit_code) == (0, 0)
+    assert "version 2 is the champion in place of version 3" in back.output
+    lines = evertune("history").output.splitlines()
+    assert [line.split("  ")[1] for line in lines[2:]] == ["2", "3", "2"]
+    assert versioned.aliases_of(root)["champion"] == "2"
+
+
+def test_a_version_that_waits_is_approved_or_rejected(root: Path) -> None:
+    keep_record(production.log_of(root), versioned.waiting())
+    rejected = evertune("approve", "3", "--reject", "--reason", "not before the audit")
+    approved = evertune("approve", "3", "--reason", "looked at slices")
+    assert "version 2 is the champion; decision" in rejected.output
+    assert (rejected.exit_code, approved.exit_code) == (0, 2)
+    assert "approval: keep" in evertune("history", "--decisions").output
+
+
+@pytest.mark.parametrize(
+    "command", ["promote 9 --reason x", "rollback --to 3", "approve 3 --reason x"]
+)
+def test_a_refusal_is_one_error_with_exit_code_2(root: Path, command: str) -> None:
+    done = evertune(*command.split())
+    assert (done.exit_code, done.stderr.count("Error: ")) == (2, 1)
+    assert versioned.aliases_of(root) == versioned.ALIASES
+
+
+def test_a_project_that_another_run_holds_is_busy(root: Path) -> None:
+    with project_lock(root / "state", "evertune train"):
+        done = evertune("promote", "3", "--reason", "x")
+    assert done.exit_code == 75
+    assert "evertune train" in done.stderr

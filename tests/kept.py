@@ -1,0 +1,67 @@
+"""A project with several registered versions, for tests of what keeps them."""
+
+import shutil
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from flows.stages import bring_up_to_date
+from pipelines.core.plans import Plan, TrainingWindow
+from pipelines.core.trials import Configuration
+from pipelines.params import load_params
+from pipelines.register import register
+from pipelines.snapshot import take_snapshot
+from pipelines.stores.documents import edit_section
+from pipelines.stores.files import write_record
+from tests import production
+
+CHECKOUT = Path(__file__).parents[1]
+METRIC = """def gain(truth, said, chances):
+    return float((said == truth).mean() - (said != truth).mean())
+"""
+SECTIONS = {
+    "data": {"source": "rows.parquet", "target": "left", "time": "day"},
+    "metric": {"custom": {"gain": {"function": "my_metrics:gain", "greater_is_better": True}}},
+    "search": {
+        "budget_seconds": None,
+        "budget_trials": 3,
+        "families": ["linear", "hist_boosting"],
+        "workers": 1,
+    },
+    "evaluation": {"bootstrap_draws": 100, "importance_rows": 100, "importance_repeats": 1},
+}
+REFIT = Plan(
+    "refit",
+    (Configuration("linear"), Configuration("hist_boosting", {"max_iter": 20})),
+    judge_from="2024-01-20T00:00:00+00:00",
+    windows=(TrainingWindow("all"), TrainingWindow("decayed", half_life_days=30.0)),
+    budget_seconds=20.0,
+)
+
+
+def project(root: Path, database: Path) -> Path:
+    """Return a project without a run, whose code lies in its folder as in any checkout."""
+    root.mkdir(exist_ok=True)
+    for name in ("flows", "pipelines", "infra"):
+        (root / name).symlink_to(CHECKOUT / name)
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
+        shutil.copy2(CHECKOUT / name, root)
+    for section, values in SECTIONS.items():
+        edit_section(root / "params.yaml", section, values)
+    (root / "my_metrics.py").write_text(METRIC)
+    (root / "state").mkdir()
+    shutil.copy(database, root / "state" / "mlflow.db")
+    return root
+
+
+def train(root: Path, *, n_days: int, plan: Plan | None = None) -> str:
+    """Return the version that is made of the rows of so many days."""
+    rows = [production.rows(-60, 60, a_day=8), production.rows(0, n_days, a_day=8)]
+    pd.concat(rows, ignore_index=True).to_parquet(root / "rows.parquet")
+    with redirect_stdout(StringIO()):
+        take_snapshot(root)
+        write_record(load_params(root).paths.plan, plan or Plan())
+        bring_up_to_date(root, lambda *_: None)
+        return str(register(root).version)

@@ -1,0 +1,121 @@
+import os
+import time
+
+import pytest
+
+from pipelines.collect import collect, would_collect
+from pipelines.errors import InputError
+from pipelines.stores import versions
+from pipelines.stores.files import project_lock
+from pipelines.stores.objects import kept_objects
+from pipelines.tuning.ray_places import ray_folder
+from tests import production
+
+pytestmark = pytest.mark.slow
+HOUR = 3600
+
+
+@pytest.fixture
+def root(tmp_path, state):
+    """Return a project in whose store the older of two versions is named by nothing."""
+    production.project(tmp_path)
+    versions.ensure_project(tmp_path)
+    assert state.exists()
+    for text in ("old", "new"):
+        (tmp_path / "rows.txt").write_text(text)
+        versions.add(tmp_path, tmp_path / "rows.txt")
+    return tmp_path
+
+
+def texts(root):
+    return {each.path.read_text() for each in kept_objects(versions.store_folder(root))}
+
+
+def told(found):
+    return {part.what: part.count for part in found.removed}
+
+
+def file_of(path, *, age=0.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_what_nothing_names_goes_and_what_the_project_names_stays(root):
+    found = collect(root)
+    assert texts(root) == {"new"}
+    assert [(part.what, part.count) for part in found.kept] == [("the project as it is", 1)]
+    assert found.megabytes == pytest.approx(3e-6)
+
+
+def test_who_only_asks_removes_nothing(root):
+    assert told(would_collect(root)) == {"files that no version and no project needs": 1}
+    assert texts(root) == {"old", "new"}
+
+
+def test_what_is_younger_than_was_asked_for_stays(root):
+    found = collect(root, keep_days=1)
+    assert texts(root) == {"old", "new"}
+    assert "files that are younger than was asked for" in {part.what for part in found.kept}
+
+
+@pytest.fixture
+def sharing(root):
+    """Return another project that keeps its versions where `root` does."""
+    other = root.parent / f"{root.name}-other"
+    (other / "state").mkdir(parents=True)
+    production.project(other)
+    versions.ensure_project(other)
+    versions.share_store(other, root)
+    (other / "own.txt").write_text("of the other")
+    versions.add(other, other / "own.txt")
+    return other
+
+
+def test_a_store_that_others_share_is_refused_while_they_are_not_named(sharing):
+    with pytest.raises(InputError, match="which other projects use too"):
+        collect(sharing)
+    assert texts(sharing) == {"old", "new", "of the other"}
+
+
+def test_what_projects_that_are_named_need_stays(root, sharing):
+    collect(sharing, others=[root])
+    assert texts(sharing) == {"new", "of the other"}
+
+
+def test_the_remote_keeps_all_that_it_has(root, tmp_path):
+    remote = tmp_path.parent / f"{tmp_path.name}-remote"
+    (root / ".dvc/config").write_text(
+        f"[core]\n    remote = far\n['remote \"far\"']\n    url = {remote}\n"
+    )
+    versions.push(root)
+    (root / "rows.txt").write_text("newest")
+    versions.add(root, root / "rows.txt")
+    collect(root)
+    assert texts(root) == {"newest"}
+    assert [path.read_text() for path in remote.rglob("*") if path.is_file()] == ["new"]
+
+
+def test_a_version_that_is_just_made_again_stays_and_others_go(root):
+    places = [root / "state" / "reproduced" / number for number in ("1", "2")]
+    for place in places:
+        file_of(place / "params.yaml")
+    with project_lock(places[0] / "state", "evertune reproduce 1"):
+        collect(root)
+    assert [place.exists() for place in places] == [True, False]
+
+
+def test_what_a_killed_process_left_goes_after_an_hour(root):
+    half = [root / "data" / ".model.part" / "model.json", root / "state" / ".a.json.0f.part"]
+    for path in half:
+        file_of(path, age=2 * HOUR)
+    os.utime(half[0].parent, (0, 0))
+    file_of(root / "data" / ".young.json.1e.part")
+    assert told(collect(root))["files that a killed process left half-written"] == 2
+    assert (root / "data" / ".young.json.1e.part").exists()
+
+
+def test_the_folder_that_a_killed_ray_left_goes(root):
+    file_of(ray_folder(root / "state") / "session" / "log")
+    collect(root)
+    assert not ray_folder(root / "state").exists()

@@ -1,0 +1,162 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.core.folds import Fold, fold_table, folds_of
+from pipelines.core.metrics import METRICS
+from pipelines.core.model import Ensemble, Member, Model, with_whole_weight
+from pipelines.core.pool import PoolEntry
+from pipelines.core.predictions import figures_of
+from pipelines.core.rebuilding import REBUILT, RECORDED, Recorded, Refit
+from pipelines.core.schema import Column, Schema
+from pipelines.core.trials import Configuration, SearchHeader, Trial
+from pipelines.params import load_params
+from pipelines.rebuild import run, settle
+from pipelines.stores.files import read_record, read_table, write_record, write_table
+from pipelines.stores.models import load_model, save_model
+from pipelines.stores.pool import keep_entry, kept_numbers, read_entries
+from pipelines.stores.trials import append_trial, open_trials
+from pipelines.tuning.families import fit_configuration, form_of
+from pipelines.tuning.units import FEWEST_ITERATIONS
+from pipelines.tuning.work import Work, fold_yield
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SCHEMA = Schema((Column("a", "number"), Column("b", "category", ("x", "y"))), "y", "regression")
+FOLDS = [Fold(np.arange(150), np.arange(150, 300)), Fold(np.arange(150, 300), np.arange(150))]
+CONFIGURATIONS = (
+    Configuration("linear", {"penalty": "l1"}),
+    Configuration("hist_boosting", {"max_iter": 300}),
+    Configuration("lightgbm", {"n_estimators": 300}),
+    Configuration("xgboost", {"n_estimators": 300}),
+    Configuration("catboost", {"n_estimators": 300}),
+    Configuration("extra_trees", {"n_estimators": 60}),
+    Configuration("neural_network", {"epochs": 12}),
+)
+BUDGET = SearchHeader("digest", "rmse", False, 2, 20.0, None)
+
+
+def rows():
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=300), draw.choice(["x", "y"], 300)
+    y = np.sin(3 * a) + (b == "x") + draw.normal(0, 0.3, 300)
+    keys = [f"{row:016x}" for row in range(300)]
+    return pd.DataFrame({"a": a, "b": pd.Series(b, dtype="str"), "y": y, "row_key": keys})
+
+
+@pytest.fixture
+def params(tmp_path):
+    (tmp_path / "params.yaml").write_text(SHIPPED.read_text())
+    params = load_params(tmp_path)
+    write_table(params.paths.training, rows())
+    write_record(params.paths.table_schema, SCHEMA)
+    write_table(params.paths.folds, fold_table(FOLDS, 300))
+    write_record(tmp_path / RECORDED, Recorded("1"))
+    open_trials(params.paths.trials, BUDGET)
+    return params
+
+
+def kept(work, configuration, fold, *, seconds):
+    """Return a fold as a search keeps it: one that was cut too short is tried with more time."""
+    end = time.monotonic() + seconds
+    found = fold_yield(work, configuration, fold, encodings={}, deadline=end)
+    if found.whole or (found.result.iterations or 0) >= FEWEST_ITERATIONS:
+        return found
+    return kept(work, configuration, fold, seconds=2 * seconds)
+
+
+def search(params, configurations, *, seconds=60.0):
+    """Fit the folds as a search does, and record them in the trials file and the pool."""
+    table = read_table(params.paths.training)
+    folds = folds_of(read_table(params.paths.folds))
+    work = Work(table, table["y"].to_numpy(), SCHEMA, folds, (METRICS["rmse"],), 0)
+    for number, configuration in enumerate(configurations):
+        yields = [kept(work, configuration, fold, seconds=seconds) for fold in range(len(folds))]
+        results = tuple(each.result for each in yields)
+        trial = Trial(number, configuration, "complete", results, 1.0, None, 1.0)
+        append_trial(params.paths.trials, trial)
+        models = tuple(each.model for each in yields)
+        keep_entry(
+            params.paths.pool, PoolEntry(number, configuration, form_of(configuration), models)
+        )
+
+
+def said(params):
+    return [
+        figures_of(model.predictions)
+        for entry in read_entries(params.paths.pool)
+        for model in entry.folds
+    ]
+
+
+def remade(params):
+    run(paths=params.paths, metric=params.metric, search=params.search)
+
+
+def test_every_family_says_the_same_once_its_folds_are_fitted_again(params):
+    search(params, CONFIGURATIONS)
+    before = said(params)
+    remade(params)
+    for left, right in zip(before, said(params), strict=True):
+        assert np.abs(left - right).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("family", "grows"),
+    [
+        ("hist_boosting", "max_iter"),
+        ("lightgbm", "n_estimators"),
+        ("xgboost", "n_estimators"),
+        ("catboost", "n_estimators"),
+        ("extra_trees", "n_estimators"),
+        ("neural_network", "epochs"),
+    ],
+)
+def test_a_fit_that_its_deadline_cut_is_fitted_as_far_again(params, family, grows):
+    search(params, [Configuration(family, {grows: 20_000})], seconds=0.2)
+    before = said(params)
+    remade(params)
+    assert np.abs(np.array(before) - said(params)).max() < 1e-9
+
+
+def test_each_fold_is_told_beside_its_record(params):
+    search(params, CONFIGURATIONS[:1])
+    remade(params)
+    refits = read_record(params.paths.trials.parents[1] / REBUILT, tuple[Refit, ...])
+    assert [(each.number, each.fold, each.family) for each in refits] == [
+        (0, 0, "linear"),
+        (0, 1, "linear"),
+    ]
+    assert all(each.rebuilt["rmse"] == each.recorded["rmse"] for each in refits)
+
+
+def test_only_what_the_pool_had_is_fitted_again(params):
+    search(params, CONFIGURATIONS[:3])
+    write_record(params.paths.trials.parents[1] / RECORDED, Recorded("1", pool=(1,)))
+    remade(params)
+    assert kept_numbers(params.paths.pool) == (1,)
+
+
+def test_members_that_the_registered_model_lacks_are_left_out(params):
+    table, linear, tree = rows(), Configuration("linear"), Configuration("tree")
+    members = [
+        Member(
+            each,
+            0.5,
+            (
+                fit_configuration(
+                    each, table, table["y"].to_numpy(), schema=SCHEMA, seed=0, n_jobs=1
+                ),
+            ),
+            (None,),
+        )
+        for each in (linear, tree)
+    ]
+    save_model(params.paths.model, Model(SCHEMA, linear, with_whole_weight(members), ("a",)))
+    write_record(params.paths.trials.parents[1] / RECORDED, Recorded("1", members=(linear,)))
+    settle(params.paths)
+    fitted = load_model(params.paths.model).fitted
+    assert isinstance(fitted, Ensemble)
+    assert [(m.configuration.family, m.weight) for m in fitted.members] == [("linear", 1.0)]

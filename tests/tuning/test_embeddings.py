@@ -1,0 +1,108 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pipelines.core.network import Network
+from pipelines.core.serialised import dumped, loaded
+from pipelines.core.trials import Configuration
+from pipelines.tuning.families import grow
+from tests.tuning.rows import TASKS, rows, setting
+
+pytest.importorskip("torch", reason="PyTorch, which the extra `neural` brings, is not installed")
+
+WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoTorch())
+import numpy as np
+from pipelines.core.serialised import loaded
+with open(sys.argv[1], "rb") as file:
+    print(loaded("skops", file.read()).predict(np.zeros((1, 3))).shape)
+"""
+
+
+def grown(task="regression", chosen=None, n=400, **given):
+    X, y = rows(task, n)
+    return grow(Configuration("embedding_network", chosen or {}), X, y, told(task, **given))
+
+
+def told(task, **given):
+    return setting(task, **({"n_levels": 1} | given))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"solver": "sgd", "learning_rate": 0.03},
+        {"solver": "nadam", "activation": "silu"},
+        {"activation": "tanh", "schedule": "coslog4"},
+        {"embedding_width": 1, "dropout": 0.0},
+    ],
+)
+def test_a_network_learns_in_every_way(chosen):
+    X, y = rows("regression")
+    assert np.corrcoef(grown(chosen=chosen).predictor.predict(X), y)[0, 1] > 0.85
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_was_read_back_says_the_same(task):
+    X, _ = rows(task)
+    made = grown(task, iterations=2).predictor
+    assert (loaded(*dumped(made)).predict(X) == made.predict(X)).all()
+
+
+def test_a_prediction_needs_no_torch(tmp_path):
+    (tmp_path / "network").write_bytes(dumped(grown(iterations=2).predictor)[1])
+    place = str(tmp_path / "network")
+    command = [sys.executable, "-c", WITHOUT_TORCH, place]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "(1,)"
+
+
+def test_the_arrays_say_what_torch_says():
+    import torch
+
+    network = grown(iterations=2, chosen={"activation": "silu"}).predictor
+    X = np.array([[2.0, 0.3, -1.0]])
+    passed = torch.tensor(np.hstack([network.tables[0][2], X[0, 1:]]), dtype=torch.float32)
+    for weights, biases in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        raw = passed @ torch.tensor(weights) + torch.tensor(biases)
+        passed = torch.nn.functional.silu(raw)
+    last = passed @ torch.tensor(network.weights[-1]) + torch.tensor(network.biases[-1])
+    assert network.predict(X)[0] == pytest.approx(
+        float(last) * network.spread + network.centre, rel=1e-5
+    )
+
+
+def test_a_level_that_was_never_seen_has_the_last_row_of_its_table():
+    network = grown(iterations=2).predictor
+    missing, beyond = network.predict(np.array([[np.nan, 0.0, 0.0], [99.0, 0.0, 0.0]]))
+    assert missing == beyond
+    assert (network.tables[0][-1] == 0).all()
+
+
+def test_numbers_alone_are_learned_from():
+    assert isinstance(grown(n_levels=0, iterations=2).predictor, Network)
+
+
+def test_a_fit_looks_at_the_clock_between_batches():
+    found = grown(n=20_000, deadline=time.monotonic() + 0.3)
+    assert not found.whole
+
+
+def test_a_fit_leaves_the_draws_of_torch_as_they_were():
+    import torch
+
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    grown(iterations=1)
+    assert torch.rand(1) == expected
