@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.core.judging.auc_test import delong
+from pipelines.core.judging.delong import delong
 from pipelines.core.judging.mcnemar import mcnemar
 from pipelines.core.judging.results import TestResult
 from pipelines.core.kernels import TWO_CLASSES

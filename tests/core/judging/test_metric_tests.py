@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.core.judging.auc_test import delong
+from pipelines.core.judging.delong import delong
 from pipelines.core.judging.mcnemar import mcnemar
 from pipelines.core.judging.metric_tests import metric_tests
 from pipelines.core.metrics import METRICS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.core.judging.auc_test import delong
+from pipelines.core.judging.delong import delong
 from pipelines.core.metrics import METRICS
 from pipelines.core.predictions import Predictions
 
