@@ -4,6 +4,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,15 +68,24 @@ def check_database(state: Path) -> None:
         The file is something else.
     """
     database = state / "mlflow.db"
-    if not database.exists():
-        return
-    with database.open("rb") as file:
-        start = file.read(16)
-    if start not in (b"", b"SQLite format 3\0"):
+    if not _is_sqlite(database):
         raise UnsafeError(
             f"expected an SQLite database, but {database} is not a database; nothing was changed:"
             " put a copy of it back, or move it away to start a new one"
         )
+
+
+@cache
+def _is_sqlite(database: Path) -> bool:
+    """Whether a file is a database, empty, or not there; each is looked at once.
+
+    That is before MLflow opens it: closing a file that SQLite has open in this process would take
+    SQLite's locks away.
+    """
+    if not database.exists():
+        return True
+    with database.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
 
 
 def check_experiment(address: str, found: Any, *, artifacts: Path) -> None:

@@ -185,8 +185,9 @@ def _insert(log: Log, table: Table) -> Any:
 def _check_file(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab"):
-            pass
+        # closing a file that SQLite has open here would take SQLite's locks away, and break it
+        if not (path.is_file() and os.access(path, os.W_OK)):
+            path.open("ab").close()
     except OSError as error:
         raise UnsafeError(
             f"The prediction log {path} cannot be written: {error.strerror}. Make its folder"

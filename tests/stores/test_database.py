@@ -158,3 +158,14 @@ def test_many_processes_may_open_a_new_log_at_once(address, tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path), address]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
+
+
+def test_a_log_that_is_opened_once_more_stays_open_for_others(tmp_path):
+    log = open_log(tmp_path, model="churn")
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM labels')"
+    with reading(log) as connection:
+        connection.exec_driver_sql("SELECT * FROM labels")
+        close_log(open_log(tmp_path, model="churn"))
+        subprocess.run([sys.executable, "-c", code, tmp_path / "predictions.db"], check=True)
+        # the last one to leave would remove it: the process was not the last
+        assert (tmp_path / "predictions.db-wal").exists()

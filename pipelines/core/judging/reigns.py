@@ -1,7 +1,7 @@
 """The history of champions as people read it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipelines.core.judging.records import Record, Reign
@@ -68,6 +68,8 @@ def whole_history(
         last = turns[-1].version if turns else None
         if version != last:
             turns.append(Reign(len(turns) + 1, version, last, moment, record_id))
+        elif turns[-1].record_id is None:  # registered a moment before it was decided about
+            turns[-1] = replace(turns[-1], moment=moment, record_id=record_id)
     return tuple(turns)
 
 

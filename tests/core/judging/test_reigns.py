@@ -34,6 +34,12 @@ def test_a_version_that_stays_champion_is_one_reign():
     assert [reign.version for reign in found] == ["1", "2"]
 
 
+def test_a_version_that_was_registered_a_moment_before_has_the_record_that_made_it():
+    registered = datetime(2024, 4, 30, tzinfo=UTC)
+    found = whole_history([Reign(1, "1", None, day(1), "a")], [(registered, "1")])
+    assert [(reign.record_id, reign.moment) for reign in found] == [("a", day(1))]
+
+
 def test_a_turn_ends_where_the_next_begins_and_names_what_made_it():
     first, second = turns_of(REIGNS, [RECORD], {"2": "roc_auc 0.9"})
     assert (first.until, first.act, first.figure) == (day(3), "unknown", "")
