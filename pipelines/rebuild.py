@@ -11,12 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from pipelines.core.folds import folds_of
 from pipelines.core.pool import PoolEntry
 from pipelines.core.rebuilding import (
     REBUILT,
@@ -26,13 +24,11 @@ from pipelines.core.rebuilding import (
     replayed,
     with_members,
 )
-from pipelines.core.schema import Schema
 from pipelines.core.trials import FoldResult, Trial
-from pipelines.core.truths import truth_of
+from pipelines.library.searched import read_work
 from pipelines.params import find_root
 from pipelines.sections import MetricSection, Paths, SearchSection
-from pipelines.stores.files import read_record, read_table, write_record
-from pipelines.stores.metrics import metrics_of
+from pipelines.stores.files import read_record, write_record
 from pipelines.stores.models import load_model, model_origin, save_model, window_choice
 from pipelines.stores.pool import drop_entries, keep_entry, kept_numbers
 from pipelines.stores.trials import read_header, read_trials
@@ -47,7 +43,7 @@ AMPLE_SECONDS = 1e9
 def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     """Write the pool of the trials that a model was chosen among."""
     root = find_root(paths.trials.parent)
-    work = _work(paths, metric, root=root, seed=search.seed)
+    work = read_work(paths, metric, root=root, seed=search.seed)
     recorded = read_record(root / RECORDED, Recorded)
     trials = replayed(read_trials(paths.trials), recorded.pool)
     seconds = None if read_header(paths.trials).budget_seconds is None else AMPLE_SECONDS
@@ -68,18 +64,6 @@ def settle(paths: Paths) -> None:
     if settled is not model.fitted:
         choice, origin = window_choice(paths.model), model_origin(paths.model)
         save_model(paths.model, replace(model, fitted=settled), choice, origin)
-
-
-def _work(paths: Paths, metric: MetricSection, *, root: Path, seed: int) -> Work:
-    schema, table = read_record(paths.table_schema, Schema), read_table(paths.training)
-    return Work(
-        table=table,
-        truth=truth_of(table, schema),
-        schema=schema,
-        folds=folds_of(read_table(paths.folds)),
-        metrics=metrics_of(metric, schema.task, root),
-        seed=seed,
-    )
 
 
 def _fitted_again(

@@ -13,20 +13,17 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pipelines.core.folds import folds_of
 from pipelines.core.plans import Plan
 from pipelines.core.pool import PoolEntry
 from pipelines.core.runs import kept_trials
-from pipelines.core.schema import Schema
 from pipelines.core.search_story import endings
 from pipelines.core.selection import all_failed
 from pipelines.core.trials import SearchHeader, Trial
-from pipelines.core.truths import truth_of
 from pipelines.errors import BusyError, ParamsError
+from pipelines.library.searched import read_work
 from pipelines.params import find_root, run_stage
 from pipelines.sections import MetricSection, Paths, SearchSection
-from pipelines.stores.files import digest_of, read_record, read_table
-from pipelines.stores.metrics import metrics_of
+from pipelines.stores.files import digest_of, read_record
 from pipelines.stores.pool import drop_entries, keep_entry, kept_numbers, pool_megabytes
 from pipelines.stores.trials import append_trial, open_trials, read_header, read_trials
 from pipelines.tuning.account import Keep
@@ -52,7 +49,7 @@ def run(*, paths: Paths, metric: MetricSection, search: SearchSection) -> None:
     started = time.monotonic()
     _check_workers(search)
     root = find_root(paths.trials.parent)
-    work = _work(paths, metric, root=root, seed=search.seed)
+    work = read_work(paths, metric, root=root, seed=search.seed)
     plan = read_record(paths.plan, Plan)
     search = _with_budget(search, plan)
     strategy, digest = _strategy(search, plan), _digest(paths, metric, search=search, root=root)
@@ -138,18 +135,6 @@ def _with_budget(search: SearchSection, plan: Plan) -> SearchSection:
         return search
     budget = {"budget_seconds": plan.budget_seconds, "budget_trials": plan.budget_trials}
     return search.model_copy(update=budget)
-
-
-def _work(paths: Paths, metric: MetricSection, *, root: Path, seed: int) -> Work:
-    schema, table = read_record(paths.table_schema, Schema), read_table(paths.training)
-    return Work(
-        table=table,
-        truth=truth_of(table, schema),
-        schema=schema,
-        folds=folds_of(read_table(paths.folds)),
-        metrics=metrics_of(metric, schema.task, root),
-        seed=seed,
-    )
 
 
 def _header(work: Work, search: SearchSection, *, digest: str, workers: int | None) -> SearchHeader:

@@ -13,10 +13,9 @@ MODE_TAG = "evertune.mode"
 
 
 def title(evaluation: Evaluation) -> str:
-    """Return what the run of an evaluation is called, such as `lightgbm roc_auc 0.8731`."""
+    """Return what the run of an evaluation is called, such as `ensemble of 5 roc_auc 0.8731`."""
     figure = chosen_figures(evaluation).get(evaluation.metric)
-    name = simplest_chosen(evaluation) or evaluation.family
-    return f"{name} {evaluation.metric} {'unknown' if figure is None else f'{figure:.4g}'}"
+    return f"{_chosen(evaluation)} {evaluation.metric} {'unknown' if figure is None else f'{figure:.4g}'}"
 
 
 def shown_figures(evaluation: Evaluation) -> dict[str, float]:
@@ -42,7 +41,7 @@ def description(evaluation: Evaluation) -> str:
         f" {row.baseline or ''} | {_cell(row.baseline_holdout)} |"
         for row in evaluation.metrics
     ]
-    chosen = evaluation.chosen if evaluation.chosen != MODEL else evaluation.family
+    chosen = evaluation.chosen if evaluation.chosen != MODEL else _chosen(evaluation)
     return "\n".join(
         [
             f"Predicts `{evaluation.target}` ({evaluation.task}). Chosen: **{chosen}**."
@@ -117,6 +116,14 @@ def output_types(schema: Schema) -> Mapping[str, str]:
     if schema.task == "regression":
         return {"prediction": "double"}
     return {"prediction": "string"} | {f"probability_{name}": "double" for name in schema.classes}
+
+
+def _chosen(evaluation: Evaluation) -> str:
+    simplest = simplest_chosen(evaluation)
+    if simplest is not None:
+        return simplest
+    n_members = max((len(story.weights) for story in evaluation.story), default=1)
+    return evaluation.family if n_members <= 1 else f"ensemble of {n_members}"
 
 
 def _metric_figures(row: MetricRow) -> dict[str, float | None]:
