@@ -21,6 +21,7 @@ TEXT_WAYS: tuple[TextWay, ...] = get_args(TextWay)
 
 BUCKETS = 1024  # that n-grams are hashed into
 PARTS = 12  # directions kept of them
+FEW_ROWS = 100  # in which words that few of them share tell more of chance than of the target
 ROWS_A_PART = 20  # of few rows fewer are kept: they would only fit what these rows happen to say
 MOST_ROWS = 3_000  # distinct texts that the directions are learned from
 FEW_WORDS = 2.5  # a text with fewer words on average is told apart by its letters
@@ -40,7 +41,7 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         count as one), `hashed` (16 columns, nothing learned), `words` and `characters` (n-grams,
         weighted by how rare they are, and of these the directions that tell most, 12 or one for
         20 rows: latent semantic analysis, Deerwester et al. 1990), or `auto`: `target`, unless
-        most rows have a text of their own, whose mean would say nothing.
+        there are 100 rows and most have a text of their own, whose mean would say nothing.
     continuous : bool
         Whether the target is a value rather than a class.
     scaled : bool
@@ -57,8 +58,9 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> texts = pd.DataFrame({"note": ["good", "bad"] * 8, "name": [f"Mr {n}" for n in range(16)]})
-    >>> TextColumns("auto", continuous=False, scaled=False).fit(texts, [1, 0] * 8).ways_
+    >>> names = [f"Mr {n}" for n in range(120)]
+    >>> texts = pd.DataFrame({"note": ["good", "bad"] * 60, "name": names})
+    >>> TextColumns("auto", continuous=False, scaled=False).fit(texts, [1, 0] * 60).ways_
     ['target', 'characters']
     """
 
@@ -138,7 +140,7 @@ def _way(way: str, words: pd.Series) -> str:
     if way != "auto":
         return way
     counts = words.map(words.value_counts())
-    if (counts >= RARE).mean() >= 1 / 2:
+    if len(words) < FEW_ROWS or (counts >= RARE).mean() >= 1 / 2:
         return "target"
     return "words" if words.str.count(r"\S+").mean() >= FEW_WORDS else "characters"
 
