@@ -15,7 +15,8 @@ MODE_TAG = "evertune.mode"
 def title(evaluation: Evaluation) -> str:
     """Return what the run of an evaluation is called, such as `ensemble of 5 roc_auc 0.8731`."""
     figure = chosen_figures(evaluation).get(evaluation.metric)
-    return f"{_chosen(evaluation)} {evaluation.metric} {'unknown' if figure is None else f'{figure:.4g}'}"
+    shown = "unknown" if figure is None else f"{figure:.4g}"
+    return f"{_chosen(evaluation)} {evaluation.metric} {shown}"
 
 
 def shown_figures(evaluation: Evaluation) -> dict[str, float]:
