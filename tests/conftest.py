@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stores.tracking import open_store
+from evertune.registry.mlflow_client import open_tracking_store
 
 
 def pytest_configure() -> None:
@@ -19,7 +19,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         state.mkdir()
-        open_store(state, "unused")
+        open_tracking_store(state, "unused")
     return state / "mlflow.db"
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.stages import bring_up_to_date
-from pipelines.core.plans import Plan, TrainingWindow
-from pipelines.core.trials import Configuration
-from pipelines.params import load_params
-from pipelines.register import register
-from pipelines.snapshot import take_snapshot
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import write_record
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
+from evertune.data.training_windows import TrainingWindow
+from evertune.files import write_record
+from evertune.plan import Plan
+from evertune.registry.register import register
+from evertune.stages.runner import run_outdated_stages
+from evertune.stages.snapshot import take_snapshot
+from evertune.trials import Configuration
 from tests import production
 
 CHECKOUT = Path(__file__).parents[1]
@@ -63,5 +64,5 @@ def train(root: Path, *, n_days: int, plan: Plan | None = None) -> str:
     with redirect_stdout(StringIO()):
         take_snapshot(root)
         write_record(load_params(root).paths.plan, plan or Plan())
-        bring_up_to_date(root, lambda *_: None)
+        run_outdated_stages(root, lambda *_: None)
         return str(register(root).version)

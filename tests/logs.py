@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from pipelines.core.log_frames import Logged
-from pipelines.stores.database import Log
-from pipelines.stores.labels import Label, LabelCounts, append_labels
-from pipelines.stores.predictions import append_predictions
+from evertune.database import ModelLog
+from evertune.monitoring.labels import Label, LabelCounts, append_labels
+from evertune.monitoring.prediction_log import LoggedPrediction, append_predictions
 
 CLASSES = ("no", "yes")
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
@@ -17,7 +16,7 @@ def day(number: float) -> datetime:
     return NEW_YEAR + timedelta(days=number)
 
 
-def logged(identity: str, moment: datetime = NEW_YEAR, **changed: object) -> Logged:
+def logged(identity: str, moment: datetime = NEW_YEAR, **changed: object) -> LoggedPrediction:
     """Return a prediction of the second class, but for what is given."""
     usual = {
         "id": identity,
@@ -28,14 +27,14 @@ def logged(identity: str, moment: datetime = NEW_YEAR, **changed: object) -> Log
         "value": 1.0,
         "probabilities": (0.25, 0.75),
     }
-    return Logged(**(usual | changed))
+    return LoggedPrediction(**(usual | changed))
 
 
-def append(log: Log, *rows: Logged, version: str = "1") -> int:
+def append(log: ModelLog, *rows: LoggedPrediction, version: str = "1") -> int:
     return append_predictions(log, rows, version=version, received=NEW_YEAR)
 
 
-def label(log: Log, *events: tuple[str, str, float], dated: bool = True) -> LabelCounts:
+def label(log: ModelLog, *events: tuple[str, str, float], dated: bool = True) -> LabelCounts:
     """Add labels by id, value and the day on which they became known."""
     labels = [Label(identity, value, day(known), dated) for identity, value, known in events]
     return append_labels(log, labels, received=NEW_YEAR)

@@ -7,26 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.core.log_frames import Logged
-from pipelines.core.metrics import METRICS
-from pipelines.core.model import Model
-from pipelines.core.pages import Page, ServedPage
-from pipelines.core.references import Reference, reference_of
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.core.truths import truth_of
-from pipelines.stores import registry
-from pipelines.stores.database import Log, open_log
-from pipelines.stores.labels import Label, append_labels
-from pipelines.stores.models import load_model, predict_rows, save_model
-from pipelines.stores.pages import log_page
-from pipelines.stores.predictions import append_predictions
-from pipelines.stores.references import save_reference
-from pipelines.stores.tracking import open_run, open_store
-from pipelines.tuning.families import fit_configuration
+from evertune.data.schema import Column, TableSchema, encode_target
+from evertune.database import ModelLog, open_log
+from evertune.metrics.metrics import METRICS
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import load_model, predict_rows, save_model
+from evertune.monitoring.labels import Label, append_labels
+from evertune.monitoring.prediction_log import LoggedPrediction, append_predictions
+from evertune.monitoring.reference import Reference, build_reference
+from evertune.monitoring.reference_store import save_reference
+from evertune.registry import versions
+from evertune.registry.mlflow_client import ModelDescription, RunPage, open_run, open_tracking_store
+from evertune.registry.runs import log_run_page
+from evertune.trials import Configuration
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     (Column("age", "number", minimum=0.0, maximum=99.0), Column("plan", "category", ("a", "b"))),
     "left",
     "binary",
@@ -66,7 +63,7 @@ def learned(folder: Path, *, flipped: bool = False) -> Path:
     """Write a model and its reference, which takes long, and return the folder."""
     known = rows(-KNOWN_DAYS, KNOWN_DAYS, flipped=flipped)
     training, holdout = known.iloc[: len(known) // 3], known.iloc[len(known) // 3 :]
-    truth = truth_of(training, SCHEMA)
+    truth = encode_target(training, SCHEMA)
     fitted = fit_configuration(LINEAR, training, truth, schema=SCHEMA, seed=0, n_jobs=1)
     model = Model(SCHEMA, LINEAR, fitted, ())
     save_model(folder / "model", model)
@@ -76,14 +73,16 @@ def learned(folder: Path, *, flipped: bool = False) -> Path:
 
 def champion(root: Path, made: Path, *, identity: str = "1", with_reference: bool = True) -> Model:
     """Return what `learned` wrote, once it is registered and champion."""
-    store = open_store(root / "state", "churn")
+    store = open_tracking_store(root / "state", "churn")
     run_id = open_run(store, f"search {identity}", title="a search")
     files = ((made / "reference", "reference"),) if with_reference else ()
-    log_page(store, run_id, page=Page("a search", "", files=files))
+    log_run_page(store, run_id, page=RunPage("a search", "", files=files))
     page = _served(identity, rows(0, 1))
-    version = registry.register_version(store, run_id, model=made / "model", page=page)
-    standing = registry.champion(store)
-    registry.promote(store, version.number, over=None if standing is None else standing.number)
+    version = versions.register_version(store, run_id, model=made / "model", page=page)
+    standing = versions.get_champion(store)
+    versions.promote_version(
+        store, version.number, over=None if standing is None else standing.number
+    )
     return load_model(made / "model")
 
 
@@ -103,7 +102,7 @@ def project(root: Path, **changed: str) -> Path:
     return root
 
 
-def log_of(root: Path) -> Log:
+def log_of(root: Path) -> ModelLog:
     return open_log(root / "state", model="churn")
 
 
@@ -114,7 +113,7 @@ def served(root: Path, model: Model, table: pd.DataFrame, *, version: str = "1")
     ids = [f"{version}-{moment:%Y%m%d}-{n}" for n, moment in enumerate(table["day"])]
     inputs = table.drop(columns=["left"]).astype({"day": "str"}).to_dict("records")
     logged = [
-        Logged(
+        LoggedPrediction(
             id=ids[n],
             request_id="r",
             identifier=None,
@@ -142,13 +141,13 @@ def labelled(root: Path, table: pd.DataFrame, ids: list[str], *, after_days: flo
 def _reference(model: Model, training: pd.DataFrame, holdout: pd.DataFrame) -> Reference:
     metrics = [METRICS["roc_auc"], METRICS["accuracy"]]
     importance = {"age": 0.3, "plan": 0.0}
-    return reference_of(
+    return build_reference(
         model, training=training, holdout=holdout, metrics=metrics, importance=importance
     )
 
 
-def _served(number: str, example: pd.DataFrame) -> ServedPage:
-    return ServedPage(
+def _served(number: str, example: pd.DataFrame) -> ModelDescription:
+    return ModelDescription(
         identity=number,
         description="A line.",
         inputs={"age": "any", "plan": "any", "day": "any"},

@@ -5,21 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pipelines.core.evaluation import BaselineRow, Evaluation, MetricRow, SearchSummary
-from pipelines.core.model import Model
-from pipelines.core.plans import Plan
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
-from pipelines.params import load_params
-from pipelines.stores import versions
-from pipelines.stores.facts import Facts
-from pipelines.stores.files import write_record, write_table
-from pipelines.stores.models import save_model
-from pipelines.stores.tracking import client, open_store
-from pipelines.stores.trials import append_trial, open_trials
-from pipelines.tuning.families import fit_configuration
+from evertune.config.loader import load_params
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.files import write_record, write_table
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import save_model
+from evertune.plan import Plan
+from evertune.registry.mlflow_client import create_client, open_tracking_store
+from evertune.registry.runs import RegistrationInputs
+from evertune.search.summary import SearchSummary
+from evertune.search.trial_log import append_trial, open_trials
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
+from evertune.versioning import dvc
 
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     (Column("age", "number"), Column("plan", "category", ("a", "b"))), "price", "regression"
 )
 HEADER = SearchHeader("search-1", "mae", False, 1, None, 3)
@@ -99,8 +100,8 @@ def made(root, *, model, evaluation=EVALUATION, holdout=None, digest="search-1")
     save_model(paths.model, model)
     save_model(paths.baselines / "models/ridge", fitted(rows))
     write_record(paths.figures, evaluation)
-    for stage in versions.stages(root):
-        versions.commit(root, stage)
+    for stage in dvc.list_stages(root):
+        dvc.commit_stage(root, stage)
 
 
 def project(tmp_path):
@@ -114,20 +115,20 @@ def project(tmp_path):
     write_record(paths.table_schema, SCHEMA)
     write_record(paths.plan, Plan())
     write_table(paths.source, table(100).drop(columns="row_key"))
-    versions.ensure_project(tmp_path)
+    dvc.ensure_project(tmp_path)
     write_table(paths.absorbed, table(1).head(0))
-    versions.add(tmp_path, paths.source)
-    versions.add(tmp_path, paths.absorbed)
+    dvc.add_file(tmp_path, paths.source)
+    dvc.add_file(tmp_path, paths.absorbed)
     return tmp_path
 
 
 def store_of(root):
-    return open_store(root / "state", "houses")
+    return open_tracking_store(root / "state", "houses")
 
 
 def runs(root):
     store = store_of(root)
-    found = client(store.address).search_runs([store.experiment_id])
+    found = create_client(store.address).search_runs([store.experiment_id])
     return [run for run in found if "evertune.trial" not in run.data.tags]
 
 
@@ -147,6 +148,6 @@ def facts_of(root, old="", new=""):
     path = root / "params.yaml"
     path.write_text(path.read_text().replace(old, new))
     params = load_params(root)
-    return Facts(
+    return RegistrationInputs(
         root, params, EVALUATION, SCHEMA, HEADER, (), params.paths.model, "ours", {}, "result"
     )

@@ -12,11 +12,11 @@ import uvicorn
 from starlette.applications import Starlette
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.model import Model
-from pipelines.core.truths import truth_of
-from pipelines.service.connections import ImpatientProtocol
-from pipelines.stores.models import save_model
-from pipelines.tuning.families import fit_configuration
+from evertune.data.schema import encode_target
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import save_model
+from evertune.serving.server import HeaderTimeoutProtocol
 from tests.production import LINEAR, SCHEMA, rows
 
 PATIENCE_SECONDS = 60
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60
 def quickly_learned(folder: Path) -> Path:
     """Write a model, without a reference, and return the folder, as `champion` takes it."""
     known = rows(-20, 20)
-    truth = truth_of(known, SCHEMA)
+    truth = encode_target(known, SCHEMA)
     with threadpool_limits(1):
         fitted = fit_configuration(LINEAR, known, truth, schema=SCHEMA, seed=0, n_jobs=1)
     save_model(folder / "model", Model(SCHEMA, LINEAR, fitted, ()))
@@ -34,7 +34,7 @@ def quickly_learned(folder: Path) -> Path:
 
 @contextmanager
 def served(
-    app: Starlette, http: type[asyncio.Protocol] = ImpatientProtocol
+    app: Starlette, http: type[asyncio.Protocol] = HeaderTimeoutProtocol
 ) -> Iterator[httpx.Client]:
     """Serve an app while the block runs, and give a client of it."""
     config = uvicorn.Config(app, http=http, port=0, log_level="error", lifespan="on")

@@ -3,16 +3,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.absorb import absorb
-from pipelines.core.findings import Alarm, Decision, Finding, Window
-from pipelines.errors import StageError
-from pipelines.params import load_params
-from pipelines.stores import versions
-from pipelines.stores.database import opened_log
-from pipelines.stores.decisions import record_decision
-from pipelines.stores.files import read_table, write_table
-from pipelines.stores.predictions import remove_older
-from pipelines.stores.tracking import client, open_store
+from evertune.config.loader import load_params
+from evertune.database import closing_log
+from evertune.decisions import Alarm, Finding, MonitoringDecision
+from evertune.errors import StageError
+from evertune.files import read_table, write_table
+from evertune.monitoring.prediction_log import remove_older
+from evertune.monitoring.retraining import snapshot_labels
+from evertune.registry.decision_log import record_decision
+from evertune.registry.mlflow_client import create_client, open_tracking_store
+from evertune.times import TimeWindow
+from evertune.versioning import dvc
 from tests import production
 
 pytestmark = [
@@ -36,7 +37,7 @@ def root(tmp_path: Path, state: Path, made: Path) -> Path:
     ids = production.served(root, production.champion(root, made), table)
     production.labelled(root, table.head(60), ids[:60], after_days=5)
     write_table(load_params(root).paths.source, production.rows(-20, 20))
-    versions.ensure_project(root)
+    dvc.ensure_project(root)
     return root
 
 
@@ -45,50 +46,50 @@ def rows(root: Path) -> pd.DataFrame:
 
 
 def test_labelled_rows_become_rows_of_the_source_with_their_moment(root: Path) -> None:
-    taken = absorb(root, now=LATER)
+    taken = snapshot_labels(root, now=LATER)
     assert (taken.rows, taken.changed) == (60, True)
     assert list(rows(root)) == ["age", "plan", "day", "left", "moment"]
     assert set(rows(root)["left"]) == {"no", "yes"}
 
 
 def test_the_same_rows_are_the_same_version(root: Path) -> None:
-    first, again = absorb(root, now=LATER), absorb(root, now=LATER)
+    first, again = snapshot_labels(root, now=LATER), snapshot_labels(root, now=LATER)
     assert (again.version, again.changed) == (first.version, False)
-    assert versions.output_hash(root, load_params(root).paths.absorbed) == first.version
+    assert dvc.output_hash(root, load_params(root).paths.absorbed) == first.version
 
 
 @pytest.mark.parametrize(("now", "known"), [(5.0, 0), (5.5, 60)])
 def test_a_label_of_tomorrow_is_not_known_today(root: Path, now: float, known: int) -> None:
-    assert absorb(root, now=production.day(now)).rows == known
+    assert snapshot_labels(root, now=production.day(now)).rows == known
 
 
 def test_rows_that_the_log_has_removed_stay(root: Path) -> None:
-    absorb(root, now=LATER)
+    snapshot_labels(root, now=LATER)
     removed = remove_older(production.log_of(root), production.day(1))
     assert removed == 60
-    assert absorb(root, now=LATER).rows == 60
+    assert snapshot_labels(root, now=LATER).rows == 60
 
 
 def test_without_a_champion_it_says_what_to_do(root: Path) -> None:
-    store = open_store(root / "state", "churn")
-    client(store.address).delete_registered_model_alias("churn", "champion")
+    store = open_tracking_store(root / "state", "churn")
+    create_client(store.address).delete_registered_model_alias("churn", "champion")
     with pytest.raises(StageError, match="there is none; run `evertune train`"):
-        absorb(root, now=LATER)
+        snapshot_labels(root, now=LATER)
 
 
 def test_labels_of_another_target_are_not_learned_from(root: Path) -> None:
     production.project(root, target="stayed", time="day")
     with pytest.raises(StageError, match=r"to predict 'stayed', as data.target says, but it pre"):
-        absorb(root, now=LATER)
+        snapshot_labels(root, now=LATER)
 
 
 def test_windows_whose_data_broke_its_contract_are_not_learned_from(root: Path) -> None:
-    broken = Window(production.day(0), production.day(1))
+    broken = TimeWindow(production.day(0), production.day(1))
     finding = Finding("missing", "contract", broken, 0.5, state="breach")
     alarm = Alarm("broken-data", "block", "contract", 1.0, 0.0, None, "half is missing", (finding,))
-    decision = Decision("d", LATER, "churn", "1", "block", ("broken",), (alarm,))
+    decision = MonitoringDecision("d", LATER, "churn", "1", "block", ("broken",), (alarm,))
     params = load_params(root)
     state, name = params.paths.state, params.registry.name
-    with opened_log(state, model=name, variable=None) as log:
+    with closing_log(state, model=name, variable=None) as log:
         record_decision(log, decision)
-    assert absorb(root, now=LATER).rows == 0
+    assert snapshot_labels(root, now=LATER).rows == 0

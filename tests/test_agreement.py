@@ -2,36 +2,41 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import agreement
-from pipelines.production import (
-    BusinessFigure,
-    Contract,
-    Monitoring,
-    Policy,
-    Retune,
-    Scoring,
+from evertune.config import checks
+from evertune.config.schema import (
+    BusinessMetric,
+    ContractSection,
+    CustomMetric,
+    DataSection,
+    KOfNRule,
+    MetricSection,
+    MonitoringSection,
+    PathsSection,
+    PolicySection,
+    RetuneSection,
+    ScoringSection,
+    SearchSection,
     SequentialRule,
+    SplitSection,
     ThresholdRule,
     Trigger,
-    WindowsRule,
 )
-from pipelines.sections import CustomMetric, Data, MetricSection, Paths, SearchSection, Split
 
 PROFIT = CustomMetric(function="own:profit", greater_is_better=True)
 
 
 def _paths(**changed):
-    names = [field.alias or name for name, field in Paths.model_fields.items()]
-    return Paths(**{name: Path("data", name) for name in names} | changed)
+    names = [field.alias or name for name, field in PathsSection.model_fields.items()]
+    return PathsSection(**{name: Path("data", name) for name in names} | changed)
 
 
 def _data(**given):
-    return Data(**{"source": "example", "target": "churned"} | given)
+    return DataSection(**{"source": "example", "target": "churned"} | given)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../other/model", "data/../../model", "."])
 def test_a_path_outside_the_project_is_refused(tmp_path, path):
-    complaints = list(agreement.paths_inside(_paths(model=Path(path)), tmp_path))
+    complaints = list(checks.check_paths_inside_project(_paths(model=Path(path)), tmp_path))
     words = f"paths.model must be a path inside the project, but got '{path}'."
     assert complaints == [("paths.model", words)]
 
@@ -40,18 +45,18 @@ def test_a_path_through_a_link_out_of_the_project_is_refused(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "out").symlink_to(tmp_path)
     paths = _paths(schema=Path("out/schema.json"))
-    places = [place for place, _ in agreement.paths_inside(paths, tmp_path / "root")]
+    places = [place for place, _ in checks.check_paths_inside_project(paths, tmp_path / "root")]
     assert places == ["paths.schema"]
 
 
 @pytest.mark.parametrize("plots", ["data/model", "data/model/plots"])
 def test_a_path_in_another_path_is_refused(plots):
-    places = {place for place, _ in agreement.paths_apart(_paths(plots=Path(plots)))}
+    places = {place for place, _ in checks.check_paths_disjoint(_paths(plots=Path(plots)))}
     assert "paths.plots" in places
 
 
 def test_paths_beside_each_other_are_fine(tmp_path):
-    assert agreement.disagreements({"paths": _paths(), "root": tmp_path}) == []
+    assert checks.find_conflicts({"paths": _paths(), "root": tmp_path}) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_paths_beside_each_other_are_fine(tmp_path):
     ],
 )
 def test_data_that_contradicts_itself_is_refused(data, place, words):
-    complaints = dict(agreement.disagreements({"data": _data(**data)}))
+    complaints = dict(checks.find_conflicts({"data": _data(**data)}))
     assert words in complaints[place]
 
 
@@ -85,7 +90,7 @@ def test_data_that_contradicts_itself_is_refused(data, place, words):
     ],
 )
 def test_folds_that_the_data_cannot_give_are_refused(split, data, words):
-    ((_, found),) = agreement.folds_fit(_data(**data), Split(**split))
+    ((_, found),) = checks.check_folds(_data(**data), SplitSection(**split))
     assert words in found
 
 
@@ -99,29 +104,29 @@ def test_folds_that_the_data_cannot_give_are_refused(split, data, words):
     ],
 )
 def test_a_metric_that_is_unknown_or_does_not_fit_is_refused(metric, task, words):
-    ((_, found),) = agreement.metrics_known(MetricSection(**metric), _data(task=task))
+    ((_, found),) = checks.check_metrics(MetricSection(**metric), _data(task=task))
     assert words in found
 
 
 @pytest.mark.parametrize("task", ["auto", "binary", "regression"])
 def test_a_metric_of_the_users_own_can_be_optimised_and_guarded(task):
     metric = MetricSection(optimise="profit", guards={"profit": 1.0}, custom={"profit": PROFIT})
-    assert list(agreement.metrics_known(metric, _data(task=task))) == []
+    assert list(checks.check_metrics(metric, _data(task=task))) == []
 
 
 @pytest.mark.parametrize("name", ["f1", "auto"])
 def test_a_metric_of_the_users_own_needs_a_new_name(name):
-    ((place, words),) = agreement.custom_metrics_new(MetricSection(custom={name: PROFIT}))
+    ((place, words),) = checks.check_custom_metric_names(MetricSection(custom={name: PROFIT}))
     assert (place, "choose another name" in words) == (f"metric.custom.{name}", True)
 
 
 def test_a_search_without_an_end_is_refused():
-    ((_, words),) = agreement.budget_given(SearchSection(budget_seconds=None))
+    ((_, words),) = checks.check_search_budget(SearchSection(budget_seconds=None))
     assert "search.budget_seconds or search.budget_trials must be given" in words
 
 
 def test_a_family_given_twice_is_refused():
-    ((_, words),) = agreement.families_once(SearchSection(families=("linear", "linear")))
+    ((_, words),) = checks.check_families_unique(SearchSection(families=("linear", "linear")))
     assert words == "search.families: 'linear' stands 2 times."
 
 
@@ -133,7 +138,7 @@ def _trigger(signal="loss", rule=THRESHOLD, name="one"):
 
 
 def _watching(*triggers, **given):
-    return Monitoring(triggers=triggers, **given)
+    return MonitoringSection(triggers=triggers, **given)
 
 
 @pytest.mark.parametrize(
@@ -153,10 +158,10 @@ def _watching(*triggers, **given):
     ],
 )
 def test_a_trigger_on_any_figure_of_production_is_fine(signal):
-    business = {"sales": BusinessFigure(function="own:sales")}
+    business = {"sales": BusinessMetric(function="own:sales")}
     watching = _watching(_trigger(signal), business=business)
     metric = MetricSection(custom={"profit": PROFIT})
-    assert list(agreement.signals_known(watching, metric, _data(task="binary"))) == []
+    assert list(checks.check_trigger_signals(watching, metric, _data(task="binary"))) == []
 
 
 @pytest.mark.parametrize(
@@ -170,13 +175,15 @@ def test_a_trigger_on_any_figure_of_production_is_fine(signal):
 )
 def test_a_trigger_on_a_figure_that_is_never_made_is_refused(signal, words):
     watching = _watching(_trigger(signal))
-    ((place, found),) = agreement.signals_known(watching, MetricSection(), _data(task="binary"))
+    ((place, found),) = checks.check_trigger_signals(
+        watching, MetricSection(), _data(task="binary")
+    )
     assert place == "monitoring.triggers.0.signal"
     assert words in found
 
 
 def test_two_triggers_of_one_name_are_refused():
-    complaints = dict(agreement.triggers_once(_watching(_trigger(), _trigger())))
+    complaints = dict(checks.check_trigger_names_unique(_watching(_trigger(), _trigger())))
     assert "'one' stands 2 times" in complaints["monitoring.triggers.1.name"]
 
 
@@ -190,16 +197,16 @@ def test_two_triggers_of_one_name_are_refused():
     ],
 )
 def test_a_rule_that_contradicts_itself_is_refused(signal, rule, words):
-    kinds = {"threshold": ThresholdRule, "k_of_n": WindowsRule, "e_process": SequentialRule}
+    kinds = {"threshold": ThresholdRule, "k_of_n": KOfNRule, "e_process": SequentialRule}
     watching = _watching(_trigger(signal, kinds[rule["kind"]](**rule)))
-    ((place, found),) = agreement.rules_fit(watching)
+    ((place, found),) = checks.check_trigger_rules(watching)
     assert place.startswith("monitoring.triggers.0.rule")
     assert words in found
 
 
 def test_a_threshold_without_a_bound_is_switched_off():
     switched_off = ThresholdRule(kind="threshold")
-    assert list(agreement.rules_fit(_watching(_trigger(rule=switched_off)))) == []
+    assert list(checks.check_trigger_rules(_watching(_trigger(rule=switched_off)))) == []
 
 
 @pytest.mark.parametrize(
@@ -211,13 +218,13 @@ def test_a_threshold_without_a_bound_is_switched_off():
     ],
 )
 def test_a_schedule_that_cannot_be_kept_is_refused(scoring, monitoring, words):
-    ((_, found),) = agreement.crons_valid(Scoring(**scoring), Monitoring(**monitoring))
+    ((_, found),) = checks.check_crons(ScoringSection(**scoring), MonitoringSection(**monitoring))
     assert words in found
 
 
 @pytest.mark.parametrize("given", [{"source": "a.sql"}, {"labels": "b.SQL"}])
 def test_a_scoring_query_needs_an_address(given):
-    ((place, words),) = agreement.scoring_reachable(Scoring(**given))
+    ((place, words),) = checks.check_scoring_address(ScoringSection(**given))
     assert place == "scoring.address_variable"
     assert "must name the environment variable" in words
 
@@ -228,26 +235,30 @@ def test_a_scoring_query_needs_an_address(given):
         ({"window_rows": 10, "least_rows": 30}, "window_rows", "must not be below least_rows 30"),
         ({"window_days": 7.0, "horizon_days": 3.0}, "horizon_days", "not be below window_days 7"),
         ({"slices": ("churned",)}, "slices", "'churned' is the target"),
-        ({"contract": Contract(volume_low=5.0)}, "contract.volume_high", "above volume_low 5"),
         (
-            {"policy": Policy(cooldown_days=60)},
+            {"contract": ContractSection(volume_low=5.0)},
+            "contract.volume_high",
+            "above volume_low 5",
+        ),
+        (
+            {"policy": PolicySection(cooldown_days=60)},
             "policy.longest_cooldown_days",
             "must not be below cooldown_days 60",
         ),
-        ({"policy": Policy(follow_up_days=(7, 7))}, "policy.follow_up_days", "must rise"),
-        ({"retune": Retune(budget_seconds=None)}, "retune.budget_seconds", "both are null"),
+        ({"policy": PolicySection(follow_up_days=(7, 7))}, "policy.follow_up_days", "must rise"),
+        ({"retune": RetuneSection(budget_seconds=None)}, "retune.budget_seconds", "both are null"),
     ],
 )
 def test_monitoring_that_contradicts_itself_is_refused(given, place, words):
-    ((found, text),) = agreement.watching_fits(Monitoring(**given), _data())
+    ((found, text),) = checks.check_monitoring_bounds(MonitoringSection(**given), _data())
     assert found == f"monitoring.{place}"
     assert words in text
 
 
 def test_the_shipped_monitoring_is_sound():
-    sections = {"monitoring": Monitoring(), "scoring": Scoring(), "data": _data()}
-    assert agreement.disagreements({**sections, "metric": MetricSection()}) == []
+    sections = {"monitoring": MonitoringSection(), "scoring": ScoringSection(), "data": _data()}
+    assert checks.find_conflicts({**sections, "metric": MetricSection()}) == []
 
 
 def test_a_check_is_left_out_where_a_section_could_not_be_read():
-    assert agreement.disagreements({"split": Split(folds="time")}) == []
+    assert checks.find_conflicts({"split": SplitSection(folds="time")}) == []

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.approve import approve, reject
-from pipelines.core.judging.records import Record
-from pipelines.errors import InputError
-from pipelines.stores.records import champions, keep_record, records
+from evertune.errors import InputError
+from evertune.registry.decision_log import read_champion_changes, read_decision_records, save_record
+from evertune.registry.promotion import approve, reject
+from evertune.registry.records import DecisionRecord
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow
@@ -22,15 +22,15 @@ def root(tmp_path: Path, state: Path, model: Path) -> Path:
     """Return a project whose version 3 waits for approval."""
     assert state.is_dir()
     made = versioned.project(tmp_path, model)
-    keep_record(production.log_of(made), versioned.waiting())
+    save_record(production.log_of(made), versioned.waiting())
     return made
 
 
-def approved(root: Path, number: str = "3") -> Record:
+def approved(root: Path, number: str = "3") -> DecisionRecord:
     return approve(root, number, reason="looked at slices", by="ada", now=versioned.NOW)
 
 
-def rejected(root: Path, reason: str = "not before the audit") -> Record:
+def rejected(root: Path, reason: str = "not before the audit") -> DecisionRecord:
     return reject(root, "3", reason=reason, by="ada", now=versioned.NOW)
 
 
@@ -38,7 +38,7 @@ def test_a_version_that_waited_is_champion_once_it_is_approved(root: Path) -> No
     record = approved(root)
     assert versioned.aliases_of(root) == {"champion": "3", "previous": "2"}
     assert (record.act, record.verdict, record.by) == ("approval", "promote", "ada")
-    assert champions(production.log_of(root))[-1].record_id == record.id
+    assert read_champion_changes(production.log_of(root))[-1].record_id == record.id
 
 
 def test_a_version_that_was_rejected_stays_challenger(root: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_version_that_was_rejected_stays_challenger(root: Path) -> None:
 
 def test_a_rejection_that_was_killed_is_run_again(root: Path) -> None:
     assert rejected(root) == rejected(root)
-    assert len(records(production.log_of(root), version="3")) == 2
+    assert len(read_decision_records(production.log_of(root), version="3")) == 2
 
 
 def test_an_approval_that_was_killed_is_taken_up_by_the_same_command(root: Path) -> None:
@@ -74,13 +74,13 @@ def test_a_version_is_not_rejected_after_it_was_approved(root: Path) -> None:
 
 
 def test_a_version_that_does_not_wait_is_refused(root: Path) -> None:
-    keep_record(production.log_of(root), versioned.judged("1", verdict="keep"))
+    save_record(production.log_of(root), versioned.judged("1", verdict="keep"))
     with pytest.raises(InputError, match="version 1 does not: the gate said: keep: roc_auc is har"):
         approved(root, "1")
 
 
 def test_another_champion_than_the_one_compared_with_is_told(root: Path) -> None:
-    keep_record(production.log_of(root), replace(versioned.waiting("1"), rival="3"))
+    save_record(production.log_of(root), replace(versioned.waiting("1"), rival="3"))
     with pytest.raises(InputError, match="version 3 of churn to be champion still, with which"):
         approved(root, "1")
 

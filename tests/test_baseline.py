@@ -2,18 +2,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.baseline import run
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.folds import folds_of
-from pipelines.core.model import predict
-from pipelines.core.plans import Plan
-from pipelines.core.rules import Rule
-from pipelines.core.schema import Column, Schema
-from pipelines.errors import ParamsError, StageError
-from pipelines.sections import BaselineSection, MetricSection, Paths, Split
-from pipelines.split import run as split_table
-from pipelines.stores.files import read_record, read_table, write_record, write_table
-from pipelines.stores.models import load_model
+from evertune.config.schema import BaselineSection, MetricSection, PathsSection, SplitSection
+from evertune.data.folds import folds_from_table
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import ParamsError, StageError
+from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.heuristics import Rule
+from evertune.files import read_record, read_table, write_record, write_table
+from evertune.models.model import predict
+from evertune.models.persistence import load_model
+from evertune.plan import Plan
+from evertune.stages.baseline import run as baseline_run
+from evertune.stages.split import run
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}
@@ -23,8 +23,11 @@ CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "re
 def paths(tmp_path):
     """The places of a project that nothing was written to but params.yaml."""
     (tmp_path / "params.yaml").touch()
-    return Paths(
-        **{field.alias or name: tmp_path / name for name, field in Paths.model_fields.items()}
+    return PathsSection(
+        **{
+            field.alias or name: tmp_path / name
+            for name, field in PathsSection.model_fields.items()
+        }
     )
 
 
@@ -40,14 +43,14 @@ def given(paths, task="binary", *, n_rows=400, share=0.1, **roles):
     people = pd.Series(np.where(np.arange(n_rows) % 2, target, None))
     table = pd.DataFrame(columns).assign(people=people, old=target)
     write_table(paths.clean, table)
-    write_record(paths.table_schema, Schema(FEATURES, "y", task, CLASSES[task], **roles))
+    write_record(paths.table_schema, TableSchema(FEATURES, "y", task, CLASSES[task], **roles))
     write_record(paths.plan, Plan())
-    split_table(paths=paths, split=Split(n_folds=3))
+    run(paths=paths, split=SplitSection(n_folds=3))
 
 
 def measured(paths, metric=None, **section):
-    run(paths=paths, metric=metric or MetricSection(), baseline=BaselineSection(**section))
-    found = read_record(paths.baselines / "baselines.json", tuple[BaselineFigures, ...])
+    baseline_run(paths=paths, metric=metric or MetricSection(), baseline=BaselineSection(**section))
+    found = read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
     return {baseline.name: baseline for baseline in found}
 
 
@@ -156,7 +159,7 @@ def test_a_metric_of_the_users_own_stands_beside_the_others(paths):
     (paths.state.parent / "metrics_of_a_baseline_test.py").write_text(code)
     own = {"function": "metrics_of_a_baseline_test:missed", "greater_is_better": False}
     found = measured(paths, MetricSection(custom={"missed": own}))
-    fold = folds_of(read_table(paths.folds))[0]
+    fold = folds_from_table(read_table(paths.folds))[0]
     positives = (read_table(paths.training)["y"].iloc[fold.validation] == "yes").sum()
     assert found["zero_rule"].folds[0].figures["missed"] == positives
 

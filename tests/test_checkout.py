@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.checkout import check_out, use_newest_clock
-from pipelines.errors import UnsafeError
-from pipelines.params import load_params
-from pipelines.stores import versions
+from evertune.config.loader import load_params
+from evertune.errors import UnsafeError
+from evertune.versioning import dvc
+from evertune.versioning.git import check_out, use_newest_clock
 from tests.flows.conftest import commit, copied_project
 
 pytestmark = pytest.mark.slow
@@ -16,11 +16,11 @@ def root(tmp_path: Path) -> Path:
     """Return a committed project with data that DVC knows and git does not."""
     folder = copied_project(tmp_path / "project")
     commit(folder)
-    versions.ensure_project(folder)
+    dvc.ensure_project(folder)
     raw = folder / "data" / "raw" / "source.parquet"
     raw.parent.mkdir(parents=True)
     raw.write_bytes(b"rows")
-    versions.add(folder, raw)
+    dvc.add_file(folder, raw)
     return folder
 
 
@@ -34,14 +34,14 @@ def test_a_checkout_starts_with_the_data_of_the_project(root: Path) -> None:
     checkout = check_out(root)
     source = load_params(checkout).paths.source
     assert source.read_bytes() == b"rows"
-    assert versions.recorded_hash(checkout, source) is not None
+    assert dvc.recorded_hash(checkout, source) is not None
 
 
 def test_versions_of_both_lie_in_one_store(root: Path) -> None:
     checkout = check_out(root)
     new = checkout / "data" / "raw" / "new"
     new.write_bytes(b"new rows")
-    versions.restore(root, versions.add(checkout, new), target=root / "data" / "new")
+    dvc.restore_by_md5(root, dvc.add_file(checkout, new), target=root / "data" / "new")
     assert (root / "data" / "new").read_bytes() == b"new rows"
 
 

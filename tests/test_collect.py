@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from pipelines.collect import collect, would_collect
-from pipelines.errors import InputError
-from pipelines.stores import versions
-from pipelines.stores.files import project_lock
-from pipelines.stores.objects import kept_objects
-from pipelines.tuning.ray_places import ray_folder
+from evertune.errors import InputError
+from evertune.files import project_lock
+from evertune.registry.gc import collect_garbage, preview_garbage
+from evertune.search.ray_tune import ray_temp_folder
+from evertune.versioning import dvc
+from evertune.versioning.dvc import iter_cache_objects
 from tests import production
 
 pytestmark = pytest.mark.slow
@@ -19,16 +19,16 @@ HOUR = 3600
 def root(tmp_path, state):
     """Return a project in whose store the older of two versions is named by nothing."""
     production.project(tmp_path)
-    versions.ensure_project(tmp_path)
+    dvc.ensure_project(tmp_path)
     assert state.exists()
     for text in ("old", "new"):
         (tmp_path / "rows.txt").write_text(text)
-        versions.add(tmp_path, tmp_path / "rows.txt")
+        dvc.add_file(tmp_path, tmp_path / "rows.txt")
     return tmp_path
 
 
 def texts(root):
-    return {each.path.read_text() for each in kept_objects(versions.store_folder(root))}
+    return {each.path.read_text() for each in iter_cache_objects(dvc.cache_folder(root))}
 
 
 def told(found):
@@ -42,19 +42,19 @@ def file_of(path, *, age=0.0):
 
 
 def test_what_nothing_names_goes_and_what_the_project_names_stays(root):
-    found = collect(root)
+    found = collect_garbage(root)
     assert texts(root) == {"new"}
     assert [(part.what, part.count) for part in found.kept] == [("the project as it is", 1)]
     assert found.megabytes == pytest.approx(3e-6)
 
 
 def test_who_only_asks_removes_nothing(root):
-    assert told(would_collect(root)) == {"files that no version and no project needs": 1}
+    assert told(preview_garbage(root)) == {"files that no version and no project needs": 1}
     assert texts(root) == {"old", "new"}
 
 
 def test_what_is_younger_than_was_asked_for_stays(root):
-    found = collect(root, keep_days=1)
+    found = collect_garbage(root, keep_days=1)
     assert texts(root) == {"old", "new"}
     assert "files that are younger than was asked for" in {part.what for part in found.kept}
 
@@ -65,21 +65,21 @@ def sharing(root):
     other = root.parent / f"{root.name}-other"
     (other / "state").mkdir(parents=True)
     production.project(other)
-    versions.ensure_project(other)
-    versions.share_store(other, root)
+    dvc.ensure_project(other)
+    dvc.share_cache(other, root)
     (other / "own.txt").write_text("of the other")
-    versions.add(other, other / "own.txt")
+    dvc.add_file(other, other / "own.txt")
     return other
 
 
 def test_a_store_that_others_share_is_refused_while_they_are_not_named(sharing):
     with pytest.raises(InputError, match="which other projects use too"):
-        collect(sharing)
+        collect_garbage(sharing)
     assert texts(sharing) == {"old", "new", "of the other"}
 
 
 def test_what_projects_that_are_named_need_stays(root, sharing):
-    collect(sharing, others=[root])
+    collect_garbage(sharing, others=[root])
     assert texts(sharing) == {"new", "of the other"}
 
 
@@ -88,10 +88,10 @@ def test_the_remote_keeps_all_that_it_has(root, tmp_path):
     (root / ".dvc/config").write_text(
         f"[core]\n    remote = far\n['remote \"far\"']\n    url = {remote}\n"
     )
-    versions.push(root)
+    dvc.push_to_remote(root)
     (root / "rows.txt").write_text("newest")
-    versions.add(root, root / "rows.txt")
-    collect(root)
+    dvc.add_file(root, root / "rows.txt")
+    collect_garbage(root)
     assert texts(root) == {"newest"}
     assert [path.read_text() for path in remote.rglob("*") if path.is_file()] == ["new"]
 
@@ -101,7 +101,7 @@ def test_a_version_that_is_just_made_again_stays_and_others_go(root):
     for place in places:
         file_of(place / "params.yaml")
     with project_lock(places[0] / "state", "evertune reproduce 1"):
-        collect(root)
+        collect_garbage(root)
     assert [place.exists() for place in places] == [True, False]
 
 
@@ -111,11 +111,11 @@ def test_what_a_killed_process_left_goes_after_an_hour(root):
         file_of(path, age=2 * HOUR)
     os.utime(half[0].parent, (0, 0))
     file_of(root / "data" / ".young.json.1e.part")
-    assert told(collect(root))["files that a killed process left half-written"] == 2
+    assert told(collect_garbage(root))["files that a killed process left half-written"] == 2
     assert (root / "data" / ".young.json.1e.part").exists()
 
 
 def test_the_folder_that_a_killed_ray_left_goes(root):
-    file_of(ray_folder(root / "state") / "session" / "log")
-    collect(root)
-    assert not ray_folder(root / "state").exists()
+    file_of(ray_temp_folder(root / "state") / "session" / "log")
+    collect_garbage(root)
+    assert not ray_temp_folder(root / "state").exists()

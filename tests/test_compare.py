@@ -3,20 +3,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.compare import compare
-from pipelines.core.declared import Declared
-from pipelines.core.findings import Window
-from pipelines.core.model import Model
-from pipelines.core.preparing import prepare
-from pipelines.core.rehearsals import NAME, Rehearsal, Roles
-from pipelines.core.replaying import mean_loss
-from pipelines.core.trials import Configuration
-from pipelines.core.truths import truth_of
-from pipelines.params import load_params
-from pipelines.rehearse import rehearse
-from pipelines.stores.files import write_table
-from pipelines.stores.models import save_model
-from pipelines.tuning.families import fit_configuration
+from evertune.config.loader import load_params
+from evertune.data.cleaning import prepare_table
+from evertune.data.schema import TableSpec, encode_target
+from evertune.files import write_table
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import save_model
+from evertune.simulation.policies import compare_policies
+from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject, mean_loss
+from evertune.simulation.workspace import create_replay_project
+from evertune.times import TimeWindow
+from evertune.trials import Configuration
 from tests.flows.conftest import copied_project
 from tests.planted import TARGET, TIME, planted
 
@@ -24,32 +22,34 @@ WEEKS = 4
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Rehearsal:
+def trained(tmp_path_factory) -> ReplayProject:
     """Return a rehearsal whose project has a model, fitted without a search."""
     root: Path = copied_project(tmp_path_factory.mktemp("compared") / "project")
     planted("concept", rows_a_day=20).table.to_parquet(root / "concept.parquet", index=False)
-    made = rehearse(root, root / "played", file=root / "concept.parquet", roles=Roles(TIME, TARGET))
+    made = create_replay_project(
+        root, root / "played", file=root / "concept.parquet", roles=ColumnRoles(TIME, TARGET)
+    )
     paths = load_params(made.root).paths
-    found, breaches = prepare(
-        made.learned, Declared(TARGET, identifier=NAME, time=TIME, positive="yes")
+    found, breaches = prepare_table(
+        made.learned, TableSpec(TARGET, identifier=ROW_NAME, time=TIME, positive="yes")
     )
     assert not breaches
-    chosen, truth = Configuration("linear", {}), truth_of(found.clean, found.schema)
+    chosen, truth = Configuration("linear", {}), encode_target(found.clean, found.schema)
     fitted = fit_configuration(chosen, found.clean, truth, schema=found.schema, seed=0, n_jobs=1)
     save_model(paths.model, Model(found.schema, chosen, fitted, ()))
     write_table(paths.holdout, found.clean)
     return made
 
 
-def windows(made: Rehearsal) -> list[Window]:
+def windows(made: ReplayProject) -> list[TimeWindow]:
     length = (made.end - made.start) / WEEKS
     starts = [made.start + number * length for number in range(WEEKS)]
-    return [Window(start, start + length) for start in starts]
+    return [TimeWindow(start, start + length) for start in starts]
 
 
 @pytest.fixture(scope="module")
 def losses(trained) -> dict[str, list]:
-    played = compare(
+    played = compare_policies(
         trained, ["never", "scheduled", "oracle"], windows=windows(trained), label_delay=0
     )
     return {one.policy: [each.loss for each in one.losses] for one in played}
@@ -68,11 +68,11 @@ def test_nobody_is_better_than_the_oracle(losses):
 
 
 def test_a_policy_that_needs_the_loop_is_left_out(trained):
-    assert compare(trained, ["loop"], windows=windows(trained), label_delay=0) == ()
+    assert compare_policies(trained, ["loop"], windows=windows(trained), label_delay=0) == ()
 
 
 def test_every_row_that_is_played_counts(trained):
-    (played,) = compare(trained, ["never"], windows=windows(trained), label_delay=0)
+    (played,) = compare_policies(trained, ["never"], windows=windows(trained), label_delay=0)
     rows = sum(each.window.n_rows for each in played.losses)
     assert rows in {len(trained.played), len(trained.played) - 1}
     assert mean_loss(played.losses) is not None

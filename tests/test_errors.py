@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines import errors
+from evertune import errors
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pipelines.core.metrics import METRICS
-from pipelines.estimator import TunedClassifier, TunedRegressor
+from evertune.estimator import TunedClassifier, TunedRegressor
+from evertune.metrics.metrics import METRICS
 
 QUICK = {"budget_seconds": None, "budget_trials": 1, "workers": 1, "n_folds": 2}
 LINEAR = QUICK | {"families": ["linear"]}

@@ -7,48 +7,48 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.evaluation import Evaluation, baseline_row, metric_row
-from pipelines.core.folds import Fold, fold_table
-from pipelines.core.model import Model
-from pipelines.core.plans import Plan, TrainingWindow
-from pipelines.core.rules import Rule
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
-from pipelines.core.truths import truth_of
-from pipelines.core.window_fits import WindowChoice, WindowFit
-from pipelines.errors import InputError
-from pipelines.evaluate import run
-from pipelines.production import Monitoring
-from pipelines.sections import (
+from evertune.config.schema import (
     CustomMetric,
-    Data,
+    DataSection,
+    EvaluationSection,
     FitSection,
     MetricSection,
-    Paths,
+    MonitoringSection,
+    PathsSection,
     SearchSection,
-    Split,
+    SplitSection,
 )
-from pipelines.sections import Evaluation as EvaluationSection
-from pipelines.stores.files import (
+from evertune.data.folds import Fold, folds_to_table
+from evertune.data.schema import Column, TableSchema, encode_target
+from evertune.data.training_windows import TrainingWindow
+from evertune.errors import InputError
+from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.heuristics import Rule
+from evertune.evaluation.records import Evaluation, baseline_row, metric_row
+from evertune.files import (
     append_line,
-    digest_of,
+    digest_files,
     read_lines,
     read_record,
     write_record,
     write_table,
 )
-from pipelines.stores.models import load_model, save_model
-from pipelines.stores.references import load_reference
-from pipelines.tuning.families import fit_configuration
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.origin import WindowChoice, WindowFit
+from evertune.models.persistence import load_model, save_model
+from evertune.monitoring.reference_store import load_reference
+from evertune.plan import Plan
+from evertune.stages.evaluate import run
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
 SEARCH = {"budget_seconds": None, "budget_trials": 1, "families": ("linear",), "workers": 1}
 SECTION = EvaluationSection(bootstrap_draws=100, importance_rows=200, importance_repeats=2)
 SCHEMAS = {
-    "binary": Schema(FEATURES, "churned", "binary", ("no", "yes"), human="human"),
-    "multiclass": Schema(FEATURES, "level", "multiclass", ("high", "low", "middle")),
-    "regression": Schema(FEATURES, "amount", "regression"),
+    "binary": TableSchema(FEATURES, "churned", "binary", ("no", "yes"), human="human"),
+    "multiclass": TableSchema(FEATURES, "level", "multiclass", ("high", "low", "middle")),
+    "regression": TableSchema(FEATURES, "amount", "regression"),
 }
 MAIN = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
@@ -72,7 +72,7 @@ def table(schema, n_rows, seed):
 
 def model(family, rows, schema):
     configuration = Configuration(family)
-    truth = truth_of(rows, schema)
+    truth = encode_target(rows, schema)
     fitted = fit_configuration(configuration, rows, truth, schema=schema, seed=0, n_jobs=1)
     return Model(schema, configuration, fitted, tuple(rows["row_key"]))
 
@@ -82,7 +82,7 @@ def write_baselines(folder: Path, training, schema):
     kinds |= {"human": "given"} if schema.human else {}
     kinds |= {"linear_model": "model", "small_tree": "model"}
     known = tuple(
-        BaselineFigures(name, kind, f"what {name} does", (), {}, 0.0, 0.0)
+        BaselineResult(name, kind, f"what {name} does", (), {}, 0.0, 0.0)
         for name, kind in kinds.items()
     )
     write_record(folder / "baselines.json", known)
@@ -102,8 +102,8 @@ def write_trials(path: Path, metric, family):
 
 def make_inputs(root: Path, schema, family, n_rows=400):
     (root / "params.yaml").touch()
-    fields = {field.alias or name: name for name, field in Paths.model_fields.items()}
-    paths = Paths(**{field: root / "data" / name for field, name in fields.items()})
+    fields = {field.alias or name: name for name, field in PathsSection.model_fields.items()}
+    paths = PathsSection(**{field: root / "data" / name for field, name in fields.items()})
     training = table(schema, n_rows, 0)
     holdout = table(schema, n_rows // 2, 1)
     write_table(paths.training, training)
@@ -114,7 +114,7 @@ def make_inputs(root: Path, schema, family, n_rows=400):
     write_record(paths.plan, Plan())
     rows = np.arange(n_rows)
     parts = [Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
-    write_table(paths.folds, fold_table(parts, n_rows))
+    write_table(paths.folds, folds_to_table(parts, n_rows))
     save_model(paths.model, model(family, training, schema))
     write_baselines(paths.baselines, training, schema)
     write_trials(paths.trials, MAIN[schema.task], family)
@@ -125,13 +125,13 @@ def evaluate(paths, nested=False, section=None, **metric):
     schema = load_model(paths.model).schema
     run(
         paths=paths,
-        data=Data(source="example", target=schema.target, human_column=schema.human),
-        split=Split(),
+        data=DataSection(source="example", target=schema.target, human_column=schema.human),
+        split=SplitSection(),
         metric=MetricSection(**metric),
         search=SearchSection(**SEARCH),
         fit=FitSection(),
         evaluation=SECTION.model_copy(update={"nested": nested, **(section or {})}),
-        monitoring=Monitoring(),
+        monitoring=MonitoringSection(),
     )
     return read_record(paths.figures, Evaluation)
 
@@ -200,7 +200,7 @@ def test_the_same_inputs_give_the_same_bytes(paths):
     digests = []
     for _ in range(2):
         evaluate(paths)
-        digests.append(digest_of([paths.figures, paths.plots, paths.report, paths.reference]))
+        digests.append(digest_files([paths.figures, paths.plots, paths.report, paths.reference]))
     assert digests[0] == digests[1]
 
 

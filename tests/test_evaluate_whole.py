@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from pipelines.core.folds import folds_of
-from pipelines.core.origins import Origin, Weight
-from pipelines.errors import ParamsError
-from pipelines.stores.files import read_table
-from pipelines.stores.models import load_model, save_model
-from pipelines.stores.pool import keep_entry
+from evertune.data.folds import folds_from_table
+from evertune.errors import ParamsError
+from evertune.files import read_table
+from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.models.persistence import load_model, save_model
+from evertune.search.trial_log import save_entry
 from tests.core.pooled import entry
 from tests.test_evaluate import SCHEMAS, evaluate, make_inputs
 
@@ -26,11 +26,11 @@ def paths(tmp_path_factory):
     training = read_table(made.training)
     said = (training["usage"].abs() / 4).clip(0, 1).to_numpy()
     for number in (0, 1):
-        folds = folds_of(read_table(made.folds))
-        keep_entry(made.pool, entry(number, said * (1 - number / 9), folds, classes=True))
+        folds = folds_from_table(read_table(made.folds))
+        save_entry(made.pool, entry(number, said * (1 - number / 9), folds, classes=True))
     model = load_model(made.model)
-    weights = (Weight(0, "lightgbm", 0.6), Weight(1, "lightgbm", 0.4))
-    save_model(made.model, model, origin=Origin("ensemble", "complex", weights=weights))
+    weights = (TrialWeight(0, "lightgbm", 0.6), TrialWeight(1, "lightgbm", 0.4))
+    save_model(made.model, model, origin=ModelOrigin("ensemble", "complex", weights=weights))
     return made
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from threadpoolctl import threadpool_limits
 
-from pipelines import example
+from evertune.data import example
 
 CATEGORIES = ["plan", "contract", "channel"]
 BINS = np.linspace(0, 1, 11)
@@ -25,7 +25,7 @@ BINS = np.linspace(0, 1, 11)
 
 @cache
 def all_customers() -> pd.DataFrame:
-    return example.customers()
+    return example.simulate_customers()
 
 
 def part(first: str, end: str = "2100-01-01") -> pd.DataFrame:
@@ -33,14 +33,14 @@ def part(first: str, end: str = "2100-01-01") -> pd.DataFrame:
     return table[(table["date"] >= first) & (table["date"] < end)]
 
 
-TRAINING = part(example.FIRST_DAY, example.PRODUCTION)
+TRAINING = part(example.FIRST_DAY, example.PRODUCTION_START)
 HOLDOUT_STARTS = TRAINING["date"].iloc[round(0.8 * len(TRAINING))]
 LEARNED = TRAINING[TRAINING["date"] < HOLDOUT_STARTS]
 HOLDOUT = TRAINING[TRAINING["date"] >= HOLDOUT_STARTS]
-BEFORE = part(example.PRODUCTION, example.STEP)
-AFTER = part(example.STEP)
+BEFORE = part(example.PRODUCTION_START, example.CHANGE_DAY)
+AFTER = part(example.CHANGE_DAY)
 MIDDLE = AFTER["date"].iloc[len(AFTER) // 2]
-FIRST_HALF, LAST_HALF = part(example.STEP, MIDDLE), part(MIDDLE)
+FIRST_HALF, LAST_HALF = part(example.CHANGE_DAY, MIDDLE), part(MIDDLE)
 
 
 def features(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,12 +111,12 @@ def measured() -> dict[str, float]:
         "hold-out: best rule on one column": max(map(rule_score, features(HOLDOUT).columns)),
         "hold-out: logistic regression": score(fitted(logistic_regression(), LEARNED), HOLDOUT),
         "hold-out: boosted trees": score(challenger(), HOLDOUT),
-        "hold-out: best possible": example.best_possible(HOLDOUT),
-        "production before the step: standing boosted trees": score(standing, BEFORE),
-        "production after the step: standing boosted trees": score(standing, AFTER),
-        "last half after the step: standing boosted trees": score(standing, LAST_HALF),
-        "last half after the step: learned on the first half": score(new, LAST_HALF),
-        "last half after the step: best possible": example.best_possible(LAST_HALF),
+        "hold-out: best possible": example.best_possible_auc(HOLDOUT),
+        "production before the change: boosted trees, not refitted": score(standing, BEFORE),
+        "production after the change: boosted trees, not refitted": score(standing, AFTER),
+        "last half after the change: boosted trees, not refitted": score(standing, LAST_HALF),
+        "last half after the change: fitted on the first half": score(new, LAST_HALF),
+        "last half after the change: best possible": example.best_possible_auc(LAST_HALF),
     }
 
 
@@ -160,27 +160,27 @@ def test_no_model_reaches_the_best_possible_score():
 
 
 def test_the_step_costs_a_standing_model_about_ten_points():
-    before = "production before the step: standing boosted trees"
-    loss = gap(before, "production after the step: standing boosted trees")
+    before = "production before the change: boosted trees, not refitted"
+    loss = gap(before, "production after the change: boosted trees, not refitted")
     assert loss == pytest.approx(0.1, abs=0.02)
 
 
 def test_a_model_learned_after_the_step_recovers_most_of_the_loss():
-    standing = "last half after the step: standing boosted trees"
-    loss = gap("production before the step: standing boosted trees", standing)
-    assert gap("last half after the step: learned on the first half", standing) > 0.6 * loss
+    standing = "last half after the change: boosted trees, not refitted"
+    loss = gap("production before the change: boosted trees, not refitted", standing)
+    assert gap("last half after the change: fitted on the first half", standing) > 0.6 * loss
 
 
 def test_the_standing_model_does_not_fade_before_the_step():
     on_the_holdout = score(challenger(), HOLDOUT)
-    assert measured()["production before the step: standing boosted trees"] == pytest.approx(
+    assert measured()["production before the change: boosted trees, not refitted"] == pytest.approx(
         on_the_holdout, abs=0.02
     )
 
 
 def test_the_best_possible_score_is_that_of_the_true_probabilities():
     truth = example.true_probabilities(HOLDOUT)
-    assert example.best_possible(HOLDOUT) == pytest.approx(roc_auc_score(left(HOLDOUT), truth))
+    assert example.best_possible_auc(HOLDOUT) == pytest.approx(roc_auc_score(left(HOLDOUT), truth))
 
 
 def test_people_leave_as_often_as_the_true_probabilities_say():
@@ -206,7 +206,9 @@ def test_a_table_takes_less_than_a_second_to_make():
 
 def test_training_and_production_share_the_customers_by_time():
     training, production = example.training_table(), example.production_table()
-    assert training["date"].max() < pd.Timestamp(example.PRODUCTION) <= production["date"].min()
+    assert (
+        training["date"].max() < pd.Timestamp(example.PRODUCTION_START) <= production["date"].min()
+    )
     pd.testing.assert_frame_equal(
         pd.concat([training, production], ignore_index=True), all_customers()
     )
@@ -241,7 +243,7 @@ def test_a_fifth_to_a_quarter_of_the_customers_leave(table):
 
 def test_the_columns_do_not_shift_at_the_step():
     winter_before = part("2023-11-01", "2024-05-01").describe(include="number").loc["mean"]
-    winter_after = part(example.STEP).describe(include="number").loc["mean"]
+    winter_after = part(example.CHANGE_DAY).describe(include="number").loc["mean"]
     assert winter_after.to_dict() == pytest.approx(winter_before.to_dict(), rel=0.05, abs=0.02)
 
 

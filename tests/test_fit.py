@@ -4,24 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.folds import Fold, fold_table
-from pipelines.core.metrics import metrics_for
-from pipelines.core.model import predict
-from pipelines.core.plans import Plan, TrainingWindow
-from pipelines.core.pool import PoolEntry
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
-from pipelines.core.truths import truth_of
-from pipelines.errors import StageError
-from pipelines.fit import run
-from pipelines.params import load_params
-from pipelines.stores.files import read_record, read_table, write_record, write_table
-from pipelines.stores.models import load_model, model_origin, window_choice
-from pipelines.stores.pool import keep_entry
-from pipelines.stores.trials import append_trial, open_trials
-from pipelines.tuning.families import form_of
-from pipelines.tuning.work import Work, fold_yield
+from evertune.config.loader import load_params
+from evertune.data.folds import Fold, folds_to_table
+from evertune.data.schema import Column, TableSchema, encode_target
+from evertune.data.training_windows import TrainingWindow
+from evertune.ensemble.oof import TrialArtifacts
+from evertune.errors import StageError
+from evertune.evaluation.baselines import BaselineResult
+from evertune.files import read_record, read_table, write_record, write_table
+from evertune.metrics.metrics import metrics_for
+from evertune.models.families import configuration_encoding
+from evertune.models.model import predict
+from evertune.models.persistence import load_model, load_model_origin, load_window_choice
+from evertune.plan import Plan
+from evertune.search.objective import Objective, evaluate_fold
+from evertune.search.trial_log import append_trial, open_trials, save_entry
+from evertune.stages.fit import run
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 
 FOLDS = [Fold(np.arange(25), np.arange(25, 50)), Fold(np.arange(25, 50), np.arange(25))]
 BOUND = {"guards": {"mae": 5.0}}
@@ -36,9 +35,11 @@ def params(tmp_path):
     keys = [f"{row:016x}" for row in range(50)]
     write_table(params.paths.training, table.assign(row_key=keys))
     write_table(params.paths.choosing, table.assign(row_key=keys).head(0))
-    write_record(params.paths.table_schema, Schema((Column("a", "number"),), "y", "regression"))
+    write_record(
+        params.paths.table_schema, TableSchema((Column("a", "number"),), "y", "regression")
+    )
     write_record(params.paths.plan, Plan())
-    write_table(params.paths.folds, fold_table(FOLDS, 50))
+    write_table(params.paths.folds, folds_to_table(FOLDS, 50))
     open_trials(params.paths.trials, SearchHeader("d", "rmse", False, 1, 60.0, None))
     return params
 
@@ -92,13 +93,15 @@ def pool(params, number, family, *, folds=2, phase="portfolio"):
     """Write a trial with its fold models, as the search does."""
     table, schema = (
         read_table(params.paths.training),
-        read_record(params.paths.table_schema, Schema),
+        read_record(params.paths.table_schema, TableSchema),
     )
-    work = Work(table, truth_of(table, schema), schema, tuple(FOLDS), metrics_for("regression"), 0)
+    work = Objective(
+        table, encode_target(table, schema), schema, tuple(FOLDS), metrics_for("regression"), 0
+    )
     one = Configuration(family)
-    found = [fold_yield(work, one, fold, encodings={}) for fold in range(folds)]
+    found = [evaluate_fold(work, one, fold, encodings={}) for fold in range(folds)]
     models = tuple(each.model for each in found)
-    keep_entry(params.paths.pool, PoolEntry(number, one, form_of(one), models))
+    save_entry(params.paths.pool, TrialArtifacts(number, one, configuration_encoding(one), models))
     results = tuple(each.result for each in found)
     score = float(np.mean([result.figures["rmse"] for result in results]))
     status = "complete" if folds == len(FOLDS) else "stopped"
@@ -117,7 +120,7 @@ def pooled(params):
     rows = pd.DataFrame(draws.normal(size=(50, 2)), columns=["a", "b"])
     rows["y"] = 2 * rows["a"] + 3 * (rows["b"].abs() < 0.7) + 0.2 * draws.normal(size=50)
     columns = (Column("a", "number"), Column("b", "number"))
-    write_record(params.paths.table_schema, Schema(columns, "y", "regression"))
+    write_record(params.paths.table_schema, TableSchema(columns, "y", "regression"))
     write_table(params.paths.training, rows.assign(row_key=[f"{row:016x}" for row in range(50)]))
     for number, family in enumerate(("linear", "extra_trees", "lightgbm")):
         pool(params, number, family)
@@ -211,7 +214,7 @@ def test_the_window_that_does_best_on_rows_that_choose_becomes_the_model(params,
 def test_all_windows_that_were_tried_are_kept_beside_the_model(params):
     drifting(params)
     fit(params)
-    choice = window_choice(params.paths.model)
+    choice = load_window_choice(params.paths.model)
     assert [each.window for each in choice.fits] == list(WINDOWS)
     assert [each.n_rows for each in choice.fits] == [190, 130, 8, 190]
     assert (choice.fits[2].figure, choice.fits[2].reason) == (None, "fewer than 50 rows")
@@ -226,12 +229,12 @@ def test_a_plan_without_a_window_to_learn_from_is_told(params):
 
 def test_all_members_are_fitted_on_the_window_that_does_best(params):
     drifting(params)
-    write_table(params.paths.folds, fold_table(FOLDS, 190))
+    write_table(params.paths.folds, folds_to_table(FOLDS, 190))
     open_trials(params.paths.trials, SearchHeader("e", "rmse", False, 2, 60.0, None))
     for number, family in enumerate(("linear", "extra_trees")):
         pool(params, number, family)
     model = fit(params)
-    assert window_choice(params.paths.model).chosen.name == "since_change"
+    assert load_window_choice(params.paths.model).chosen.name == "since_change"
     assert {len(member.fitted) for member in model.fitted.members} == {1}
     assert model.row_keys == tuple(f"{row:016x}" for row in range(60, 200))
 
@@ -245,12 +248,12 @@ def test_where_every_trial_failed_the_zero_rule_is_saved_and_the_reasons_are_tol
     with pytest.raises(StageError, match=r"All 3 trials of the search failed: 2 x no memory; 1 x"):
         made(params)
     assert load_model(params.paths.model).configuration.family == "zero_rule"
-    assert model_origin(params.paths.model).made_of == "zero rule"
+    assert load_model_origin(params.paths.model).made_of == "zero rule"
 
 
 def test_how_an_ensemble_came_about_is_written_beside_it(pooled):
     model = made(pooled)
-    origin = model_origin(pooled.paths.model)
+    origin = load_model_origin(pooled.paths.model)
     families = [member.configuration.family for member in model.fitted.members]
     assert (origin.made_of, origin.phase) == ("ensemble", "complex")
     assert [weight.family for weight in origin.weights] == families
@@ -262,14 +265,14 @@ def baselines(params, score):
     """Write the figures of one simplest model, the same on every fold but for a little noise."""
     folds = [FoldResult(f, {"rmse": score + f / 1000, "mae": score}, 0.1, 0.1) for f in range(2)]
     means = {"rmse": score, "mae": 9.0}
-    found = BaselineFigures("ridge", "model", "", tuple(folds), means, 0.2, 0.2)
+    found = BaselineResult("ridge", "model", "", tuple(folds), means, 0.2, 0.2)
     write_record(params.paths.baselines / "baselines.json", (found,))
 
 
 def test_the_simplest_model_that_is_not_worse_is_made_where_it_is_preferred(pooled, capsys):
     baselines(pooled, 0.1)
     model = made(pooled, prefer="simplest")
-    origin = model_origin(pooled.paths.model)
+    origin = load_model_origin(pooled.paths.model)
     assert model.configuration.family == "linear"
     assert (origin.made_of, origin.phase) == ("simplest", "simplest")
     assert (
@@ -291,4 +294,4 @@ def test_the_simplest_model_is_passed_over_where_it_breaks_a_guard(pooled):
     baselines(pooled, 0.1)
     pooled = pooled.model_copy(update={"metric": pooled.metric.model_copy(update=BOUND)})
     made(pooled, prefer="simplest")
-    assert model_origin(pooled.paths.model).phase != "simplest"
+    assert load_model_origin(pooled.paths.model).phase != "simplest"

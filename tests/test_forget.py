@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.log_frames import Logged
-from pipelines.forget import forget
-from pipelines.stores.database import opened_log
-from pipelines.stores.predictions import append_predictions, known_ids
+from evertune.database import closing_log
+from evertune.monitoring.prediction_log import (
+    LoggedPrediction,
+    append_predictions,
+    apply_retention,
+    known_ids,
+)
 from tests import production
 
 IDS = ("old", "new")
@@ -17,10 +20,10 @@ def root(tmp_path: Path) -> Path:
     """Return a project that logged a prediction on day 0 and one on day 20."""
     root = production.project(tmp_path, target="left", time="day", identifier="null")
     rows = [
-        Logged(name, name, None, production.day(day), "{}", 1.0, (0.2, 0.8))
+        LoggedPrediction(name, name, None, production.day(day), "{}", 1.0, (0.2, 0.8))
         for name, day in zip(IDS, (0, 20), strict=True)
     ]
-    with opened_log(root / "state", model="churn", variable=None) as log:
+    with closing_log(root / "state", model="churn", variable=None) as log:
         append_predictions(log, rows, version="1", received=production.day(20))
     return root
 
@@ -29,6 +32,6 @@ def root(tmp_path: Path) -> Path:
 def test_what_is_older_than_its_retention_goes(root: Path, days: str, left: set[str]) -> None:
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("retention_days: 730", f"retention_days: {days}"))
-    removed = forget(root, now=production.day(20) + timedelta(hours=1))
-    with opened_log(root / "state", model="churn", variable=None) as log:
+    removed = apply_retention(root, now=production.day(20) + timedelta(hours=1))
+    with closing_log(root / "state", model="churn", variable=None) as log:
         assert (removed, known_ids(log, IDS)) == (len(IDS) - len(left), left)

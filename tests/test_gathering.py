@@ -3,12 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.model import Model
-from pipelines.core.schema import Column
-from pipelines.core.trials import Configuration
-from pipelines.errors import ParamsError
-from pipelines.gathering import evidence_of
-from pipelines.scene import Standing, scene_of
+from evertune.data.schema import Column
+from evertune.errors import ParamsError
+from evertune.models.model import Model
+from evertune.registry.evidence import ChampionModel, compare_on_holdout, gather_evidence
+from evertune.trials import Configuration
 from tests.registered import SCHEMA, facts_of, fitted, judged_project, table
 
 GUARDED = "gates: {milliseconds_a_row: 100, megabytes: 1}"
@@ -20,9 +19,9 @@ def root(tmp_path):
 
 
 def gathered(facts, theirs, look=1):
-    standing = Standing("1", "theirs", theirs)
-    scene = scene_of(facts, standing)
-    return evidence_of(facts, scene, standing, number="2", look=look)
+    standing = ChampionModel("1", "theirs", theirs)
+    scene = compare_on_holdout(facts, standing)
+    return gather_evidence(facts, scene, standing, number="2", look=look)
 
 
 def test_both_models_are_compared_on_rows_that_neither_knows(root):

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.findings import Outcome
-from pipelines.history import history
-from pipelines.promote import promote
-from pipelines.stores import registry
-from pipelines.stores.aliases import move_aliases
-from pipelines.stores.decisions import record_outcome
+from evertune.decisions import DecisionOutcome
+from evertune.registry import versions
+from evertune.registry.decision_log import record_outcome
+from evertune.registry.overview import read_history
+from evertune.registry.promotion import promote
+from evertune.registry.versions import move_aliases
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow
@@ -28,8 +28,8 @@ def root(tmp_path: Path, state: Path, model: Path) -> Path:
 
 def test_versions_of_before_there_were_records_are_told_from_their_tags(root: Path) -> None:
     tag = '{"decision": "promote", "reasons": []}'
-    registry.tag_version(versioned.store_of(root), "1", {"evertune.verdict": tag})
-    found = history(root)
+    versions.tag_version(versioned.store_of(root), "1", {"evertune.verdict": tag})
+    found = read_history(root)
     assert [turn.version for turn in found.turns] == ["1", "2"]
     assert (found.champion, found.decisions) == ("2", ())
 
@@ -37,13 +37,13 @@ def test_versions_of_before_there_were_records_are_told_from_their_tags(root: Pa
 def test_a_rollback_of_before_there_were_records_is_told(root: Path) -> None:
     later = production.day(400) + timedelta(days=3650)
     log = production.log_of(root)
-    record_outcome(log, Outcome("r", later, "rolled back", "1"))
-    assert [turn.version for turn in history(root).turns] == ["1", "2", "1"]
+    record_outcome(log, DecisionOutcome("r", later, "rolled back", "1"))
+    assert [turn.version for turn in read_history(root).turns] == ["1", "2", "1"]
 
 
 def test_a_champion_is_shown_with_what_made_it_one_and_its_figure(root: Path) -> None:
     promote(root, "3", reason="the campaign needs it", by="ada", now=versioned.NOW)
-    last = history(root).turns[-1]
+    last = read_history(root).turns[-1]
     assert (last.version, last.act, last.by, last.until) == ("3", "promotion", "ada", None)
     assert (last.reason, last.figure) == ("the campaign needs it", "roc_auc 0.9")
 
@@ -53,5 +53,5 @@ def test_a_champion_that_another_hand_set_is_seen(root: Path) -> None:
     before = {"champion": "3", "previous": "2"}
     after = {**before, "champion": "1"}
     move_aliases(versioned.store_of(root), before=before, after=after)
-    found = history(root)
+    found = read_history(root)
     assert (found.champion, found.turns[-1].version) == ("1", "3")

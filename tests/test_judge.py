@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from pipelines.approve import reject
-from pipelines.core.schema import Column
-from pipelines.deciding import opened
-from pipelines.register import register
-from pipelines.status import status
-from pipelines.stores import registry
-from pipelines.stores.records import records
+from evertune.data.schema import Column
+from evertune.registry import versions
+from evertune.registry.decision_log import read_decision_records
+from evertune.registry.overview import read_status
+from evertune.registry.promotion import open_registry, reject
+from evertune.registry.register import register
 from tests.registered import SCHEMA, fitted, made, project, store_of, table
 
 pytestmark = pytest.mark.slow
@@ -32,7 +31,7 @@ def test_a_version_that_was_rolled_back_is_not_promoted_again(root, bad):
     register(root)
     made(root, model=fitted(table(60)))
     register(root)
-    registry.roll_back(store_of(root), "1", over="2")
+    versions.roll_back_version(store_of(root), "1", over="2")
     verdict = register(root)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert verdict.reasons == ("version 2 was champion and was rolled back to version 1",)
@@ -70,7 +69,7 @@ def test_an_equal_model_stays_challenger(root):
     made(root, model=fitted(table(60).tail(58)))
     verdict = register(root)
     assert verdict.decision != "promote"
-    assert registry.champion(store_of(root)).number == "1"
+    assert versions.get_champion(store_of(root)).number == "1"
 
 
 def test_every_comparison_is_a_look_that_asks_for_more_confidence(root):
@@ -91,7 +90,7 @@ def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(root, bad):
     path = root / "params.yaml"
     path.write_text(path.read_text().replace("{name: houses,", "{name: houses, approval: true,"))
     made(root, model=fitted(table(60)))
-    verdict, found = register(root), status(root)
+    verdict, found = register(root), read_status(root)
     assert (verdict.decision, verdict.waits_for_approval) == ("not enough evidence", True)
     assert (found.champion.version, found.challenger) == ("1", "2")
     reject(root, "2", reason="not before June", by="Ada", now=datetime.now(UTC))
@@ -117,8 +116,8 @@ def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(root
     register(root)
     made(root, model=fitted(table(60)))
     register(root)
-    with opened(root) as (_, log):
-        first, second = records(log)
+    with open_registry(root) as (_, log):
+        first, second = read_decision_records(log)
     assert [first.version, second.version, second.rival] == ["1", "2", "1"]
     assert second.aliases_after == {"champion": "2", "previous": "1"}
     assert (second.n_rows, second.n_left_out, second.look) == (40, 0, 1)

@@ -4,38 +4,37 @@ import shutil
 
 import pandas as pd
 import pytest
+from tests.flows.conftest import CHECKOUT as ROOT
 
-from pipelines.core.pages import ServedPage
-from pipelines.core.schema import Schema
-from pipelines.core.trials import Configuration
-from pipelines.errors import StageError, TableError
-from pipelines.export import export
-from pipelines.label import label_table
-from pipelines.stores import registry
-from pipelines.stores.database import close_log, open_log
-from pipelines.stores.files import write_record
-from pipelines.stores.labels import LabelCounts
-from pipelines.stores.models import Card
-from pipelines.stores.predictions import read_log
-from pipelines.stores.tracking import open_run, open_store
-from tests.house import ROOT
+from evertune.data.schema import TableSchema
+from evertune.database import close_log, open_log
+from evertune.errors import StageError, TableError
+from evertune.files import write_record
+from evertune.models.persistence import ModelMetadata
+from evertune.monitoring.labels import LabelCounts, load_label_table
+from evertune.monitoring.prediction_log import export_prediction_log, read_log
+from evertune.registry import versions
+from evertune.registry.mlflow_client import ModelDescription, open_run, open_tracking_store
+from evertune.trials import Configuration
 from tests.logs import CLASSES, append, day, logged
 
 pytestmark = pytest.mark.slow
-SCHEMA = Schema((), "left", "binary", CLASSES, identifier="customer")
+SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")
 EXAMPLE = pd.DataFrame({"age": [31]})
-PAGE = ServedPage("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE, ("numpy",), {}, {})
+PAGE = ModelDescription("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE, ("numpy",), {}, {})
 
 
 @pytest.fixture
 def root(tmp_path, state):
     """Return a project with a champion that has a schema and nothing else."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    store = open_store(state, "churn")
-    write_record(tmp_path / "made" / "model.json", Card(SCHEMA, Configuration("linear"), {}))
+    store = open_tracking_store(state, "churn")
+    write_record(
+        tmp_path / "made" / "model.json", ModelMetadata(SCHEMA, Configuration("linear"), {})
+    )
     run_id = open_run(store, "digest", title="search")
-    version = registry.register_version(store, run_id, model=tmp_path / "made", page=PAGE)
-    registry.promote(store, version.number, over=None)
+    version = versions.register_version(store, run_id, model=tmp_path / "made", page=PAGE)
+    versions.promote_version(store, version.number, over=None)
     return tmp_path
 
 
@@ -54,20 +53,20 @@ def truths(log):
 
 def test_labels_come_by_the_id_of_their_prediction(root, log):
     table = pd.DataFrame({"prediction_id": ["a", "b", "later"], "left": ["no", "", "yes"]})
-    assert label_table(root, table, now=day(9)) == LabelCounts(new=1, early=1)
+    assert load_label_table(root, table, now=day(9)) == LabelCounts(new=1, early=1)
     assert truths(log) == {"a": 0.0}
 
 
 def test_labels_come_by_the_identifier_of_their_row(root, log):
     table = pd.DataFrame({"customer": ["c2", "c3"], "left": ["yes", "yes"]})
-    assert label_table(root, table, now=day(9)) == LabelCounts(new=1, unknown=1)
+    assert load_label_table(root, table, now=day(9)) == LabelCounts(new=1, unknown=1)
     assert truths(log) == {"b": 1.0}
 
 
 def test_a_table_of_all_labels_may_be_loaded_every_day(root, log):
     tables = [pd.DataFrame({"prediction_id": ["a"], "left": [value]}) for value in ("no", "yes")]
     times = [(0, 1), (0, 2), (1, 3)]
-    counts = [label_table(root, tables[place], now=day(number)) for place, number in times]
+    counts = [load_label_table(root, tables[place], now=day(number)) for place, number in times]
     assert counts == [LabelCounts(new=1), LabelCounts(repeated=1), LabelCounts(corrected=1)]
     assert truths(log) == {"a": 1.0}
 
@@ -75,7 +74,7 @@ def test_a_table_of_all_labels_may_be_loaded_every_day(root, log):
 def test_labels_that_cannot_be_used_are_counted_and_the_others_kept(root, log):
     said = ["2024-01-02", "2024-01-02", "2099-01-01", "soon"]
     table = pd.DataFrame({"prediction_id": list("abab"), "left": ["no", "?", "no", "no"]})
-    counts = label_table(root, table.assign(labelled_at=said), now=day(9))
+    counts = load_label_table(root, table.assign(labelled_at=said), now=day(9))
     assert (counts.new, counts.refused, truths(log)) == (1, 3, {"a": 0.0})
     assert [fault.partition(", the")[0] for fault in counts.faults] == [
         "- column 'left': 1 of 4 cells are no labels",
@@ -87,21 +86,21 @@ def test_labels_that_cannot_be_used_are_counted_and_the_others_kept(root, log):
 def test_a_table_without_any_usable_label_is_refused(root):
     table = pd.DataFrame({"prediction_id": ["a"], "left": ["YESS"]})
     with pytest.raises(TableError, match=r"No label .*\n.*no labels.* Did you mean 'yes'\?"):
-        label_table(root, table, now=day(9))
+        load_label_table(root, table, now=day(9))
 
 
 def test_a_table_that_lacks_columns_is_told_all_of_them(root):
     words = r"expected a column 'prediction_id' or 'customer'.*\n.*'left' with the labels"
     with pytest.raises(TableError, match=words):
-        label_table(root, pd.DataFrame({"id": ["a"]}), now=day(9))
+        load_label_table(root, pd.DataFrame({"id": ["a"]}), now=day(9))
 
 
 def test_without_a_champion_there_is_nothing_to_label(tmp_path, state):  # noqa: ARG001
     shutil.copy(ROOT / "params.yaml", tmp_path)
     with pytest.raises(StageError, match="churn has no champion yet; run `evertune train`"):
-        label_table(tmp_path, pd.DataFrame(), now=day(9))
+        load_label_table(tmp_path, pd.DataFrame(), now=day(9))
 
 
 def test_the_log_is_exported_with_the_champions_classes(root, log):  # noqa: ARG001
-    assert export(root, root / "log.parquet", start=day(0), end=day(1)) == 2
+    assert export_prediction_log(root, root / "log.parquet", start=day(0), end=day(1)) == 2
     assert list(pd.read_parquet(root / "log.parquet")["p_1"]) == [0.75, 0.75]

@@ -5,17 +5,23 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.findings import Outcome
-from pipelines.core.log_frames import Shadow
-from pipelines.core.triggers import Sequential, Threshold
-from pipelines.errors import StageError
-from pipelines.monitor import backtest, clock_of, monitor, newest_of, policy_of, triggers_of
-from pipelines.production import Monitoring
-from pipelines.stores.decisions import decisions, record_outcome
-from pipelines.stores.models import load_model, predict_rows
-from pipelines.stores.predictions import append_shadow
-from pipelines.stores.references import load_reference
-from pipelines.stores.windows import kept_windows
+from evertune.config.schema import MonitoringSection
+from evertune.decisions import DecisionOutcome
+from evertune.errors import StageError
+from evertune.models.persistence import load_model, predict_rows
+from evertune.monitoring.monitor import (
+    backtest,
+    current_time,
+    make_policy,
+    make_triggers,
+    monitor,
+    newest_event_time,
+)
+from evertune.monitoring.prediction_log import ShadowPrediction, append_shadow
+from evertune.monitoring.reference_store import load_reference
+from evertune.monitoring.triggers import SequentialTest, Threshold
+from evertune.monitoring.window_store import load_window_records
+from evertune.registry.decision_log import read_decisions, record_outcome
 from tests.production import (
     champion,
     day,
@@ -71,7 +77,7 @@ def found(looked, signal):
 def test_without_a_champion_there_is_nothing_to_watch(place):
     looked = monitor(project(place), now=day(1))
     assert (looked.champion, looked.decision.action, looked.announced) == (None, "nothing", None)
-    assert decisions(log_of(place)) == (looked.decision,)
+    assert read_decisions(log_of(place)) == (looked.decision,)
 
 
 @slow
@@ -95,7 +101,7 @@ def test_quiet_production_needs_nothing(root, made):
 def test_the_newest_figures_are_kept_for_the_metrics(root, made):
     play(root, made, QUIET)
     figures = monitor(root, now=day(6)).figures
-    kept = kept_windows(log_of(root), kind="metrics", version="", type_=dict[str, float])
+    kept = load_window_records(log_of(root), kind="metrics", version="", type_=dict[str, float])
     assert list(kept.values()) == [figures]
     assert 0 < figures['ml_window_loss{slice="all"}'] < 0.3
 
@@ -105,7 +111,7 @@ def test_a_changed_relation_is_found_once_and_asked_for_until_it_is_served(root,
     play(root, made, QUIET, FLIPPED)
     first, again = monitor(root, now=day(10)), monitor(root, now=day(10.2))
     assert (first.decision.action, first.announced, again.announced) == ("retune",) * 3
-    assert again.decision == first.decision == decisions(log_of(root))[-1]
+    assert again.decision == first.decision == read_decisions(log_of(root))[-1]
     assert day(3) <= first.decision.change_from <= day(5)
 
 
@@ -163,13 +169,13 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made)
     play(root, made, QUIET, FLIPPED)
     asked = monitor(root, now=day(10)).decision
     champion(root, made, identity="2")
-    record_outcome(log_of(root), Outcome(asked.id, day(10), "promoted", "2"))
+    record_outcome(log_of(root), DecisionOutcome(asked.id, day(10), "promoted", "2"))
     table = rows(10, 5, a_day=120, flipped=True)
     ids = served(root, load_model(made / "model"), table, version="2")
     labelled(root, table, ids)
     better = 1 - np.asarray(predict_rows(load_model(made / "model"), table).probabilities)
     shadows = [
-        Shadow(identity, float(chances.argmax()), tuple(chances.tolist()))
+        ShadowPrediction(identity, float(chances.argmax()), tuple(chances.tolist()))
         for identity, chances in zip(ids, better, strict=True)
     ]
     append_shadow(log_of(root), shadows, version="1")
@@ -182,7 +188,7 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made)
 def test_what_made_a_version_go_is_no_evidence_once_it_is_back(root, made):
     play(root, made, QUIET, FLIPPED)
     asked = monitor(root, now=day(10))
-    back = Outcome(asked.decision.id, day(8), "rolled back", "1")
+    back = DecisionOutcome(asked.decision.id, day(8), "rolled back", "1")
     record_outcome(log_of(root), back)
     play(root, made, rows(8, 2, a_day=120))
     looked = monitor(root, now=day(11))
@@ -241,17 +247,17 @@ def test_a_backtest_needs_a_champion(place):
 def test_the_newest_event_can_be_now(tmp_path, made):
     (tmp_path / "state").mkdir()
     project(tmp_path, clock="newest")
-    assert (newest_of(tmp_path), clock_of(tmp_path, real=day(99))) == (None, day(99))
+    assert (newest_event_time(tmp_path), current_time(tmp_path, real=day(99))) == (None, day(99))
     served(tmp_path, load_model(made / "model"), QUIET.head(1))
-    assert clock_of(tmp_path, real=day(99)) == day(0) + timedelta(hours=8)
+    assert current_time(tmp_path, real=day(99)) == day(0) + timedelta(hours=8)
 
 
 def test_the_clock_is_real_unless_it_says_otherwise(tmp_path):
-    assert clock_of(project(tmp_path), real=day(99)) == day(99)
+    assert current_time(project(tmp_path), real=day(99)) == day(99)
 
 
 def test_the_shipped_triggers_and_policy_are_records():
-    rules = {each.name: each.rule for each in triggers_of(Monitoring())}
-    assert rules["loss-rises"] == Sequential(tolerance=0.005, false_alarm_days=3650)
+    rules = {each.name: each.rule for each in make_triggers(MonitoringSection())}
+    assert rules["loss-rises"] == SequentialTest(tolerance=0.005, false_alarm_days=3650)
     assert rules["floor"] == Threshold()
-    assert policy_of(Monitoring(labels_come=False)).labels_come is False
+    assert make_policy(MonitoringSection(labels_come=False)).labels_come is False

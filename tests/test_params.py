@@ -3,10 +3,10 @@ from typing import get_args
 
 import pytest
 
-from pipelines.errors import ParamsError, TableError
-from pipelines.params import call_with_sections, find_root, load_params, run_stage
-from pipelines.sections import Data, Family, Paths, SearchSection
-from pipelines.tuning import families
+from evertune.config.loader import call_with_sections, find_root, load_params, run_stage
+from evertune.config.schema import DataSection, Family, PathsSection, SearchSection
+from evertune.errors import ParamsError, TableError
+from evertune.models import families
 
 SHIPPED = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 
@@ -27,7 +27,7 @@ def _line_of(text):
 
 
 def test_the_shipped_parameters_are_sound(root):
-    assert load_params(root).data == Data(
+    assert load_params(root).data == DataSection(
         source="example", target="churned", time="date", positive="yes"
     )
 
@@ -153,7 +153,7 @@ def test_a_folder_outside_every_project_is_refused(tmp_path):
 
 
 def test_a_step_is_given_the_sections_that_it_names(root):
-    def run(*, paths: Paths, search: SearchSection) -> tuple[Path, int]:
+    def run(*, paths: PathsSection, search: SearchSection) -> tuple[Path, int]:
         return paths.clean, search.seed
 
     assert call_with_sections(run, root) == (root / "data" / "clean.parquet", 0)
@@ -168,7 +168,7 @@ def test_a_stage_runs_for_the_project_around_the_working_directory(root, monkeyp
 
 
 def test_a_failed_stage_says_why_in_one_message_and_ends_with_its_code(root, monkeypatch, capsys):
-    def run(*, data: Data) -> None:
+    def run(*, data: DataSection) -> None:
         raise TableError(f"no column '{data.target}'")
 
     monkeypatch.chdir(root)

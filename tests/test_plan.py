@@ -4,22 +4,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Decision
-from pipelines.core.parting import with_row_keys
-from pipelines.core.plans import Plan
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
-from pipelines.errors import StageError
-from pipelines.params import load_params
-from pipelines.plan import write_plan
-from pipelines.stores import registry
-from pipelines.stores.files import read_record, write_table
-from pipelines.stores.models import load_model, save_model
-from pipelines.stores.tracking import client, open_store
-from pipelines.stores.trials import append_trial, open_trials
+from evertune.config.loader import load_params
+from evertune.data.holdout import add_row_keys
+from evertune.decisions import MonitoringDecision
+from evertune.errors import StageError
+from evertune.files import read_record, write_table
+from evertune.models.persistence import load_model, save_model
+from evertune.monitoring.retraining import write_plan
+from evertune.plan import Plan
+from evertune.registry import versions
+from evertune.registry.mlflow_client import create_client, open_tracking_store
+from evertune.search.trial_log import append_trial, open_trials
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from tests import production
 
 pytestmark = pytest.mark.slow
-DECISION = Decision(
+DECISION = MonitoringDecision(
     "d", production.day(9), "churn", "1", "retune", ("loss rose",), change_from=production.day(2)
 )
 
@@ -58,8 +58,8 @@ def test_the_best_trials_of_the_champions_search_are_tried_after_it(root: Path) 
         folds = (FoldResult(0, {"roc_auc": score}, 0.1, 0.1),)
         trial = Trial(number, Configuration(family), "complete", folds, score, None, 1.0)
         append_trial(trials, trial)
-    store = open_store(root / "state", "churn")
-    client(store.address).log_artifact(registry.champion(store).run_id, str(trials))
+    store = open_tracking_store(root / "state", "churn")
+    create_client(store.address).log_artifact(versions.get_champion(store).run_id, str(trials))
     families = [each.family for each in write_plan(root, DECISION).warm_starts]
     assert families == ["linear", "lightgbm", "tree"]
 
@@ -67,7 +67,7 @@ def test_the_best_trials_of_the_champions_search_are_tried_after_it(root: Path) 
 def test_rows_that_the_champion_has_learned_from_do_not_judge(
     root: Path, made: Path, tmp_path: Path
 ) -> None:
-    seen = with_row_keys(absorbed(8).head(7 * 60), production.SCHEMA)["row_key"]
+    seen = add_row_keys(absorbed(8).head(7 * 60), production.SCHEMA)["row_key"]
     model = replace(load_model(made / "model"), row_keys=tuple(seen))
     save_model(tmp_path / "knowing" / "model", model)
     production.champion(root, tmp_path / "knowing", identity="2", with_reference=False)

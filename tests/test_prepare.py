@@ -3,12 +3,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.core.schema import Schema
-from pipelines.errors import TableError
-from pipelines.params import load_params
-from pipelines.prepare import run
-from pipelines.sections import Data
-from pipelines.stores.files import read_record, read_table, write_table
+from evertune.config.loader import load_params
+from evertune.config.schema import DataSection
+from evertune.data.schema import TableSchema
+from evertune.errors import TableError
+from evertune.files import read_record, read_table, write_table
+from evertune.stages.prepare import run
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 RAW = pd.DataFrame(
@@ -20,7 +20,7 @@ RAW = pd.DataFrame(
     },
     dtype="str",
 )
-DATA = Data(source="table.csv", target="left")
+DATA = DataSection(source="table.csv", target="left")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def paths(tmp_path):
 def test_the_clean_table_and_its_schema_are_written_and_told(paths, capsys):
     write_table(paths.source, RAW)
     run(paths=paths, data=DATA)
-    clean, schema = read_table(paths.clean), read_record(paths.table_schema, Schema)
+    clean, schema = read_table(paths.clean), read_record(paths.table_schema, TableSchema)
     assert (list(clean), len(clean)) == (["charges", "plan", "left", "moment"], 39)
     assert (schema.task, clean["charges"].isna().sum()) == ("binary", 4)
     assert capsys.readouterr().out.splitlines() == [
@@ -65,7 +65,7 @@ def test_labelled_rows_of_production_are_joined_and_told(paths, capsys):
     days = pd.to_datetime(["2024-03-01", "2024-03-02"]).astype("datetime64[us]")
     write_table(paths.absorbed, pd.DataFrame(late).assign(moment=days))
     run(paths=paths, data=DATA)
-    clean, schema = read_table(paths.clean), read_record(paths.table_schema, Schema)
+    clean, schema = read_table(paths.clean), read_record(paths.table_schema, TableSchema)
     assert (len(clean), clean["moment"].notna().sum()) == (40, 1)
     assert schema.features[1].categories == ("a", "b", "c")
     assert capsys.readouterr().out.splitlines()[-2:] == [

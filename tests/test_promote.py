@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.judging.records import Record
-from pipelines.errors import InputError
-from pipelines.promote import promote
-from pipelines.stores import registry
-from pipelines.stores.records import champions, keep_record, records
+from evertune.errors import InputError
+from evertune.registry import versions
+from evertune.registry.decision_log import read_champion_changes, read_decision_records, save_record
+from evertune.registry.promotion import promote
+from evertune.registry.records import DecisionRecord
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def root(tmp_path: Path, state: Path, model: Path) -> Path:
     return versioned.project(tmp_path, model)
 
 
-def promoted(root: Path, number: str = "3", **changed: str) -> Record:
+def promoted(root: Path, number: str = "3", **changed: str) -> DecisionRecord:
     given = {"reason": "the campaign needs it", "by": "ada", **changed}
     return promote(root, number, now=versioned.NOW, **given)
 
@@ -37,7 +37,7 @@ def test_a_person_overrules_the_gate_and_is_recorded(root: Path) -> None:
 
 
 def test_the_record_shows_what_the_gate_said(root: Path) -> None:
-    keep_record(production.log_of(root), versioned.judged())
+    save_record(production.log_of(root), versioned.judged())
     record = promoted(root)
     assert record.reasons[1] == "the gate said: not enough evidence: roc_auc is hardly better"
     assert (record.gates, record.rival) == ((versioned.GATE,), "2")
@@ -45,7 +45,7 @@ def test_the_record_shows_what_the_gate_said(root: Path) -> None:
 
 def test_the_record_of_an_older_project_shows_what_its_tag_says(root: Path) -> None:
     tag = '{"decision": "keep", "reasons": ["worse"]}'
-    registry.tag_version(versioned.store_of(root), "3", {"evertune.verdict": tag})
+    versions.tag_version(versioned.store_of(root), "3", {"evertune.verdict": tag})
     assert promoted(root).reasons[1] == "the gate said: keep: worse"
 
 
@@ -58,10 +58,10 @@ def test_the_record_names_what_the_version_came_from(root: Path) -> None:
 def test_a_promotion_that_was_killed_is_taken_up_by_the_same_command(root: Path) -> None:
     log = production.log_of(root)
     first = promoted(root)
-    assert champions(log)[-1].record_id == first.id
+    assert read_champion_changes(log)[-1].record_id == first.id
     versioned.take_back(root, log)
     assert promoted(root) == first
-    assert (len(records(log)), versioned.aliases_of(root)["champion"]) == (1, "3")
+    assert (len(read_decision_records(log)), versioned.aliases_of(root)["champion"]) == (1, "3")
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_a_version_that_cannot_predict_its_example_is_refused(root: Path) -> Non
     with pytest.raises(InputError, match="version 3 of churn to predict its own example, but"):
         promoted(root)
     assert versioned.aliases_of(root) == versioned.ALIASES
-    assert records(production.log_of(root)) == ()
+    assert read_decision_records(production.log_of(root)) == ()
 
 
 def test_a_version_that_was_rolled_back_is_wanted_again(root: Path) -> None:
     store = versioned.store_of(root)
-    registry.mark_rolled_back(store, "3", number="2")
+    versions.set_rolled_back_tag(store, "3", number="2")
     promoted(root)
-    assert registry.ROLLED_BACK_TAG not in registry.version_numbered(store, "3").tags
+    assert versions.ROLLED_BACK_TAG not in versions.get_version(store, "3").tags

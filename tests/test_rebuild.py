@@ -5,26 +5,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import Fold, fold_table, folds_of
-from pipelines.core.metrics import METRICS
-from pipelines.core.model import Ensemble, Member, Model, with_whole_weight
-from pipelines.core.pool import PoolEntry
-from pipelines.core.predictions import figures_of
-from pipelines.core.rebuilding import REBUILT, RECORDED, Recorded, Refit
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, SearchHeader, Trial
-from pipelines.params import load_params
-from pipelines.rebuild import run, settle
-from pipelines.stores.files import read_record, read_table, write_record, write_table
-from pipelines.stores.models import load_model, save_model
-from pipelines.stores.pool import keep_entry, kept_numbers, read_entries
-from pipelines.stores.trials import append_trial, open_trials
-from pipelines.tuning.families import fit_configuration, form_of
-from pipelines.tuning.units import FEWEST_ITERATIONS
-from pipelines.tuning.work import Work, fold_yield
+from evertune.config.loader import load_params
+from evertune.data.folds import Fold, folds_from_table, folds_to_table
+from evertune.data.schema import Column, TableSchema
+from evertune.ensemble.oof import TrialArtifacts
+from evertune.files import read_record, read_table, write_record, write_table
+from evertune.metrics.metrics import METRICS
+from evertune.models.families import configuration_encoding, fit_configuration
+from evertune.models.model import Ensemble, EnsembleMember, Model, normalized_ensemble
+from evertune.models.persistence import load_model, save_model
+from evertune.registry.reproduce import REBUILT_FILE, RECORDED_FILE, FoldRefit, RecordedModel
+from evertune.search.objective import MIN_ITERATIONS, Objective, evaluate_fold
+from evertune.search.trial_log import (
+    append_trial,
+    open_trials,
+    read_entries,
+    save_entry,
+    stored_numbers,
+)
+from evertune.stages.rebuild import drop_unrecorded_members, run
+from evertune.trials import Configuration, SearchHeader, Trial
+from evertune.types import probabilities_or_values
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
-SCHEMA = Schema((Column("a", "number"), Column("b", "category", ("x", "y"))), "y", "regression")
+SCHEMA = TableSchema(
+    (Column("a", "number"), Column("b", "category", ("x", "y"))), "y", "regression"
+)
 FOLDS = [Fold(np.arange(150), np.arange(150, 300)), Fold(np.arange(150, 300), np.arange(150))]
 CONFIGURATIONS = (
     Configuration("linear", {"penalty": "l1"}),
@@ -52,8 +58,8 @@ def params(tmp_path):
     params = load_params(tmp_path)
     write_table(params.paths.training, rows())
     write_record(params.paths.table_schema, SCHEMA)
-    write_table(params.paths.folds, fold_table(FOLDS, 300))
-    write_record(tmp_path / RECORDED, Recorded("1"))
+    write_table(params.paths.folds, folds_to_table(FOLDS, 300))
+    write_record(tmp_path / RECORDED_FILE, RecordedModel("1"))
     open_trials(params.paths.trials, BUDGET)
     return params
 
@@ -61,8 +67,8 @@ def params(tmp_path):
 def kept(work, configuration, fold, *, seconds):
     """Return a fold as a search keeps it: one that was cut too short is tried with more time."""
     end = time.monotonic() + seconds
-    found = fold_yield(work, configuration, fold, encodings={}, deadline=end)
-    if found.whole or (found.result.iterations or 0) >= FEWEST_ITERATIONS:
+    found = evaluate_fold(work, configuration, fold, encodings={}, deadline=end)
+    if found.whole or (found.result.iterations or 0) >= MIN_ITERATIONS:
         return found
     return kept(work, configuration, fold, seconds=2 * seconds)
 
@@ -70,22 +76,23 @@ def kept(work, configuration, fold, *, seconds):
 def search(params, configurations, *, seconds=60.0):
     """Fit the folds as a search does, and record them in the trials file and the pool."""
     table = read_table(params.paths.training)
-    folds = folds_of(read_table(params.paths.folds))
-    work = Work(table, table["y"].to_numpy(), SCHEMA, folds, (METRICS["rmse"],), 0)
+    folds = folds_from_table(read_table(params.paths.folds))
+    work = Objective(table, table["y"].to_numpy(), SCHEMA, folds, (METRICS["rmse"],), 0)
     for number, configuration in enumerate(configurations):
         yields = [kept(work, configuration, fold, seconds=seconds) for fold in range(len(folds))]
         results = tuple(each.result for each in yields)
         trial = Trial(number, configuration, "complete", results, 1.0, None, 1.0)
         append_trial(params.paths.trials, trial)
         models = tuple(each.model for each in yields)
-        keep_entry(
-            params.paths.pool, PoolEntry(number, configuration, form_of(configuration), models)
+        save_entry(
+            params.paths.pool,
+            TrialArtifacts(number, configuration, configuration_encoding(configuration), models),
         )
 
 
 def said(params):
     return [
-        figures_of(model.predictions)
+        probabilities_or_values(model.predictions)
         for entry in read_entries(params.paths.pool)
         for model in entry.folds
     ]
@@ -124,7 +131,7 @@ def test_a_fit_that_its_deadline_cut_is_fitted_as_far_again(params, family, grow
 def test_each_fold_is_told_beside_its_record(params):
     search(params, CONFIGURATIONS[:1])
     remade(params)
-    refits = read_record(params.paths.trials.parents[1] / REBUILT, tuple[Refit, ...])
+    refits = read_record(params.paths.trials.parents[1] / REBUILT_FILE, tuple[FoldRefit, ...])
     assert [(each.number, each.fold, each.family) for each in refits] == [
         (0, 0, "linear"),
         (0, 1, "linear"),
@@ -134,15 +141,15 @@ def test_each_fold_is_told_beside_its_record(params):
 
 def test_only_what_the_pool_had_is_fitted_again(params):
     search(params, CONFIGURATIONS[:3])
-    write_record(params.paths.trials.parents[1] / RECORDED, Recorded("1", pool=(1,)))
+    write_record(params.paths.trials.parents[1] / RECORDED_FILE, RecordedModel("1", pool=(1,)))
     remade(params)
-    assert kept_numbers(params.paths.pool) == (1,)
+    assert stored_numbers(params.paths.pool) == (1,)
 
 
 def test_members_that_the_registered_model_lacks_are_left_out(params):
     table, linear, tree = rows(), Configuration("linear"), Configuration("tree")
     members = [
-        Member(
+        EnsembleMember(
             each,
             0.5,
             (
@@ -154,9 +161,11 @@ def test_members_that_the_registered_model_lacks_are_left_out(params):
         )
         for each in (linear, tree)
     ]
-    save_model(params.paths.model, Model(SCHEMA, linear, with_whole_weight(members), ("a",)))
-    write_record(params.paths.trials.parents[1] / RECORDED, Recorded("1", members=(linear,)))
-    settle(params.paths)
+    save_model(params.paths.model, Model(SCHEMA, linear, normalized_ensemble(members), ("a",)))
+    write_record(
+        params.paths.trials.parents[1] / RECORDED_FILE, RecordedModel("1", members=(linear,))
+    )
+    drop_unrecorded_members(params.paths)
     fitted = load_model(params.paths.model).fitted
     assert isinstance(fitted, Ensemble)
     assert [(m.configuration.family, m.weight) for m in fitted.members] == [("linear", 1.0)]

@@ -3,14 +3,15 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.plans import Plan
-from pipelines.errors import StageError
-from pipelines.params import load_params
-from pipelines.register import register
-from pipelines.status import status
-from pipelines.stores import registry, versions
-from pipelines.stores.files import write_record
-from pipelines.stores.tracking import client
+from evertune.config.loader import load_params
+from evertune.errors import StageError
+from evertune.files import write_record
+from evertune.plan import Plan
+from evertune.registry import versions as registry
+from evertune.registry.mlflow_client import create_client
+from evertune.registry.overview import read_status
+from evertune.registry.register import register
+from evertune.versioning import dvc
 from tests.registered import EVALUATION, fitted, made, project, runs, store_of, table
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def test_the_first_good_model_becomes_champion(root):
     made(root, model=fitted(table(60)))
     verdict = register(root)
     assert (verdict.decision, verdict.version, verdict.champion) == ("promote", "1", "1")
-    assert registry.champion(store_of(root)).tags["dvc.source"] == versions.output_hash(
+    assert registry.get_champion(store_of(root)).tags["dvc.source"] == dvc.output_hash(
         root, root / "data/source.parquet"
     )
 
@@ -48,7 +49,7 @@ def test_the_run_shows_all_that_is_needed_to_make_the_model_again(root):
     made(root, model=fitted(table(60)))
     register(root)
     (run,) = runs(root)
-    known = client(store_of(root).address)
+    known = create_client(store_of(root).address)
     kept = {found.path for found in known.list_artifacts(run.info.run_id, "project")}
     assert kept == {
         "project/params.yaml", "project/dvc.yaml", "project/dvc.lock", "project/plan.json",
@@ -65,7 +66,7 @@ def test_a_model_that_has_seen_rows_that_judge_a_retune_is_not_registered(root):
     made(root, model=fitted(holdout.head(3)), holdout=holdout)
     with pytest.raises(StageError, match=r"but 3 of 40 rows were among .* nothing was registered"):
         register(root)
-    assert registry.champion(store_of(root)) is None
+    assert registry.get_champion(store_of(root)) is None
 
 
 def test_the_run_shows_the_leaderboard_and_the_best_trials(root):
@@ -73,7 +74,7 @@ def test_the_run_shows_the_leaderboard_and_the_best_trials(root):
     register(root)
     (run,) = runs(root)
     store = store_of(root)
-    nested = client(store.address).search_runs(
+    nested = create_client(store.address).search_runs(
         [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
     board = root / f"state/artifacts/{run.info.run_id}/artifacts/leaderboard.json"
@@ -86,7 +87,7 @@ def test_a_better_model_takes_the_place_of_the_champion(root, bad):
     register(root)
     made(root, model=fitted(table(60)))
     verdict = register(root)
-    found = status(root)
+    found = read_status(root)
     assert (verdict.decision, found.champion.version, found.previous) == ("promote", "2", "1")
 
 
@@ -95,7 +96,7 @@ def test_a_worse_model_stays_challenger(root, bad):
     register(root)
     made(root, model=bad)
     verdict = register(root)
-    found = status(root)
+    found = read_status(root)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert (found.champion.version, found.challenger) == ("1", "2")
 
@@ -104,7 +105,7 @@ def test_the_simplest_model_is_registered_where_it_was_chosen(root, bad, tmp_pat
     made(root, model=bad, evaluation=replace(EVALUATION, chosen="simplest:ridge"))
     register(root)
     store = store_of(root)
-    kept = registry.download_model(store, registry.champion(store), folder=tmp_path / "kept")
+    kept = registry.download_model(store, registry.get_champion(store), folder=tmp_path / "kept")
     ridge = (root / "data/baselines/models/ridge/predictor.skops").read_bytes()
     assert (kept / "predictor.skops").read_bytes() == ridge
 
@@ -127,7 +128,7 @@ def test_a_stage_that_is_not_up_to_date_is_not_registered(root):
 def test_a_run_killed_before_the_alias_was_set_is_finished(root):
     made(root, model=fitted(table(60)))
     register(root)
-    known = client(store_of(root).address)
+    known = create_client(store_of(root).address)
     known.delete_registered_model_alias("houses", "champion")
     known.delete_model_version_tag("houses", "1", "evertune.verdict")
-    assert (register(root).version, registry.champion(store_of(root)).number) == ("1", "1")
+    assert (register(root).version, registry.get_champion(store_of(root)).number) == ("1", "1")

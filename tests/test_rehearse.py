@@ -4,17 +4,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import naive
-from pipelines.core.rehearsals import NAME, Roles
-from pipelines.errors import TableError
-from pipelines.params import load_params
-from pipelines.rehearse import rehearse
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import read_table
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
+from evertune.errors import TableError
+from evertune.files import read_table
+from evertune.simulation.results import ROW_NAME, ColumnRoles
+from evertune.simulation.workspace import create_replay_project
+from evertune.times import to_naive_timestamp
 from tests.flows.conftest import copied_project
 from tests.planted import TARGET, TIME, planted
 
-ROLES = Roles(time=TIME, target=TARGET)
+ROLES = ColumnRoles(time=TIME, target=TARGET)
 CASE = planted("quiet", rows_a_day=4)
 
 
@@ -27,33 +27,33 @@ def project(tmp_path: Path) -> Path:
 
 def made(root: Path, **roles):
     file, folder = root / "quiet.csv", root / "state" / "replay" / "quiet"
-    return rehearse(root, folder, file=file, roles=replace(ROLES, **roles))
+    return create_replay_project(root, folder, file=file, roles=replace(ROLES, **roles))
 
 
 def test_the_first_three_fifths_of_time_are_learned_from(project):
     found = made(project)
-    assert abs(naive(found.start) - CASE.start) < pd.Timedelta(days=1)
+    assert abs(to_naive_timestamp(found.start) - CASE.start) < pd.Timedelta(days=1)
     assert len(found.learned) + len(found.played) == len(CASE.table)
 
 
 def test_rows_are_played_in_the_order_of_time_each_with_a_name(project):
     found = made(project)
     assert found.moments.is_monotonic_increasing
-    assert found.played[NAME].is_unique
+    assert found.played[ROW_NAME].is_unique
 
 
 def test_the_project_that_is_made_holds_only_what_is_learned_from(project):
     found = made(project)
     learned = read_table(found.root / load_params(found.root).data.source)
-    assert learned[NAME].tolist() == found.learned[NAME].tolist()
+    assert learned[ROW_NAME].tolist() == found.learned[ROW_NAME].tolist()
 
 
 def test_an_identifier_of_the_table_is_no_feature(project):
     named = {"source": "quiet.csv", "identifier": "age", "target": TARGET, "time": TIME}
     edit_section(project / "params.yaml", "data", named | {"positive": "auto"})
-    found = rehearse(project, project / "played", file=None, roles=Roles())
+    found = create_replay_project(project, project / "played", file=None, roles=ColumnRoles())
     data = load_params(found.root).data
-    assert (data.identifier, data.ignore) == (NAME, ("age",))
+    assert (data.identifier, data.ignore) == (ROW_NAME, ("age",))
 
 
 def test_it_searches_little_and_scores_by_no_schedule(project):

@@ -3,11 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.rebuilding import REBUILT, Refit
-from pipelines.errors import InputError
-from pipelines.reproduce import LaidOut, compare, lay_out
-from pipelines.stores.files import write_record, write_table
-from pipelines.stores.restoring import FIGURES
+from evertune.errors import InputError
+from evertune.files import write_record, write_table
+from evertune.registry.reproduce import (
+    REBUILT_FILE,
+    RECORDED_METRICS_FILE,
+    FoldRefit,
+    RestoredProject,
+    compare_with_registered,
+    restore_project,
+)
 from tests import production
 
 pytestmark = pytest.mark.slow
@@ -27,7 +32,7 @@ def root(tmp_path: Path, made: Path, state: Path) -> Path:
 
 
 @pytest.fixture
-def laid_out(made: Path, tmp_path: Path) -> LaidOut:
+def laid_out(made: Path, tmp_path: Path) -> RestoredProject:
     """Return a folder in which the stages have made the registered model again."""
     folder = tmp_path / "again"
     (folder / "data").mkdir(parents=True)
@@ -35,10 +40,10 @@ def laid_out(made: Path, tmp_path: Path) -> LaidOut:
     (folder / "dvc.lock").write_text(LOCK)
     (folder / "data/model").symlink_to(made / "model")
     write_table(folder / "data/holdout.parquet", production.rows(0, 5))
-    write_record(folder / REBUILT, (Refit(0, 0, "linear", {"mae": 1.0}, {"mae": 1.0}),))
-    for path in (folder / FIGURES, folder / "data/figures.json"):
+    write_record(folder / REBUILT_FILE, (FoldRefit(0, 0, "linear", {"mae": 1.0}, {"mae": 1.0}),))
+    for path in (folder / RECORDED_METRICS_FILE, folder / "data/figures.json"):
         path.write_text(json.dumps({"chosen": "model", "holdout": {"mae": 1.0}, "metrics": []}))
-    return LaidOut("1", folder, ("a note",))
+    return RestoredProject("1", folder, ("a note",))
 
 
 def differing(found):
@@ -46,7 +51,7 @@ def differing(found):
 
 
 def test_a_model_beside_itself_differs_in_nothing_but_what_was_not_made(root, laid_out):
-    found = compare(root, laid_out)
+    found = compare_with_registered(root, laid_out)
     assert differing(found) == ["folds table"]
     assert (found.version, found.notes, found.equal) == ("1", ("a note",), False)
 
@@ -54,7 +59,7 @@ def test_a_model_beside_itself_differs_in_nothing_but_what_was_not_made(root, la
 def test_another_figure_of_the_hold_out_is_told(root, laid_out):
     figures = {"chosen": "simplest:ridge", "holdout": {"mae": 1.1}, "metrics": []}
     (laid_out.folder / "data/figures.json").write_text(json.dumps(figures))
-    assert {"chosen", "hold-out mae"} <= set(differing(compare(root, laid_out)))
+    assert {"chosen", "hold-out mae"} <= set(differing(compare_with_registered(root, laid_out)))
 
 
 def test_another_model_is_told_by_its_predictions(root, laid_out, tmp_path):
@@ -62,18 +67,18 @@ def test_another_model_is_told_by_its_predictions(root, laid_out, tmp_path):
     (laid_out.folder / "data/model").symlink_to(
         production.learned(tmp_path, flipped=True) / "model"
     )
-    assert "predictions of the hold-out" in differing(compare(root, laid_out))
+    assert "predictions of the hold-out" in differing(compare_with_registered(root, laid_out))
 
 
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(root):
     with pytest.raises(InputError, match=r"a version of churn, but got '7'; there are 1: see"):
-        lay_out(root, "7")
+        restore_project(root, "7")
 
 
 def test_where_there_is_no_version_that_is_said(tmp_path, state):
     assert state.exists()
     with pytest.raises(InputError, match="there is none yet"):
-        lay_out(production.project(tmp_path), "1")
+        restore_project(production.project(tmp_path), "1")
 
 
 @pytest.mark.parametrize("taken", ["a folder", "a file"])
@@ -83,4 +88,4 @@ def test_a_place_that_is_taken_is_refused(root, tmp_path, taken):
         place.mkdir()
     (place / "mine" if taken == "a folder" else place).write_text("")
     with pytest.raises(InputError, match="expected an empty folder or none, but"):
-        lay_out(root, "1", into=place)
+        restore_project(root, "1", into=place)

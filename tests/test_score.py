@@ -1,10 +1,10 @@
 import pytest
 
-from pipelines.errors import ParamsError, StageError, TableError
-from pipelines.score import score
-from pipelines.stores.files import read_table
-from pipelines.stores.models import load_model, predict_rows
-from pipelines.stores.predictions import read_log
+from evertune.errors import ParamsError, StageError, TableError
+from evertune.files import read_table
+from evertune.models.persistence import load_model, predict_rows
+from evertune.monitoring.prediction_log import read_log
+from evertune.serving.batch import score
 from tests.production import champion, day, log_of, project, rows
 from tests.services import quickly_learned
 

@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import fold_table, folds
-from pipelines.core.plans import Plan
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.errors import BusyError, ParamsError
-from pipelines.params import load_params
-from pipelines.search import run
-from pipelines.stores.files import read_lines, write_record, write_table
-from pipelines.stores.pool import kept_numbers
-from pipelines.stores.trials import read_trials
-from pipelines.tuning.guardian import marked
+from evertune.config.loader import load_params
+from evertune.data.folds import folds_to_table, make_folds
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import BusyError, ParamsError
+from evertune.files import read_lines, write_record, write_table
+from evertune.plan import Plan
+from evertune.search.ray_guardian import marked_processes
+from evertune.search.trial_log import read_trials, stored_numbers
+from evertune.stages.search import run
+from evertune.trials import Configuration
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 COLUMNS = (Column("a", "number"), Column("b", "number"))
@@ -42,7 +41,7 @@ def root(tmp_path):
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(120, 2)), columns=["a", "b"])
     truth = (table["a"] + table["b"] > 0).to_numpy(float)
     table["y"] = pd.Series(np.where(truth > 0, "yes", "no"), dtype="str")
-    made = folds(
+    made = make_folds(
         "stratified",
         n_rows=120,
         truth=truth,
@@ -57,10 +56,10 @@ def root(tmp_path):
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text())
     (tmp_path / "metrics_of_mine.py").write_text(MODULE)
     paths = load_params(tmp_path).paths
-    write_record(paths.table_schema, Schema(COLUMNS, "y", "binary", ("no", "yes")))
+    write_record(paths.table_schema, TableSchema(COLUMNS, "y", "binary", ("no", "yes")))
     write_record(paths.plan, Plan())
     write_table(paths.training, table.assign(row_key="0" * 16))
-    write_table(paths.folds, fold_table(made, 120))
+    write_table(paths.folds, folds_to_table(made, 120))
     return tmp_path
 
 
@@ -144,7 +143,7 @@ def test_the_budget_of_a_plan_is_the_searchs(root):
 def _killed_after(n_lines, root):
     code = (
         "from pathlib import Path; from tests_of_search import settings; "
-        "from pipelines.search import run; "
+        "from evertune.stages.search import run; "
         f"run(**settings(Path({str(root)!r}), budget_trials=8))"
     )
     (root / "tests_of_search.py").write_text(Path(__file__).read_text())
@@ -174,9 +173,9 @@ def test_a_killed_search_goes_on_with_what_is_missing(root):
 def test_a_killed_search_leaves_no_processes(root):
     _killed_after(3, root)
     marker, deadline = str(root / "state" / "ray.token"), time.monotonic() + 60
-    while list(marked(marker)) and time.monotonic() < deadline:
+    while list(marked_processes(marker)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert list(marked(marker)) == []
+    assert list(marked_processes(marker)) == []
 
 
 @pytest.mark.slow
@@ -253,7 +252,7 @@ def test_a_metric_that_is_undefined_on_a_fold_fails_every_trial(root):
     run(**given | {"search": section})
     trials = read_trials(given["paths"].trials)
     assert {(t.status, t.reason) for t in trials} == {("failed", "m is undefined on fold 0")}
-    assert kept_numbers(given["paths"].pool) == ()
+    assert stored_numbers(given["paths"].pool) == ()
 
 
 def test_another_seed_is_another_search(root):

@@ -2,17 +2,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.core.findings import Decision, Finding, Window
-from pipelines.core.monitored import Monitored
-from pipelines.show import points
+from evertune.decisions import Finding, MonitoringDecision
+from evertune.monitoring.records import MonitoringResult
+from evertune.monitoring.report import metric_points
+from evertune.times import TimeWindow
 
-DAY = Window(datetime(1970, 1, 2, tzinfo=UTC), datetime(1970, 1, 3, tzinfo=UTC), 40)
-DECISION = Decision("d", DAY.end, "churn", "1", "nothing", ())
+DAY = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), datetime(1970, 1, 3, tzinfo=UTC), 40)
+DECISION = MonitoringDecision("d", DAY.end, "churn", "1", "nothing", ())
 
 
 def shown(*findings):
-    found = Monitored(DAY.end, "churn", "1", DECISION, findings)
-    return [(point.name, point.value, point.step) for point in points(found)]
+    found = MonitoringResult(DAY.end, "churn", "1", DECISION, findings)
+    return [(point.name, point.value, point.step) for point in metric_points(found)]
 
 
 def test_a_figure_stands_at_the_end_of_its_window():

@@ -3,13 +3,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.core.plans import Plan
-from pipelines.errors import TableError
-from pipelines.params import load_params
-from pipelines.snapshot import check_source, take_snapshot
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import read_record, read_table, write_record, write_table
-from pipelines.stores.versions import restore
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
+from evertune.errors import TableError
+from evertune.files import read_record, read_table, write_record, write_table
+from evertune.plan import Plan
+from evertune.stages.snapshot import check_source, take_snapshot
+from evertune.versioning.dvc import restore_by_md5
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 
@@ -54,7 +54,7 @@ def test_an_older_version_can_be_got_back(root):
     first = take_snapshot(root)
     (root / "table.csv").write_text("age,left\n50,yes\n")
     assert take_snapshot(root).changed
-    restore(root, first.version, target=root / "old.parquet")
+    restore_by_md5(root, first.version, target=root / "old.parquet")
     assert len(pd.read_parquet(root / "old.parquet")) == 2
 
 

@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import folds_of
-from pipelines.core.plans import Plan
-from pipelines.core.schema import Column, Schema
-from pipelines.errors import ParamsError
-from pipelines.sections import Paths, Split
-from pipelines.split import run
-from pipelines.stores.files import read_table, write_record, write_table
+from evertune.config.schema import PathsSection, SplitSection
+from evertune.data.folds import folds_from_table
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import ParamsError
+from evertune.files import read_table, write_record, write_table
+from evertune.plan import Plan
+from evertune.stages.split import run
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 
@@ -16,8 +16,11 @@ FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pr
 @pytest.fixture
 def paths(tmp_path):
     """The places of a project with a plan to tune."""
-    paths = Paths(
-        **{field.alias or name: tmp_path / name for name, field in Paths.model_fields.items()}
+    paths = PathsSection(
+        **{
+            field.alias or name: tmp_path / name
+            for name, field in PathsSection.model_fields.items()
+        }
     )
     write_record(paths.plan, Plan())
     return paths
@@ -34,7 +37,9 @@ def prepared(paths, *, n_rows=400, share=0.25, **roles):
     }
     target = pd.Series(np.where(random.random(n_rows) < share, "yes", "no"), dtype="str")
     write_table(paths.clean, pd.DataFrame({**columns, "churned": target}))
-    write_record(paths.table_schema, Schema(FEATURES, "churned", "binary", ("no", "yes"), **roles))
+    write_record(
+        paths.table_schema, TableSchema(FEATURES, "churned", "binary", ("no", "yes"), **roles)
+    )
 
 
 def read(paths):
@@ -43,7 +48,7 @@ def read(paths):
 
 def test_every_row_stands_on_one_side_with_its_key(paths):
     prepared(paths, identifier="id")
-    run(paths=paths, split=Split())
+    run(paths=paths, split=SplitSection())
     training, holdout, folds = read(paths)
     assert len(training) + len(holdout) == 400
     assert not set(training["row_key"]) & set(holdout["row_key"])
@@ -54,41 +59,43 @@ def test_written_twice_the_sides_are_the_same_bytes(paths):
     prepared(paths, identifier="id")
     written = []
     for _ in range(2):
-        run(paths=paths, split=Split())
+        run(paths=paths, split=SplitSection())
         written.append([p.read_bytes() for p in (paths.training, paths.holdout, paths.folds)])
     assert written[0] == written[1]
 
 
 def test_a_table_with_times_is_parted_by_time_throughout(paths):
     prepared(paths, time="day")
-    run(paths=paths, split=Split(gap_days=3))
+    run(paths=paths, split=SplitSection(gap_days=3))
     training, holdout, table = read(paths)
     assert training["day"].max() < holdout["day"].min()
     gaps = [
         training["day"][fold.validation].min() - training["day"][fold.training].max()
-        for fold in folds_of(table)
+        for fold in folds_from_table(table)
     ]
     assert gaps == [pd.Timedelta(days=3)] * 5
 
 
 def test_repeats_are_more_columns_of_folds(paths):
     prepared(paths)
-    run(paths=paths, split=Split(n_folds=3, n_repeats=2))
+    run(paths=paths, split=SplitSection(n_folds=3, n_repeats=2))
     assert read(paths)[2].columns.tolist() == [f"fold_{number}" for number in range(6)]
 
 
 def test_no_group_is_parted(paths):
     prepared(paths, group="team")
-    run(paths=paths, split=Split(n_folds=3))
+    run(paths=paths, split=SplitSection(n_folds=3))
     training, holdout, table = read(paths)
     assert not set(training["team"]) & set(holdout["team"])
     teams = training["team"]
-    assert all(not set(teams[f.training]) & set(teams[f.validation]) for f in folds_of(table))
+    assert all(
+        not set(teams[f.training]) & set(teams[f.validation]) for f in folds_from_table(table)
+    )
 
 
 def test_what_was_done_is_told(paths, capsys):
     prepared(paths, time="day", group="team")
-    run(paths=paths, split=Split(holdout_fraction=0.06, n_folds=2))
+    run(paths=paths, split=SplitSection(holdout_fraction=0.06, n_folds=2))
     told = capsys.readouterr().out
     assert "370 training rows in 2 time folds, 24 held out\n" in told
     assert "6 rows left out: their group is in the hold-out\n" in told
@@ -96,7 +103,7 @@ def test_what_was_done_is_told(paths, capsys):
 
 def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
     prepared(paths, share=0.05)
-    run(paths=paths, split=Split(holdout_fraction=0.1))
+    run(paths=paths, split=SplitSection(holdout_fraction=0.1))
     told = capsys.readouterr().out
     assert "class 'yes' has only" in told
     assert "too rare to be judged" in told
@@ -105,10 +112,14 @@ def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
 @pytest.mark.parametrize(
     ("split", "roles", "words"),
     [
-        (Split(folds="time"), {}, r"Time folds need a time column"),
-        (Split(folds="kfold"), {"group": "team"}, r"would part rows of one group. Set split.folds"),
-        (Split(n_folds=50), {"group": "team"}, r"50 folds need at least 50 groups"),
-        (Split(gap_days=1000), {"time": "day"}, r"Lower split.gap_days or split.n_folds"),
+        (SplitSection(folds="time"), {}, r"Time folds need a time column"),
+        (
+            SplitSection(folds="kfold"),
+            {"group": "team"},
+            r"would part rows of one group. Set split.folds",
+        ),
+        (SplitSection(n_folds=50), {"group": "team"}, r"50 folds need at least 50 groups"),
+        (SplitSection(gap_days=1000), {"time": "day"}, r"Lower split.gap_days or split.n_folds"),
     ],
 )
 def test_folds_that_cannot_be_made_are_refused_and_nothing_is_written(paths, split, roles, words):
@@ -121,12 +132,12 @@ def test_folds_that_cannot_be_made_are_refused_and_nothing_is_written(paths, spl
 def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
     prepared(paths, share=0.01)
     with pytest.raises(ParamsError, match=r"every class. Got 'yes' \(\d rows\). Lower split.n_fol"):
-        run(paths=paths, split=Split(n_folds=10))
+        run(paths=paths, split=SplitSection(n_folds=10))
 
 
 def test_without_a_plan_to_judge_by_production_no_row_chooses(paths):
     prepared(paths)
-    run(paths=paths, split=Split())
+    run(paths=paths, split=SplitSection())
     choosing, training = read_table(paths.choosing), read_table(paths.training)
     assert (len(choosing), list(choosing)) == (0, list(training))
 
@@ -134,7 +145,7 @@ def test_without_a_plan_to_judge_by_production_no_row_chooses(paths):
 def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsys):
     prepared(paths, time="day")
     write_record(paths.plan, Plan("retune", judge_from="2024-12-01T00:00:00+00:00"))
-    run(paths=paths, split=Split())
+    run(paths=paths, split=SplitSection())
     training, holdout, _ = read(paths)
     choosing = read_table(paths.choosing)
     assert (
@@ -149,4 +160,4 @@ def test_a_plan_that_no_row_is_late_enough_for_is_refused(paths):
     prepared(paths, time="day")
     write_record(paths.plan, Plan("retune", judge_from="2030-01-01T00:00:00+00:00"))
     with pytest.raises(ParamsError, match=r"Rows from 2030-01-01 .* must choose and judge. Got 0"):
-        run(paths=paths, split=Split())
+        run(paths=paths, split=SplitSection())

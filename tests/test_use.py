@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import TableError
-from pipelines.params import load_params
-from pipelines.stores.documents import edit_section
-from pipelines.use import registry_name, use
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
+from evertune.errors import TableError
+from evertune.project import configure_project, registry_name
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 HEADER = "customerID,tenure,TotalCharges,plan,Churn"
@@ -27,7 +27,7 @@ def put(root, content, name="my shop.csv"):
 
 
 def test_what_was_found_stands_in_params_and_comments_stay(root):
-    found = use(root, put(root, CSV), target="Churn")
+    found = configure_project(root, put(root, CSV), target="Churn")
     data = load_params(root).data
     assert (data.source, data.identifier, data.task, data.positive) == (
         "my shop.csv",
@@ -41,7 +41,7 @@ def test_what_was_found_stands_in_params_and_comments_stay(root):
 
 
 def test_the_model_is_named_after_the_file_and_the_dialect_is_written_down(root):
-    use(root, put(root, CSV.replace(",", ";")), target="Churn", time="tenure")
+    configure_project(root, put(root, CSV.replace(",", ";")), target="Churn", time="tenure")
     params = load_params(root)
     assert (params.registry.name, params.data.time) == ("my-shop", "tenure")
     assert (params.data.dialect.delimiter, params.data.dialect.encoding) == (";", "utf-8")
@@ -63,44 +63,47 @@ def test_the_name_of_a_model_is_one_that_the_registry_takes(file, name):
 def test_a_class_of_interest_needs_a_target_with_two_classes(root):
     cells = "\n".join(f"{n * n},{n / 7}" for n in range(30))
     with pytest.raises(TableError, match=r"expected a target with two classes, one of them '1'"):
-        use(root, put(root, f"age,price\n{cells}\n"), target="price", positive="1")
+        configure_project(root, put(root, f"age,price\n{cells}\n"), target="price", positive="1")
 
 
 def test_the_same_command_twice_changes_nothing_more(root):
-    use(root, put(root, CSV), target="Churn")
+    configure_project(root, put(root, CSV), target="Churn")
     before = (root / "params.yaml").read_bytes()
-    use(root, put(root, CSV), target="Churn")
+    configure_project(root, put(root, CSV), target="Churn")
     assert (root / "params.yaml").read_bytes() == before
 
 
 def test_what_only_params_can_say_is_kept_for_the_same_file(root):
     file = put(root, CSV.replace("c-7,7,14", "c-7,7,?"))
     with pytest.raises(TableError, match=r"(?s)column 'TotalCharges': 1 of 60 .* data.missing_val"):
-        use(root, file, target="Churn")
+        configure_project(root, file, target="Churn")
     edit_section(
         root / "params.yaml",
         "data",
         {"source": "my shop.csv", "missing_values": ["?"], "ignore": ["plan"]},
     )
-    use(root, file, target="Churn", identifier="customerID")
+    configure_project(root, file, target="Churn", identifier="customerID")
     assert load_params(root).data.missing_values == ("?",)
     assert "plan" not in load_params(root).data.columns
 
 
 def test_what_was_said_about_another_file_is_forgotten(root):
     edit_section(root / "params.yaml", "data", {"ignore": ["age"], "human_column": "doctor"})
-    use(root, put(root, CSV), target="Churn")
+    configure_project(root, put(root, CSV), target="Churn")
     assert (load_params(root).data.ignore, load_params(root).data.human_column) == ((), None)
 
 
 def test_the_example_is_a_table_too(root):
-    assert use(root, "example", target="churned", positive="yes", time="date").task == "binary"
+    assert (
+        configure_project(root, "example", target="churned", positive="yes", time="date").task
+        == "binary"
+    )
     assert load_params(root).data.source == "example"
 
 
 def test_a_file_outside_the_project_is_named_in_full(root, tmp_path_factory):
     file = put(tmp_path_factory.mktemp("elsewhere"), CSV)
-    use(root, file, target="Churn")
+    configure_project(root, file, target="Churn")
     assert load_params(root).data.source == file
 
 
@@ -122,5 +125,5 @@ def test_a_file_outside_the_project_is_named_in_full(root, tmp_path_factory):
 def test_a_table_that_cannot_be_used_changes_nothing(root, content, words):
     before = (root / "params.yaml").read_bytes()
     with pytest.raises(TableError, match=words):
-        use(root, put(root, content), target="Churn")
+        configure_project(root, put(root, content), target="Churn")
     assert (root / "params.yaml").read_bytes() == before

@@ -3,18 +3,23 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.core.judging.records import Record, record_id
-from pipelines.core.judging.verdicts import GateResult
-from pipelines.core.model import Model
-from pipelines.core.pages import ServedPage
-from pipelines.core.trials import Configuration
-from pipelines.core.truths import truth_of
-from pipelines.stores import registry
-from pipelines.stores.aliases import aliases, move_aliases
-from pipelines.stores.database import Log, writing
-from pipelines.stores.models import save_model
-from pipelines.stores.tracking import Store, client, open_run, open_store
-from pipelines.tuning.families import fit_configuration
+from evertune.data.schema import encode_target
+from evertune.database import ModelLog, write_transaction
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import save_model
+from evertune.registry import versions
+from evertune.registry.gates import GateResult
+from evertune.registry.mlflow_client import (
+    ModelDescription,
+    TrackingStore,
+    create_client,
+    open_run,
+    open_tracking_store,
+)
+from evertune.registry.records import DecisionRecord, make_record_id
+from evertune.registry.versions import move_aliases, read_aliases
+from evertune.trials import Configuration
 from tests import production
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -25,7 +30,11 @@ GATE = GateResult("champion", "pass", "better by 0.01")
 def learned(folder: Path) -> Path:
     """Write a model and return its folder."""
     rows = production.rows(-1, 1)
-    truth, schema, linear = truth_of(rows, production.SCHEMA), production.SCHEMA, production.LINEAR
+    truth, schema, linear = (
+        encode_target(rows, production.SCHEMA),
+        production.SCHEMA,
+        production.LINEAR,
+    )
     fitted = fit_configuration(linear, rows, truth, schema=schema, seed=0, n_jobs=1)
     save_model(folder / "model", Model(schema, Configuration("linear"), fitted, ("a", "b")))
     return folder / "model"
@@ -38,15 +47,15 @@ def project(root: Path, model: Path) -> Path:
     first = register(store, model)
     for identity in ("2", "3"):
         tags = {**first.tags, "evertune.model": identity}
-        known = client(store.address)
+        known = create_client(store.address)
         known.create_model_version("churn", first.source, run_id=first.run_id, tags=tags)
     move_aliases(store, before={}, after=ALIASES)
     return root
 
 
-def register(store: Store, model: Path) -> registry.Version:
+def register(store: TrackingStore, model: Path) -> versions.ModelVersion:
     """Return a version of the model."""
-    page = ServedPage(
+    page = ModelDescription(
         identity="1",
         description="A line.",
         inputs={"age": "any", "plan": "any", "day": "any"},
@@ -56,29 +65,29 @@ def register(store: Store, model: Path) -> registry.Version:
         metrics={"roc_auc": 0.9},
         tags={"metric": "roc_auc", "figure.roc_auc": "0.9", "dvc.training": "5d41"},
     )
-    return registry.register_version(store, open_run(store, "d", title="s"), model=model, page=page)
+    return versions.register_version(store, open_run(store, "d", title="s"), model=model, page=page)
 
 
-def store_of(root: Path) -> Store:
-    return open_store(root / "state", "churn")
+def store_of(root: Path) -> TrackingStore:
+    return open_tracking_store(root / "state", "churn")
 
 
 def aliases_of(root: Path) -> dict[str, str]:
-    return aliases(store_of(root))
+    return read_aliases(store_of(root))
 
 
 def kept_files(root: Path, number: str) -> set[str]:
     """Return the names of what was decided in the run of a version."""
     store = store_of(root)
-    run_id = registry.version_numbered(store, number).run_id
-    return {each.path for each in client(store.address).list_artifacts(run_id, "decision")}
+    run_id = versions.get_version(store, number).run_id
+    return {each.path for each in create_client(store.address).list_artifacts(run_id, "decision")}
 
 
-def judged(version: str = "3", **changed: object) -> Record:
+def judged(version: str = "3", **changed: object) -> DecisionRecord:
     """Return what the gate said of a version beside champion 2."""
     after = {**ALIASES, "challenger": version}
     made = {
-        "id": record_id("gate", model="churn", version=version, evidence=[str(changed)]),
+        "id": make_record_id("gate", model="churn", version=version, evidence=[str(changed)]),
         "moment": NOW,
         "model": "churn",
         "act": "gate",
@@ -92,20 +101,20 @@ def judged(version: str = "3", **changed: object) -> Record:
         "rival": "2",
         "metric": "roc_auc",
     }
-    return Record(**{**made, **changed})  # type: ignore[arg-type]
+    return DecisionRecord(**{**made, **changed})  # type: ignore[arg-type]
 
 
-def waiting(version: str = "3") -> Record:
+def waiting(version: str = "3") -> DecisionRecord:
     """Return the record of a version that waits for approval."""
     return judged(version, waits_for_approval=True, reasons=("waits for `evertune approve`",))
 
 
-def take_back(root: Path, log: Log) -> None:
+def take_back(root: Path, log: ModelLog) -> None:
     """Bring aliases and the history to where a decision that was killed would have left them."""
-    known = client(store_of(root).address)
+    known = create_client(store_of(root).address)
     for alias, number in ALIASES.items():
         known.set_registered_model_alias("churn", alias, number)
-    with writing(log) as connection:
+    with write_transaction(log) as connection:
         last = "SELECT max(number) FROM champions"
         connection.exec_driver_sql(f"DELETE FROM champions WHERE number = ({last})")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
-from pipelines.params import load_params
-from pipelines.stores.documents import edit_section
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ["flows", "pipelines", "infra", "params.yaml", "dvc.yaml", "pyproject.toml", ".gitignore"]
@@ -77,7 +77,7 @@ def timed_train(
     name: str, root: Path, *, environment: Mapping[str, str], budget: float = 0.0
 ) -> Timing:
     started = time.monotonic()
-    command = [sys.executable, "-m", "flows.cli", "train"]
+    command = [sys.executable, "-m", "evertune.cli.app", "train"]
     done = subprocess.run(command, cwd=root, env=environment, check=False)
     if done.returncode not in {0, CHAMPION_STAYS}:
         raise SystemExit(f"The run '{name}' ended with exit code {done.returncode}.")

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipelines.core.intervals import bootstrap_interval, paired_difference
-from pipelines.core.judging.fold_tests import fold_difference
-from pipelines.core.metrics import METRICS, REGRESSION, Metric
-from pipelines.core.predictions import Floats, Predictions
-from pipelines.core.truths import taken
+from evertune.metrics.metrics import METRICS, REGRESSION, Metric
+from evertune.stats.bootstrap import bootstrap_interval, paired_difference
+from evertune.stats.comparison import corrected_resampled_t_test
+from evertune.types import FloatArray, Predictions, take_rows
 
 POPULATION = 200_000
 WANTED = ("accuracy", "f1", "roc_auc", "pr_auc", "log_loss", "rmse", "mae")
@@ -26,7 +25,7 @@ HOW = {"draws": 1000, "confidence": 0.95}
 FOLDS, FEATURES = 5, 10
 HEAD = f"{'rows':<7}{'table':<8}{'metric':<12}{'alone':>16}{'difference':>16}{'low':>8}{'high':>8}"
 
-Judged = tuple[Floats, Predictions, Predictions]
+Judged = tuple[FloatArray, Predictions, Predictions]
 Ends = tuple[float | None, float | None]
 
 
@@ -61,7 +60,7 @@ def _line(metric: Metric, table: str, n_rows: int, *, cases: int, seed: int) -> 
     alone, pairs = [], []
     for case in range(cases):
         rows = rng.integers(0, POPULATION, n_rows)
-        drawn = (truth[rows], taken(left, rows), taken(right, rows))
+        drawn = (truth[rows], take_rows(left, rows), take_rows(right, rows))
         alone.append(_alone(metric, drawn, case))
         pairs.append(_pair(metric, drawn, case))
     below, above = _missed(pairs, gap)
@@ -94,7 +93,7 @@ def population(metric: Metric, table: str, rng: np.random.Generator) -> Judged:
     return truth, left, right
 
 
-def _said(log_odds: Floats) -> Predictions:
+def _said(log_odds: FloatArray) -> Predictions:
     chance = 1 / (1 + np.exp(-log_odds))
     return Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
 
@@ -117,7 +116,7 @@ def _missed(found: list[Ends], true: float) -> tuple[float, float]:
     return float((ends[:, 0] > true).mean()), float((ends[:, 1] < true).mean())
 
 
-def _defined(found: list[Ends]) -> Floats:
+def _defined(found: list[Ends]) -> FloatArray:
     return np.array([ends for ends in found if None not in ends], dtype=np.float64)
 
 
@@ -136,7 +135,7 @@ def _of_folds(cases: int, seed: int) -> Iterator[str]:
 
 
 def _fold_ends(left: list[float], right: list[float], sizes: dict[str, float]) -> Ends:
-    found = fold_difference(left, right, **sizes)
+    found = corrected_resampled_t_test(left, right, **sizes)
     return found.low, found.high
 
 
@@ -148,7 +147,7 @@ def _fold_gaps(rng: np.random.Generator, n_rows: int) -> tuple[list[float], list
     return both[0], both[1]
 
 
-def _score(table: Floats, truth: Floats, held_out: Floats) -> float:
+def _score(table: FloatArray, truth: FloatArray, held_out: FloatArray) -> float:
     weights = np.linalg.lstsq(table[~held_out], truth[~held_out], rcond=None)[0]
     return -float(np.sqrt(np.mean((truth[held_out] - table[held_out] @ weights) ** 2)))
 

@@ -21,12 +21,12 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 
-from pipelines.core.contract import Limits, contract_findings
-from pipelines.core.drift import drift_findings
-from pipelines.core.findings import Window
-from pipelines.core.input_reference import input_reference
-from pipelines.core.schema import Column, Schema
-from pipelines.core.window_profiles import window_profile
+from evertune.data.schema import Column, TableSchema
+from evertune.monitoring.data_contract import ContractLimits, contract_findings
+from evertune.monitoring.drift import drift_findings
+from evertune.monitoring.input_reference import build_input_reference
+from evertune.monitoring.window_profiles import build_window_profile
+from evertune.times import TimeWindow
 
 N_NUMBERS, N_LEVELS, N_DAYS = 20, 10, 60
 REFERENCE_DAY, WINDOW_DAY = "2024-01-01", datetime(2024, 3, 4, tzinfo=UTC)
@@ -57,7 +57,7 @@ def write_tables(folder: Path, n_rows: int) -> None:
     table(n_rows, seed=1, shift=0.3).to_parquet(folder / "current.parquet")
 
 
-def schema_of(reference: pd.DataFrame) -> Schema:
+def schema_of(reference: pd.DataFrame) -> TableSchema:
     numbers = reference.select_dtypes("number").columns
     columns = [
         Column(name, "number")
@@ -65,7 +65,7 @@ def schema_of(reference: pd.DataFrame) -> Schema:
         else Column(name, "category", tuple(sorted(reference[name].dropna().unique())))
         for name in reference.columns
     ]
-    return Schema(tuple(columns), "target", "binary", ("no", "yes"))
+    return TableSchema(tuple(columns), "target", "binary", ("no", "yes"))
 
 
 def ours(folder: Path) -> dict[str, float]:
@@ -74,17 +74,17 @@ def ours(folder: Path) -> dict[str, float]:
     schema, days = schema_of(known), pd.date_range(REFERENCE_DAY, periods=N_DAYS)
     moments = pd.Series(days[np.arange(len(known)) * N_DAYS // len(known)])
     started = perf_counter()
-    reference = input_reference(
+    reference = build_input_reference(
         known, schema, moments=moments, predictions=None, window_days=1, seed=0
     )
     built = perf_counter() - started
     del known, moments
     raw = pd.read_parquet(folder / "current.parquet")
-    window = Window(WINDOW_DAY, WINDOW_DAY + timedelta(days=1))
+    window = TimeWindow(WINDOW_DAY, WINDOW_DAY + timedelta(days=1))
     started, worked = perf_counter(), process_time()
-    profile = window_profile(raw, reference, schema, window=window, predictions=None)
+    profile = build_window_profile(raw, reference, schema, window=window, predictions=None)
     found = drift_findings(profile, reference)
-    broken = contract_findings(profile, reference, limits=Limits(), typical_rows=None)
+    broken = contract_findings(profile, reference, limits=ContractLimits(), typical_rows=None)
     return {
         "reference_seconds": built,
         "seconds": perf_counter() - started,

@@ -14,11 +14,23 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from pipelines.core.bins import Bins
-from pipelines.core.calibration import POOLED, Scale, beyond, centre, distances, scale_of
-from pipelines.core.predictions import Floats
-from pipelines.core.reference_windows import Windows
-from pipelines.core.window_figures import Counts, figure_kinds, figures_of, shape_of
+from evertune.monitoring.bins import Bins
+from evertune.monitoring.drift_null import (
+    N_POOLED_WINDOWS,
+    DriftNull,
+    excess_over_reference,
+    expected_statistics,
+    fit_drift_null,
+    z_scores,
+)
+from evertune.monitoring.statistics import (
+    Counts,
+    build_reference_histogram,
+    compute_statistics,
+    drift_statistics,
+)
+from evertune.monitoring.windows import ReferenceWindows
+from evertune.types import FloatArray
 
 N_COLUMNS, N_NUMBERS, WEEK = 20, 16, 7
 NUMBERS = Bins("number", "number", edges=tuple(norm.ppf(np.arange(1, 20) / 20).tolist()))
@@ -38,7 +50,7 @@ class Setting:
     reference_days: int
 
 
-def day_means(random: np.random.Generator, stream: str, n_days: int) -> Floats:
+def day_means(random: np.random.Generator, stream: str, n_days: int) -> FloatArray:
     """Return where each column lies on each day, shape (n_days, n_columns)."""
     shocks = random.normal(0, DAY_EFFECT, (n_days, N_COLUMNS))
     if stream == "iid":
@@ -52,7 +64,7 @@ def day_means(random: np.random.Generator, stream: str, n_days: int) -> Floats:
     return shocks
 
 
-def day_counts(random: np.random.Generator, means: Floats, column: int, rows: int) -> Counts:
+def day_counts(random: np.random.Generator, means: FloatArray, column: int, rows: int) -> Counts:
     """Return the rows of each day by bin; the last are missing."""
     if column < N_NUMBERS:
         below = norm.cdf(np.asarray(NUMBERS.edges) - means[:, None])
@@ -65,7 +77,7 @@ def day_counts(random: np.random.Generator, means: Floats, column: int, rows: in
     )
 
 
-def scores(setting: Setting, *, days: int, seed: int, shift: bool) -> Floats:
+def scores(setting: Setting, *, days: int, seed: int, shift: bool) -> FloatArray:
     """Return the score of each production day."""
     random = np.random.default_rng(seed)
     known, total = setting.reference_days, setting.reference_days + days
@@ -73,8 +85,8 @@ def scores(setting: Setting, *, days: int, seed: int, shift: bool) -> Floats:
     if shift:
         means[known + SHIFT_DAY :, :SHIFTED] += SHIFT
     counts = [day_counts(random, means[:, k], k, setting.rows) for k in range(N_COLUMNS)]
-    figures = {length: all_figures(counts, known, length) for length in (1, POOLED)}
-    windows = Windows(
+    figures = {length: all_figures(counts, known, length) for length in (1, N_POOLED_WINDOWS)}
+    windows = ReferenceWindows(
         np.arange(known),
         np.arange(known) % WEEK,
         np.full(known, float(setting.rows)),
@@ -83,7 +95,9 @@ def scores(setting: Setting, *, days: int, seed: int, shift: bool) -> Floats:
         known,
     )
     kinds = [kind for column in counts for kind in kinds_of(column[:known])]
-    scale = scale_of(lambda length: figures[length][: known - length + 1], kinds, windows=windows)
+    scale = fit_drift_null(
+        lambda length: figures[length][: known - length + 1], kinds, windows=windows
+    )
     return np.array([day_score(scale, figures, day, setting.rows) for day in range(known, total)])
 
 
@@ -93,46 +107,48 @@ def bins_of(counts: Counts) -> Bins:
 
 def kinds_of(counts: Counts):
     bins = bins_of(counts)
-    return figure_kinds(shape_of(counts[:, :-1], counts[:, -1], bins), bins)
+    return drift_statistics(build_reference_histogram(counts[:, :-1], counts[:, -1], bins), bins)
 
 
-def all_figures(counts: list[Counts], known: int, length: int) -> Floats:
+def all_figures(counts: list[Counts], known: int, length: int) -> FloatArray:
     """Return the figures of so many neighbouring days together."""
     found = []
     for column in counts:
         bins = bins_of(column)
-        shape = shape_of(column[:known, :-1], column[:known, -1], bins)
+        shape = build_reference_histogram(column[:known, :-1], column[:known, -1], bins)
         sums = np.cumsum(np.vstack([np.zeros_like(column[:1]), column]), axis=0)
         rolled = sums[length:] - sums[:-length]
-        found.append(figures_of(rolled[:, :-1], rolled[:, -1], shape=shape, bins=bins))
+        found.append(compute_statistics(rolled[:, :-1], rolled[:, -1], shape=shape, bins=bins))
     return np.hstack(found)
 
 
-def day_score(scale: Scale, figures: dict[int, Floats], day: int, rows: int) -> float:
+def day_score(scale: DriftNull, figures: dict[int, FloatArray], day: int, rows: int) -> float:
     """Return the larger score of a day on its own and of the seven that end with it."""
     phases = np.where(np.arange(WEEK) == day % WEEK, float(rows), 0.0)
-    alone = distances(scale.daily, figures[1][day], scale.figures, phase_rows=phases)
-    score = float(beyond(scale.daily, alone, scale.figures).max())
+    alone = z_scores(scale.daily, figures[1][day], scale.figures, phase_rows=phases)
+    score = float(excess_over_reference(scale.daily, alone, scale.figures).max())
     if scale.pooled is None:
         return score
-    left = figures[POOLED][day - POOLED + 1] - centre(scale.daily, np.full(WEEK, float(rows)))
+    left = figures[N_POOLED_WINDOWS][day - N_POOLED_WINDOWS + 1] - expected_statistics(
+        scale.daily, np.full(WEEK, float(rows))
+    )
     size = np.array([float(WEEK * rows)])
-    pooled = distances(scale.pooled, left, scale.figures, phase_rows=size)
-    return max(score, float(beyond(scale.pooled, pooled, scale.figures).max()))
+    pooled = z_scores(scale.pooled, left, scale.figures, phase_rows=size)
+    return max(score, float(excess_over_reference(scale.pooled, pooled, scale.figures).max()))
 
 
-def alarm_days(values: Floats) -> np.ndarray:
+def alarm_days(values: FloatArray) -> np.ndarray:
     """Return the days on which two of the latest three scores are above 1."""
     above = (values > 1).astype(int)
     return np.flatnonzero(np.convolve(above, [1, 1, 1])[: len(above)] > 1)
 
 
-def n_alarms(values: Floats) -> int:
+def n_alarms(values: FloatArray) -> int:
     days = alarm_days(values)
     return int((np.diff(days, prepend=-99) > WEEK).sum())
 
 
-def delay(values: Floats) -> float:
+def delay(values: FloatArray) -> float:
     days = alarm_days(values)
     days = days[days >= SHIFT_DAY]
     return float(days[0] - SHIFT_DAY + 1) if days.size else np.inf

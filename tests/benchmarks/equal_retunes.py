@@ -19,14 +19,22 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from scipy import stats
 
-from pipelines.core.judging.champion_gate import champion_gate
-from pipelines.core.judging.evidence import Evidence, Rival
-from pipelines.core.judging.looks import Look, look_number, sketch
-from pipelines.core.judging.measuring import Pair, gain
-from pipelines.core.judging.spending import confidence_of_look
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap
-from pipelines.core.predictions import Floats, Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.registry.evidence import (
+    ChampionComparison,
+    GateEvidence,
+    PairedPredictions,
+    improvement_over_champion,
+)
+from evertune.registry.gates import champion_gate
+from evertune.registry.holdout_reuse import (
+    HoldoutUse,
+    adjusted_confidence,
+    holdout_use_number,
+    row_key_sketch,
+)
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import FloatArray, Predictions
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DRAWS = 1000
@@ -39,7 +47,7 @@ class Holdout:
     """Rows that judge: their keys, their truth, and a new version's predictions of them."""
 
     keys: tuple[int, ...]
-    truth: Floats
+    truth: FloatArray
     said: Callable[[], Predictions]
 
 
@@ -88,7 +96,7 @@ def _told(how: Setting, chains: int, seed: int) -> str:
     )
 
 
-def _any(promoted: Floats) -> int:
+def _any(promoted: FloatArray) -> int:
     return int(promoted.any(axis=1).sum())
 
 
@@ -99,23 +107,27 @@ def _chain(how: Setting, rng: Random) -> list[bool]:
         if how.renews and number:
             rows = _holdout(how, rng, number)
             champion = rows.said()
-        version, known = rows.said(), sketch(str(key) for key in rows.keys)
-        look = look_number(known, looks) if how.spends else 1
-        found.append(_passes(how, Pair(rows.truth, version, champion), look, number))
+        version, known = rows.said(), row_key_sketch(str(key) for key in rows.keys)
+        look = holdout_use_number(known, looks) if how.spends else 1
+        found.append(_passes(how, PairedPredictions(rows.truth, version, champion), look, number))
         moment = START + timedelta(days=number)
-        looks.append(Look(str(number), moment, str(number), "0", how.n_rows, known, tests=2))
+        looks.append(HoldoutUse(str(number), moment, str(number), "0", how.n_rows, known, tests=2))
         champion = version if found[-1] else champion
     return found
 
 
-def _passes(how: Setting, pair: Pair, look: int, seed: int) -> bool:
+def _passes(how: Setting, pair: PairedPredictions, look: int, seed: int) -> bool:
     metric, loss = (METRICS[name] for name in METRIC_AND_LOSS[how.task])
     first, second = (
-        Bootstrap(DRAWS, confidence_of_look(each, false_promotions=how.allowed), seed)
+        BootstrapConfig(DRAWS, adjusted_confidence(each, false_promotions=how.allowed), seed)
         for each in (look, look + 1)
     )
-    rival = Rival("0", gain(metric, pair, first), loss=gain(loss, pair, second))
-    evidence = Evidence("1", how.n_rows, rival=rival, look=look, confidence=first.confidence)
+    rival = ChampionComparison(
+        "0",
+        improvement_over_champion(metric, pair, first),
+        loss=improvement_over_champion(loss, pair, second),
+    )
+    evidence = GateEvidence("1", how.n_rows, rival=rival, look=look, confidence=first.confidence)
     return champion_gate(evidence, metric.name).outcome == "pass"
 
 
@@ -129,7 +141,7 @@ def _holdout(how: Setting, rng: Random, number: int) -> Holdout:
     return Holdout(keys, truth, lambda: _chances(log_odds + rng.normal(0, 0.5, how.n_rows)))
 
 
-def _chances(log_odds: Floats) -> Predictions:
+def _chances(log_odds: FloatArray) -> Predictions:
     chance = 1 / (1 + np.exp(-log_odds))
     return Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
 

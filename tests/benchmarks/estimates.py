@@ -14,11 +14,14 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.error_model import expected_losses
-from pipelines.core.estimated import estimated_figures
-from pipelines.core.metrics import chosen_metric
-from pipelines.core.performance_reference import PerformanceReference, performance_reference
-from pipelines.core.predictions import Floats, Predictions, Task
+from evertune.metrics.metrics import get_metric
+from evertune.monitoring.estimation import estimate_metrics
+from evertune.monitoring.performance_reference import (
+    PerformanceReference,
+    build_performance_reference,
+    expected_losses,
+)
+from evertune.types import FloatArray, Predictions, Task
 from tests.benchmarks.loss_rules import shown
 
 N_TRAINING, N_HOLDOUT, N_PRODUCTION = 20_000, 5_000, 20_000
@@ -40,8 +43,8 @@ SHOWN = {
 class Rows:
     """Inputs of shape (n, 6), and what followed."""
 
-    X: Floats
-    y: Floats
+    X: FloatArray
+    y: FloatArray
 
 
 def main() -> None:
@@ -74,8 +77,8 @@ def _run(task: Task, seed: list[int]) -> dict[str, dict[str, tuple[float, float]
     )
     training, holdout = (_rows(rng, weights, task, n) for n in (N_TRAINING, N_HOLDOUT))
     model = learner(max_iter=80, learning_rate=0.08, random_state=0).fit(training.X, training.y)
-    metrics = [chosen_metric(name, task, {}) for name in SHOWN[task]]
-    reference = performance_reference(
+    metrics = [get_metric(name, task, {}) for name in SHOWN[task]]
+    reference = build_performance_reference(
         holdout.y,
         _said(model, holdout.X, task),
         task=task,
@@ -89,7 +92,7 @@ def _compared(
     model: object,
     reference: PerformanceReference,
     rng: np.random.Generator,
-    weights: Floats,
+    weights: FloatArray,
     case: str,
 ) -> dict[str, tuple[float, float]]:
     shift, changed = CASES[case]
@@ -97,23 +100,25 @@ def _compared(
     held = np.roll(weights, 1, axis=1) if changed else weights
     rows = _rows(rng, held, task, N_PRODUCTION, shift=shift)
     said = _said(model, rows.X, task)
-    metrics = [chosen_metric(name, task, {}) for name in SHOWN[task]]
+    metrics = [get_metric(name, task, {}) for name in SHOWN[task]]
     real = {metric.name: metric.figure(rows.y, said) for metric in metrics}
     if task == "regression":
         estimated = _expected(reference, rows.X, said)
     else:
-        estimated = estimated_figures(said, reference, metrics)
+        estimated = estimate_metrics(said, reference, metrics)
     return {name: (estimated[name], real[name]) for name in real}
 
 
-def _expected(reference: PerformanceReference, X: Floats, said: Predictions) -> dict[str, float]:
+def _expected(
+    reference: PerformanceReference, X: FloatArray, said: Predictions
+) -> dict[str, float]:
     assert reference.errors is not None
     losses = expected_losses(reference.errors, pd.DataFrame(X).rename(columns=str), said.values)
     ratio = losses.mean() / reference.loss
     return {name: ratio * (reference.figures[name] or 0.0) for name in SHOWN["regression"]}
 
 
-def _said(model: object, X: Floats, task: Task) -> Predictions:
+def _said(model: object, X: FloatArray, task: Task) -> Predictions:
     if task == "regression":
         return Predictions(model.predict(X))  # type: ignore[attr-defined]
     chances = model.predict_proba(X)  # type: ignore[attr-defined]
@@ -121,7 +126,7 @@ def _said(model: object, X: Floats, task: Task) -> Predictions:
 
 
 def _rows(
-    rng: np.random.Generator, weights: Floats, task: Task, n_rows: int, *, shift: float = 0.0
+    rng: np.random.Generator, weights: FloatArray, task: Task, n_rows: int, *, shift: float = 0.0
 ) -> Rows:
     X = rng.normal(0.0, 1.0, (n_rows, N_INPUTS))
     X[:, :2] += shift

@@ -18,13 +18,13 @@ import pandas as pd
 from lightgbm import LGBMClassifier
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.attempts import Gate, attempt, planned
-from pipelines.core.findings import Decision
-from pipelines.core.metrics import METRICS
-from pipelines.core.policies import Predict, Rows, Stream, rows_between
-from pipelines.core.predictions import Floats, Predictions
-from pipelines.core.retuning import RetuneRule
-from pipelines.example import FIRST_DAY, PRODUCTION, STEP, customers
+from evertune.data.example import CHANGE_DAY, FIRST_DAY, PRODUCTION_START, simulate_customers
+from evertune.decisions import MonitoringDecision
+from evertune.metrics.metrics import METRICS
+from evertune.monitoring.retraining import RetuneSettings
+from evertune.simulation.policies import LabelledStream, PredictFunction, RowIndices, rows_between
+from evertune.types import FloatArray, Predictions
+from tests.benchmarks.simulation import GateSettings, attempt_retraining, plan_retraining_attempt
 
 ORIGIN = datetime.fromisoformat(FIRST_DAY).replace(tzinfo=UTC)
 DAYS = (30, 40, 50, 60)  # after the change
@@ -61,32 +61,34 @@ def main() -> None:
 def tries(seed: int) -> list[Tried]:
     with threadpool_limits(1):
         stream = stream_of(seed)
-        champion = stream.fit(rows_between(stream, -np.inf, _day(PRODUCTION)), None)
+        champion = stream.fit(rows_between(stream, -np.inf, _day(PRODUCTION_START)), None)
         return [tried(stream, champion, days, share) for days in DAYS for share in SHARES]
 
 
-def tried(stream: Stream, champion: Predict, days: int, share: float) -> Tried:
-    change = _day(STEP)
-    decision = Decision(
+def tried(stream: LabelledStream, champion: PredictFunction, days: int, share: float) -> Tried:
+    change = _day(CHANGE_DAY)
+    decision = MonitoringDecision(
         "d", ORIGIN, "example", "1", "retune", (), change_from=ORIGIN + timedelta(days=change)
     )
     known = rows_between(stream, -np.inf, change + days)
-    unseen = known[stream.days[known] >= _day(PRODUCTION)]
-    plan = planned(stream, decision, RetuneRule(judge_fraction=share), unseen=unseen)
-    found = attempt(stream, champion, plan, known=known, gate=Gate(draws=300))
+    unseen = known[stream.days[known] >= _day(PRODUCTION_START)]
+    plan = plan_retraining_attempt(
+        stream, decision, RetuneSettings(judge_fraction=share), unseen=unseen
+    )
+    found = attempt_retraining(stream, champion, plan, known=known, gate=GateSettings(draws=300))
     n_rows = int((stream.days[known] >= change).sum())
     return Tried(days, share, n_rows, found.verdict == "promote")
 
 
-def stream_of(seed: int) -> Stream:
-    table = customers(seed=seed)
+def stream_of(seed: int) -> LabelledStream:
+    table = simulate_customers(seed=seed)
     truth = (table["churned"] == "yes").to_numpy(dtype=np.float64)
     days = (table["date"] - pd.Timestamp(FIRST_DAY)) / pd.Timedelta(days=1)
     inputs = table.drop(columns=["date", "signed_up", "churned"])
     inputs = inputs.assign(sale=table["signed_up"].dt.month)
     for name in inputs.select_dtypes(exclude="number"):
         inputs[name] = inputs[name].astype("category")
-    return Stream(
+    return LabelledStream(
         origin=ORIGIN,
         days=days.to_numpy(dtype=np.float64),
         truth=truth,
@@ -97,8 +99,8 @@ def stream_of(seed: int) -> Stream:
 
 
 def fitted(
-    inputs: pd.DataFrame, truth: Floats, seed: int, rows: Rows, weights: Floats | None
-) -> Predict:
+    inputs: pd.DataFrame, truth: FloatArray, seed: int, rows: RowIndices, weights: FloatArray | None
+) -> PredictFunction:
     learner = LGBMClassifier(
         n_estimators=80,
         learning_rate=0.08,
@@ -112,7 +114,7 @@ def fitted(
     return lambda asked: _said(learner.predict_proba(inputs.iloc[asked]))
 
 
-def _said(chances: Floats) -> Predictions:
+def _said(chances: FloatArray) -> Predictions:
     return Predictions((chances[:, 1] > 1 / 2).astype(np.float64), chances)
 
 

@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np
 from sklearn import metrics as theirs
 
-from pipelines.core.intervals import paired_difference
-from pipelines.core.metrics import METRICS, REGRESSION, Metric, custom_metric
-from pipelines.core.predictions import Floats, Predictions
+from evertune.metrics.metrics import METRICS, REGRESSION, Metric, custom_metric
+from evertune.stats.bootstrap import paired_difference
+from evertune.types import FloatArray, Predictions
 
 NAIVE_DRAWS = 5
 MEGABYTE = 1024  # ru_maxrss is in kilobytes
@@ -50,7 +50,7 @@ def _row(name: str, n_rows: int, draws: int) -> str:
     return f"{name:<20}{seconds:>9.2f}{cpu:>8.2f}{naive:>10.0f}{ratio:>8.0f}{peak:>9.0f}"
 
 
-def _judged(metric: Metric, n_rows: int) -> tuple[Floats, Predictions, Predictions]:
+def _judged(metric: Metric, n_rows: int) -> tuple[FloatArray, Predictions, Predictions]:
     rng = np.random.default_rng(0)
     if REGRESSION in metric.tasks:
         truth = rng.lognormal(size=n_rows)
@@ -62,16 +62,16 @@ def _judged(metric: Metric, n_rows: int) -> tuple[Floats, Predictions, Predictio
     return truth, left, right
 
 
-def _chance(log_odds: Floats) -> Floats:
+def _chance(log_odds: FloatArray) -> FloatArray:
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
-def _said(chance: Floats) -> Predictions:
+def _said(chance: FloatArray) -> Predictions:
     return Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
 
 
 def _custom() -> Metric:
-    def cost(truth: Floats, values: Floats, _: Floats | None) -> float:
+    def cost(truth: FloatArray, values: FloatArray, _: FloatArray | None) -> float:
         return float(np.mean(5 * (truth > values) + (truth < values)))
 
     return custom_metric("custom", cost, greater_is_better=False, task="binary")
@@ -83,7 +83,7 @@ def _timed(call: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - cpu
 
 
-def _naive_seconds(name: str, truth: Floats, left: Predictions, right: Predictions) -> float:
+def _naive_seconds(name: str, truth: FloatArray, left: Predictions, right: Predictions) -> float:
     figure = THEIRS[name]
     rng = np.random.default_rng(0)
 
@@ -95,12 +95,12 @@ def _naive_seconds(name: str, truth: Floats, left: Predictions, right: Predictio
     return sum(_timed(draw)[0] for _ in range(NAIVE_DRAWS)) / NAIVE_DRAWS
 
 
-def _scores(name: str, said: Predictions) -> Floats:
+def _scores(name: str, said: Predictions) -> FloatArray:
     by_chance = METRICS[name].needs_probabilities if name in METRICS else False
     return said.probabilities[:, 1] if by_chance and said.probabilities is not None else said.values
 
 
-def _calibration_error(truth: Floats, chance: Floats) -> float:
+def _calibration_error(truth: FloatArray, chance: FloatArray) -> float:
     places = np.minimum((chance * 10).astype(int), 9)
     return sum(
         abs(float(truth[places == each].mean() - chance[places == each].mean()))
@@ -109,7 +109,7 @@ def _calibration_error(truth: Floats, chance: Floats) -> float:
     )
 
 
-THEIRS: dict[str, Callable[[Floats, Floats], float]] = {
+THEIRS: dict[str, Callable[[FloatArray, FloatArray], float]] = {
     "roc_auc": theirs.roc_auc_score,
     "pr_auc": theirs.average_precision_score,
     "log_loss": theirs.log_loss,

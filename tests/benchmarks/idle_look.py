@@ -17,7 +17,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pipelines.stores.models import load_model
+from evertune.models.persistence import load_model
 from tests.production import champion, day, labelled, learned, project, rows, served
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def watched(root: Path, *, n_days: int, a_day: int) -> Path:
 
 def look(root: Path, *, now: str) -> tuple[float, float]:
     """Return the seconds of the command `evertune monitor`, and the processor seconds of it."""
-    command = [sys.executable, "-m", "flows.cli", "monitor", "--now", now]
+    command = [sys.executable, "-m", "evertune.cli.app", "monitor", "--now", now]
     begun, before = time.monotonic(), _used()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -14,9 +14,9 @@ from statistics import median
 
 import pandas as pd
 
-from pipelines.core.fast_models import fast_model, predict_quickly
-from pipelines.estimator import TunedClassifier
-from pipelines.example import training_table
+from evertune.data.example import training_table
+from evertune.estimator import TunedClassifier
+from evertune.models.compiled import compile_model, predict_compiled
 
 TARGET = "churned"
 MANY_ROWS = 100_000
@@ -39,13 +39,13 @@ def main() -> None:
 def told(model: TunedClassifier, table: pd.DataFrame, *, mode: str) -> str:
     one = table.head(1)
     many = table.iloc[[n % len(table) for n in range(MANY_ROWS)]].reset_index(drop=True)
-    fast, row = fast_model(model.model_), one.to_dict("records")
+    fast, row = compile_model(model.model_), one.to_dict("records")
     milliseconds, seconds = LIMITS.get(mode, (0, 0))
     families = ", ".join(member.configuration.family for member in model.model_.fitted.members)
     return (
         f"mode {mode}: {families}\n"
         f"one row {1000 * timed(lambda: model.predict_proba(one), CALLS):.1f} ms, made "
-        f"ready {1000 * timed(lambda: predict_quickly(row, fast), CALLS):.1f} ms "
+        f"ready {1000 * timed(lambda: predict_compiled(row, fast), CALLS):.1f} ms "
         f"(limit {milliseconds})\n"
         f"{MANY_ROWS} rows {timed(lambda: model.predict_proba(many), 1):.1f} s (limit {seconds})\n"
     )

@@ -22,7 +22,7 @@ import psutil
 from lightgbm import LGBMClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 
-from pipelines.estimator import TunedClassifier
+from evertune.estimator import TunedClassifier
 
 TARGET, HELD_OUT = "target", 0.1
 PAUSE_SECONDS = 0.5

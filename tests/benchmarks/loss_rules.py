@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from river.drift import ADWIN, PageHinkley
 from river.drift.binary import DDM
 
-from pipelines.core.evidence import bar, dispersion, increments, log_evidence
+from evertune.stats.sequential import log_evidence, log_likelihood_ratios, null_mean, overdispersion
 from tests.benchmarks.loss_streams import Streams, rows_of_stream
 
 TOLERANCE, FALSE_ALARM_DAYS = 0.005, 3650.0
@@ -23,10 +23,10 @@ SCRIPTS = Path(__file__).parent
 def ours(reference: Streams, production: Streams) -> Alarms:
     """Return on which days the sequential test raises an alarm, shape (n_streams, n_days)."""
     base = reference.totals.sum(axis=1) / reference.counts.sum(axis=1)
-    widened = dispersion(reference.counts, reference.totals)
+    widened = overdispersion(reference.counts, reference.totals)
     n_rows = reference.counts.sum(axis=1)
-    bars = bar(base, tolerance=TOLERANCE, widened=widened, n_rows=n_rows)
-    steps = increments(production.counts, production.totals, bars=bars, widened=widened)
+    bars = null_mean(base, tolerance=TOLERANCE, widened=widened, n_rows=n_rows)
+    steps = log_likelihood_ratios(production.counts, production.totals, bars=bars, widened=widened)
     return raised(log_evidence(steps), np.log(FALSE_ALARM_DAYS))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.core.predictions import Floats
+from evertune.types import FloatArray
 
 BASE = 0.1
 WEEK, WORKDAYS = 7, 5
@@ -24,8 +24,8 @@ NULLS = {
 class Streams:
     """Rows and wrong ones of each day, shape (n_streams, n_days)."""
 
-    counts: Floats
-    totals: Floats
+    counts: FloatArray
+    totals: FloatArray
 
 
 def streams(  # noqa: PLR0913
@@ -83,11 +83,11 @@ def rows_of_stream(found: Streams, place: int, rng: np.random.Generator) -> list
     return [rng.permutation(_rows(int(n), int(wrong))).tolist() for n, wrong in days]
 
 
-def _rows(n_rows: int, n_wrong: int) -> Floats:
+def _rows(n_rows: int, n_wrong: int) -> FloatArray:
     return np.concatenate([np.ones(n_wrong, dtype=int), np.zeros(n_rows - n_wrong, dtype=int)])
 
 
-def _runs(rng: np.random.Generator, shape: tuple[int, int], deviation: float) -> Floats:
+def _runs(rng: np.random.Generator, shape: tuple[int, int], deviation: float) -> FloatArray:
     shocks = rng.normal(0.0, deviation, shape)
     found = np.empty(shape)
     found[:, 0] = shocks[:, 0]

@@ -11,8 +11,8 @@ import argparse
 import sys
 import time
 
-from pipelines.estimator import TunedClassifier
-from pipelines.example import training_table
+from evertune.data.example import training_table
+from evertune.estimator import TunedClassifier
 
 TARGET = "churned"
 

@@ -19,20 +19,26 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipelines.core.looping import Rules, loop
-from pipelines.core.policies import Course, Stream, never, oracle, scheduled
-from pipelines.core.replaying import Event, Played, counted, mean_loss
-from pipelines.core.retuning import RetuneRule
-from pipelines.core.standing import Policy
-from pipelines.params import load_params
+from evertune.config.loader import load_params
+from evertune.monitoring.policy import Policy
+from evertune.monitoring.retraining import RetuneSettings
+from evertune.simulation.policies import (
+    LabelledStream,
+    ReplayConfig,
+    best_in_hindsight,
+    never_retrain,
+    retrain_on_schedule,
+)
+from evertune.simulation.results import ReplayEvent, ReplayResult, count_events, mean_loss
 from tests.benchmarks.policy_streams import ELECTRICITY, STREAMS
+from tests.benchmarks.simulation import LoopConfig, run_loop
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 CHECK = "without a new model"
 WEEKLY = "weekly, 30 days"
-CHECKED = Rules(
+CHECKED = LoopConfig(
     policy=Policy(check_days=14, follow_up_days=(7, 21)),
-    retune=RetuneRule(judge_days=5, half_life_days=15),
+    retune=RetuneSettings(judge_days=5, half_life_days=15),
 )
 
 
@@ -82,28 +88,28 @@ def played(name: str, seed: int, with_oracle: bool) -> list[Result]:
         return [_result(seed, policy, play()) for policy, play in ways.items()]
 
 
-def shipped() -> Rules:
+def shipped() -> LoopConfig:
     """Return the rules that params.yaml ships."""
     monitoring = load_params(PARAMS.parent).monitoring
     policy, retune = monitoring.policy.model_dump(), monitoring.retune.model_dump()
-    return Rules(policy=Policy(**policy), retune=RetuneRule(**retune))
+    return LoopConfig(policy=Policy(**policy), retune=RetuneSettings(**retune))
 
 
-def _ways(stream: Stream, course: Course) -> dict[str, Callable[[], Played]]:
+def _ways(stream: LabelledStream, course: ReplayConfig) -> dict[str, Callable[[], ReplayResult]]:
     monthly = replace(course, window_days=4 * course.window_days)
     return {
-        "never": lambda: never(stream, course),
-        WEEKLY: lambda: scheduled(stream, course, latest_days=30),
-        "weekly, 90 days": lambda: scheduled(stream, course, latest_days=90),
-        "4-weekly, 30 days": lambda: scheduled(stream, monthly, latest_days=30),
-        "loop": lambda: loop(stream, course, shipped()),
-        "loop, checks": lambda: loop(stream, course, CHECKED),
-        "oracle": lambda: oracle(stream, course),
+        "never": lambda: never_retrain(stream, course),
+        WEEKLY: lambda: retrain_on_schedule(stream, course, latest_days=30),
+        "weekly, 90 days": lambda: retrain_on_schedule(stream, course, latest_days=90),
+        "4-weekly, 30 days": lambda: retrain_on_schedule(stream, monthly, latest_days=30),
+        "loop": lambda: run_loop(stream, course, shipped()),
+        "loop, checks": lambda: run_loop(stream, course, CHECKED),
+        "oracle": lambda: best_in_hindsight(stream, course),
     }
 
 
-def _result(seed: int, policy: str, one: Played) -> Result:
-    times = counted(one.events)
+def _result(seed: int, policy: str, one: ReplayResult) -> Result:
+    times = count_events(one.events)
     return Result(
         seed=seed,
         policy=policy,
@@ -116,7 +122,7 @@ def _result(seed: int, policy: str, one: Played) -> Result:
     )
 
 
-def _promoted(events: Sequence[Event]) -> Iterator[Event]:
+def _promoted(events: Sequence[ReplayEvent]) -> Iterator[ReplayEvent]:
     """Yield the attempts that ended in a promotion."""
     begun = None
     for each in events:

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.policies import Course, Predict, Rows, Stream
-from pipelines.core.predictions import Floats, Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.simulation.policies import LabelledStream, PredictFunction, ReplayConfig, RowIndices
+from evertune.types import FloatArray, Predictions
 
 ELECTRICITY = Path(__file__).parents[3] / "shared" / "data" / "electricity.csv.gz"
 ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
@@ -38,19 +38,19 @@ LEARNER = {
     "verbose": -1,
 }
 Table = tuple[NDArray[np.float64], NDArray[np.float64]]
-Made = tuple[Stream, Course]
+Made = tuple[LabelledStream, ReplayConfig]
 
 
 @dataclass(frozen=True, eq=False)
 class Learner:
     """A small LightGBM over one table, whose columns are cut into bins once for all fits."""
 
-    X: Floats
-    y: Floats
+    X: FloatArray
+    y: FloatArray
     bins: lightgbm.Dataset
     seed: int
 
-    def __call__(self, rows: Rows, weights: Floats | None) -> Predict:
+    def __call__(self, rows: RowIndices, weights: FloatArray | None) -> PredictFunction:
         """Return the learner fitted on some rows; with one class it predicts that."""
         if len(np.unique(self.y[rows])) == 1:
             return lambda asked: _said(np.full(len(asked), self.y[rows[0]]))
@@ -128,10 +128,10 @@ STREAMS: dict[str, Callable[[int], Made]] = {
 }
 
 
-def _stream(table: Table, days: Floats, *, seed: int) -> Made:
+def _stream(table: Table, days: FloatArray, *, seed: int) -> Made:
     X, y = table
     bins = lightgbm.Dataset(X, y, params={"max_bin": MAX_BIN, "verbose": -1, "num_threads": 1})
-    stream = Stream(
+    stream = LabelledStream(
         origin=ORIGIN,
         days=days,
         truth=y,
@@ -140,14 +140,14 @@ def _stream(table: Table, days: Floats, *, seed: int) -> Made:
         metric=METRICS["log_loss"],
         shown=_errors,
     )
-    return stream, Course(START, window_days=WEEK, label_delay=LABEL_DELAY)
+    return stream, ReplayConfig(START, window_days=WEEK, label_delay=LABEL_DELAY)
 
 
 def _daily(table: Table, *, seed: int) -> Made:
     return _stream(table, np.arange(len(table[1])) / ROWS_A_DAY, seed=seed)
 
 
-def _standing(seed: int, relevant: Floats, free: Floats) -> Made:
+def _standing(seed: int, relevant: FloatArray, free: FloatArray) -> Made:
     random = np.random.default_rng(seed)
     day = np.repeat(np.arange(DAYS), ROWS_A_DAY)
     X = random.normal(size=(len(day), 6))
@@ -172,15 +172,15 @@ def _table(rows: Iterable[tuple[dict, float]]) -> Table:
     return np.array(X, dtype=np.float64), np.array(y)
 
 
-def _chances(model: lightgbm.Booster, X: Floats) -> Floats:
+def _chances(model: lightgbm.Booster, X: FloatArray) -> FloatArray:
     if not len(X):
         return np.zeros(0)
     return np.asarray(model.predict(X, num_threads=1), dtype=np.float64)
 
 
-def _said(chance: Floats) -> Predictions:
+def _said(chance: FloatArray) -> Predictions:
     return Predictions((chance > 1 / 2).astype(np.float64), np.column_stack([1 - chance, chance]))
 
 
-def _errors(truth: Floats, said: Predictions) -> Floats:
+def _errors(truth: FloatArray, said: Predictions) -> FloatArray:
     return np.asarray(said.values != truth, dtype=np.float64)

@@ -63,7 +63,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 def fit_evertune(job: Any) -> Any:
-    from pipelines.estimator import TunedClassifier, TunedRegressor
+    from evertune.estimator import TunedClassifier, TunedRegressor
 
     kind = TunedClassifier if job.classification else TunedRegressor
     model = kind(

@@ -14,20 +14,26 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from pipelines.core.model import Model
-from pipelines.core.pages import Page, ServedPage
-from pipelines.core.runs import leaderboard
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, FoldResult, Trial
-from pipelines.stores.models import save_model
-from pipelines.stores.pages import log_page
-from pipelines.stores.registry import promote, register_version
-from pipelines.stores.tracking import Store, log_trials, open_run, open_store
-from pipelines.tuning.families import fit_configuration
+from evertune.data.schema import Column, TableSchema
+from evertune.models.families import fit_configuration
+from evertune.models.model import Model
+from evertune.models.persistence import save_model
+from evertune.registry.mlflow_client import (
+    ModelDescription,
+    RunPage,
+    TrackingStore,
+    log_trials,
+    open_run,
+    open_tracking_store,
+)
+from evertune.registry.runs import log_run_page
+from evertune.registry.versions import promote_version, register_version
+from evertune.search.leaderboard import leaderboard
+from evertune.trials import Configuration, FoldResult, Trial
 
 NESTED = 50
 ROWS = pd.DataFrame({"age": np.arange(100.0)})
-SCHEMA = Schema((Column("age", "number"),), "price", "regression")
+SCHEMA = TableSchema((Column("age", "number"),), "price", "regression")
 
 
 def trial(number: int) -> Trial:
@@ -46,16 +52,18 @@ def saved_model(folder: Path) -> Path:
     return folder
 
 
-def register(store: Store, model: Path, n_trials: int) -> None:
+def register(store: TrackingStore, model: Path, n_trials: int) -> None:
     """Log the trials, register the model and make it champion."""
     run_id = open_run(store, f"{n_trials} trials", title="benchmark")
     trials = [trial(number) for number in range(n_trials)]
     log_trials(store, run_id, trials=trials, greater_is_better=True, most=NESTED)
     table = leaderboard(trials, greater_is_better=True)
-    log_page(store, run_id, page=Page("benchmark", "", leaderboard=table))
+    log_run_page(store, run_id, page=RunPage("benchmark", "", leaderboard=table))
     identity, ends = str(n_trials), ({"age": "any"}, {"prediction": "double"})
-    page = ServedPage(identity, "", *ends, ROWS.head(3), ("numpy",))
-    promote(store, register_version(store, run_id, model=model, page=page).number, over=None)
+    page = ModelDescription(identity, "", *ends, ROWS.head(3), ("numpy",))
+    promote_version(
+        store, register_version(store, run_id, model=model, page=page).number, over=None
+    )
 
 
 def main() -> None:
@@ -68,7 +76,7 @@ def main() -> None:
             state = Path(folder) / "state"
             state.mkdir()
             started = perf_counter()
-            store = open_store(state, "benchmark")
+            store = open_tracking_store(state, "benchmark")
             opened = perf_counter()
             register(store, saved_model(Path(folder) / "model"), count)
             seconds = perf_counter() - opened

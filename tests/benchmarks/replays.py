@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flows.environment import set_defaults
-from flows.replay import Script, replay
-from pipelines.core.replaying import counted
+from evertune.orchestration.environment import set_defaults
+from evertune.simulation.replay import ReplayRequest, replay
+from evertune.simulation.results import count_events
 from tests.planted import CASES, TARGET, TIME, planted
 
 ROOT = Path(__file__).parents[2]
@@ -65,9 +65,9 @@ def _played(root: Path, name: str, chosen: argparse.Namespace) -> str:
     """Return a line: what the case showed, and whether that is what it has to show."""
     file, started = root / f"{name}.parquet", time.monotonic()
     planted(name, seed=chosen.seed).table.to_parquet(file, index=False)
-    script = Script(file, TIME, TARGET, chosen.windows, chosen.label_delay, "loop")
+    script = ReplayRequest(file, TIME, TARGET, chosen.windows, chosen.label_delay, "loop")
     (played,) = replay(root, script, say=_say).played
-    times = counted(played.events)
+    times = count_events(played.events)
     wrong = (SHOWS[name] - set(times)) | (HIDES.get(name, set()) & set(times))
     shown = ", ".join(f"{kind} {n}" for kind, n in times.items()) or "nothing"
     verdict = f"not as planted: {', '.join(sorted(wrong))}" if wrong else "as planted"

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.core.folds import Fold
-from pipelines.core.metrics import METRICS, Metric, custom_metric
-from pipelines.core.predictions import Floats
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Trial
-from pipelines.tuning.strategies import Budget, Places, Strategy
-from pipelines.tuning.tuner import run_trials
-from pipelines.tuning.work import Work
+from evertune.data.folds import Fold
+from evertune.data.schema import Column, TableSchema
+from evertune.metrics.metrics import METRICS, Metric, custom_metric
+from evertune.search.objective import Objective
+from evertune.search.run import run_search
+from evertune.search.study import Budget, ProjectFolders, SearchConfig
+from evertune.trials import Trial
+from evertune.types import FloatArray
 
 ROOT = Path(__file__).parents[2]
 N_ROWS = 60
@@ -73,21 +73,21 @@ def beside_fits(trials: list[Trial]) -> float:
     return 1000 * (lasted - inside / 2) / (len(trials) - 1)
 
 
-def searched(given: Work, budget: Budget, *, workers: int) -> list[Trial]:
+def searched(given: Objective, budget: Budget, *, workers: int) -> list[Trial]:
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as folder:
-        run_trials(
+        run_search(
             given,
-            Strategy((FAMILY,), searcher="random", scheduler="none", workers=workers),
+            SearchConfig((FAMILY,), searcher="random", scheduler="none", workers=workers),
             budget=budget,
             finished=(),
-            places=Places(ROOT, Path(folder)),
+            places=ProjectFolders(ROOT, Path(folder)),
             on_finished=lambda trial, _: trials.append(trial),
         )
     return trials
 
 
-def work(metric: Metric, *, n_folds: int) -> Work:
+def work(metric: Metric, *, n_folds: int) -> Objective:
     draws = np.random.default_rng(0)
     table = pd.DataFrame(draws.normal(size=(N_ROWS, 2)), columns=["a", "b"])
     truth = (table["a"] > 0).to_numpy(float)
@@ -96,11 +96,13 @@ def work(metric: Metric, *, n_folds: int) -> Work:
         Fold(rows[rows % (n_folds + 1) != fold], rows[rows % (n_folds + 1) == fold])
         for fold in range(n_folds)
     )
-    schema = Schema(tuple(Column(name, "number") for name in table), "y", "binary", ("no", "yes"))
-    return Work(table, truth, schema, folds, (metric,), 0)
+    schema = TableSchema(
+        tuple(Column(name, "number") for name in table), "y", "binary", ("no", "yes")
+    )
+    return Objective(table, truth, schema, folds, (metric,), 0)
 
 
-def busy_figure(truth: Floats, values: Floats, probabilities: Floats | None) -> float:  # noqa: ARG001
+def busy_figure(truth: FloatArray, values: FloatArray, probabilities: FloatArray | None) -> float:  # noqa: ARG001
     """Compute for a second of this process's own time."""
     until = time.process_time() + BUSY_SECONDS
     while time.process_time() < until:

@@ -19,10 +19,10 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from pipelines.example import production_table
-from pipelines.params import load_params
-from pipelines.stores.database import opened_log
-from pipelines.stores.predictions import newest_event, read_log
+from evertune.config.loader import load_params
+from evertune.data.example import production_table
+from evertune.database import closing_log
+from evertune.monitoring.prediction_log import newest_event, read_log
 from tests.flows.conftest import copied_project, run
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def small_project(folder: Path) -> Path:
 
 
 def our_command() -> list[str]:
-    return [sys.executable, "-m", "flows.cli", "serve", "--port", str(PORT)]
+    return [sys.executable, "-m", "evertune.cli.app", "serve", "--port", str(PORT)]
 
 
 def mlflow_command(root: Path) -> list[str]:
@@ -128,7 +128,7 @@ def wait_for(address: str) -> None:
 def logged(root: Path) -> int:
     """Return how many predictions the project's log has."""
     params = load_params(root)
-    with opened_log(params.paths.state, model=params.registry.name, variable=None) as log:
+    with closing_log(params.paths.state, model=params.registry.name, variable=None) as log:
         return 0 if newest_event(log) is None else len(read_log(log, None, None, classes=()))
 
 

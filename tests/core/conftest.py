@@ -1,15 +1,8 @@
 import pytest
 
-from pipelines.core.evaluation import (
-    BaselineRow,
-    Evaluation,
-    FamilyRow,
-    Guard,
-    Importance,
-    MetricRow,
-    SearchSummary,
-    Setting,
-)
+from evertune.evaluation.explain import Importance
+from evertune.evaluation.records import BaselineRow, Evaluation, Guard, MetricRow
+from evertune.search.summary import FamilyRow, SearchSummary, Setting
 
 BASELINES = (
     BaselineRow(

@@ -6,13 +6,13 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from pipelines.core.findings import Window
-from pipelines.core.input_reference import InputReference, input_reference
-from pipelines.core.predictions import Predictions
-from pipelines.core.schema import Column, Schema
-from pipelines.core.window_profiles import WindowProfile, window_profile
+from evertune.data.schema import Column, TableSchema
+from evertune.monitoring.input_reference import InputReference, build_input_reference
+from evertune.monitoring.window_profiles import WindowProfile, build_window_profile
+from evertune.times import TimeWindow
+from evertune.types import Predictions
 
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     features=(
         Column("age", "number"),
         Column("income", "number"),
@@ -60,7 +60,7 @@ def said(table: pd.DataFrame) -> Predictions:
 @cache
 def reference(n_days: int = N_DAYS, *, timed: bool = True) -> InputReference:
     table = people(days(n_days), seed=0)
-    return input_reference(
+    return build_input_reference(
         table,
         SCHEMA,
         moments=pd.Series(days(n_days)) if timed else None,
@@ -70,10 +70,10 @@ def reference(n_days: int = N_DAYS, *, timed: bool = True) -> InputReference:
     )
 
 
-def day(number: int = 0) -> Window:
+def day(number: int = 0) -> TimeWindow:
     """Return a day after the reference's."""
     start = NEXT + timedelta(days=number)
-    return Window(start, start + timedelta(days=1))
+    return TimeWindow(start, start + timedelta(days=1))
 
 
 def rows_of(number: int = 0, n_rows: int = ROWS) -> pd.DataFrame:
@@ -83,6 +83,6 @@ def rows_of(number: int = 0, n_rows: int = ROWS) -> pd.DataFrame:
 
 def profile(rows: pd.DataFrame, number: int = 0, **known: object) -> WindowProfile:
     predictions = said(rows) if known.pop("predicted", False) else None
-    return window_profile(
+    return build_window_profile(
         rows, reference(**known), SCHEMA, window=day(number), predictions=predictions
     )

@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from pipelines.core.losses import LossDay
-from pipelines.core.performance_reference import PerformanceReference
+from evertune.metrics.losses import DailyLoss
+from evertune.monitoring.performance_reference import PerformanceReference
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def days_of(means: list[float], *, n: int = 500, start: int = 0) -> tuple[LossDay, ...]:
+def days_of(means: list[float], *, n: int = 500, start: int = 0) -> tuple[DailyLoss, ...]:
     """Return days of n rows with these mean losses, from a day after `FIRST` on."""
     return tuple(
-        LossDay(FIRST + timedelta(start + place), n, n * mean) for place, mean in enumerate(means)
+        DailyLoss(FIRST + timedelta(start + place), n, n * mean) for place, mean in enumerate(means)
     )
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipelines.core.folds import Fold
-from pipelines.core.pool import FoldModel, PoolEntry
-from pipelines.core.predictions import Predictions
-from pipelines.core.trials import Configuration
+from evertune.data.folds import Fold
+from evertune.ensemble.oof import FoldModel, TrialArtifacts
+from evertune.trials import Configuration
+from evertune.types import Predictions
 
 
 def folds_of_rows(n_rows, n_folds=4):
@@ -19,7 +19,7 @@ def entry(number, said, folds, *, classes=False, family="linear", data=b""):  # 
         FoldModel(place, fold.validation, _predictions(said[fold.validation], classes), "", data)
         for place, fold in enumerate(folds)
     ]
-    return PoolEntry(number, Configuration(family, {"n": number}), "scaled", tuple(models))
+    return TrialArtifacts(number, Configuration(family, {"n": number}), "scaled", tuple(models))
 
 
 def _predictions(said, classes):

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from pipelines.core.absorbing import absorbed_rows
-from pipelines.core.schema import Column, Schema
+from evertune.data.schema import Column, TableSchema
+from evertune.monitoring.retraining import feedback_rows
 
 DAYS = pd.Series(pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"]))
 FRAME = pd.DataFrame(
@@ -18,11 +18,11 @@ INPUTS = pd.DataFrame({"age": [31, 50, 9], "request": ["x", "y", "z"], "left": [
 
 
 def schema(**roles):
-    return Schema((Column("age", "number"),), "left", "binary", ("no", "yes"), **roles)
+    return TableSchema((Column("age", "number"),), "left", "binary", ("no", "yes"), **roles)
 
 
 def absorbed(found, inputs=INPUTS):
-    return absorbed_rows(FRAME, inputs, found, columns=["age", "left", "key"])
+    return feedback_rows(FRAME, inputs, found, columns=["age", "left", "key"])
 
 
 def test_only_labelled_rows_are_absorbed_with_the_columns_that_the_source_has():
@@ -40,7 +40,7 @@ def test_a_row_without_identifier_is_named_by_its_prediction():
 
 
 def test_values_are_absorbed_as_they_are_and_not_as_classes():
-    found = absorbed(Schema((Column("age", "number"),), "left", "regression"))
+    found = absorbed(TableSchema((Column("age", "number"),), "left", "regression"))
     assert found["left"].tolist() == [0.0, 1.0]
 
 

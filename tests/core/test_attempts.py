@@ -5,11 +5,17 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipelines.core.attempts import Gate, attempt, planned, reference_on
-from pipelines.core.findings import Decision
-from pipelines.core.metrics import METRICS
-from pipelines.core.plans import Plan, TrainingWindow
-from pipelines.core.retuning import RetuneRule
+from evertune.data.training_windows import TrainingWindow
+from evertune.decisions import MonitoringDecision
+from evertune.metrics.metrics import METRICS
+from evertune.monitoring.retraining import RetuneSettings
+from evertune.plan import Plan
+from tests.benchmarks.simulation import (
+    GateSettings,
+    attempt_retraining,
+    plan_retraining_attempt,
+    stream_reference,
+)
 from tests.core.streams import ORIGIN, said, stream_of
 
 TURNED = stream_of([0.1] * 30 + [0.9] * 20)
@@ -22,7 +28,9 @@ DECAYED = TrainingWindow("decayed", half_life_days=5)
 def tried(*windows, judge_day=45, stream=TURNED, champion=0.1):
     judge_from = (ORIGIN + timedelta(days=judge_day)).isoformat()
     plan = Plan("refit", judge_from=judge_from, windows=windows)
-    return attempt(stream, partial(said, champion), plan, known=KNOWN, gate=Gate())
+    return attempt_retraining(
+        stream, partial(said, champion), plan, known=KNOWN, gate=GateSettings()
+    )
 
 
 def watched(stream, taught):
@@ -85,13 +93,13 @@ def test_a_figure_that_is_undefined_passes_nothing():
 
 
 def test_too_few_rows_to_judge_make_no_plan():
-    decision = Decision("d", ORIGIN, "stream", "1", "refit", ("older",))
+    decision = MonitoringDecision("d", ORIGIN, "stream", "1", "refit", ("older",))
     with pytest.raises(ValueError, match="At least 100 labelled rows"):
-        planned(TURNED, decision, RetuneRule(), unseen=KNOWN[:99])
+        plan_retraining_attempt(TURNED, decision, RetuneSettings(), unseen=KNOWN[:99])
 
 
 def test_a_reference_is_of_the_rows_that_judged():
     rows = KNOWN[-40:]
-    reference = reference_on(TURNED, rows, said(0.9, rows))
+    reference = stream_reference(TURNED, rows, said(0.9, rows))
     assert reference.n == 40
     assert [each.n for each in reference.days] == [20, 20]

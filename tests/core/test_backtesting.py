@@ -2,14 +2,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.backtesting import alarm_starts, backtested, suggested_bound
-from pipelines.core.findings import Finding, Window
-from pipelines.core.losses import LossDay
-from pipelines.core.performance_reference import PerformanceReference
-from pipelines.core.triggers import KOfN, Sequential, Threshold, Trigger
+from evertune.decisions import Finding
+from evertune.metrics.losses import DailyLoss
+from evertune.monitoring.backtest import alarm_starts, backtest_triggers, suggest_bound
+from evertune.monitoring.performance_reference import PerformanceReference
+from evertune.monitoring.triggers import KOfN, SequentialTest, Threshold, Trigger
+from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
-QUIET = tuple(LossDay(FIRST + timedelta(days=n), 500, 50.0) for n in range(120))
+QUIET = tuple(DailyLoss(FIRST + timedelta(days=n), 500, 50.0) for n in range(120))
 REFERENCE = PerformanceReference("binary", "roc_auc", 60_000, {}, 0.1, 1.0, QUIET)
 
 
@@ -19,13 +20,15 @@ def at(day):
 
 def drift(*values):
     return [
-        Finding("input_drift", "drift", Window(at(n), at(n + 1), 100), value)
+        Finding("input_drift", "drift", TimeWindow(at(n), at(n + 1), 100), value)
         for n, value in enumerate(values)
     ]
 
 
 def tried(trigger, findings, days=()):
-    found = backtested([trigger], findings, days=days, reference=REFERENCE, false_alarms_a_year=1.0)
+    found = backtest_triggers(
+        [trigger], findings, days=days, reference=REFERENCE, false_alarms_a_year=1.0
+    )
     return found, found.tried[0]
 
 
@@ -41,11 +44,11 @@ def test_k_of_n_begins_at_the_kth_window():
 @pytest.mark.parametrize(("most", "bound"), [(0, 3.0), (1, 2.5), (2, 1.0)])
 def test_the_bound_is_the_nearest_that_alarms_so_rarely(most, bound):
     figures = drift(1, 3, 1, 2.5, 1, 0.5)
-    assert suggested_bound(Threshold(above=9.0), figures, most=most) == bound
+    assert suggest_bound(Threshold(above=9.0), figures, most=most) == bound
 
 
 def test_a_bound_below_is_sought_from_above():
-    assert suggested_bound(Threshold(below=0.1), drift(0.9, 0.5, 0.8), most=0) == 0.5
+    assert suggest_bound(Threshold(below=0.1), drift(0.9, 0.5, 0.8), most=0) == 0.5
 
 
 def test_a_trigger_that_is_switched_off_gets_no_advice():
@@ -60,8 +63,8 @@ def test_alarms_are_counted_by_the_year():
 
 
 def test_the_delay_counts_from_the_change_of_the_loss():
-    days = [*QUIET, *(LossDay(at(120 + n), 500, 80.0) for n in range(10))]
-    rises = Trigger("loss-rises", "loss", Sequential(), "retune")
+    days = [*QUIET, *(DailyLoss(at(120 + n), 500, 80.0) for n in range(10))]
+    rises = Trigger("loss-rises", "loss", SequentialTest(), "retune")
     found, test = tried(rises, drift(*([0.0] * 130)), days)
     assert found.change_from == at(120)
     assert test.delay_days is not None
@@ -69,17 +72,17 @@ def test_the_delay_counts_from_the_change_of_the_loss():
 
 
 def test_alarms_after_the_change_do_not_count_against_a_bound():
-    days = [*QUIET, *(LossDay(at(120 + n), 500, 80.0) for n in range(10))]
+    days = [*QUIET, *(DailyLoss(at(120 + n), 500, 80.0) for n in range(10))]
     trigger = Trigger("t", "input_drift", Threshold(above=1.0), "alert")
     _, found = tried(trigger, drift(*([0.5] * 120 + [3.0] * 10)), days)
     assert (found.suggested, found.delay_days) == (0.5, 1.0)
 
 
 def test_without_windows_there_is_nothing_to_try():
-    found = backtested([], [], days=(), reference=REFERENCE, false_alarms_a_year=0.1)
+    found = backtest_triggers([], [], days=(), reference=REFERENCE, false_alarms_a_year=0.1)
     assert (found.start, found.tried) == (None, ())
 
 
 def test_a_rate_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="must be positive, but got false_alarms_a_year=0"):
-        backtested([], [], days=(), reference=REFERENCE, false_alarms_a_year=0)
+        backtest_triggers([], [], days=(), reference=REFERENCE, false_alarms_a_year=0)

@@ -2,18 +2,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.baselines import (
-    baseline_holdout_figures,
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.baselines import (
     baseline_predictions,
-    mean_figures,
+    expected_baseline_metrics,
+    mean_fold_metrics,
 )
-from pipelines.core.metrics import METRICS, metrics_for
-from pipelines.core.predictions import Predictions
-from pipelines.core.rules import Rule
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import FoldResult
+from evertune.evaluation.heuristics import Rule
+from evertune.metrics.metrics import METRICS, metrics_for
+from evertune.trials import FoldResult
+from evertune.types import Predictions
 
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     (Column("x", "number"),), "y", "binary", ("no", "yes"), human="judged", existing="old"
 )
 TABLE = pd.DataFrame({"x": [1.0, 5.0], "judged": ["yes", None], "old": ["no", "no"]})
@@ -45,7 +45,7 @@ def test_a_rule_that_is_not_there_is_left_out():
 
 def test_random_guesses_have_every_metric_of_the_task():
     truth = np.array([0.0, 1.0])
-    found = baseline_holdout_figures(
+    found = expected_baseline_metrics(
         metrics_for("binary"), truth, training_truth=truth, n_classes=2
     )
     assert list(found) == ["uniform_random", "label_distribution"]
@@ -53,7 +53,7 @@ def test_random_guesses_have_every_metric_of_the_task():
 
 
 def test_guesses_know_the_training_rows_and_are_figured_on_the_others():
-    found = baseline_holdout_figures(
+    found = expected_baseline_metrics(
         [METRICS["accuracy"]],
         np.ones(4),
         training_truth=np.array([0.0, 0.0, 0.0, 1.0]),
@@ -68,5 +68,5 @@ def test_the_mean_leaves_out_folds_in_which_a_metric_is_undefined():
         {"f1": 0.4, "roc_auc": None},
         {"f1": None, "roc_auc": None},
     ]
-    found = mean_figures(FoldResult(n, table, 0.0, 0.0) for n, table in enumerate(figures))
+    found = mean_fold_metrics(FoldResult(n, table, 0.0, 0.0) for n, table in enumerate(figures))
     assert found == {"f1": pytest.approx(0.3), "roc_auc": None}

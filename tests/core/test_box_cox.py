@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.preprocessing import PowerTransformer
 
-from pipelines.core.box_cox import BoxCox
+from evertune.preprocessing.transformers import BoxCox
 
 DRAWS = np.random.default_rng(0)
 SKEWED = np.exp(DRAWS.normal(size=500))

@@ -3,17 +3,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.broken import broken_windows, judged_days
-from pipelines.core.findings import Finding, Window
-from pipelines.core.losses import LossDay
+from evertune.decisions import Finding
+from evertune.metrics.losses import DailyLoss
+from evertune.monitoring.data_contract import broken_windows, days_with_valid_data
+from evertune.times import TimeWindow
 
 MONDAY = datetime(2024, 5, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-WEEK = [LossDay(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7)]
+WEEK = [DailyLoss(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7)]
 
 
 def finding(state: str, *hours: int) -> Finding:
-    window = Window(MONDAY + hours[0] * HOUR, MONDAY + hours[1] * HOUR)
+    window = TimeWindow(MONDAY + hours[0] * HOUR, MONDAY + hours[1] * HOUR)
     return Finding("missing", "contract", window, 0.9, state=state)
 
 
@@ -24,12 +25,12 @@ def test_a_window_is_broken_once_however_much_broke_in_it():
 
 @pytest.mark.parametrize("other", [{"layer": "drift"}, {"signal": "freshness"}])
 def test_what_is_not_about_the_rows_breaks_no_window(other):
-    assert judged_days(WEEK, [replace(finding("breach", 0, 24), **other)]) == tuple(WEEK)
+    assert days_with_valid_data(WEEK, [replace(finding("breach", 0, 24), **other)]) == tuple(WEEK)
 
 
 @pytest.mark.parametrize(
     ("hours", "left"), [((24, 48), [6, 8, 9, 10, 11, 12]), ((30, 60), [6, 9, 10, 11, 12])]
 )
 def test_a_day_that_a_broken_window_touches_is_not_judged(hours, left):
-    days = judged_days(WEEK, [finding("breach", *hours)])
+    days = days_with_valid_data(WEEK, [finding("breach", *hours)])
     assert [each.day.day for each in days] == left

@@ -1,12 +1,19 @@
 import numpy as np
 import pytest
 
-from pipelines.core.calibration import beyond, calibrated, centre, distances, scale_of
-from pipelines.core.reference_windows import Windows
-from pipelines.core.spread import lasting, phase_means
-from pipelines.core.window_figures import Figure
+from evertune.monitoring.drift_null import (
+    excess_over_reference,
+    expected_statistics,
+    fit_drift_null,
+    fit_null_distribution,
+    integrated_autocorrelation_time,
+    seasonal_means,
+    z_scores,
+)
+from evertune.monitoring.statistics import DriftStatistic
+from evertune.monitoring.windows import ReferenceWindows
 
-MEAN = (Figure("mean", 1.0, 0.0),)
+MEAN = (DriftStatistic("mean", 1.0, 0.0),)
 N_ROWS = 100
 
 
@@ -17,12 +24,12 @@ def noise(n_windows, seed=0):
 def calibration(figures, phases=None, n_phases=1):
     phases = np.zeros(len(figures), int) if phases is None else phases
     rows = np.full(len(figures), float(N_ROWS))
-    return calibrated(figures, MEAN, phases=phases, rows=rows, n_phases=n_phases)[0]
+    return fit_null_distribution(figures, MEAN, phases=phases, rows=rows, n_phases=n_phases)[0]
 
 
 def off(found, value, rows=N_ROWS, **known):
     sizes = np.array([float(rows)])
-    return float(distances(found, np.array([value]), MEAN, phase_rows=sizes, **known)[0])
+    return float(z_scores(found, np.array([value]), MEAN, phase_rows=sizes, **known)[0])
 
 
 def test_a_distance_is_in_deviations_between_windows():
@@ -60,12 +67,12 @@ def test_each_place_in_the_week_has_its_own_centre():
     weekend = phases >= 5
     found = calibration(noise(140) + weekend[:, None], phases, n_phases=7)
     whole, sunday = np.ones(7), np.eye(7)[6]
-    assert centre(found, sunday)[0] == pytest.approx(1, abs=0.1)
-    assert centre(found, whole)[0] == pytest.approx(2 / 7, abs=0.05)
+    assert expected_statistics(found, sunday)[0] == pytest.approx(1, abs=0.1)
+    assert expected_statistics(found, whole)[0] == pytest.approx(2 / 7, abs=0.05)
 
 
 def test_a_week_without_a_pattern_has_one_centre():
-    found = phase_means(noise(140), np.arange(140) % 7, 7)
+    found = seasonal_means(noise(140), np.arange(140) % 7, 7)
     assert np.ptp(found.centres) < 0.05
     assert found.freedom[0] > 136
 
@@ -74,16 +81,18 @@ def test_moods_that_last_count_as_fewer_windows():
     steps = noise(4000, seed=1)
     for place in range(1, len(steps)):
         steps[place] += 0.7 * steps[place - 1]
-    assert lasting(steps)[0][0] == pytest.approx(1.7 / 0.3, rel=0.25)
-    assert lasting(noise(4000))[0][0] < 1.3
+    assert integrated_autocorrelation_time(steps)[0][0] == pytest.approx(1.7 / 0.3, rel=0.25)
+    assert integrated_autocorrelation_time(noise(4000))[0][0] < 1.3
 
 
 def scale(figures):
     n_windows = len(figures)
     sizes, phases = np.full(n_windows, 100.0), np.arange(n_windows) % 7
-    windows = Windows(np.arange(n_windows), phases, sizes, 1, timed=True, span_days=n_windows)
+    windows = ReferenceWindows(
+        np.arange(n_windows), phases, sizes, 1, timed=True, span_days=n_windows
+    )
     sums = np.cumsum(np.vstack([np.zeros_like(figures[:1]), figures]), axis=0)
-    return scale_of(lambda k: (sums[k:] - sums[:-k]) / k, MEAN, windows=windows)
+    return fit_drift_null(lambda k: (sums[k:] - sums[:-k]) / k, MEAN, windows=windows)
 
 
 def test_a_broken_day_of_the_reference_does_not_blind_it():
@@ -101,10 +110,14 @@ def test_seven_windows_together_have_a_scale_of_their_own():
 
 
 def test_only_a_rise_counts_of_a_figure_that_rises():
-    rises = (Figure("area", 1.0, 0.0, rises=True),)
+    rises = (DriftStatistic("area", 1.0, 0.0, rises=True),)
     found = calibration(noise(100))
     fallen = np.array([-50.0])
-    assert beyond(found, fallen, rises)[0] < 0 < beyond(found, fallen, MEAN)[0]
+    assert (
+        excess_over_reference(found, fallen, rises)[0]
+        < 0
+        < excess_over_reference(found, fallen, MEAN)[0]
+    )
 
 
 def test_a_figure_that_is_not_known_is_not_off():

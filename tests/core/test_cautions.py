@@ -1,11 +1,11 @@
 from dataclasses import replace
 
-from pipelines.core.cautions import cautions
-from pipelines.core.slicing import SliceRow
+from evertune.evaluation.model_card import usage_cautions
+from evertune.evaluation.slices import SliceRow
 
 
 def told(evaluation, **changed):
-    return " ".join(cautions(replace(evaluation, **changed)))
+    return " ".join(usage_cautions(replace(evaluation, **changed)))
 
 
 def test_slices_that_were_found_warn_who_decides_about_their_rows(evaluation):

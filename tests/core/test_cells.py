@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.cells import as_boolean, as_number, as_text, plain
+from evertune.data.parsing import as_boolean, as_number, as_text, normalize_dtype
 
 
 def read(cells, **how):
@@ -75,4 +75,4 @@ def test_a_value_is_the_same_text_whether_typed_or_written():
     ],
 )
 def test_every_type_is_brought_to_one_of_a_few(column, dtype):
-    assert plain(column).dtype == dtype
+    assert normalize_dtype(column).dtype == dtype

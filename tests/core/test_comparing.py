@@ -3,24 +3,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.comparing import baseline_rows, best_baseline, metric_rows
-from pipelines.core.evaluation import BaselineRow
-from pipelines.core.intervals import Interval
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap, FoldFigure, Holdout, ModelFigures
-from pipelines.core.predictions import Predictions
+from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.evaluate import baseline_rows, best_baseline, metric_rows
+from evertune.evaluation.records import BaselineRow, FoldMean, HoldoutPredictions, ModelMetrics
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import BootstrapConfig, Interval
+from evertune.types import Predictions
 
 ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
 TRUTH = np.array([1.0, 0.0, 1.0, 0.0])
-BOOTSTRAP = Bootstrap(draws=200, confidence=0.9, seed=0)
-MODEL = ModelFigures(
+BOOTSTRAP = BootstrapConfig(draws=200, confidence=0.9, seed=0)
+MODEL = ModelMetrics(
     holdout={"accuracy": 0.75, "log_loss": 0.5},
     intervals={"accuracy": Interval(0.6, 0.9, ""), "log_loss": Interval(0.4, 0.7, "")},
     training={"accuracy": 1.0, "log_loss": 0.2},
-    folds={"accuracy": FoldFigure(0.8, Interval(0.7, 0.9, ""))},
+    folds={"accuracy": FoldMean(0.8, Interval(0.7, 0.9, ""))},
 )
-HOLDOUT = Holdout(
+HOLDOUT = HoldoutPredictions(
     TRUTH,
     Predictions(np.array([1.0, 0.0, 1.0, 1.0])),
     {"rule": Predictions(np.zeros(4)), "human": Predictions(np.array([1.0, np.nan, 1.0, 0.0]))},
@@ -29,7 +28,7 @@ HOLDOUT = Holdout(
 
 
 def known(name, kind="none", mean=None):
-    return BaselineFigures(name, kind, "words", (), mean or {"accuracy": 0.4}, 0.0, 0.0)
+    return BaselineResult(name, kind, "words", (), mean or {"accuracy": 0.4}, 0.0, 0.0)
 
 
 def rows(*baselines, metrics=(ACCURACY, LOG_LOSS)):

@@ -3,14 +3,14 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from pipelines.core.contract import Limits, contract_findings, usual_rows
-from pipelines.core.findings import Window
+from evertune.monitoring.data_contract import ContractLimits, contract_findings, typical_row_count
+from evertune.times import TimeWindow
 from tests.core.drifting import ROWS, day, profile, reference, rows_of
 
 
 def found(rows, *, typical_rows=float(ROWS), **moments):
     return contract_findings(
-        profile(rows), reference(), limits=Limits(), typical_rows=typical_rows, **moments
+        profile(rows), reference(), limits=ContractLimits(), typical_rows=typical_rows, **moments
     )
 
 
@@ -103,6 +103,6 @@ def test_an_empty_window_is_stale_by_its_newest_row_or_is_no_data():
 
 
 def test_the_usual_number_of_rows_is_not_known_from_two_windows():
-    windows = [Window(day(k).start, day(k).end, 10) for k in range(3)]
-    assert usual_rows(windows[:2], day(3)) is None
-    assert usual_rows(windows, day(3)) == 10
+    windows = [TimeWindow(day(k).start, day(k).end, 10) for k in range(3)]
+    assert typical_row_count(windows[:2], day(3)) is None
+    assert typical_row_count(windows, day(3)) == 10

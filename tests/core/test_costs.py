@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
 
-from pipelines.core.costs import (
+from evertune.evaluation.thresholds import (
     cheapest_threshold,
+    cost_implied_threshold,
     cost_matrix,
-    decisions,
-    threshold_by_costs,
+    evaluate_decision_rules,
     threshold_costs,
 )
-from pipelines.core.model_figures import Bootstrap
-from pipelines.core.predictions import Predictions
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import Predictions
 
 MATRIX = np.array([[0.0, 1.0], [4.0, 0.0]])
-DRAWS = Bootstrap(100, 0.9, 0)
+DRAWS = BootstrapConfig(100, 0.9, 0)
 
 
 def calibrated(n_rows, seed):
@@ -23,17 +23,17 @@ def calibrated(n_rows, seed):
 
 def decided(truth, chances, **more):
     said = Predictions((chances > 0.5) * 1.0, np.column_stack([1 - chances, chances]))
-    found = decisions(truth, said, classes=("no", "yes"), bootstrap=DRAWS, **more)
+    found = evaluate_decision_rules(truth, said, classes=("no", "yes"), bootstrap=DRAWS, **more)
     return {each.name: each for each in found}
 
 
 def test_where_probabilities_are_true_the_cheapest_threshold_is_that_of_the_costs():
     assert cheapest_threshold(*calibrated(20_000, 0), MATRIX) == pytest.approx(0.2, abs=0.05)
-    assert threshold_by_costs(MATRIX) == 0.2
+    assert cost_implied_threshold(MATRIX) == 0.2
 
 
 def test_a_class_that_is_always_cheaper_to_say_leaves_no_threshold():
-    assert threshold_by_costs(np.array([[1.0, 0.0], [4.0, 0.0]])) is None
+    assert cost_implied_threshold(np.array([[1.0, 0.0], [4.0, 0.0]])) is None
 
 
 def test_the_cost_of_a_threshold_is_the_mean_over_rows():
@@ -68,7 +68,7 @@ def test_of_many_classes_the_one_of_least_expected_cost_is_said():
     shares = np.tile([0.4, 0.35, 0.25], (4, 1))
     matrix = cost_matrix({"c": {"a": 9.0, "b": 9.0}}, ("a", "b", "c"))
     said = Predictions(np.zeros(4), shares)
-    found = decisions(
+    found = evaluate_decision_rules(
         np.full(4, 2.0), said, classes=("a", "b", "c"), bootstrap=DRAWS, matrix=matrix
     )
     assert [each.cost for each in found] == [9.0, 0.0, 9.0, 9.0, 0.0]

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pipelines.core.crons import cron_fault
+from evertune.config.checks import cron_error
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from pipelines.core.crons import cron_fault
     ["* * * * *", "0 6 * * *", "*/15 6-20/2 1,15 jan-mar MON", "0 0 31 12 7", "5 4 * * sun,sat"],
 )
 def test_a_schedule_that_schedulers_read_is_fine(text):
-    assert cron_fault(text) is None
+    assert cron_error(text) is None
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_a_schedule_that_schedulers_read_is_fine(text):
     ],
 )
 def test_a_fault_of_a_schedule_names_the_field(text, words):
-    assert re.search(words, str(cron_fault(text)))
+    assert re.search(words, str(cron_error(text)))

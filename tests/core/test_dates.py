@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pipelines.core.dates import as_date, day_first
+from evertune.data.parsing import as_date, detect_day_first
 
 
 def read(cells, **how):
@@ -57,4 +57,4 @@ def test_typed_dates_lose_their_zone():
 
 def test_numbers_are_no_dates_and_have_no_order():
     assert as_date(pd.Series([20240131]))[1].to_list() == [True]
-    assert day_first(pd.Series([20240131])) is None
+    assert detect_day_first(pd.Series([20240131])) is None

@@ -3,20 +3,28 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.decisions import announced, decide
-from pipelines.core.findings import Alarm, Decision, Finding, Outcome, Window
-from pipelines.core.standing import Policy, Standing, with_claims
+from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
+from evertune.monitoring.policy import (
+    MonitoringState,
+    Policy,
+    decide,
+    notification_kind,
+    with_claimed_requests,
+)
+from evertune.times import TimeWindow
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CHANGE = NOW - timedelta(days=10)
-DAY = Window(NOW - timedelta(days=1), NOW, 100)
+DAY = TimeWindow(NOW - timedelta(days=1), NOW, 100)
 LOSS = Alarm("loss-rises", "retune", "loss", 4000.0, 3650.0, CHANGE, "loss rose")
 DRIFT = Alarm("inputs-drift", "alert", "input_drift", 1.4, 1.0, CHANGE, "drifted")
 BROKEN = Alarm(
     "broken-data", "block", "contract", 1.0, 0.0, DAY.start, "missing",
     (Finding("missing", "contract", DAY, 0.4, part="age", state="breach"),),
 )  # fmt: skip
-READY = Standing("3", promoted_at=NOW - timedelta(days=90), rows_since_change=500, loss_rise=0.06)
+READY = MonitoringState(
+    "3", promoted_at=NOW - timedelta(days=90), rows_since_change=500, loss_rise=0.06
+)
 
 
 def made(alarms=(LOSS,), standing=READY, policy=None, now=NOW):
@@ -26,7 +34,7 @@ def made(alarms=(LOSS,), standing=READY, policy=None, now=NOW):
 def after(kind, *, days, of=None, standing=READY):
     """Return how things stand some days after an attempt ended in `kind`."""
     decision = of or made(standing=standing, now=NOW - timedelta(days=days))
-    outcome = Outcome(decision.id, NOW - timedelta(days=days), kind, version="4")
+    outcome = DecisionOutcome(decision.id, NOW - timedelta(days=days), kind, version="4")
     return replace(
         standing,
         decisions=(*standing.decisions, decision),
@@ -137,18 +145,18 @@ def test_what_the_gate_refused_of_another_champion_does_not_count():
 
 def test_a_request_that_was_claimed_and_never_begun_is_not_given_again():
     asked = made(now=NOW - timedelta(days=8))
-    came = with_claims([asked], [], [])
+    came = with_claimed_requests([asked], [], [])
     standing = replace(READY, decisions=(asked,), outcomes=came)
     assert [each.kind for each in came] == ["started"]
     assert made(standing=standing).id != asked.id
 
 
 def test_a_request_that_waits_to_be_claimed_has_not_begun():
-    assert with_claims([made()], [], [made()]) == ()
+    assert with_claimed_requests([made()], [], [made()]) == ()
 
 
 def test_a_persons_acknowledgement_begins_a_new_spell():
-    said = Outcome("any", NOW - timedelta(days=1), "acknowledged")
+    said = DecisionOutcome("any", NOW - timedelta(days=1), "acknowledged")
     standing = replace(refused_twice(), outcomes=(*refused_twice().outcomes, said))
     assert made(standing=standing).action == "retune"
 
@@ -194,7 +202,7 @@ def test_a_promoted_retune_is_followed_by_refits(days, number):
 def test_a_follow_up_is_made_once():
     standing = promoted(8)
     first = made([], standing)
-    done = Outcome(first.id, NOW, "refused")
+    done = DecisionOutcome(first.id, NOW, "refused")
     later = replace(
         standing, decisions=(*standing.decisions, first), outcomes=(*standing.outcomes, done)
     )
@@ -206,31 +214,37 @@ def test_a_follow_up_waits_for_rows():
 
 
 def test_nothing_follows_a_retune_that_was_rolled_back():
-    back = Outcome("other", NOW - timedelta(days=2), "rolled back", version="3")
+    back = DecisionOutcome("other", NOW - timedelta(days=2), "rolled back", version="3")
     standing = promoted(8)
     assert made([], replace(standing, outcomes=(*standing.outcomes, back))).action == "nothing"
 
 
-def known(*decisions: Decision) -> Standing:
+def known(*decisions: MonitoringDecision) -> MonitoringState:
     return replace(READY, decisions=decisions)
 
 
 def test_a_request_is_told_every_time_until_it_is_served():
-    assert announced(made(), READY) == announced(made(), known(made())) == "retune"
+    assert notification_kind(made(), READY) == notification_kind(made(), known(made())) == "retune"
 
 
 def test_broken_data_is_told_once_a_window():
     block = made([BROKEN])
-    assert (announced(block, READY), announced(block, known(block))) == ("block", None)
+    assert (notification_kind(block, READY), notification_kind(block, known(block))) == (
+        "block",
+        None,
+    )
 
 
 def test_an_alert_is_told_when_other_triggers_are_crossed_than_before():
     alert = made([DRIFT])
-    assert (announced(alert, READY), announced(alert, known(alert))) == ("alert", None)
-    assert announced(made([]), READY) is None
+    assert (notification_kind(alert, READY), notification_kind(alert, known(alert))) == (
+        "alert",
+        None,
+    )
+    assert notification_kind(made([]), READY) is None
 
 
 def test_a_person_is_asked_once():
     asks = made(standing=refused_twice())
-    assert announced(asks, refused_twice()) == "alert"
-    assert announced(asks, known(asks)) is None
+    assert notification_kind(asks, refused_twice()) == "alert"
+    assert notification_kind(asks, known(asks)) is None

@@ -3,14 +3,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.decisions import decide
-from pipelines.core.doubts import awaited
-from pipelines.core.findings import Alarm, Outcome
-from pipelines.core.standing import Policy, Standing
+from evertune.decisions import Alarm, DecisionOutcome
+from evertune.monitoring.policy import MonitoringState, Policy, decide, retry_condition
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 LOSS = Alarm("loss-rises", "retune", "loss", 4000.0, 3650.0, NOW, "loss rose")
-READY = Standing("3", promoted_at=NOW - timedelta(days=90), rows_since_change=800, loss_rise=0.06)
+READY = MonitoringState(
+    "3", promoted_at=NOW - timedelta(days=90), rows_since_change=800, loss_rise=0.06
+)
 DOUBT = ("not enough evidence", 200, 300)
 
 
@@ -22,7 +22,7 @@ def made(standing=READY, policy=None, *, days=0.0, alarms=(LOSS,)):
 def refused(standing=READY, verdict=DOUBT, *, days=0.0):
     """Return how things stand once an attempt was refused so many days after the first."""
     decision = made(standing, days=days)
-    outcome = Outcome(decision.id, decision.moment, "refused", "4", "", *verdict)
+    outcome = DecisionOutcome(decision.id, decision.moment, "refused", "4", "", *verdict)
     return replace(
         standing,
         decisions=(*standing.decisions, decision),
@@ -39,12 +39,12 @@ def refused(standing=READY, verdict=DOUBT, *, days=0.0):
     ],
 )
 def test_as_many_times_the_rows_are_waited_for_as_would_tell(verdict, n_rows):
-    assert awaited(refused(verdict=verdict), Policy()).n_rows == n_rows
+    assert retry_condition(refused(verdict=verdict), Policy()).n_rows == n_rows
 
 
 @pytest.mark.parametrize("verdict", [("keep", 200, None), (None, None, None)])
 def test_a_version_that_is_no_better_waits_for_no_rows(verdict):
-    assert awaited(refused(verdict=verdict), Policy()) is None
+    assert retry_condition(refused(verdict=verdict), Policy()) is None
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_a_refit_that_lacked_rows_is_tried_again_as_a_refit():
 
 
 def test_what_another_champion_lacked_is_waited_for_no_longer():
-    assert awaited(replace(refused(), champion="5"), Policy()) is None
+    assert retry_condition(replace(refused(), champion="5"), Policy()) is None

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.drift import drift_findings, ranked_causes
-from pipelines.core.findings import Finding, Window
+from evertune.decisions import Finding
+from evertune.monitoring.drift import drift_findings, rank_causes
+from evertune.times import TimeWindow
 from tests.core.drifting import day, profile, reference, rows_of
 
 
@@ -128,9 +129,9 @@ def test_a_note_gives_the_usual_figures_beside_the_calibrated_one():
 def test_the_latest_figure_of_a_column_counts_as_a_cause():
     moments = [datetime(2024, 5, k, tzinfo=UTC) for k in (1, 2, 3)]
     findings = [
-        Finding("column_drift", "drift", Window(start, end), value, part="age")
+        Finding("column_drift", "drift", TimeWindow(start, end), value, part="age")
         for start, end, value in zip(moments[:2], moments[1:], [5.0, 0.5], strict=True)
     ]
-    assert ranked_causes(findings, {"age": 0.1}) == ()
-    assert [each.drift for each in ranked_causes(findings[:1], {})] == [5.0]
+    assert rank_causes(findings, {"age": 0.1}) == ()
+    assert [each.drift for each in rank_causes(findings[:1], {})] == [5.0]
     assert day().end > day().start

@@ -6,22 +6,22 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
-from pipelines.core.contract import Limits, contract_findings, usual_rows
-from pipelines.core.declared import Declared
-from pipelines.core.drift import drift_findings
-from pipelines.core.findings import Window, aware
-from pipelines.core.input_reference import input_reference
-from pipelines.core.preparing import prepare
-from pipelines.core.window_profiles import window_profile
-from pipelines.example import production_table, training_table
+from evertune.data.cleaning import prepare_table
+from evertune.data.example import production_table, training_table
+from evertune.data.schema import TableSpec
+from evertune.monitoring.data_contract import ContractLimits, contract_findings, typical_row_count
+from evertune.monitoring.drift import drift_findings
+from evertune.monitoring.input_reference import build_input_reference
+from evertune.monitoring.window_profiles import build_window_profile
+from evertune.times import TimeWindow, to_utc_datetime
 
 CHANGE = pd.Timestamp("2024-11-01")
 
 
 @pytest.fixture(scope="module")
 def known():
-    prepared, _ = prepare(training_table(), Declared("churned", positive="yes", time="date"))
-    found = input_reference(
+    prepared, _ = prepare_table(training_table(), TableSpec("churned", positive="yes", time="date"))
+    found = build_input_reference(
         prepared.clean,
         prepared.schema,
         moments=prepared.clean["date"],
@@ -36,11 +36,13 @@ def watched(production, known):
     """Return the input drift of each day, and all that is broken."""
     profiles, windows, drift, broken = [], [], {}, []
     for day, rows in production.drop(columns="churned").groupby("date"):
-        windows.append(Window(aware(day), aware(day) + timedelta(days=1), len(rows)))
-        profile = window_profile(rows, *known, window=windows[-1], predictions=None)
+        windows.append(
+            TimeWindow(to_utc_datetime(day), to_utc_datetime(day) + timedelta(days=1), len(rows))
+        )
+        profile = build_window_profile(rows, *known, window=windows[-1], predictions=None)
         found = drift_findings(profile, known[0], recent=profiles)
-        usual = usual_rows(windows[:-1], windows[-1])
-        found += contract_findings(profile, known[0], limits=Limits(), typical_rows=usual)
+        usual = typical_row_count(windows[:-1], windows[-1])
+        found += contract_findings(profile, known[0], limits=ContractLimits(), typical_rows=usual)
         profiles.append(profile)
         drift[day] = next(each.value for each in found if each.signal == "input_drift")
         broken += [each for each in found if each.layer == "contract" and each.state == "breach"]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from pipelines.core.bins import number_bins, number_codes
-from pipelines.core.column_reference import ColumnReference
-from pipelines.core.drift_scores import histogram_words, psi, wasserstein
+from evertune.monitoring.bins import number_bins, number_codes
+from evertune.monitoring.drift import describe_histogram, psi, wasserstein
+from evertune.monitoring.profiles import ColumnReference
 
 
 def column(values):
@@ -45,4 +45,4 @@ def test_the_distance_from_bins_is_about_that_of_the_values(shift, spread):
 
 def test_a_window_without_filled_cells_has_no_words():
     found = column(np.arange(100.0))
-    assert histogram_words(np.zeros(found.bins.size, int), None, found) == ""
+    assert describe_histogram(np.zeros(found.bins.size, int), None, found) == ""

@@ -5,12 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.encoding import FORMS, code_columns, encoder, matrix
-from pipelines.core.row_cells import date_parts
-from pipelines.core.schema import Column, Schema
+from evertune.data.schema import Column, TableSchema
+from evertune.models.compiled_rows import date_features
+from evertune.preprocessing.encoders import (
+    NUMERIC_ENCODINGS,
+    feature_frame,
+    make_encoder,
+    ordinal_columns,
+)
 
 MANY = tuple(f"l{number}" for number in range(40))
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     (
         Column("age", "number"),
         Column("paid", "boolean"),
@@ -49,45 +54,45 @@ def truth():
 
 
 def test_a_date_becomes_days_month_weekday_and_hour(table):
-    first = matrix(table, SCHEMA).iloc[5]
+    first = feature_frame(table, SCHEMA).iloc[5]
     assert first["since:days"] == pytest.approx(20454 + 5 / 24)
     assert [first[f"since:{part}"] for part in ("month", "weekday", "hour")] == [1, 3, 5]
 
 
 def test_the_time_column_gives_weekday_and_hour_alone(table):
-    made = matrix(table, SCHEMA)
+    made = feature_frame(table, SCHEMA)
     assert made.loc[0, ["when:weekday", "when:hour"]].tolist() == [0, 13]
     assert not {"when", "when:days", "when:month"} & set(made)
 
 
 def test_a_table_without_its_time_column_has_unknown_times(table):
-    made = matrix(table.drop(columns="when"), SCHEMA)
+    made = feature_frame(table.drop(columns="when"), SCHEMA)
     assert made[["when:weekday", "when:hour"]].isna().all(axis=None)
-    assert list(made) == list(matrix(table, SCHEMA))
+    assert list(made) == list(feature_frame(table, SCHEMA))
 
 
 def test_a_text_gives_its_lengths(table):
-    made = matrix(table.assign(note="two words"), SCHEMA)
+    made = feature_frame(table.assign(note="two words"), SCHEMA)
     assert made.loc[0, ["note:characters", "note:words"]].tolist() == [9, 2]
 
 
 def test_a_number_beyond_the_range_of_forests_is_clipped(table):
-    assert matrix(table.assign(age=1e300), SCHEMA)["age"].max() == pytest.approx(1e37)
+    assert feature_frame(table.assign(age=1e300), SCHEMA)["age"].max() == pytest.approx(1e37)
 
 
 def test_the_last_day_that_dates_know_is_a_number_like_others(table):
     far = table.assign(since=pd.Series(["9999-12-31"] * 200).astype("datetime64[s]"))
-    assert matrix(far, SCHEMA).loc[0, "since:days"] == 2932896
+    assert feature_frame(far, SCHEMA).loc[0, "since:days"] == 2932896
 
 
 def test_a_date_has_the_days_that_a_single_cell_has(table):
     moment = datetime(2031, 5, 6, 7, 8, 9, 123457, tzinfo=UTC)
-    made = matrix(table.assign(since=pd.Timestamp(moment).tz_localize(None)), SCHEMA)
-    assert made.loc[0, "since:days"] == date_parts(moment)[0]
+    made = feature_frame(table.assign(since=pd.Timestamp(moment).tz_localize(None)), SCHEMA)
+    assert made.loc[0, "since:days"] == date_features(moment)[0]
 
 
 def test_an_unknown_date_has_no_days(table):
-    made = matrix(table.assign(since=pd.NaT), SCHEMA)
+    made = feature_frame(table.assign(since=pd.NaT), SCHEMA)
     assert made["since:days"].isna().all()
 
 
@@ -96,48 +101,48 @@ def test_an_unknown_date_has_no_days(table):
     [("plain", []), ("ordinal", ["plan"]), ("codes", ["plan", "shop"]), ("scaled+target", [])],
 )
 def test_the_columns_that_a_form_makes_codes_come_first(table, truth, form, first):
-    fitted = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
-    assert code_columns(form, SCHEMA) == first
+    fitted = make_encoder(form, SCHEMA).fit(feature_frame(table, SCHEMA), truth)
+    assert ordinal_columns(form, SCHEMA) == first
     assert list(fitted.get_feature_names_out())[: len(first)] == first
 
 
 def test_levels_as_means_of_the_target_are_one_column_each(table, truth):
     widths = [
-        encoder(form, SCHEMA).fit_transform(matrix(table, SCHEMA), truth).shape[1]
+        make_encoder(form, SCHEMA).fit_transform(feature_frame(table, SCHEMA), truth).shape[1]
         for form in ("scaled+target", "scaled")
     ]
     assert widths[1] - widths[0] == len(("a", "b")) - 1
 
 
 @pytest.mark.filterwarnings("ignore:Bins whose width", "ignore:Feature .* is constant")
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", NUMERIC_ENCODINGS)
 def test_missing_values_and_unseen_levels_are_harmless(table, truth, form):
-    fitted = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    fitted = make_encoder(form, SCHEMA).fit(feature_frame(table, SCHEMA), truth)
     strange = table.head(3).assign(plan="new", shop="new", note=None, since=pd.NaT, age=np.nan)
-    encoded = fitted.transform(matrix(strange, SCHEMA))
+    encoded = fitted.transform(feature_frame(strange, SCHEMA))
     assert encoded.dtype == float
     assert form in ("plain", "ordinal", "codes") or np.isfinite(encoded).all()
 
 
 def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
     alone = table.assign(shop=[f"l{number % 40}" for number in range(200)])
-    own = encoder("plain", SCHEMA).fit_transform(matrix(alone, SCHEMA), truth)
-    others = encoder("plain", SCHEMA).fit_transform(matrix(alone, SCHEMA), 1 - truth)
+    own = make_encoder("plain", SCHEMA).fit_transform(feature_frame(alone, SCHEMA), truth)
+    others = make_encoder("plain", SCHEMA).fit_transform(feature_frame(alone, SCHEMA), 1 - truth)
     assert not np.allclose(own, others)
 
 
 def test_a_feature_named_like_a_part_of_a_date_keeps_its_cells(table):
     named = Column("since:days", "number")
     schema = replace(SCHEMA, features=(*SCHEMA.features, named, Column("when:hour", "number")))
-    made = matrix(table.assign(**{"since:days": 7.0, "when:hour": 99.0}), schema)
+    made = feature_frame(table.assign(**{"since:days": 7.0, "when:hour": 99.0}), schema)
     assert made.loc[0, ["since:days", "when:hour", "when::hour"]].tolist() == [7, 99, 13]
     assert made.loc[0, "since::days"] == pytest.approx(20454)
 
 
 @pytest.mark.parametrize(("form", "width"), [("scaled", 0), ("scaled+hashed", 15)])
 def test_many_levels_are_one_mean_or_sixteen_columns_of_a_hash(table, truth, form, width):
-    plain = encoder("scaled", SCHEMA).fit(matrix(table, SCHEMA), truth)
-    found = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    plain = make_encoder("scaled", SCHEMA).fit(feature_frame(table, SCHEMA), truth)
+    found = make_encoder(form, SCHEMA).fit(feature_frame(table, SCHEMA), truth)
     gained = len(found.get_feature_names_out()) - len(plain.get_feature_names_out())
     assert gained == width
 
@@ -152,11 +157,11 @@ def test_many_levels_are_one_mean_or_sixteen_columns_of_a_hash(table, truth, for
     ],
 )
 def test_pairs_are_added_where_a_form_asks_for_them(table, truth, form, parts):
-    found = encoder(form, SCHEMA).fit(matrix(table, SCHEMA), truth)
+    found = make_encoder(form, SCHEMA).fit(feature_frame(table, SCHEMA), truth)
     assert {"products", "crosses"} & set(found.named_transformers_) == parts
 
 
 def test_one_column_makes_no_pair(table, truth):
     schema = replace(SCHEMA, features=SCHEMA.features[2:4], time=None)
-    found = encoder("plain+pairs:both", schema).fit(matrix(table, schema), truth)
+    found = make_encoder("plain+pairs:both", schema).fit(feature_frame(table, schema), truth)
     assert "products" not in found.named_transformers_

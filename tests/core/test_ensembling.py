@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.ensembling import alone, select
-from pipelines.core.metrics import METRICS, custom_metric
+from evertune.ensemble.selection import select_ensemble, single_best
+from evertune.metrics.metrics import METRICS, custom_metric
 from tests.core.pooled import entry, folds_of_rows
 
 N_ROWS = 200
@@ -20,7 +20,7 @@ def entries(n=3, scale=1.0, family="linear"):
 
 
 def chosen(given, **more):
-    return select(given, TRUTH, RMSE, **{"folds": FOLDS, "seed": 0} | more)
+    return select_ensemble(given, TRUTH, RMSE, **{"folds": FOLDS, "seed": 0} | more)
 
 
 def test_members_of_unlike_errors_are_better_together():
@@ -99,7 +99,7 @@ def test_a_bound_that_the_best_entry_keeps_is_kept_by_the_blend():
 
 def test_the_best_single_entry_can_be_taken_alone():
     found = chosen(entries())
-    one = alone(found, entries(), TRUTH)
+    one = single_best(found, entries(), TRUTH)
     assert one.weights == ((found.single, 1.0),)
     assert one.unseen.predictions.values == pytest.approx(TRUTH + NOISE[found.single])
 
@@ -108,7 +108,7 @@ def test_classes_are_blended_by_their_probabilities():
     truth = (DRAWS.random(N_ROWS) < 0.5).astype(float)
     said = np.clip(0.5 + 0.2 * (truth - 0.5) + 0.2 * NOISE[:3], 0.01, 0.99)
     given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
-    found = select(given, truth, METRICS["log_loss"], folds=FOLDS, seed=0)
+    found = select_ensemble(given, truth, METRICS["log_loss"], folds=FOLDS, seed=0)
     assert found.unseen.predictions.probabilities.shape == (N_ROWS, 2)
     assert found.cross_fitted < found.single_score
 
@@ -124,7 +124,8 @@ def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
     said = np.clip(0.2 + 0.2 * (truth - 0.5) + 0.1 * NOISE[:3], 0.01, 0.99)
     given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
     by_labels, by_loss = (
-        select(given, truth, METRICS[name], folds=FOLDS, seed=0) for name in ("f1", "log_loss")
+        select_ensemble(given, truth, METRICS[name], folds=FOLDS, seed=0)
+        for name in ("f1", "log_loss")
     )
     assert by_labels.weights == by_loss.weights
     plain = METRICS["f1"].figure(truth, by_labels.unseen.predictions)

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.estimated import estimated_figures, estimated_findings
-from pipelines.core.metrics import METRICS, chosen_metric
-from pipelines.core.performance_reference import performance_reference
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS, get_metric
+from evertune.monitoring.estimation import estimate_metrics, estimated_findings
+from evertune.monitoring.performance_reference import build_performance_reference
+from evertune.types import Predictions
 from tests.core.test_realised import day
 
 BINARY = [METRICS["roc_auc"], METRICS["log_loss"], METRICS["accuracy"]]
@@ -30,16 +30,16 @@ def logged(truth: np.ndarray, said: Predictions) -> pd.DataFrame:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_estimate_is_near_the_realised_figures_where_only_chance_differs(n_classes):
     task = "binary" if n_classes == 2 else "multiclass"
-    metrics = [chosen_metric(metric.name, task, {}) for metric in BINARY]
-    reference = performance_reference(*drawn(0, n_classes), task=task, metrics=metrics)
+    metrics = [get_metric(metric.name, task, {}) for metric in BINARY]
+    reference = build_performance_reference(*drawn(0, n_classes), task=task, metrics=metrics)
     truth, said = drawn(1, n_classes)
-    found = estimated_figures(said, reference, metrics)
+    found = estimate_metrics(said, reference, metrics)
     real = {metric.name: metric.figure(truth, said) for metric in metrics}
     assert found == pytest.approx(real, abs=0.03)
 
 
 def test_a_changed_relation_is_not_seen_but_shows_once_labels_come():
-    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    reference = build_performance_reference(*drawn(0), task="binary", metrics=BINARY)
     truth, said = drawn(1)
     frame = logged(1 - truth, said)
     findings = estimated_findings(
@@ -52,7 +52,7 @@ def test_a_changed_relation_is_not_seen_but_shows_once_labels_come():
 
 
 def test_few_predictions_are_no_data():
-    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    reference = build_performance_reference(*drawn(0), task="binary", metrics=BINARY)
     (finding,) = estimated_findings(
         logged(*drawn(1, n=9)), reference, [day(1)],
         task="binary", classes=("no", "yes"), metrics=BINARY,
@@ -62,7 +62,7 @@ def test_few_predictions_are_no_data():
 
 def test_classes_without_probabilities_are_not_estimated():
     truth, said = drawn(0)
-    reference = performance_reference(
+    reference = build_performance_reference(
         truth, Predictions(said.values), task="binary", metrics=BINARY
     )
     frame = logged(truth, Predictions(said.values))
@@ -80,7 +80,7 @@ def numbers(seed: int, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, Pr
 def test_the_error_of_a_regression_is_expected_from_its_columns():
     metrics = [METRICS["mae"]]
     columns, truth, said = numbers(0)
-    reference = performance_reference(
+    reference = build_performance_reference(
         truth, said, task="regression", metrics=metrics, features=columns
     )
     rows = columns["x"] > 0.8
@@ -95,14 +95,14 @@ def test_the_error_of_a_regression_is_expected_from_its_columns():
 def test_a_regression_without_its_columns_is_not_estimated():
     columns, truth, said = numbers(0)
     settings = {"task": "regression", "metrics": [METRICS["mae"]]}
-    reference = performance_reference(truth, said, features=columns, **settings)
+    reference = build_performance_reference(truth, said, features=columns, **settings)
     assert (
         estimated_findings(logged(truth, said), reference, [day(1)], classes=(), **settings) == ()
     )
 
 
 def test_a_reference_of_another_task_is_an_error():
-    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    reference = build_performance_reference(*drawn(0), task="binary", metrics=BINARY)
     with pytest.raises(ValueError, match="Expected a reference of task='regression'"):
         estimated_findings(
             logged(*drawn(0)), reference, [], task="regression", classes=(), metrics=[]
@@ -110,6 +110,6 @@ def test_a_reference_of_another_task_is_an_error():
 
 
 def test_figures_cannot_be_estimated_from_labels_alone():
-    reference = performance_reference(*drawn(0), task="binary", metrics=BINARY)
+    reference = build_performance_reference(*drawn(0), task="binary", metrics=BINARY)
     with pytest.raises(ValueError, match="Expected probabilities and their calibration"):
-        estimated_figures(Predictions(np.zeros(3)), reference, BINARY)
+        estimate_metrics(Predictions(np.zeros(3)), reference, BINARY)

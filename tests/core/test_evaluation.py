@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.evaluation import Evaluation, baseline_row, metric_row, simplest_chosen
-from pipelines.stores.files import read_record, write_record
+from evertune.evaluation.records import Evaluation, baseline_row, chosen_simple_model, metric_row
+from evertune.files import read_record, write_record
 
 
 def test_an_evaluation_comes_back_from_disk_as_it_was(evaluation, tmp_path):
@@ -28,4 +28,4 @@ def test_an_unknown_baseline_is_refused_with_the_known_ones(evaluation):
 
 @pytest.mark.parametrize(("chosen", "name"), [("model", None), ("simplest:ridge", "ridge")])
 def test_the_simplest_model_is_named_where_it_was_chosen(evaluation, chosen, name):
-    assert simplest_chosen(replace(evaluation, chosen=chosen)) == name
+    assert chosen_simple_model(replace(evaluation, chosen=chosen)) == name

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from pipelines.core.evidence import dispersion, increments, likeliest_start, log_evidence
+from evertune.stats.sequential import (
+    estimate_change_point,
+    log_evidence,
+    log_likelihood_ratios,
+    overdispersion,
+)
 
 
 def test_bad_weeks_widen_more_than_bad_days_alone():
@@ -9,12 +14,12 @@ def test_bad_weeks_widen_more_than_bad_days_alone():
     weeks = np.repeat(rng.integers(5, 16, 20), 7).astype(float)
     shuffled = rng.permutation(weeks)
     counts = np.full(140, 100.0)
-    assert dispersion(counts, weeks) > 2 * dispersion(counts, shuffled)
+    assert overdispersion(counts, weeks) > 2 * overdispersion(counts, shuffled)
 
 
 def test_few_days_widen_and_none_widen_most():
     counts, totals = np.full(75, 100.0), np.full(75, 10.0)
-    found = [dispersion(counts[:n], totals[:n]).item() for n in (75, 25, 0)]
+    found = [overdispersion(counts[:n], totals[:n]).item() for n in (75, 25, 0)]
     assert found == [1.0, 3.0, 5.0]
 
 
@@ -23,7 +28,7 @@ def test_a_likelihood_ratio_has_a_mean_of_one_at_the_bar():
     chance = np.array([1.0])
     for k in n[1:]:
         chance = np.append(chance, chance[-1] * (51 - k) / k * 0.1 / 0.9)
-    steps = increments(np.full(51, 50.0), n, bars=0.1, widened=1.0)
+    steps = log_likelihood_ratios(np.full(51, 50.0), n, bars=0.1, widened=1.0)
     mean = (np.exp(steps) * (chance / chance.sum())[:, None]).sum(axis=0)
     assert mean == pytest.approx(np.ones(3))
 
@@ -48,4 +53,4 @@ def test_without_days_there_is_no_evidence():
 
 
 def test_the_likeliest_start_is_where_the_sum_from_there_on_is_largest():
-    assert likeliest_start(np.array([[5.0, 0], [-9.0, 0], [1.0, 0], [1.0, 0]])) == 2
+    assert estimate_change_point(np.array([[5.0, 0], [-9.0, 0], [1.0, 0], [1.0, 0]])) == 2

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from pipelines.core.explained import numbers_of, numbers_to_read
-from pipelines.core.model import Ensemble, Fitted, Member
-from pipelines.core.trials import Configuration
+from evertune.evaluation.phases import count_parameters, count_predictor_parameters
+from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline
+from evertune.trials import Configuration
 
 X = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]])
 Y = np.array([0, 0, 1, 1])
@@ -24,20 +24,22 @@ Y = np.array([0, 0, 1, 1])
     ],
 )
 def test_the_numbers_of_a_simple_model_are_counted(predictor, expected):
-    assert numbers_of(predictor.fit(X, Y)) == expected
+    assert count_predictor_parameters(predictor.fit(X, Y)) == expected
 
 
 def test_the_leaves_of_all_trees_are_counted():
     forest = RandomForestClassifier(3, bootstrap=False, random_state=0).fit(X, Y)
-    assert numbers_of(forest) == sum(tree.get_n_leaves() for tree in forest.estimators_)
+    assert count_predictor_parameters(forest) == sum(
+        tree.get_n_leaves() for tree in forest.estimators_
+    )
 
 
 def test_nothing_is_said_of_a_predictor_that_is_not_known():
-    assert numbers_of(object()) is None
+    assert count_predictor_parameters(object()) is None
 
 
 def test_a_member_counts_as_often_as_it_has_models():
-    fitted = Fitted(None, LogisticRegression().fit(X, Y))
-    member = Member(Configuration("linear"), 1.0, (fitted, fitted), (None, None))
-    assert numbers_to_read(Ensemble((member,))) == 6
-    assert numbers_to_read(fitted) == 3
+    fitted = FittedPipeline(None, LogisticRegression().fit(X, Y))
+    member = EnsembleMember(Configuration("linear"), 1.0, (fitted, fitted), (None, None))
+    assert count_parameters(Ensemble((member,))) == 6
+    assert count_parameters(fitted) == 3

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.expressions import expression_values
+from evertune.evaluation.heuristics import evaluate_expression
 
 TABLE = pd.DataFrame(
     {
@@ -31,7 +31,7 @@ TABLE = pd.DataFrame(
     ],
 )
 def test_an_expression_is_worked_out_row_by_row(expression, expected):
-    found = expression_values(expression, TABLE)
+    found = evaluate_expression(expression, TABLE)
     assert found.tolist() == pytest.approx(expected, nan_ok=True)
 
 
@@ -53,28 +53,28 @@ def test_an_expression_is_worked_out_row_by_row(expression, expected):
 )
 def test_anything_but_columns_and_comparisons_is_refused(expression):
     with pytest.raises(ValueError, match=r"An expression may hold columns, numbers, .* Got \w+ in"):
-        expression_values(expression, TABLE)
+        evaluate_expression(expression, TABLE)
 
 
 @pytest.mark.parametrize("expression", ["", "tenure <", "@tenure", "a = 1", "tenure\nplan", "\0"])
 def test_what_is_no_expression_cannot_be_read(expression):
     with pytest.raises(ValueError, match="cannot be read"):
-        expression_values(expression, TABLE)
+        evaluate_expression(expression, TABLE)
 
 
 @pytest.mark.parametrize("expression", ["tenur < 3", "`tenur` < 3"])
 def test_an_unknown_column_is_refused_with_the_nearest_name(expression):
     with pytest.raises(ValueError, match=r"Got 'tenur' in .* Did you mean 'tenure'\?"):
-        expression_values(expression, TABLE)
+        evaluate_expression(expression, TABLE)
 
 
 @pytest.mark.parametrize("expression", ["plan < 3", "plan + 1 > 2", "not tenure"])
 def test_an_expression_that_does_not_fit_the_kinds_is_refused(expression):
     with pytest.raises(ValueError, match="does not fit the kinds of its columns"):
-        expression_values(expression, TABLE)
+        evaluate_expression(expression, TABLE)
 
 
 def test_the_table_stays_as_it_was():
     before = TABLE.copy()
-    expression_values("tenure < 3", TABLE)
+    evaluate_expression("tenure < 3", TABLE)
     pd.testing.assert_frame_equal(TABLE, before)

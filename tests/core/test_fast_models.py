@@ -5,15 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.column_encoders import NUMBER_WAYS
-from pipelines.core.conforming import conform
-from pipelines.core.fast_models import fast_model, predict_quickly
-from pipelines.core.fast_rows import row_reader
-from pipelines.core.model import Ensemble, Member, Model, predict
-from pipelines.core.schema import Column, Schema
-from pipelines.core.text_columns import TEXT_WAYS
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES, fit_configuration
+from evertune.data.cleaning import conform_to_schema
+from evertune.data.schema import Column, TableSchema
+from evertune.models.compiled import compile_model, predict_compiled
+from evertune.models.compiled_rows import make_row_reader
+from evertune.models.families import FAMILIES, fit_configuration
+from evertune.models.model import Ensemble, EnsembleMember, Model, predict
+from evertune.preprocessing.encoders import NUMERIC_TRANSFORMERS
+from evertune.preprocessing.text import TEXT_ENCODINGS
+from evertune.trials import Configuration
 from tests.tuning.rows import skip_where_missing
 
 N_ROWS = 300
@@ -56,8 +56,8 @@ def raw():
 
 def model_of(raw, configuration, task):
     skip_where_missing(configuration.family)
-    schema = Schema(COLUMNS, "y", task, CLASSES[task], time="at")
-    clean, _ = conform(raw, schema)
+    schema = TableSchema(COLUMNS, "y", task, CLASSES[task], time="at")
+    clean, _ = conform_to_schema(raw, schema)
     truth = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
     training = clean.iloc[: N_ROWS - 5]
     if configuration.family == "hist_boosting":  # it cannot learn from an empty column
@@ -70,9 +70,9 @@ def model_of(raw, configuration, task):
 
 KINDS = [name for name in FAMILIES if name != "zero_rule"]
 CASES = [(Configuration(name), task) for name in KINDS for task in CLASSES]
-CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in NUMBER_WAYS]
+CASES += [(Configuration("linear", {"numbers": form}), "binary") for form in NUMERIC_TRANSFORMERS]
 CASES += [(Configuration("linear", {"levels": way}), "multiclass") for way in ("target", "hashed")]
-CASES += [(Configuration("linear", {"text": way}), "multiclass") for way in TEXT_WAYS]
+CASES += [(Configuration("linear", {"text": way}), "multiclass") for way in TEXT_ENCODINGS]
 CASES += [
     (Configuration(name, {"pairs": "both"}), task)
     for name in ("linear", "catboost")
@@ -91,7 +91,7 @@ def test_a_few_rows_are_predicted_as_a_table_is(raw, configuration, task):
 def test_an_ensemble_predicts_a_few_rows_as_it_does_a_table(raw, task):
     families = ("lightgbm", "catboost", "extra_trees", "linear")
     models = [model_of(raw, Configuration(name), task)[0] for name in families]
-    members = tuple(Member(m.configuration, 0.25, (m.fitted, m.fitted)) for m in models)
+    members = tuple(EnsembleMember(m.configuration, 0.25, (m.fitted, m.fitted)) for m in models)
     ensemble = Ensemble(members, 1.2, 0.4 if task == "binary" else None)
     model, clean = model_of(raw, Configuration("linear"), task)
     check_alike(replace(model, fitted=ensemble), raw, clean)
@@ -99,8 +99,8 @@ def test_an_ensemble_predicts_a_few_rows_as_it_does_a_table(raw, task):
 
 def check_alike(model, raw, clean):
     rows = json.loads(raw.to_json(orient="records", double_precision=15))
-    fast, whole = fast_model(model), predict(model.fitted, clean, model.schema)
-    parts = [predict_quickly(rows[n : n + 7], fast) for n in range(0, N_ROWS, 7)]
+    fast, whole = compile_model(model), predict(model.fitted, clean, model.schema)
+    parts = [predict_compiled(rows[n : n + 7], fast) for n in range(0, N_ROWS, 7)]
     values = np.concatenate([part.values for part in parts])
     np.testing.assert_allclose(values, whole.values, rtol=1e-12, atol=1e-12)
     if whole.probabilities is not None:
@@ -111,5 +111,5 @@ def check_alike(model, raw, clean):
 def test_a_row_that_cannot_be_read_is_refused(raw):
     model, _ = model_of(raw, Configuration("linear"), "binary")
     with pytest.raises(ValueError, match="Expected rows that can be read"):
-        predict_quickly([{"age": "old"}], fast_model(model))
-    assert fast_model(model).reading.schema == row_reader(model.schema).schema
+        predict_compiled([{"age": "old"}], compile_model(model))
+    assert compile_model(model).reading.schema == make_row_reader(model.schema).schema

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.core.conforming import conform
-from pipelines.core.encoding import matrix
-from pipelines.core.fast_rows import event_time, read_rows, row_reader
-from pipelines.core.schema import Column, Schema
+from evertune.data.cleaning import conform_to_schema
+from evertune.data.schema import Column, TableSchema
+from evertune.models.compiled_rows import event_time, make_row_reader, read_rows
+from evertune.preprocessing.encoders import feature_frame
 
 COLUMNS = (
     Column("n", "number"),
@@ -18,8 +18,8 @@ COLUMNS = (
     Column("t", "text"),
     Column("d", "date"),
 )
-SCHEMA = Schema(COLUMNS, "y", "binary", ("no", "yes"), time="at")
-DECLARED = Schema(
+SCHEMA = TableSchema(COLUMNS, "y", "binary", ("no", "yes"), time="at")
+DECLARED = TableSchema(
     COLUMNS[:3], "y", "binary", ("no", "yes"), missing_values=("?", "-1"), decimal=","
 )
 ODD = (
@@ -39,13 +39,13 @@ CELLS = st.one_of(
 
 
 def slowly(row, schema):
-    clean, breaches = conform(pd.DataFrame([row]), schema)
-    cells = {} if breaches else matrix(clean, schema).iloc[0].to_dict()
+    clean, breaches = conform_to_schema(pd.DataFrame([row]), schema)
+    cells = {} if breaches else feature_frame(clean, schema).iloc[0].to_dict()
     return cells, bool(breaches)
 
 
 def quickly(row, schema):
-    columns, faults = read_rows([row], row_reader(schema))
+    columns, faults = read_rows([row], make_row_reader(schema))
     return {} if faults else {name: cells[0] for name, cells in columns.items()}, bool(faults)
 
 
@@ -69,14 +69,14 @@ def test_a_row_is_read_as_a_table_of_one_row_is(schema, data):
 
 def test_a_row_does_not_depend_on_those_beside_it():
     rows = [{"n": cell, "b": 1, "c": "a", "t": "", "d": None, "at": None} for cell in (True, 31)]
-    columns, faults = read_rows(rows, row_reader(SCHEMA))
+    columns, faults = read_rows(rows, make_row_reader(SCHEMA))
     assert columns["n"] == [1.0, 31.0]
     assert faults == {}
 
 
 def test_a_missing_column_is_a_fault_of_its_row_alone():
     whole = {"n": 1, "b": None, "c": "a", "t": "x y", "d": "2024-01-31", "at": "2024-02-01"}
-    columns, faults = read_rows([whole, {"n": 2}, whole], row_reader(SCHEMA))
+    columns, faults = read_rows([whole, {"n": 2}, whole], make_row_reader(SCHEMA))
     assert [breach.column for breach in faults[1]] == ["b", "c", "t", "d", "at"]
     assert columns["d:month"][0] == columns["d:month"][2] == 1.0
 
@@ -85,14 +85,14 @@ def test_the_parts_of_dates_are_those_of_pandas_to_the_last_digit():
     draws = np.random.default_rng(0)
     moments = pd.Series(draws.integers(-(10**15), 5 * 10**15, 300), dtype="datetime64[us]")
     rows = [{"d": moment.isoformat()} for moment in moments]
-    schema = Schema((Column("d", "date"),), "y", "binary", ("no", "yes"))
-    columns, _ = read_rows(rows, row_reader(schema))
-    expected = matrix(pd.DataFrame({"d": moments}), schema)
+    schema = TableSchema((Column("d", "date"),), "y", "binary", ("no", "yes"))
+    columns, _ = read_rows(rows, make_row_reader(schema))
+    expected = feature_frame(pd.DataFrame({"d": moments}), schema)
     assert {name: list(cells) for name, cells in columns.items()} == expected.to_dict("list")
 
 
 def test_the_event_time_is_the_date_in_the_time_column():
-    reading = row_reader(SCHEMA)
+    reading = make_row_reader(SCHEMA)
     assert event_time({"at": "2024-02-01T02:00:00+02:00"}, reading) == datetime(
         2024, 2, 1, tzinfo=UTC
     )
@@ -100,19 +100,19 @@ def test_the_event_time_is_the_date_in_the_time_column():
 
 
 def test_a_date_that_pandas_cannot_count_in_nanoseconds_is_read():
-    schema = Schema((Column("d", "date"),), "y", "binary", ("no", "yes"))
-    columns, faults = read_rows([{"d": "9999-12-31"}], row_reader(schema))
+    schema = TableSchema((Column("d", "date"),), "y", "binary", ("no", "yes"))
+    columns, faults = read_rows([{"d": "9999-12-31"}], make_row_reader(schema))
     assert columns["d:days"] == [2932896.0]
     assert faults == {}
 
 
 def test_a_feature_named_like_a_part_of_a_date_is_read_as_tables_are():
     features = (Column("d", "date"), Column("d:hour", "number"), Column("at:hour", "number"))
-    schema = Schema(features, "y", "binary", time="at")
+    schema = TableSchema(features, "y", "binary", time="at")
     row = {"d": "2024-01-31", "d:hour": 7, "at:hour": 8, "at": "2024-02-01T05:00"}
-    columns, faults = read_rows([row], row_reader(schema))
-    clean, _ = conform(pd.DataFrame([row]), schema)
+    columns, faults = read_rows([row], make_row_reader(schema))
+    clean, _ = conform_to_schema(pd.DataFrame([row]), schema)
     assert faults == {}
     assert {name: cells[0] for name, cells in columns.items()} == dict(
-        matrix(clean, schema).iloc[0]
+        feature_frame(clean, schema).iloc[0]
     )

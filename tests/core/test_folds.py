@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import fold_table, folds, folds_of, resolved_kind
+from evertune.data.folds import folds_from_table, folds_to_table, make_folds, resolve_fold_kind
 
 DAYS = np.arange("2024-01-01", "2024-01-13", dtype="datetime64[D]").astype("datetime64[us]")
 
@@ -14,7 +14,7 @@ def make(kind, **given):
         "n_folds": 3, "n_repeats": 1, "gap_days": 0, "seed": 0, "task": "binary",
         "classes": ("no", "yes"),
     }  # fmt: skip
-    return folds(kind, **(usual | given))
+    return make_folds(kind, **(usual | given))
 
 
 def sides(made):
@@ -96,12 +96,12 @@ def test_time_folds_leave_out_training_rows_of_a_group_in_validation():
     ],
 )
 def test_auto_is_the_strictest_kind_that_the_table_allows(has_times, has_groups, task, kind):
-    found = resolved_kind("auto", has_times=has_times, has_groups=has_groups, task=task)
+    found = resolve_fold_kind("auto", has_times=has_times, has_groups=has_groups, task=task)
     assert found == kind
 
 
 def test_a_kind_that_is_named_is_kept():
-    assert resolved_kind("kfold", has_times=True, has_groups=False, task="binary") == "kfold"
+    assert resolve_fold_kind("kfold", has_times=True, has_groups=False, task="binary") == "kfold"
 
 
 GROUPS = np.arange(12) // 3
@@ -142,12 +142,12 @@ def test_classes_without_names_are_told_by_their_codes():
 
 def test_folds_come_back_from_their_table():
     made = make("time", times=DAYS, gap_days=1)
-    table = fold_table(made, 12)
-    assert sides(folds_of(table)) == sides(made)
+    table = folds_to_table(made, 12)
+    assert sides(folds_from_table(table)) == sides(made)
     assert table.dtypes.unique().tolist() == [np.dtype("int8")]
 
 
 def test_a_table_of_folds_names_a_column_a_fold():
-    table = fold_table(make("kfold"), 12)
+    table = folds_to_table(make("kfold"), 12)
     assert table.columns.tolist() == ["fold_0", "fold_1", "fold_2"]
     assert isinstance(table, pd.DataFrame)

@@ -2,21 +2,28 @@ from itertools import product
 
 import pytest
 
-from pipelines.core.forms import FORMS, LEVEL_WAYS, PAIR_WAYS, Ways, form_named, ways_of
-from pipelines.core.text_columns import TEXT_WAYS
+from evertune.preprocessing.encoders import (
+    CATEGORICAL_ENCODINGS,
+    INTERACTION_KINDS,
+    NUMERIC_ENCODINGS,
+    EncodingSpec,
+    format_encoding,
+    parse_encoding,
+)
+from evertune.preprocessing.text import TEXT_ENCODINGS
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", NUMERIC_ENCODINGS)
 def test_every_form_has_one_name(form):
-    assert form_named(ways_of(form)) == form
+    assert format_encoding(parse_encoding(form)) == form
 
 
 def test_every_way_can_be_read_from_its_name():
     numbers = ("scaled", "box_cox", "plain")
-    for parts in product(numbers, LEVEL_WAYS, TEXT_WAYS, PAIR_WAYS):
-        name = form_named(Ways(*parts))
-        assert form_named(ways_of(name)) == name
-        assert ways_of(name).levels == parts[1]
+    for parts in product(numbers, CATEGORICAL_ENCODINGS, TEXT_ENCODINGS, INTERACTION_KINDS):
+        name = format_encoding(EncodingSpec(*parts))
+        assert format_encoding(parse_encoding(name)) == name
+        assert parse_encoding(name).levels == parts[1]
 
 
 @pytest.mark.parametrize(
@@ -24,4 +31,4 @@ def test_every_way_can_be_read_from_its_name():
 )
 def test_a_form_that_does_not_exist_is_refused(form):
     with pytest.raises(ValueError, match=r"form must be one of scaled, .* but got form="):
-        ways_of(form)
+        parse_encoding(form)

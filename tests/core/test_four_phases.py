@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.folds import Fold
-from pipelines.core.four_phases import Phase, phases, simplest_not_worse
-from pipelines.core.metrics import METRICS
-from pipelines.core.origins import Origin, Weight
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from evertune.data.folds import Fold
+from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.phases import Phase, compare_phases, simplest_sufficient_phase
+from evertune.metrics.metrics import METRICS
+from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.trials import Configuration, FoldResult, Trial
 
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]
 FOLDS = tuple(Fold(np.arange(400), np.arange(100)) for _ in range(5))
@@ -23,7 +23,7 @@ def results(mean, *, spread=NOISE, name="roc_auc", seconds=0.1):
 
 def baseline(name, kind, mean, metric="roc_auc"):
     folds = results(mean, name=metric)
-    return BaselineFigures(name, kind, "as told", folds, {metric: mean}, 10.0, 0.5)
+    return BaselineResult(name, kind, "as told", folds, {metric: mean}, 10.0, 0.5)
 
 
 def trial(number, family, mean, *, metric="roc_auc", status="complete"):
@@ -47,7 +47,7 @@ TRIALS = (
 
 
 def test_each_phase_is_the_best_of_its_kind():
-    found = phases(TRIALS, BASELINES, AUC, folds=FOLDS)
+    found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS)
     assert [phase.name for phase in found] == [
         "heuristic",
         "simplest",
@@ -59,23 +59,23 @@ def test_each_phase_is_the_best_of_its_kind():
 
 
 def test_a_phase_pays_where_its_gain_is_more_than_noise():
-    found = phases(TRIALS, BASELINES, AUC, folds=FOLDS)
+    found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS)
     assert [phase.pays for phase in found] == [None, None, False, True]
     assert found[2].low < 0 < found[2].gain == pytest.approx(0.002)
 
 
 def test_a_gain_is_positive_where_less_is_better():
     few = (baseline("ridge", "model", 3.0, "rmse"),)
-    found = phases([trial(0, "lightgbm", 2.0, metric="rmse")], few, RMSE, folds=FOLDS)
+    found = compare_phases([trial(0, "lightgbm", 2.0, metric="rmse")], few, RMSE, folds=FOLDS)
     assert found[3].gain == pytest.approx(1.0)
     assert found[3].pays
 
 
 def test_the_ensemble_counts_with_the_scores_of_weights_that_other_folds_chose():
-    weights = (Weight(0, "linear", 0.5), Weight(1, "lightgbm", 0.5))
+    weights = (TrialWeight(0, "linear", 0.5), TrialWeight(1, "lightgbm", 0.5))
     scores = (0.81, 0.82, 0.83, 0.84, 0.85)
-    origin = Origin("ensemble", "complex", (), weights, scores, values={"complex": 900})
-    found = phases(TRIALS, BASELINES, AUC, folds=FOLDS, origin=origin)[3]
+    origin = ModelOrigin("ensemble", "complex", (), weights, scores, values={"complex": 900})
+    found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS, origin=origin)[3]
     assert (found.what, found.score, found.values) == (
         "an ensemble of 2 trials",
         pytest.approx(0.83),
@@ -85,38 +85,38 @@ def test_the_ensemble_counts_with_the_scores_of_weights_that_other_folds_chose()
 
 
 def test_what_a_phase_costs_is_told_of_a_thousand_rows():
-    found = phases(TRIALS, BASELINES, AUC, folds=FOLDS, values={"heuristic": 4})
+    found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS, values={"heuristic": 4})
     assert [phase.fit_seconds for phase in found] == pytest.approx([10, 10, 10, 10])
     assert [phase.predict_milliseconds for phase in found] == pytest.approx([1000] * 4)
     assert found[0].values == 4
 
 
 def test_a_phase_that_has_nothing_is_passed_over():
-    found = phases([TRIALS[1]], BASELINES, AUC, folds=FOLDS)
+    found = compare_phases([TRIALS[1]], BASELINES, AUC, folds=FOLDS)
     assert (found[2].what, found[2].score, found[2].gain) == ("nothing", None, None)
     assert found[3].gain == pytest.approx(0.1)
 
 
 def test_the_simplest_phase_within_noise_of_the_best_is_named():
-    found = phases(TRIALS[:1], BASELINES, AUC, folds=FOLDS)
-    assert simplest_not_worse(found, AUC, folds=FOLDS) == "simplest"
+    found = compare_phases(TRIALS[:1], BASELINES, AUC, folds=FOLDS)
+    assert simplest_sufficient_phase(found, AUC, folds=FOLDS) == "simplest"
 
 
 def test_the_best_phase_is_named_where_all_others_are_worse():
-    found = phases(TRIALS, BASELINES, AUC, folds=FOLDS)
-    assert simplest_not_worse(found, AUC, folds=FOLDS) == "complex"
+    found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS)
+    assert simplest_sufficient_phase(found, AUC, folds=FOLDS) == "complex"
 
 
 def test_a_phase_of_which_one_fold_cannot_tell_counts_as_worse():
     one = FOLDS[:1]
     found = [Phase("simplest", "", 0.7, (0.7,)), Phase("complex", "", 0.8, (0.8,))]
-    assert simplest_not_worse(found, AUC, folds=one) == "complex"
+    assert simplest_sufficient_phase(found, AUC, folds=one) == "complex"
 
 
 def test_a_phase_with_the_same_scores_is_not_worse():
     found = [Phase("simplest", "", 0.7, (0.7, 0.7)), Phase("complex", "", 0.7, (0.7, 0.7))]
-    assert simplest_not_worse(found, AUC, folds=FOLDS[:2]) == "simplest"
+    assert simplest_sufficient_phase(found, AUC, folds=FOLDS[:2]) == "simplest"
 
 
 def test_without_any_score_the_last_phase_is_named():
-    assert simplest_not_worse([Phase("complex", "nothing")], AUC, folds=FOLDS) == "complex"
+    assert simplest_sufficient_phase([Phase("complex", "nothing")], AUC, folds=FOLDS) == "complex"

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from pipelines.core.blend_kernels import scoring
-from pipelines.core.greedy import greedy_weights
-from pipelines.core.metrics import METRICS
+from evertune.ensemble.blend_metrics import make_blend_scorer
+from evertune.ensemble.selection import greedy_weights
+from evertune.metrics.metrics import METRICS
 
 RMSE, ACCURACY = METRICS["rmse"], METRICS["accuracy"]
 
 
 def weights(said, truth, metric=RMSE, **limits):
-    how = scoring(metric, np.array(truth))
+    how = make_blend_scorer(metric, np.array(truth))
     free = np.zeros(len(said), dtype=bool)
     return greedy_weights(how.view(np.array(said)), how, **{"capped": free, **limits}).tolist()
 

@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
 
-from pipelines.core.guesses import GUESSES, guess_figures, zero_rule
-from pipelines.core.metrics import METRICS, chosen_metric, custom_metric, figures, metrics_for
-from pipelines.core.predictions import Predictions
+from evertune.evaluation.baselines import RANDOM_BASELINES, expected_guess_metrics, zero_rule
+from evertune.metrics.metrics import (
+    METRICS,
+    compute_metrics,
+    custom_metric,
+    get_metric,
+    metrics_for,
+)
+from evertune.types import Predictions
 
 TEN_PERCENT = np.array([1.0] * 10 + [0.0] * 90)
 NINETY_PERCENT = 1 - TEN_PERCENT
@@ -14,7 +20,7 @@ TASKS = {2: "binary", 3: "multiclass"}
 def guess(name, metric, truth, training_truth=None, n_classes=2):
     known = truth if training_truth is None else training_truth
     metrics = [METRICS[metric]] if isinstance(metric, str) else [metric]
-    (found,) = guess_figures(
+    (found,) = expected_guess_metrics(
         name, metrics, truth, training_truth=known, n_classes=n_classes
     ).values()
     return found
@@ -48,7 +54,7 @@ def test_f1_of_the_zero_rule_is_0_or_0_947(truth, expected):
     assert METRICS["f1"].figure(truth, said) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", GUESSES)
+@pytest.mark.parametrize("name", RANDOM_BASELINES)
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_expected_figures_of_classes_agree_with_simulation(name, n_classes):
     random, shares = np.random.default_rng(0), {2: [0.7, 0.3], 3: [0.6, 0.3, 0.1]}[n_classes]
@@ -56,12 +62,14 @@ def test_expected_figures_of_classes_agree_with_simulation(name, n_classes):
     chances = np.bincount(truth.astype(int)) / truth.size
     chances = np.full(n_classes, 1 / n_classes) if name == "uniform_random" else chances
     drawn = Predictions(random.choice(n_classes, truth.size, p=chances).astype(float))
-    metrics = [chosen_metric(label, TASKS[n_classes], {}) for label in LABELS]
-    expected = guess_figures(name, metrics, truth, training_truth=truth, n_classes=n_classes)
-    assert expected == pytest.approx(figures(metrics, truth, drawn), abs=0.005)
+    metrics = [get_metric(label, TASKS[n_classes], {}) for label in LABELS]
+    expected = expected_guess_metrics(
+        name, metrics, truth, training_truth=truth, n_classes=n_classes
+    )
+    assert expected == pytest.approx(compute_metrics(metrics, truth, drawn), abs=0.005)
 
 
-@pytest.mark.parametrize("name", GUESSES)
+@pytest.mark.parametrize("name", RANDOM_BASELINES)
 def test_expected_errors_of_values_agree_with_simulation(name):
     random = np.random.default_rng(0)
     truth, known = random.normal(10, 2, 50), random.gamma(3, 3, 400)
@@ -70,9 +78,9 @@ def test_expected_errors_of_values_agree_with_simulation(name):
         "label_distribution": random.choice(known, (20_000, 50)),
     }[name]
     metrics = metrics_for("regression")
-    simulated = figures(metrics, np.tile(truth, 20_000), Predictions(draws.ravel()))
+    simulated = compute_metrics(metrics, np.tile(truth, 20_000), Predictions(draws.ravel()))
     simulated["r2"] = 1 - simulated["rmse"] ** 2 / truth.var()
-    found = guess_figures(name, metrics, truth, training_truth=known, n_classes=0)
+    found = expected_guess_metrics(name, metrics, truth, training_truth=known, n_classes=0)
     assert found == pytest.approx(simulated, rel=0.01)
 
 
@@ -95,7 +103,10 @@ def test_errors_of_random_values_are_those_worked_out_by_hand(name, metric, expe
 
 def test_a_guess_of_a_constant_target_is_that_constant():
     truth = np.full(4, 2.0)
-    assert [guess(name, "mae", truth + 1, truth, n_classes=0) for name in GUESSES] == [1.0, 1.0]
+    assert [guess(name, "mae", truth + 1, truth, n_classes=0) for name in RANDOM_BASELINES] == [
+        1.0,
+        1.0,
+    ]
 
 
 def test_a_metric_of_the_users_own_is_figured_on_expected_counts():
@@ -108,13 +119,15 @@ def test_a_metric_of_the_users_own_is_figured_on_expected_counts():
 def test_a_metric_of_the_users_own_is_figured_on_quantiles_of_values():
     mean = custom_metric("mean", lambda _, said, __: said.mean(),
                          greater_is_better=True, task="regression")  # fmt: skip
-    found = [guess(name, mean, np.ones(3), np.array([0.0, 1.0, 5.0]), 0) for name in GUESSES]
+    found = [
+        guess(name, mean, np.ones(3), np.array([0.0, 1.0, 5.0]), 0) for name in RANDOM_BASELINES
+    ]
     assert found == pytest.approx([2.5, 1.75], abs=0.01)
 
 
 def test_an_unknown_guess_is_refused():
     with pytest.raises(ValueError, match="must be one of uniform_random, label_distribution"):
-        guess_figures("dice", [], TEN_PERCENT, training_truth=TEN_PERCENT, n_classes=2)
+        expected_guess_metrics("dice", [], TEN_PERCENT, training_truth=TEN_PERCENT, n_classes=2)
 
 
 @pytest.mark.parametrize(

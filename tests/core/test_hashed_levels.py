@@ -4,26 +4,26 @@ import sys
 import numpy as np
 import pandas as pd
 
-from pipelines.core.hashed_levels import HashedLevels, hashed
+from evertune.preprocessing.transformers import HashedLevels, hash_levels
 
 LEVELS = [f"city {number}" for number in range(1000)]
 
 
 def test_few_levels_share_their_columns_and_signs():
-    assert len(np.unique(hashed(LEVELS), axis=0)) > 300
-    assert (np.abs(hashed(LEVELS)).sum(axis=1) == 2).all()
+    assert len(np.unique(hash_levels(LEVELS), axis=0)) > 300
+    assert (np.abs(hash_levels(LEVELS)).sum(axis=1) == 2).all()
 
 
 def test_a_hash_is_the_same_in_every_process():
-    code = "from pipelines.core.hashed_levels import hashed; print(hashed(['a'])[0].tolist())"
+    code = "from evertune.preprocessing.transformers import hash_levels; print(hash_levels(['a'])[0].tolist())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == str(hashed(["a"])[0].tolist())
+    assert said.stdout.strip() == str(hash_levels(["a"])[0].tolist())
 
 
 def test_a_level_that_was_never_seen_is_like_any_other():
     table = pd.DataFrame({"city": LEVELS[:5]}, dtype=object)
     found = HashedLevels().fit(table).transform(pd.DataFrame({"city": ["new"]}, dtype=object))
-    assert found.tolist() == hashed(["new"]).tolist()
+    assert found.tolist() == hash_levels(["new"]).tolist()
 
 
 def test_every_column_has_a_name():

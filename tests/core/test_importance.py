@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.importance import Beside, permutation_importance
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap
-from pipelines.core.predictions import Predictions
+from evertune.evaluation.explain import ImportanceReference, permutation_importance
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import Predictions
 
 TABLE = pd.DataFrame({"a": [0.0, 1.0, 0.0, 1.0], "b": [1.0, 1.0, 0.0, 0.0], "c": [0.0] * 4})
 TRUTH = TABLE["a"].to_numpy()
@@ -16,8 +16,8 @@ def said(table):
 
 
 def importance(metric="accuracy", repeats=4, seed=0):
-    beside = Beside(METRICS[metric], TRUTH, said(TABLE))
-    draws = Bootstrap(100, 0.9, seed)
+    beside = ImportanceReference(METRICS[metric], TRUTH, said(TABLE))
+    draws = BootstrapConfig(100, 0.9, seed)
     return permutation_importance(said, TABLE, beside=beside, repeats=repeats, bootstrap=draws)
 
 
@@ -61,9 +61,9 @@ def test_the_interval_gets_narrower_with_rows():
         row = permutation_importance(
             lambda rows: Predictions(rows["a"].to_numpy()),
             pd.DataFrame({"a": column}),
-            beside=Beside(METRICS["accuracy"], column, Predictions(column)),
+            beside=ImportanceReference(METRICS["accuracy"], column, Predictions(column)),
             repeats=1,
-            bootstrap=Bootstrap(200, 0.95, 0),
+            bootstrap=BootstrapConfig(200, 0.95, 0),
         )[0]
         return row.high - row.low
 

@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.input_reference import InputReference, input_reference, same_schema
-from pipelines.core.predictions import Predictions
-from pipelines.core.schema import Column
-from pipelines.core.window_profiles import WindowProfile
-from pipelines.stores.files import read_record, write_record
+from evertune.data.schema import Column
+from evertune.files import read_record, write_record
+from evertune.monitoring.input_reference import (
+    InputReference,
+    build_input_reference,
+    check_same_schema,
+)
+from evertune.monitoring.window_profiles import WindowProfile
+from evertune.types import Predictions
 from tests.core.drifting import (
     N_DAYS,
     ROWS,
@@ -24,7 +28,7 @@ from tests.core.drifting import (
 
 def made(table, **known):
     defaults = {"moments": None, "predictions": None, "window_days": 1, "seed": 0}
-    return input_reference(table, SCHEMA, **(defaults | known))
+    return build_input_reference(table, SCHEMA, **(defaults | known))
 
 
 def column(found, name):
@@ -90,4 +94,4 @@ def test_a_table_with_columns_that_say_nothing_has_a_reference():
 def test_another_schema_is_refused_with_the_columns_that_differ():
     other = replace(SCHEMA, features=(Column("age", "text"), *SCHEMA.features[1:]))
     with pytest.raises(ValueError, match=r"differ in age \(number\), age \(text\)"):
-        same_schema(reference(), other)
+        check_same_schema(reference(), other)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.core.intervals import bootstrap_interval, fold_interval, paired_difference
-from pipelines.core.metrics import METRICS
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import bootstrap_interval, fold_interval, paired_difference
+from evertune.types import Predictions
 
 HOW = {"draws": 500, "confidence": 0.9, "seed": 0}
 

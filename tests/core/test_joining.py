@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from pipelines.core.declared import Declared
-from pipelines.core.joining import joined
-from pipelines.core.preparing import prepare
+from evertune.data.cleaning import prepare_table
+from evertune.data.feedback import merge_feedback
+from evertune.data.schema import TableSpec
 
 SOURCE = pd.DataFrame(
     {
@@ -23,10 +23,10 @@ def late(**columns):
 
 
 def join(rows, source=SOURCE, **roles):
-    declared = Declared("left", positive="yes", **roles)
-    prepared, breaches = prepare(source, declared)
+    declared = TableSpec("left", positive="yes", **roles)
+    prepared, breaches = prepare_table(source, declared)
     assert not breaches
-    return joined(prepared, rows, declared)
+    return merge_feedback(prepared, rows, declared)
 
 
 def test_without_rows_of_production_the_table_is_the_sources():

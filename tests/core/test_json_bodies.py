@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.core.json_bodies import parsed
+from evertune.serving.requests import parse_json
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from pipelines.core.json_bodies import parsed
 )
 def test_what_readers_would_not_read_alike_is_no_json(body, words):
     with pytest.raises(ValueError, match=words):
-        parsed(body)
+        parse_json(body)

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from pipelines.core.kernels import (
-    mean_of_defined,
-    n_classes,
-    probabilities_of,
+from evertune.metrics.metrics import METRICS, REGRESSION
+from evertune.metrics.weighted import (
+    count_classes,
     r2,
-    ratio,
-    repeated,
+    require_probabilities,
+    row_nanmean,
+    safe_divide,
+    weight_by_repetition,
 )
-from pipelines.core.metrics import METRICS, REGRESSION
-from pipelines.core.predictions import Predictions
+from evertune.types import Predictions
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -27,15 +27,15 @@ def test_many_weightings_at_once_give_what_each_gives_alone(name):
 
 def test_a_metric_of_probabilities_refuses_predictions_without_them():
     with pytest.raises(ValueError, match=r"needs predictions with probabilities. Got none"):
-        probabilities_of(Predictions(np.zeros(1)))
+        require_probabilities(Predictions(np.zeros(1)))
 
 
 def test_a_ratio_to_zero_is_undefined():
-    assert np.isnan(ratio(np.array([0.0, 1.0]), np.zeros(2))).all()
+    assert np.isnan(safe_divide(np.array([0.0, 1.0]), np.zeros(2))).all()
 
 
 def test_a_mean_of_nothing_is_undefined():
-    found = mean_of_defined(np.array([[np.nan, np.nan], [1.0, np.nan]]))
+    found = row_nanmean(np.array([[np.nan, np.nan], [1.0, np.nan]]))
     assert np.isnan(found[0])
     assert found[1] == 1.0
 
@@ -50,12 +50,12 @@ def test_weights_that_are_no_whole_numbers_are_scaled_before_rows_are_repeated()
     def share(truth, values, _):
         return (truth == values).mean()
 
-    weighed = repeated(share, np.array([0.0, 1.0]), Predictions(np.zeros(2)))
+    weighed = weight_by_repetition(share, np.array([0.0, 1.0]), Predictions(np.zeros(2)))
     assert weighed(np.array([[0.3, 0.1]])) == pytest.approx([0.75], abs=1e-4)
 
 
 def test_labels_alone_tell_of_at_least_two_classes():
-    assert n_classes(np.zeros(2), Predictions(np.zeros(2))) == 2
+    assert count_classes(np.zeros(2), Predictions(np.zeros(2))) == 2
 
 
 @pytest.mark.parametrize("share", [0.2, 0.8])

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pipelines.core.kinds import decimal_of, kind_of
+from evertune.data.inference import detect_decimal_sign, infer_kind
 
 KINDS = [
     (["1", "2.5", "-3e4", ""], "number"),
@@ -26,7 +26,7 @@ KINDS = [
 
 @pytest.mark.parametrize(("cells", "kind"), KINDS)
 def test_the_kind_of_text_cells_is_what_nearly_all_of_them_are(cells, kind):
-    assert kind_of(pd.Series(cells, dtype="str")) == kind
+    assert infer_kind(pd.Series(cells, dtype="str")) == kind
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_the_kind_of_text_cells_is_what_nearly_all_of_them_are(cells, kind):
     ],
 )
 def test_typed_cells_keep_the_kind_of_their_type(cells, kind):
-    assert kind_of(cells) == kind
+    assert infer_kind(cells) == kind
 
 
 def test_a_declared_word_is_missing_in_every_kind():
-    assert kind_of(pd.Series(["1", "unknown"]), ["unknown"]) == "number"
+    assert infer_kind(pd.Series(["1", "unknown"]), ["unknown"]) == "number"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_a_declared_word_is_missing_in_every_kind():
     ],
 )
 def test_the_comma_is_the_decimal_sign_only_where_nothing_else_fits(columns, decimal):
-    assert decimal_of(pd.DataFrame(columns)) == decimal
+    assert detect_decimal_sign(pd.DataFrame(columns)) == decimal

@@ -3,24 +3,29 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from pipelines.core.label_tables import given_labels
-from pipelines.core.labels import label_faults, label_text, label_texts, read_label
-from pipelines.core.row_ids import id_fault
-from pipelines.core.schema import Schema
+from evertune.data.labels import (
+    encode_label,
+    id_error,
+    label_errors,
+    normalize_label,
+    normalize_label_column,
+    parse_label_table,
+)
+from evertune.data.schema import TableSchema
 
-BINARY = Schema((), "left", "binary", ("0", "1"))
-NUMBER = Schema((), "price", "regression", decimal=",")
+BINARY = TableSchema((), "left", "binary", ("0", "1"))
+NUMBER = TableSchema((), "price", "regression", decimal=",")
 NOW = datetime(2024, 11, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("raw", ["1", 1, 1.0, " 1 ", "1.0"])
 def test_a_class_is_the_same_however_it_is_written(raw):
-    assert (label_text(raw, BINARY), read_label(raw, BINARY)) == ("1", 1.0)
+    assert (normalize_label(raw, BINARY), encode_label(raw, BINARY)) == ("1", 1.0)
 
 
 @pytest.mark.parametrize(("raw", "value"), [("12,5", 12.5), (3, 3.0), (-0.25, -0.25), ("1e3", 1e3)])
 def test_a_number_is_read_with_the_tables_decimal_sign(raw, value):
-    assert read_label(raw, NUMBER) == value
+    assert encode_label(raw, NUMBER) == value
 
 
 HOSTILE = [
@@ -44,33 +49,33 @@ def test_what_is_no_label_is_refused(raw, schema):
     with pytest.raises(
         ValueError, match=r"expected one of '0', '1'|finite number|Exceeds the limit"
     ):
-        read_label(raw, schema)
+        encode_label(raw, schema)
 
 
 def test_the_class_that_was_meant_is_named():
-    schema = Schema((), "left", "binary", ("no", "yes"))
+    schema = TableSchema((), "left", "binary", ("no", "yes"))
     with pytest.raises(ValueError, match=r"'left' is 'yess'; expected .* Did you mean 'yes'\?"):
-        read_label("yess", schema)
+        encode_label("yess", schema)
 
 
 def test_a_label_from_the_future_is_refused_and_one_of_now_is_not():
-    found = [label_faults("1", NOW + timedelta(hours=n), schema=BINARY, now=NOW) for n in (0, 1)]
+    found = [label_errors("1", NOW + timedelta(hours=n), schema=BINARY, now=NOW) for n in (0, 1)]
     assert [len(faults) for faults in found] == [0, 1]
 
 
 def test_a_label_can_have_two_faults():
-    assert len(label_faults("?", NOW + timedelta(1), schema=BINARY, now=NOW)) == 2
+    assert len(label_errors("?", NOW + timedelta(1), schema=BINARY, now=NOW)) == 2
 
 
 def test_words_that_mean_missing_are_no_label_and_no_fault():
-    schema = Schema((), "left", "binary", ("0", "1"), missing_values=("?",))
-    texts, bad = label_texts(pd.Series(["?", "1", "2"]), schema)
+    schema = TableSchema((), "left", "binary", ("0", "1"), missing_values=("?",))
+    texts, bad = normalize_label_column(pd.Series(["?", "1", "2"]), schema)
     assert (texts.isna().tolist(), bad.tolist()) == ([True, False, True], [False, False, True])
 
 
 def test_truth_values_are_labels_of_a_class_called_true():
-    schema = Schema((), "left", "binary", ("False", "True"))
-    assert label_texts(pd.Series([True, False]), schema)[0].tolist() == ["True", "False"]
+    schema = TableSchema((), "left", "binary", ("False", "True"))
+    assert normalize_label_column(pd.Series([True, False]), schema)[0].tolist() == ["True", "False"]
 
 
 @pytest.mark.parametrize(
@@ -78,22 +83,22 @@ def test_truth_values_are_labels_of_a_class_called_true():
     [("", "is empty"), ("x" * 201, "has 201 characters"), ("a\0", "cannot be printed")],
 )
 def test_a_text_that_can_be_no_id_is_told_why(identity, words):
-    assert words in id_fault(identity)
+    assert words in id_error(identity)
 
 
 def test_a_row_with_a_label_and_without_an_id_is_refused():
     table = pd.DataFrame({"prediction_id": ["a", "", "x" * 300, None], "left": [1, 1, 1, None]})
-    given = given_labels(table, BINARY, now=NOW)
+    given = parse_label_table(table, BINARY, now=NOW)
     assert (given.labels["key"].tolist(), given.refused) == (["a"], 2)
 
 
 def test_an_id_stays_as_it_is_written_and_a_number_counts_as_text():
     tables = [pd.DataFrame({"prediction_id": [key], "left": ["1"]}) for key in ("1.0", 7)]
-    keys = [given_labels(table, BINARY, now=NOW).labels["key"][0] for table in tables]
+    keys = [parse_label_table(table, BINARY, now=NOW).labels["key"][0] for table in tables]
     assert keys == ["1.0", "7"]
 
 
 def test_moments_with_a_zone_are_moved_to_utc():
     said = {"prediction_id": ["a"], "left": ["1"], "labelled_at": ["2024-10-31T23:00:00-01:00"]}
-    given = given_labels(pd.DataFrame(said), BINARY, now=NOW)
+    given = parse_label_table(pd.DataFrame(said), BINARY, now=NOW)
     assert given.labels["moment"].tolist() == [pd.Timestamp("2024-11-01")]

@@ -1,4 +1,4 @@
-from pipelines.core.locks import code, md5_at, named_in, outputs
+from evertune.registry.reproduce import find_md5s, find_path_md5, lock_code, lock_outputs
 
 A, B = "0" * 32, "1e" * 16
 LOCK = {
@@ -25,23 +25,23 @@ TEXT = f"""    outs:
 
 
 def test_what_stages_wrote_and_what_code_they_used_is_told_apart():
-    assert outputs(LOCK) == {"data/model": f"{B}.dir"}
-    assert code(LOCK) == {"pipelines/fit.py": B}
+    assert lock_outputs(LOCK) == {"data/model": f"{B}.dir"}
+    assert lock_code(LOCK) == {"pipelines/fit.py": B}
 
 
 def test_a_project_without_stages_wrote_nothing():
-    assert outputs({}) == {}
+    assert lock_outputs({}) == {}
 
 
 def test_every_md5_of_a_file_is_found_quoted_ones_too():
-    assert named_in(TEXT) == {f"{A}.dir", B}
+    assert find_md5s(TEXT) == {f"{A}.dir", B}
 
 
 def test_a_longer_hash_is_no_md5():
-    assert named_in(f"md5: {A}{A}\netag: {B}\n") == frozenset()
+    assert find_md5s(f"md5: {A}{A}\netag: {B}\n") == frozenset()
 
 
 def test_the_md5_of_a_path_is_found_by_the_whole_path():
-    assert md5_at(TEXT, "data/pool") == f"{A}.dir"
-    assert md5_at(TEXT, "data/trials.jsonl") == B
-    assert md5_at(TEXT, "data/poo") is None
+    assert find_path_md5(TEXT, "data/pool") == f"{A}.dir"
+    assert find_path_md5(TEXT, "data/trials.jsonl") == B
+    assert find_path_md5(TEXT, "data/poo") is None

@@ -3,20 +3,20 @@ from functools import cache
 
 import pytest
 
-from pipelines.core.looping import Rules, loop
-from pipelines.core.policies import Course, never
-from pipelines.core.replaying import Played, counted, mean_loss
-from pipelines.core.standing import Policy
+from evertune.monitoring.policy import Policy
+from evertune.simulation.policies import ReplayConfig, never_retrain
+from evertune.simulation.results import ReplayResult, count_events, mean_loss
+from tests.benchmarks.simulation import LoopConfig, run_loop
 from tests.core.streams import stream_of
 
-COURSE = Course(start=60, window_days=7, label_delay=2)
+COURSE = ReplayConfig(start=60, window_days=7, label_delay=2)
 BEFORE, TURNED, BACK = [0.1] * 90, [0.9] * 60, [0.1] * 40
 
 
 @cache
-def played(name: str) -> Played:
+def played(name: str) -> ReplayResult:
     days = {"quiet": [0.1] * 150, "turned": BEFORE + TURNED, "back": BEFORE + [0.9] * 6 + BACK}
-    return loop(stream_of(days[name], rows_a_day=50), COURSE, Rules())
+    return run_loop(stream_of(days[name], rows_a_day=50), COURSE, LoopConfig())
 
 
 def test_nothing_happens_where_nothing_changes():
@@ -36,34 +36,36 @@ def test_nothing_is_known_of_a_change_before_its_labels_come():
 
 
 def test_the_loop_is_better_than_never_after_a_change():
-    still = never(stream_of(BEFORE + TURNED, rows_a_day=50), COURSE)
+    still = never_retrain(stream_of(BEFORE + TURNED, rows_a_day=50), COURSE)
     assert mean_loss(played("turned").losses) < mean_loss(still.losses) / 2
 
 
 def test_a_promoted_model_that_turns_out_worse_is_rolled_back():
-    assert counted(played("back").events)["rolled back"] == 1
+    assert count_events(played("back").events)["rolled back"] == 1
 
 
 def test_a_loop_that_must_not_learn_keeps_the_first_model():
     stream = stream_of(BEFORE + TURNED, rows_a_day=50)
-    idle = Rules(policy=Policy(least_rows=100_000))
-    assert loop(stream, COURSE, idle).losses == never(stream, COURSE).losses
+    idle = LoopConfig(policy=Policy(least_rows=100_000))
+    assert run_loop(stream, COURSE, idle).losses == never_retrain(stream, COURSE).losses
 
 
 def test_newer_rows_are_tried_now_and_then_where_that_is_asked_for():
-    checked = Rules(policy=Policy(check_days=14))
-    events = loop(stream_of([0.1] * 150, rows_a_day=50), COURSE, checked).events
+    checked = LoopConfig(policy=Policy(check_days=14))
+    events = run_loop(stream_of([0.1] * 150, rows_a_day=50), COURSE, checked).events
     assert [each.moment.date().isoformat() for each in events if each.kind == "refitted"] == [
         "2024-03-15", "2024-03-29", "2024-04-12", "2024-04-26", "2024-05-10", "2024-05-24",
     ]  # fmt: skip
-    assert counted(events)["promoted"] == 0
+    assert count_events(events)["promoted"] == 0
 
 
 def test_a_change_that_cannot_be_learned_is_refused_and_left_to_a_person():
     noisy = stream_of([0.1] * 90 + [0.5] * 80, rows_a_day=50)
-    events = loop(replace(noisy, fit=lambda *_: noisy.fit(range(50), None)), COURSE, Rules()).events
-    assert counted(events)["refused"] == 2
-    assert counted(events)["promoted"] == 0
+    events = run_loop(
+        replace(noisy, fit=lambda *_: noisy.fit(range(50), None)), COURSE, LoopConfig()
+    ).events
+    assert count_events(events)["refused"] == 2
+    assert count_events(events)["promoted"] == 0
     assert "not learnable" in events[-1].detail
 
 

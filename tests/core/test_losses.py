@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.losses import bounded_losses, error_scale, loss_days
-from pipelines.core.predictions import Predictions
+from evertune.metrics.losses import bounded_losses, daily_losses, error_scale
+from evertune.types import Predictions
 
 
 def test_the_loss_of_two_classes_is_the_squared_distance_of_the_positive_one():
@@ -40,5 +40,5 @@ def test_a_reference_without_errors_has_a_scale_of_one():
 
 def test_rows_without_loss_or_moment_are_in_no_day():
     moments = pd.Series(pd.to_datetime(["2024-05-01", None, "2024-05-01"]))
-    (day,) = loss_days(moments, np.array([0.5, 0.5, np.nan]))
+    (day,) = daily_losses(moments, np.array([0.5, 0.5, np.nan]))
     assert (day.n, day.total) == (1, 0.5)

@@ -4,23 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.core.maturity import (
+from evertune.monitoring.label_delay import (
     ArrivalCurve,
-    age_of,
-    arrival_curve,
-    came_as_expected,
+    age_at_coverage,
     expected_coverage,
+    fit_arrival_curve,
+    has_expected_labels,
     is_mature,
-    matured_before,
+    maturity_cutoff,
 )
+from evertune.times import TimeWindow
 
 NOW = datetime(2024, 5, 31, tzinfo=UTC)
 WEEK_LATE = ArrivalCurve((7.0,), (1.0,), observed=30.0)
 
 
-def day(number: int, n: int = 100) -> Window:
-    return Window(
+def day(number: int, n: int = 100) -> TimeWindow:
+    return TimeWindow(
         datetime(2024, 5, number, tzinfo=UTC), datetime(2024, 5, number + 1, tzinfo=UTC), n
     )
 
@@ -33,19 +33,19 @@ def rows(delays: list[float], last: int = 30) -> tuple[pd.Series, pd.Series]:
 
 
 def test_young_predictions_do_not_pull_the_curve_down():
-    curve = arrival_curve(*rows([3.0, 10.0, 10.0, np.nan]), now=NOW)
+    curve = fit_arrival_curve(*rows([3.0, 10.0, 10.0, np.nan]), now=NOW)
     assert curve.ages == (3.0, 10.0)
     assert curve.shares == pytest.approx((0.25, 0.75))
 
 
 def test_labels_from_after_now_are_not_looked_at():
-    curve = arrival_curve(*rows([3.0]), now=datetime(2024, 5, 3, tzinfo=UTC))
+    curve = fit_arrival_curve(*rows([3.0]), now=datetime(2024, 5, 3, tzinfo=UTC))
     assert curve.final == 0.0
 
 
 def test_without_labels_nothing_is_mature():
-    curve = arrival_curve(*rows([np.nan]), now=NOW)
-    assert matured_before(curve, now=NOW, coverage=0.9) is None
+    curve = fit_arrival_curve(*rows([np.nan]), now=NOW)
+    assert maturity_cutoff(curve, now=NOW, coverage=0.9) is None
     assert not is_mature(curve, day(1), n_labelled=0, now=NOW, coverage=0.9)
 
 
@@ -61,9 +61,9 @@ def test_a_window_whose_labels_stopped_coming_is_not_mature():
 
 def test_a_small_window_may_lack_labels_by_chance():
     half = ArrivalCurve((1.0,), (0.5,), observed=30.0)
-    assert came_as_expected(half, n_rows=20, n_labelled=6, coverage=0.9)
-    assert not came_as_expected(half, n_rows=2000, n_labelled=600, coverage=0.9)
+    assert has_expected_labels(half, n_rows=20, n_labelled=6, coverage=0.9)
+    assert not has_expected_labels(half, n_rows=2000, n_labelled=600, coverage=0.9)
 
 
 def test_a_curve_that_was_hardly_observed_longer_says_nothing():
-    assert age_of(ArrivalCurve((7.0,), (1.0,), observed=8.0), 0.9) is None
+    assert age_at_coverage(ArrivalCurve((7.0,), (1.0,), observed=8.0), 0.9) is None

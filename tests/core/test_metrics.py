@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.core.metrics import (
+from evertune.metrics.metrics import (
     METRICS,
-    chosen_metric,
+    compute_metrics,
     confusion_matrix,
     custom_metric,
-    figures,
+    get_metric,
     is_better,
     lift,
     metrics_for,
 )
-from pipelines.core.predictions import Predictions
+from evertune.types import Predictions
 
 
 def classes(n_classes, n_rows=200, seed=0):
@@ -85,7 +85,7 @@ REGRESSION = {
 @pytest.mark.parametrize("name", BINARY)
 def test_a_weighted_binary_metric_agrees_with_scikit_learn(name):
     truth, said, weights = classes(2)
-    found = chosen_metric(name, "binary", {}).figure(truth, said, weights)
+    found = get_metric(name, "binary", {}).figure(truth, said, weights)
     assert found == pytest.approx(BINARY[name](truth, said, weights))
 
 
@@ -93,7 +93,7 @@ def test_a_weighted_binary_metric_agrees_with_scikit_learn(name):
 @pytest.mark.parametrize("n_classes", [3, 7])
 def test_a_weighted_multiclass_metric_agrees_with_scikit_learn(name, n_classes):
     truth, said, weights = classes(n_classes)
-    found = chosen_metric(name, "multiclass", {}).figure(truth, said, weights)
+    found = get_metric(name, "multiclass", {}).figure(truth, said, weights)
     assert found == pytest.approx(MULTICLASS[name](truth, said, weights))
 
 
@@ -125,7 +125,7 @@ def test_every_task_has_its_metrics():
 
 def test_f1_of_three_classes_is_a_mean_even_where_only_two_occur():
     truth, said = np.array([0.0, 0.0, 1.0]), Predictions(np.array([0.0, 1.0, 1.0]))
-    found = chosen_metric("f1", "multiclass", {}).figure(truth, said)
+    found = get_metric("f1", "multiclass", {}).figure(truth, said)
     assert found == pytest.approx((2 / 3 + 2 / 3) / 2)
 
 
@@ -146,12 +146,12 @@ UNDEFINED = [
 @pytest.mark.parametrize(("name", "truth", "table"), UNDEFINED, ids=[u[0] for u in UNDEFINED])
 def test_an_undefined_figure_is_none(name, truth, table):
     said = Predictions(np.zeros(truth.size), table)
-    assert figures([METRICS[name]], truth, said) == {name: None}
+    assert compute_metrics([METRICS[name]], truth, said) == {name: None}
 
 
 def test_an_infinite_figure_is_none():
     said = Predictions(np.array([np.inf, 1.0]))
-    assert figures([METRICS["mae"]], np.array([1.0, 2.0]), said) == {"mae": None}
+    assert compute_metrics([METRICS["mae"]], np.array([1.0, 2.0]), said) == {"mae": None}
 
 
 def test_precision_is_zero_where_nothing_is_called_positive():
@@ -186,17 +186,17 @@ def test_log_loss_of_a_certain_error_is_finite():
     ("task", "name"), [("binary", "roc_auc"), ("multiclass", "log_loss"), ("regression", "rmse")]
 )
 def test_auto_is_the_usual_metric_of_the_task(task, name):
-    assert chosen_metric("auto", task, {}).name == name
+    assert get_metric("auto", task, {}).name == name
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match=r"binary task must be one of .* Did you mean 'roc_auc'\?"):
-        chosen_metric("roc_acu", "binary", {})
+        get_metric("roc_acu", "binary", {})
 
 
 def test_a_metric_of_another_task_is_refused():
     with pytest.raises(ValueError, match=r"regression task must be one of rmse, .* Got 'f1'"):
-        chosen_metric("f1", "regression", {})
+        get_metric("f1", "regression", {})
 
 
 def cost(truth, values, _):
@@ -207,14 +207,14 @@ def test_a_metric_of_the_users_own_is_weighed_by_repeating_rows():
     metric = custom_metric("cost", cost, greater_is_better=False, task="binary")
     said, weights = Predictions(np.array([0.0, 1.0])), np.array([2.0, 3.0])
     assert metric.figure(np.array([1.0, 0.0]), said, weights) == 13.0
-    assert chosen_metric("cost", "binary", {"cost": metric}) is metric
+    assert get_metric("cost", "binary", {"cost": metric}) is metric
 
 
 def test_a_metric_of_the_users_own_sees_probabilities_where_there_are_any():
     seen = custom_metric("p", lambda _, __, p: math.nan if p is None else p.mean(),
                          greater_is_better=True, task="binary")  # fmt: skip
     truth, table = np.array([1.0]), np.array([[0.5, 0.5]])
-    found = [figures([seen], truth, Predictions(truth, p))["p"] for p in (None, table)]
+    found = [compute_metrics([seen], truth, Predictions(truth, p))["p"] for p in (None, table)]
     assert found == [None, 0.5]
 
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap, Holdout, fold_figures, holdout_intervals
-from pipelines.core.predictions import Predictions
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from evertune.evaluation.records import HoldoutPredictions, fold_means, holdout_intervals
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.trials import Configuration, FoldResult, Trial
+from evertune.types import Predictions
 
 F1, RECALL = METRICS["f1"], METRICS["recall"]
 
@@ -15,7 +16,7 @@ def trial(*figures):
 
 
 def on_folds(*figures):
-    return fold_figures(
+    return fold_means(
         trial(*figures), [F1, RECALL], n_training=80, n_validation=20, confidence=0.95
     )
 
@@ -37,7 +38,7 @@ def test_a_metric_that_no_fold_has_has_no_mean():
 
 def test_an_interval_on_the_holdout_holds_the_figure():
     truth = np.array([1.0, 0.0] * 40)
-    holdout = Holdout(truth, Predictions(np.array([1.0, 0.0, 1.0, 1.0] * 20)), {}, {})
-    draws = Bootstrap(200, 0.9, 0)
+    holdout = HoldoutPredictions(truth, Predictions(np.array([1.0, 0.0, 1.0, 1.0] * 20)), {}, {})
+    draws = BootstrapConfig(200, 0.9, 0)
     found = holdout_intervals([METRICS["accuracy"]], holdout, bootstrap=draws)["accuracy"]
     assert found.low < 0.75 < found.high

@@ -1,14 +1,20 @@
 from datetime import UTC, datetime, timedelta
 
-from pipelines.core.findings import Decision, Finding, Outcome, Window
-from pipelines.core.monitored import Monitored, ProcessPoint, figures_of, latest
+from evertune.decisions import DecisionOutcome, Finding, MonitoringDecision
+from evertune.monitoring.records import (
+    MonitoringResult,
+    ProcessPoint,
+    latest_finding,
+    prometheus_metrics,
+)
+from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
-DECISION = Decision("b", FIRST, "churn", "3", "retune", ("a change",))
+DECISION = MonitoringDecision("b", FIRST, "churn", "3", "retune", ("a change",))
 
 
 def day(number):
-    return Window(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 10)
+    return TimeWindow(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 10)
 
 
 def loss(number, value, part=None, **given):
@@ -16,13 +22,15 @@ def loss(number, value, part=None, **given):
 
 
 def figures(*findings, outcomes=(), **given):
-    return figures_of(Monitored(FIRST, "churn", "3", DECISION, findings, **given), outcomes)
+    return prometheus_metrics(
+        MonitoringResult(FIRST, "churn", "3", DECISION, findings, **given), outcomes
+    )
 
 
 def test_the_latest_window_that_has_a_figure_is_shown():
     found = (loss(0, 0.1), loss(1, 0.2, low=0.1, high=0.3), loss(2, None, state="immature"))
     shown = figures(*found)
-    assert latest(found, "loss") is found[1]
+    assert latest_finding(found, "loss") is found[1]
     names = [f'ml_window_loss{ending}{{slice="all"}}' for ending in ("", "_low", "_high")]
     assert [shown[name] for name in names] == [0.2, 0.1, 0.3]
 
@@ -53,7 +61,7 @@ def test_a_sequential_test_is_shown_with_its_threshold():
 
 
 def test_a_decision_that_is_given_again_counts_once():
-    shown = figures(decisions=(DECISION,), outcomes=[Outcome("b", FIRST, "refused")])
+    shown = figures(decisions=(DECISION,), outcomes=[DecisionOutcome("b", FIRST, "refused")])
     assert shown['ml_decisions_total{action="retune"}'] == 1
     assert shown['ml_retrain_total{outcome="refused"}'] == 1
     assert shown["ml_monitor_last_success_timestamp_seconds"] == FIRST.timestamp()
@@ -61,5 +69,5 @@ def test_a_decision_that_is_given_again_counts_once():
 
 def test_a_look_at_what_is_played_is_as_fresh_as_the_time_of_day():
     today = FIRST + timedelta(days=900)
-    shown = figures_of(Monitored(FIRST, "churn", "3", DECISION), [], at=today)
+    shown = prometheus_metrics(MonitoringResult(FIRST, "churn", "3", DECISION), [], at=today)
     assert shown["ml_monitor_last_success_timestamp_seconds"] == today.timestamp()

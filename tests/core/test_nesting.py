@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from pipelines.core.folds import Fold, folds
-from pipelines.core.nesting import inner_folds
+from evertune.data.folds import Fold, make_folds
+from evertune.evaluation.nested import inner_folds
 
 
 def made(kind, n_rows=12, n_folds=3, **others):
     given = {"groups": None, "times": None, "gap_days": 0, "seed": 0, "n_repeats": 1} | others
     truth = np.arange(float(n_rows))
-    return folds(kind, n_rows=n_rows, truth=truth, n_folds=n_folds, task="regression", **given)
+    return make_folds(kind, n_rows=n_rows, truth=truth, n_folds=n_folds, task="regression", **given)
 
 
 @pytest.mark.parametrize("outer", [0, 1, 2])

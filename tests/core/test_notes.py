@@ -2,15 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.evaluation import BaselineRow, Guard, SearchSummary
-from pipelines.core.notes import notes
-from pipelines.core.schema import Schema
+from evertune.data.schema import TableSchema
+from evertune.evaluation.model_card import evaluation_notes
+from evertune.evaluation.records import BaselineRow, Guard
+from evertune.search.summary import SearchSummary
 
-SCHEMA = Schema((), "churned", "binary", ("no", "yes"))
+SCHEMA = TableSchema((), "churned", "binary", ("no", "yes"))
 
 
 def said(evaluation, schema=SCHEMA, **changes):
-    return " ".join(notes(replace(evaluation, **changes), schema))
+    return " ".join(evaluation_notes(replace(evaluation, **changes), schema))
 
 
 def test_the_folds_that_chose_are_told(evaluation):

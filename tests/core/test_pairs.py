@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.pairs import MOST_CROSSES, MOST_PRODUCTS, Crosses, Products
+from evertune.preprocessing.transformers import MAX_CROSSES, MAX_PRODUCTS, Crosses, Products
 
 DRAWS = np.random.default_rng(0)
 N = 1000
@@ -15,7 +15,7 @@ def test_a_product_that_decides_is_among_the_few():
     y = NUMBERS[:, 2] + NUMBERS[:, 5] + 3 * NUMBERS[:, 2] * NUMBERS[:, 5]
     made = Products(continuous=True).fit(NUMBERS, y)
     assert [2, 5] in made.places_.tolist()
-    assert len(made.places_) == MOST_PRODUCTS
+    assert len(made.places_) == MAX_PRODUCTS
 
 
 def test_gaps_and_extremes_are_harmless_in_products():
@@ -31,12 +31,12 @@ def test_two_categories_that_tell_only_together_are_made_one():
     found = made.fit_transform(WORDS, ODD)
     assert made.places_[0].tolist() == [0, 1]
     assert np.corrcoef(found[:, 0], ODD)[0, 1] == pytest.approx(1)
-    assert found.shape[1] <= MOST_CROSSES
+    assert found.shape[1] <= MAX_CROSSES
 
 
 def test_pairs_that_tell_no_more_than_their_parts_are_left_out_but_one():
     y = (WORDS["a"] == "x").to_numpy(float)
-    assert len(Crosses(continuous=False, scaled=False).fit(WORDS, y).places_) < MOST_CROSSES
+    assert len(Crosses(continuous=False, scaled=False).fit(WORDS, y).places_) < MAX_CROSSES
 
 
 def test_many_levels_alone_tell_nothing():

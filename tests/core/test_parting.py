@@ -2,22 +2,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.parting import (
-    fold_kind,
-    judged_from,
-    parted,
-    rare_classes,
-    training_folds,
-    with_row_keys,
+from evertune.data.holdout import (
+    add_row_keys,
+    find_rare_classes,
+    make_training_folds,
+    schema_fold_kind,
+    split_from_moment,
+    split_table,
 )
-from pipelines.core.schema import Column, Schema
+from evertune.data.schema import Column, TableSchema
 
 FEATURES = (Column("x", "number"),)
 USUAL = {"kind": "auto", "n_folds": 2, "n_repeats": 1, "gap_days": 0, "seed": 0}
 
 
 def schema(**roles):
-    return Schema(FEATURES, "y", "binary", ("no", "yes"), **roles)
+    return TableSchema(FEATURES, "y", "binary", ("no", "yes"), **roles)
 
 
 def table(n_rows=200, **columns):
@@ -28,7 +28,7 @@ def table(n_rows=200, **columns):
 
 def sides(clean, roles, fraction=0.25):
     found = schema(**roles)
-    return parted(with_row_keys(clean, found), found, fraction=fraction, seed=0)
+    return split_table(add_row_keys(clean, found), found, fraction=fraction, seed=0)
 
 
 def test_a_row_keeps_its_side_when_rows_are_added():
@@ -46,8 +46,8 @@ def test_a_row_keeps_its_side_when_other_cells_of_a_known_identifier_change():
 
 def test_rows_without_an_identifier_are_told_apart_by_their_features():
     names = pd.Series([None] * 200, dtype="str")
-    keys = with_row_keys(table(id=names), schema(identifier="id"))["row_key"]
-    assert keys.equals(with_row_keys(table(), schema())["row_key"])
+    keys = add_row_keys(table(id=names), schema(identifier="id"))["row_key"]
+    assert keys.equals(add_row_keys(table(), schema())["row_key"])
 
 
 def test_equal_rows_stand_on_the_same_side():
@@ -98,15 +98,15 @@ def test_sides_without_rows_are_refused():
 def test_folds_of_groups_keep_rows_without_a_group_apart():
     groups = pd.Series(["a"] * 4 + [None] * 36, dtype="str")
     found = schema(group="team")
-    clean = with_row_keys(table(40, team=groups), found)
-    first, second = training_folds(clean, found, **USUAL)
+    clean = add_row_keys(table(40, team=groups), found)
+    first, second = make_training_folds(clean, found, **USUAL)
     assert 10 < len(first.validation) < 30
     assert sorted([*first.validation, *second.validation]) == list(range(40))
 
 
 def test_folds_of_a_table_with_times_go_forward():
-    clean = with_row_keys(table(40, day=np.arange(40.0)), schema(time="day"))
-    made = training_folds(clean, schema(time="day"), **USUAL)
+    clean = add_row_keys(table(40, day=np.arange(40.0)), schema(time="day"))
+    made = make_training_folds(clean, schema(time="day"), **USUAL)
     assert [fold.validation.min() - fold.training.max() for fold in made] == [1, 1]
 
 
@@ -115,22 +115,25 @@ def test_folds_of_a_table_with_times_go_forward():
     [({}, "stratified"), ({"group": "g"}, "group"), ({"group": "g", "time": "t"}, "time")],
 )
 def test_the_kind_of_folds_follows_from_the_roles(roles, kind):
-    assert fold_kind("auto", schema(**roles)) == kind
+    assert schema_fold_kind("auto", schema(**roles)) == kind
 
 
 def test_classes_too_rare_for_the_holdout_are_named():
     holdout = pd.DataFrame({"y": ["no"] * 9})
-    assert rare_classes(holdout, schema()) == {"yes": 0}
+    assert find_rare_classes(holdout, schema()) == {"yes": 0}
 
 
 def test_values_have_no_rare_classes():
-    assert rare_classes(pd.DataFrame({"y": [1.0]}), Schema(FEATURES, "y", "regression")) == {}
+    assert (
+        find_rare_classes(pd.DataFrame({"y": [1.0]}), TableSchema(FEATURES, "y", "regression"))
+        == {}
+    )
 
 
 def judged(clean, roles, moment):
     found = schema(**roles)
-    table = with_row_keys(clean, found)
-    return judged_from(table, found, moment=pd.Timestamp(moment), seed=0)
+    table = add_row_keys(clean, found)
+    return split_from_moment(table, found, moment=pd.Timestamp(moment), seed=0)
 
 
 def produced(n_old=100, n_new=100):

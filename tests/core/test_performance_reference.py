@@ -2,11 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.error_model import error_model, expected_losses
-from pipelines.core.metrics import METRICS
-from pipelines.core.performance_reference import PerformanceReference, performance_reference
-from pipelines.core.predictions import Predictions
-from pipelines.stores.files import read_record, write_record
+from evertune.files import read_record, write_record
+from evertune.metrics.metrics import METRICS
+from evertune.monitoring.performance_reference import (
+    PerformanceReference,
+    build_performance_reference,
+    expected_losses,
+    fit_error_model,
+)
+from evertune.types import Predictions
 
 METRIC = [METRICS["rmse"]]
 COLUMNS = pd.DataFrame({"x": np.arange(200.0), "plan": ["a", "b"] * 100})
@@ -16,7 +20,7 @@ MOMENTS = pd.Series(pd.date_range("2024-05-01", periods=20, unit="us").repeat(10
 
 
 def reference() -> PerformanceReference:
-    return performance_reference(
+    return build_performance_reference(
         TRUTH, SAID, task="regression", metrics=METRIC, moments=MOMENTS,
         slices=COLUMNS[["plan"]], features=COLUMNS,
     )  # fmt: skip
@@ -40,18 +44,18 @@ def test_one_row_in_a_hundred_has_an_error_that_counts_as_one():
 
 def test_a_reference_without_rows_is_an_error():
     with pytest.raises(ValueError, match="Expected rows of the hold-out"):
-        performance_reference(
+        build_performance_reference(
             np.zeros(0), Predictions(np.zeros(0)), task="regression", metrics=METRIC
         )
 
 
 def test_a_column_that_the_expected_error_needs_must_be_there():
-    model = error_model(COLUMNS, SAID.values, np.abs(TRUTH) / 10, seed=0)
+    model = fit_error_model(COLUMNS, SAID.values, np.abs(TRUTH) / 10, seed=0)
     with pytest.raises(ValueError, match=r"missing=\['plan'\]"):
         expected_losses(model, COLUMNS[["x"]], SAID.values)
 
 
 def test_a_level_that_was_never_seen_is_no_fault():
-    model = error_model(COLUMNS, SAID.values, np.abs(TRUTH) / 10, seed=0)
+    model = fit_error_model(COLUMNS, SAID.values, np.abs(TRUTH) / 10, seed=0)
     new = COLUMNS.assign(plan="new")
     assert np.isfinite(expected_losses(model, new, SAID.values)).all()

@@ -1,7 +1,7 @@
-from pipelines.core.baselines import BaselineFigures
-from pipelines.core.metrics import METRICS
-from pipelines.core.phase_bests import best_baseline, best_complex_trial, best_simple_trial
-from pipelines.core.trials import Configuration, Trial
+from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.phases import best_baseline_of_kind, best_complex_trial, best_simple_trial
+from evertune.metrics.metrics import METRICS
+from evertune.trials import Configuration, Trial
 
 RMSE = METRICS["rmse"]
 
@@ -26,6 +26,6 @@ def test_simple_and_complex_families_are_told_apart():
 
 def test_a_baseline_without_a_figure_is_never_the_best():
     rows = [("ridge", None), ("small_tree", 4.0)]
-    found = [BaselineFigures(n, "model", "", (), {"rmse": v}, 0.0, 0.0) for n, v in rows]
-    assert best_baseline(found, RMSE, kind="model").name == "small_tree"
-    assert best_baseline(found, RMSE, kind="none") is None
+    found = [BaselineResult(n, "model", "", (), {"rmse": v}, 0.0, 0.0) for n, v in rows]
+    assert best_baseline_of_kind(found, RMSE, kind="model").name == "small_tree"
+    assert best_baseline_of_kind(found, RMSE, kind="none") is None

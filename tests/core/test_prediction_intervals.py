@@ -3,19 +3,18 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from pipelines.core.assembling import calibrated
-from pipelines.core.encoding import encoder, matrix
-from pipelines.core.metrics import METRICS
-from pipelines.core.model import Ensemble, Fitted, Member, predict
-from pipelines.core.prediction_intervals import intervals
-from pipelines.core.predictions import Predictions
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.core.unseen import Unseen
+from evertune.data.schema import Column, TableSchema
+from evertune.ensemble.calibration import OOFPredictions, prediction_intervals
+from evertune.fitting.refit import calibrate_on_oof
+from evertune.metrics.metrics import METRICS
+from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline, predict
+from evertune.preprocessing.encoders import feature_frame, make_encoder
+from evertune.trials import Configuration
+from evertune.types import Predictions
 from tests.core.pooled import folds_of_rows
 
 N_ROWS = 1_000
-SCHEMA = Schema((Column("a", "number"),), "y", "regression")
+SCHEMA = TableSchema((Column("a", "number"),), "y", "regression")
 DRAWS = np.random.default_rng(0)
 TABLE = pd.DataFrame({"a": DRAWS.normal(size=2 * N_ROWS)})
 TRUTH = TABLE["a"].to_numpy() * 3 + DRAWS.normal(size=2 * N_ROWS)
@@ -23,9 +22,9 @@ TRAINING, NEW = TABLE[:N_ROWS], TABLE[N_ROWS:]
 
 
 def fitted(rows):
-    columns = encoder("scaled", SCHEMA)
-    X = columns.fit_transform(matrix(TABLE.iloc[rows], SCHEMA), TRUTH[rows])
-    return Fitted(columns, LinearRegression().fit(X, TRUTH[rows]))
+    columns = make_encoder("scaled", SCHEMA)
+    X = columns.fit_transform(feature_frame(TABLE.iloc[rows], SCHEMA), TRUTH[rows])
+    return FittedPipeline(columns, LinearRegression().fit(X, TRUTH[rows]))
 
 
 @pytest.fixture(scope="module")
@@ -39,31 +38,31 @@ def bag():
         ]
     )
     places = np.repeat(np.arange(4), N_ROWS // 4)
-    unseen = Unseen(np.arange(N_ROWS), places, TRUTH[:N_ROWS], Predictions(said))
-    ensemble = Ensemble((Member(Configuration("linear"), 1.0, models),))
-    return calibrated(ensemble, unseen, METRICS["rmse"])
+    unseen = OOFPredictions(np.arange(N_ROWS), places, TRUTH[:N_ROWS], Predictions(said))
+    ensemble = Ensemble((EnsembleMember(Configuration("linear"), 1.0, models),))
+    return calibrate_on_oof(ensemble, unseen, METRICS["rmse"])
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])
 def test_intervals_hold_about_as_many_new_rows_as_they_promise(bag, coverage):
-    low, high = intervals(bag, NEW, SCHEMA, coverage=coverage)
+    low, high = prediction_intervals(bag, NEW, SCHEMA, coverage=coverage)
     inside = (low <= TRUTH[N_ROWS:]) & (TRUTH[N_ROWS:] <= high)
     assert inside.mean() == pytest.approx(coverage, abs=0.04)
 
 
 def test_the_prediction_is_inside_its_interval(bag):
-    low, high = intervals(bag, NEW, SCHEMA)
+    low, high = prediction_intervals(bag, NEW, SCHEMA)
     values = predict(bag, NEW, SCHEMA).values
     assert ((low < values) & (values < high)).all()
 
 
 def test_members_that_were_fitted_on_all_rows_have_intervals(bag):
-    whole = Member(Configuration("linear"), 1.0, (fitted(np.arange(N_ROWS)),))
-    low, high = intervals(Ensemble((whole,), errors=bag.errors), NEW, SCHEMA)
+    whole = EnsembleMember(Configuration("linear"), 1.0, (fitted(np.arange(N_ROWS)),))
+    low, high = prediction_intervals(Ensemble((whole,), errors=bag.errors), NEW, SCHEMA)
     inside = (low <= TRUTH[N_ROWS:]) & (TRUTH[N_ROWS:] <= high)
     assert inside.mean() == pytest.approx(0.9, abs=0.04)
 
 
 def test_a_model_without_errors_has_no_intervals(bag):
     with pytest.raises(ValueError, match="keeps its out-of-fold errors"):
-        intervals(bag.members[0].fitted[0], NEW, SCHEMA)
+        prediction_intervals(bag.members[0].fitted[0], NEW, SCHEMA)

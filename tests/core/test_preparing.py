@@ -3,9 +3,9 @@ import re
 import pandas as pd
 import pytest
 
-from pipelines.core.breaches import breach_text
-from pipelines.core.declared import Declared
-from pipelines.core.preparing import prepare
+from evertune.data.cleaning import prepare_table
+from evertune.data.schema import TableSpec
+from evertune.data.validation import format_issues
 
 RAW = pd.DataFrame(
     {
@@ -17,9 +17,9 @@ RAW = pd.DataFrame(
 
 
 def told(raw, **declared):
-    prepared, breaches = prepare(raw, Declared(**{"target": "left", **declared}))
+    prepared, breaches = prepare_table(raw, TableSpec(**{"target": "left", **declared}))
     assert prepared is None
-    return breach_text(breaches)
+    return format_issues(breaches)
 
 
 @pytest.mark.parametrize(
@@ -60,35 +60,35 @@ def test_all_faults_are_told_at_once():
 
 
 def test_rows_without_a_target_are_dropped_and_counted():
-    prepared, _ = prepare(RAW.assign(left=["", *RAW["left"][1:]]), Declared("left"))
+    prepared, _ = prepare_table(RAW.assign(left=["", *RAW["left"][1:]]), TableSpec("left"))
     assert (len(prepared.clean), prepared.n_unlabelled) == (19, 1)
     assert prepared.clean["age"].iloc[0] == 23
 
 
 def test_columns_that_cannot_be_features_are_left_out_with_the_reason():
     raw = RAW.assign(empty="", same="x", code=[f"c{n}" for n in range(20)])
-    prepared, _ = prepare(raw, Declared("left"))
+    prepared, _ = prepare_table(raw, TableSpec("left"))
     assert list(prepared.excluded) == ["empty", "same", "code"]
     assert [column.name for column in prepared.schema.features] == ["age", "plan"]
 
 
 def test_a_declared_kind_keeps_a_column_that_seems_to_name_rows():
     raw = RAW.assign(code=[f"c{n}" for n in range(20)])
-    prepared, _ = prepare(raw, Declared("left", columns={"code": "text"}))
+    prepared, _ = prepare_table(raw, TableSpec("left", columns={"code": "text"}))
     assert "code" in {column.name for column in prepared.schema.features}
 
 
 def test_columns_with_a_role_are_kept_but_are_no_features():
     raw = RAW.assign(who=[f"u{n}" for n in range(20)], said="no", score="0.25")
-    declared = Declared("left", identifier="who", human="said", existing="score")
-    prepared, _ = prepare(raw, declared)
+    declared = TableSpec("left", identifier="who", human="said", existing="score")
+    prepared, _ = prepare_table(raw, declared)
     assert list(prepared.clean) == ["age", "plan", "who", "left", "said", "score"]
     assert (prepared.clean["said"].iloc[0], prepared.clean["score"].iloc[0]) == ("no", 0.25)
 
 
 def test_a_column_of_the_system_in_use_may_have_the_reserved_name():
     raw = RAW.assign(existing_system="no")
-    prepared, _ = prepare(raw, Declared("left", existing="existing_system"))
+    prepared, _ = prepare_table(raw, TableSpec("left", existing="existing_system"))
     assert prepared.schema.existing == "existing_system"
 
 

@@ -3,9 +3,9 @@ from datetime import datetime
 import pandas as pd
 import pytest
 
-from pipelines.core.declared import Declared
-from pipelines.core.preparing import prepare
-from pipelines.core.profiles import likely_identifier, profile, profile_lines
+from evertune.data.cleaning import prepare_table
+from evertune.data.profiling import find_identifier, format_profile, profile_table
+from evertune.data.schema import TableSpec
 
 N_ROWS = 200
 SOUND = pd.DataFrame(
@@ -18,10 +18,10 @@ SOUND = pd.DataFrame(
 
 def notes(**columns):
     raw = SOUND.assign(**columns)
-    declared = Declared("left")
-    prepared, breaches = prepare(raw, declared)
+    declared = TableSpec("left")
+    prepared, breaches = prepare_table(raw, declared)
     assert breaches == ()
-    return " | ".join(profile(raw, prepared, declared, today=datetime(2026, 1, 1)).notes)
+    return " | ".join(profile_table(raw, prepared, declared, today=datetime(2026, 1, 1)).notes)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_a_date_that_sounds_like_after_the_outcome_is_noted():
 
 def test_rows_without_a_target_and_rare_classes_are_noted():
     raw = pd.DataFrame({"left": ["", "yes", "yes", *(["no"] * 300)], "age": range(303)})
-    prepared, _ = prepare(raw.assign(age=raw["age"] % 50), Declared("left"))
-    found = profile(raw, prepared, Declared("left"), today=datetime(2026, 1, 1)).notes
+    prepared, _ = prepare_table(raw.assign(age=raw["age"] % 50), TableSpec("left"))
+    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
     assert "1 rows have no target and are left out" in found
     assert any("class 'yes' has 0.66% of the rows: prefer pr_auc" in note for note in found)
 
 
 def test_many_classes_are_noted():
     raw = pd.DataFrame({"left": [f"c{n % 120}" for n in range(1200)], "age": range(0, 2400, 2)})
-    prepared, _ = prepare(raw, Declared("left"))
-    found = profile(raw, prepared, Declared("left"), today=datetime(2026, 1, 1)).notes
+    prepared, _ = prepare_table(raw, TableSpec("left"))
+    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
     assert "120 classes: is the target a number?" in found
 
 
@@ -65,10 +65,10 @@ def test_repeated_rows_are_counted():
 
 def test_a_profile_says_what_will_be_predicted():
     raw = SOUND.assign(code=[f"c{n}" for n in range(N_ROWS)])
-    prepared, _ = prepare(raw, Declared("left"))
-    found = profile(raw, prepared, Declared("left"), today=datetime(2026, 1, 1))
+    prepared, _ = prepare_table(raw, TableSpec("left"))
+    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1))
     assert (found.task, found.positive, found.positive_share) == ("binary", "yes", 0.2)
-    assert profile_lines(found)[:3] == [
+    assert format_profile(found)[:3] == [
         "200 rows, target left: binary, 'yes' is the positive class with 20.0%",
         "number: age",
         "left out code: it names rows instead of describing them",
@@ -77,6 +77,6 @@ def test_a_profile_says_what_will_be_predicted():
 
 def test_only_a_complete_and_unique_column_with_a_telling_name_is_an_identifier():
     named = SOUND.assign(user_id=[f"u{n}" for n in range(N_ROWS)])
-    assert likely_identifier(named, Declared("left")) == "user_id"
-    assert likely_identifier(named.assign(user_id="u"), Declared("left")) is None
-    assert likely_identifier(named, Declared("left", columns={"user_id": "text"})) is None
+    assert find_identifier(named, TableSpec("left")) == "user_id"
+    assert find_identifier(named.assign(user_id="u"), TableSpec("left")) is None
+    assert find_identifier(named, TableSpec("left", columns={"user_id": "text"})) is None

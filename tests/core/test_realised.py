@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.core.maturity import ArrivalCurve
-from pipelines.core.metrics import METRICS
-from pipelines.core.performance_reference import PerformanceReference
-from pipelines.core.realised import matured_days, realised_findings
+from evertune.metrics.metrics import METRICS
+from evertune.monitoring.label_delay import ArrivalCurve
+from evertune.monitoring.performance import matured_loss_days, realised_findings
+from evertune.monitoring.performance_reference import PerformanceReference
+from evertune.times import TimeWindow
 
 NOW = datetime(2024, 5, 20, tzinfo=UTC)
 CURVE = ArrivalCurve((7.0,), (1.0,), observed=30.0)
@@ -19,8 +19,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def day(number: int) -> Window:
-    return Window(datetime(2024, 5, number, tzinfo=UTC), datetime(2024, 5, number + 1, tzinfo=UTC))
+def day(number: int) -> TimeWindow:
+    return TimeWindow(
+        datetime(2024, 5, number, tzinfo=UTC), datetime(2024, 5, number + 1, tzinfo=UTC)
+    )
 
 
 def frame(*numbers: int, n: int = 40) -> pd.DataFrame:
@@ -36,7 +38,7 @@ def frame(*numbers: int, n: int = 40) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def found(rows: pd.DataFrame, *windows: Window, **changed: object) -> dict:
+def found(rows: pd.DataFrame, *windows: TimeWindow, **changed: object) -> dict:
     findings = realised_findings(rows, REFERENCE, windows, **(SETTINGS | changed))
     return {(each.signal, each.part, each.window.start.day): each for each in findings}
 
@@ -99,12 +101,12 @@ def test_a_reference_of_another_task_is_an_error():
 
 def test_only_days_that_are_over_and_old_enough_are_fed_to_the_test():
     settings = {"classes": ("no", "yes"), "curve": CURVE, "now": NOW}
-    days = matured_days(frame(11, 12, 13, 14), REFERENCE, **settings)
+    days = matured_loss_days(frame(11, 12, 13, 14), REFERENCE, **settings)
     assert [each.day.day for each in days] == [11, 12]
 
 
 def test_a_day_whose_labels_stopped_coming_is_not_fed_to_the_test():
     rows = frame(1, 2)
     rows.loc[45:, "truth"] = np.nan
-    days = matured_days(rows, REFERENCE, classes=("no", "yes"), curve=CURVE, now=NOW)
+    days = matured_loss_days(rows, REFERENCE, classes=("no", "yes"), curve=CURVE, now=NOW)
     assert [each.day.day for each in days] == [1]

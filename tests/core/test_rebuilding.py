@@ -1,20 +1,20 @@
 import numpy as np
 import pytest
 
-from pipelines.core.model import Ensemble, Fitted, Member
-from pipelines.core.predictions import Predictions
-from pipelines.core.rebuilding import (
-    Refit,
+from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline
+from evertune.registry.reproduce import (
+    FoldRefit,
     environment_differences,
-    figure_rows,
+    keep_recorded_members,
+    metric_rows,
     prediction_row,
     refit_rows,
-    replayed,
     text_row,
-    with_members,
-    worst_row,
+    trials_to_refit,
+    worst_metric_row,
 )
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from evertune.trials import Configuration, FoldResult, Trial
+from evertune.types import Predictions
 
 LINEAR, TREE = Configuration("linear"), Configuration("tree")
 
@@ -26,27 +26,29 @@ def trial(number, status, *, score=1.0, n_folds=1):
 
 def members(*weights):
     pairs = zip((LINEAR, TREE), weights, strict=False)
-    return tuple(Member(each, weight, (Fitted(None, each.family),)) for each, weight in pairs)
+    return tuple(
+        EnsembleMember(each, weight, (FittedPipeline(None, each.family),)) for each, weight in pairs
+    )
 
 
 def test_what_ran_on_every_fold_is_fitted_again():
     trials = [trial(0, "stopped"), trial(1, "complete"), trial(2, "complete", score=None)]
-    assert [each.number for each in replayed(trials, None)] == [1]
+    assert [each.number for each in trials_to_refit(trials, None)] == [1]
 
 
 def test_where_nothing_ran_on_every_fold_the_first_with_a_fold_is_fitted_again():
     trials = [trial(0, "failed", n_folds=0), trial(1, "stopped"), trial(2, "stopped")]
-    assert [each.number for each in replayed(trials, None)] == [1]
+    assert [each.number for each in trials_to_refit(trials, None)] == [1]
 
 
 def test_a_pool_that_is_known_says_what_is_fitted_again():
     trials = [trial(number, "complete") for number in range(3)]
-    assert [each.number for each in replayed(trials, (0, 2, 9))] == [0, 2]
+    assert [each.number for each in trials_to_refit(trials, (0, 2, 9))] == [0, 2]
 
 
 def test_members_that_there_was_no_time_for_are_left_out_and_the_rest_weighs_one():
     whole = Ensemble(members(0.75, 0.25), temperature=2.0, threshold=0.4)
-    settled = with_members(whole, [LINEAR])
+    settled = keep_recorded_members(whole, [LINEAR])
     assert [member.weight for member in settled.members] == [1.0]
     assert (settled.temperature, settled.threshold) == (2.0, 0.4)
 
@@ -54,12 +56,12 @@ def test_members_that_there_was_no_time_for_are_left_out_and_the_rest_weighs_one
 @pytest.mark.parametrize("wanted", [None, [LINEAR, TREE], [Configuration("svm")]])
 def test_an_ensemble_stays_where_nothing_is_to_be_left_out(wanted):
     whole = Ensemble(members(0.75, 0.25))
-    assert with_members(whole, wanted) is whole
+    assert keep_recorded_members(whole, wanted) is whole
 
 
 def test_a_single_model_has_no_members_to_leave_out():
-    fitted = Fitted(None, "tree")
-    assert with_members(fitted, [LINEAR]) is fitted
+    fitted = FittedPipeline(None, "tree")
+    assert keep_recorded_members(fitted, [LINEAR]) is fitted
 
 
 @pytest.mark.parametrize(
@@ -75,25 +77,27 @@ def test_a_single_model_has_no_members_to_leave_out():
     ],
 )
 def test_figures_are_equal_within_a_millionth_of_their_size_or_of_one(recorded, rebuilt, equal):
-    (row,) = figure_rows({"mae": recorded}, {"mae": rebuilt})
+    (row,) = metric_rows({"mae": recorded}, {"mae": rebuilt})
     assert row.equal is equal
 
 
 def test_a_figure_that_is_not_made_any_more_differs():
-    assert [row.equal for row in figure_rows({"mae": 1.0, "rmse": 2.0}, {"mae": 1.0})] == [
+    assert [row.equal for row in metric_rows({"mae": 1.0, "rmse": 2.0}, {"mae": 1.0})] == [
         True,
         False,
     ]
 
 
 def test_the_worst_figure_stands_for_all_and_a_missing_one_is_worst():
-    row = worst_row("training", {"mae": 1.0, "rmse": 2.0, "mape": None}, {"mae": 1.0, "rmse": 2.5})
+    row = worst_metric_row(
+        "training", {"mae": 1.0, "rmse": 2.0, "mape": None}, {"mae": 1.0, "rmse": 2.5}
+    )
     assert (row.what, row.difference, row.equal) == ("training: 3 figures, rmse", 0.5, False)
-    assert not worst_row("training", {"mae": 1.0, "mape": 3.0}, {"mae": 1.0}).equal
+    assert not worst_metric_row("training", {"mae": 1.0, "mape": 3.0}, {"mae": 1.0}).equal
 
 
 def test_no_figure_beside_no_figure_is_equal():
-    assert worst_row("training", {}, {}).equal
+    assert worst_metric_row("training", {}, {}).equal
 
 
 def test_probabilities_are_compared_as_they_are():
@@ -123,9 +127,9 @@ def test_values_that_are_all_the_same_are_compared_as_they_are():
 def test_each_family_has_a_row_with_its_worst_fold():
     rows = refit_rows(
         [
-            Refit(0, 0, "tree", {"mae": 1.0}, {"mae": 1.0}),
-            Refit(0, 1, "tree", {"mae": 1.0}, {"mae": 1.25}),
-            Refit(1, 0, "linear", {"mae": 1.0}, {"mae": 1.0}),
+            FoldRefit(0, 0, "tree", {"mae": 1.0}, {"mae": 1.0}),
+            FoldRefit(0, 1, "tree", {"mae": 1.0}, {"mae": 1.25}),
+            FoldRefit(1, 0, "linear", {"mae": 1.0}, {"mae": 1.0}),
         ]
     )
     assert [(row.what, row.difference, row.equal) for row in rows] == [

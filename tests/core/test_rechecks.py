@@ -3,14 +3,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.decisions import decide
-from pipelines.core.findings import Alarm, Outcome
-from pipelines.core.standing import CHECK, Policy, Standing
+from evertune.decisions import Alarm, DecisionOutcome
+from evertune.monitoring.policy import PERIODIC_REFIT, MonitoringState, Policy, decide
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 LOSS = Alarm("loss-rises", "retune", "loss", 4000.0, 3650.0, NOW, "loss rose")
 POLICY = Policy(check_days=14)
-QUIET = Standing(
+QUIET = MonitoringState(
     "3", promoted_at=NOW - timedelta(days=20), rows_since_promotion=500, rows_since_change=500
 )
 
@@ -20,7 +19,7 @@ def made(standing=QUIET, policy=POLICY, alarms=(), now=NOW):
 
 
 def ended(standing, decision, kind="refused"):
-    outcome = Outcome(decision.id, decision.moment, kind, "4")
+    outcome = DecisionOutcome(decision.id, decision.moment, kind, "4")
     return replace(
         standing,
         decisions=(*standing.decisions, decision),
@@ -29,7 +28,7 @@ def ended(standing, decision, kind="refused"):
 
 
 def test_newer_rows_are_tried_without_an_alarm():
-    assert (made().action, made().follow_up) == ("refit", CHECK)
+    assert (made().action, made().follow_up) == ("refit", PERIODIC_REFIT)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_a_change_that_was_not_learnable_is_tried_again_with_newer_rows():
         then = NOW - timedelta(days=days)
         twice = ended(twice, made(twice, Policy(), [LOSS], now=then))
     assert made(twice, Policy(), [LOSS]).ask_a_person
-    assert made(twice, POLICY, [LOSS]).follow_up == CHECK
+    assert made(twice, POLICY, [LOSS]).follow_up == PERIODIC_REFIT
 
 
 def test_a_check_is_followed_up_by_nothing():

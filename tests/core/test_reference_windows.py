@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from pipelines.core.reference_windows import windows_of
+from evertune.monitoring.windows import split_into_windows
 
 
 def moments(n_days, rows_a_day):
@@ -9,7 +9,7 @@ def moments(n_days, rows_a_day):
 
 
 def found(times, n_rows=None):
-    return windows_of(times, n_rows or len(times), window_days=1, seed=0)
+    return split_into_windows(times, n_rows or len(times), window_days=1, seed=0)
 
 
 def test_days_with_few_rows_make_longer_windows():

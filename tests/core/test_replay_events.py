@@ -3,15 +3,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.core.findings import Alarm, Decision, Outcome
-from pipelines.core.replay_events import decision_events, outcome_event
+from evertune.decisions import Alarm, DecisionOutcome, MonitoringDecision
+from evertune.simulation.results import decision_events, outcome_event
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 ALARM = Alarm("floor", "retune", "roc_auc", 0.6, 0.7, DAY, "roc_auc was 0.6")
-QUIET = Decision("a", DAY, "churn", "3", "nothing", ("no trigger is crossed",))
+QUIET = MonitoringDecision("a", DAY, "churn", "3", "nothing", ("no trigger is crossed",))
 
 
-def kinds(decision: Decision, before: Decision | None) -> list[str]:
+def kinds(decision: MonitoringDecision, before: MonitoringDecision | None) -> list[str]:
     return [event.kind for event in decision_events(decision, before)]
 
 
@@ -59,9 +59,9 @@ def test_nothing_is_told_of_a_quiet_look():
 
 @pytest.mark.parametrize("kind", ["promoted", "refused", "failed", "rolled back"])
 def test_the_end_of_an_attempt_becomes_an_event(kind):
-    event = outcome_event(Outcome("a", DAY, kind, "4", "by 0.1"))
+    event = outcome_event(DecisionOutcome("a", DAY, kind, "4", "by 0.1"))
     assert (event.kind, event.version, event.detail) == (kind, "4", "by 0.1")
 
 
 def test_the_begin_of_an_attempt_is_no_event():
-    assert outcome_event(Outcome("a", DAY, "started")) is None
+    assert outcome_event(DecisionOutcome("a", DAY, "started")) is None

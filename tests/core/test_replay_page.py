@@ -3,15 +3,20 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipelines.core.replay_page import replay_html
-from pipelines.core.replaying import Event, Played, Prices, summaries
+from evertune.simulation.results import (
+    ReplayEvent,
+    ReplayResult,
+    UnitCosts,
+    render_replay_page,
+    summarize_policies,
+)
 from tests.core.test_replaying import LOOP, ORACLE, START
 
 
-def page(*played: Played, title: str = "electricity") -> str:
-    prices = Prices(fit=2)
-    found = summaries(played, prices=prices)
-    return replay_html(played, found, title=title, prices=prices)
+def page(*played: ReplayResult, title: str = "electricity") -> str:
+    prices = UnitCosts(fit=2)
+    found = summarize_policies(played, prices=prices)
+    return render_replay_page(played, found, title=title, prices=prices)
 
 
 class Elements(HTMLParser):
@@ -49,12 +54,16 @@ def test_the_page_needs_no_other_file():
 
 
 def test_what_was_played_cannot_become_markup():
-    told = Played("loop", LOOP.losses, (Event(START, "refused", detail="<script>alert(1)"),))
+    told = ReplayResult(
+        "loop", LOOP.losses, (ReplayEvent(START, "refused", detail="<script>alert(1)"),)
+    )
     assert "<script" not in page(told, title="<script>")
 
 
 def test_an_event_after_the_last_window_stays_on_the_picture():
-    late = Played("loop", LOOP.losses, (Event(START + timedelta(days=900), "promoted"),))
+    late = ReplayResult(
+        "loop", LOOP.losses, (ReplayEvent(START + timedelta(days=900), "promoted"),)
+    )
     (dot,) = Elements(page(late)).of("circle")
     assert float(dot["cx"]) == 920
 
@@ -77,4 +86,4 @@ def test_the_last_date_ends_with_the_picture():
 
 def test_nothing_played_is_refused():
     with pytest.raises(ValueError, match="'played' must have a window"):
-        replay_html([], [], title="", prices=Prices())
+        render_replay_page([], [], title="", prices=UnitCosts())

@@ -2,19 +2,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.core.replaying import (
-    Event,
-    Played,
-    Prices,
+from evertune.simulation.results import (
+    ReplayEvent,
+    ReplayResult,
+    UnitCosts,
     WindowLoss,
-    event_line,
     excess_loss,
+    format_event,
     mean_loss,
-    summaries,
+    summarize_policies,
     summary_lines,
     window_lines,
 )
+from evertune.times import TimeWindow
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -23,22 +23,22 @@ def losses(*figures: float | None, rows: int = 10) -> tuple[WindowLoss, ...]:
     week = timedelta(days=7)
     return tuple(
         WindowLoss(
-            Window(START + n * week, START + (n + 1) * week, 0 if loss is None else rows), loss
+            TimeWindow(START + n * week, START + (n + 1) * week, 0 if loss is None else rows), loss
         )
         for n, loss in enumerate(figures)
     )
 
 
-def happened(*kinds) -> tuple[Event, ...]:
-    return tuple(Event(START + timedelta(days=n), kind, "2") for n, kind in enumerate(kinds))
+def happened(*kinds) -> tuple[ReplayEvent, ...]:
+    return tuple(ReplayEvent(START + timedelta(days=n), kind, "2") for n, kind in enumerate(kinds))
 
 
-LOOP = Played(
+LOOP = ReplayResult(
     "loop",
     losses(0.1, 0.3, None),
     happened("trained", "alarmed", "retuned", "promoted", "refitted", "refused", "rolled back"),
 )
-ORACLE = Played("oracle", losses(0.1, 0.2, None), happened("promoted", "promoted"))
+ORACLE = ReplayResult("oracle", losses(0.1, 0.2, None), happened("promoted", "promoted"))
 
 
 def test_a_mean_loss_counts_rows_not_windows():
@@ -51,17 +51,17 @@ def test_the_loss_of_windows_without_rows_is_unknown():
 
 
 def test_the_first_model_is_counted_neither_as_a_fit_nor_as_a_promotion():
-    loop, _ = summaries([LOOP, ORACLE], prices=Prices())
+    loop, _ = summarize_policies([LOOP, ORACLE], prices=UnitCosts())
     assert (loop.fits, loop.promotions, loop.refused, loop.rolled_back) == (2, 1, 1, 1)
 
 
 def test_the_cost_is_that_of_fits_and_of_what_the_loss_is_above_the_oracles():
-    loop, oracle = summaries([LOOP, ORACLE], prices=Prices(fit=3, loss=5))
+    loop, oracle = summarize_policies([LOOP, ORACLE], prices=UnitCosts(fit=3, loss=5))
     assert (loop.cost, oracle.cost) == (pytest.approx(2 * 3 + 5 * 10 * 0.1), 0)
 
 
 def test_without_an_oracle_there_is_no_cost():
-    (loop,) = summaries([LOOP], prices=Prices())
+    (loop,) = summarize_policies([LOOP], prices=UnitCosts())
     assert (loop.excess, loop.cost) == (None, None)
 
 
@@ -78,11 +78,11 @@ def test_every_window_has_a_line_with_the_loss_under_each_policy():
 
 
 def test_every_policy_has_a_line_of_figures_under_their_titles():
-    titles, loop, _ = summary_lines(summaries([LOOP, ORACLE], prices=Prices()))
+    titles, loop, _ = summary_lines(summarize_policies([LOOP, ORACLE], prices=UnitCosts()))
     assert len(titles.split()) == len(loop.split()) == 7
     assert loop.split() == ["loop", "0.2000", "2", "1", "1", "1", "3.0"]
 
 
 def test_an_event_without_a_version_is_told_without_one():
-    waited = Event(START, "waited", detail="for labels")
-    assert event_line(waited) == "2024-05-01 00:00  waited       for labels"
+    waited = ReplayEvent(START, "waited", detail="for labels")
+    assert format_event(waited) == "2024-05-01 00:00  waited       for labels"

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.assessments import Assessment, OwnFigure
-from pipelines.core.costs import Decision
-from pipelines.core.data_card import DataCard, Excluded, Missing, Side
-from pipelines.core.evaluation import Importance
-from pipelines.core.four_phases import Phase
-from pipelines.core.reports import report_html, report_markdown
-from pipelines.core.search_story import Ending, SearchStory
-from pipelines.core.slicing import SliceRow
+from evertune.evaluation.assessment import Assessment, MetricComparison
+from evertune.evaluation.data_card import DataCard, ExcludedColumn, MissingColumn, SplitSummary
+from evertune.evaluation.explain import Importance
+from evertune.evaluation.phases import Phase
+from evertune.evaluation.report import report_html, report_markdown
+from evertune.evaluation.slices import SliceRow
+from evertune.evaluation.thresholds import DecisionRule
+from evertune.search.summary import EndingCount, SearchReport
 
 
 @pytest.fixture(params=["html", "markdown"])
@@ -74,14 +74,17 @@ def test_a_chosen_simplest_model_is_named(evaluation):
 
 
 CARD = DataCard(
-    (Side("training", 800, shares=(0.8, 0.2)), Side("hold-out", 200, shares=(0.8, 0.2))),
+    (
+        SplitSummary("training", 800, shares=(0.8, 0.2)),
+        SplitSummary("hold-out", 200, shares=(0.8, 0.2)),
+    ),
     "the latest 20 % of the rows by 'day'",
     features=(("age", "number"),),
-    missing=(Missing("age", 0.25),),
-    excluded=(Excluded("id", "it names rows"),),
+    missing=(MissingColumn("age", 0.25),),
+    excluded=(ExcludedColumn("id", "it names rows"),),
     suspicious=("22 rows repeat an earlier row",),
 )
-STORY = SearchStory(ended=(Ending("stopped", "the budget was used up", 3),))
+STORY = SearchReport(ended=(EndingCount("stopped", "the budget was used up", 3),))
 
 
 def whole(evaluation):
@@ -94,7 +97,7 @@ def whole(evaluation):
         phases=(Phase("simplest", "ridge", 0.8, gain=0.1, low=0.05, high=0.2, pays=True),),
         enough="simplest",
         slices=(SliceRow("plan", "pro", 9, 0.7, 0.6, 0.8, small=True, sensitive=True),),
-        decisions=(Decision("cheapest threshold", 0.2, "other rows", 0.5, 0.4, 0.9, 0.417),),
+        decisions=(DecisionRule("cheapest threshold", 0.2, "other rows", 0.5, 0.4, 0.9, 0.417),),
         unknowns=("Nothing later than May was looked at.",),
         story=(STORY,),
     )
@@ -135,7 +138,7 @@ def test_what_nobody_has_written_is_said(evaluation, render):
 
 @pytest.mark.parametrize("render", [report_html, report_markdown])
 def test_the_page_of_another_table_has_the_own_holdout_beside_it(evaluation, render):
-    row = OwnFigure("roc_auc", 0.84, 0.8, 0.88, own=0.87)
+    row = MetricComparison("roc_auc", 0.84, 0.8, 0.88, own=0.87)
     told = Assessment("churn", "3", "may.csv", "a1", 900, 890, n_trained=10, figures=(row,))
     text = render(evaluation, {}, told)
     expected = ("Version 3 of churn", "0.870", "10 rows were left out")

@@ -2,15 +2,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.core.requests import Refusal, asked, future_fault, told
+from evertune.serving.requests import (
+    ErrorResponse,
+    future_timestamp_error,
+    parse_label_request,
+    parse_predict_request,
+)
 
 COLUMNS = ("age", "plan")
 ROW = {"age": 31, "plan": "a"}
 
 
 def refused(content):
-    refusal = asked(content, columns=COLUMNS, most_rows=3)
-    assert isinstance(refusal, Refusal)
+    refusal = parse_predict_request(content, columns=COLUMNS, most_rows=3)
+    assert isinstance(refusal, ErrorResponse)
     return refusal
 
 
@@ -62,7 +67,7 @@ def test_a_request_is_read_with_its_ids_and_its_moment():
         "request_id": "r",
         "moment": "2024-01-01T01:00:00+01:00",
     }
-    request = asked(content, columns=COLUMNS, most_rows=3)
+    request = parse_predict_request(content, columns=COLUMNS, most_rows=3)
     assert (request.rows, request.ids, request.request_id) == ((ROW,), ("a",), "r")
     assert request.moment == datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -80,10 +85,10 @@ def test_a_request_is_read_with_its_ids_and_its_moment():
     ],
 )
 def test_a_fault_of_a_label_names_its_field(content, field):
-    assert told(content, most=3).faults[0].field == field
+    assert parse_label_request(content, most=3).faults[0].field == field
 
 
 def test_a_moment_may_be_as_far_ahead_as_clocks_differ():
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    assert future_fault(now.replace(minute=4), now) is None
-    assert future_fault(now.replace(hour=1), now) == "is in the future"
+    assert future_timestamp_error(now.replace(minute=4), now) is None
+    assert future_timestamp_error(now.replace(hour=1), now) == "is in the future"

@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Decision
-from pipelines.core.retuning import RetuneRule, judged_from, plan_of
-from pipelines.core.trials import Configuration
+from evertune.decisions import MonitoringDecision
+from evertune.monitoring.retraining import RetuneSettings, choose_holdout_start, plan_retraining
+from evertune.trials import Configuration
 
 CHANGE = datetime(2024, 3, 1, tzinfo=UTC)
 CHAMPION, TOP = Configuration("tree", {"max_depth": 3}), Configuration("linear")
@@ -18,14 +18,16 @@ def moments(n_days=120, a_day=10):
 
 def planned(action="retune", change=CHANGE, tops=(), champion=(CHAMPION,), **rule):
     now = datetime(2024, 5, 1, tzinfo=UTC)
-    decision = Decision("d", now, "churn", "1", action, ("loss rose",), change_from=change)
-    return plan_of(
-        decision, moments=moments(), rule=RetuneRule(**rule), champion=champion, tops=tops
+    decision = MonitoringDecision(
+        "d", now, "churn", "1", action, ("loss rose",), change_from=change
+    )
+    return plan_retraining(
+        decision, moments=moments(), rule=RetuneSettings(**rule), champion=champion, tops=tops
     )
 
 
 def share_that_judges(change, **rule):
-    cut = judged_from(moments(), change_from=change, rule=RetuneRule(**rule))
+    cut = choose_holdout_start(moments(), change_from=change, rule=RetuneSettings(**rule))
     return int((moments() >= pd.Timestamp(cut.replace(tzinfo=None))).sum())
 
 
@@ -44,7 +46,7 @@ def test_at_least_a_hundred_rows_judge():
 
 def test_too_few_rows_to_judge_are_refused():
     with pytest.raises(ValueError, match=r"At least 100 labelled rows .* Got 99 instead"):
-        judged_from(moments(99, 1), change_from=None, rule=RetuneRule())
+        choose_holdout_start(moments(99, 1), change_from=None, rule=RetuneSettings())
 
 
 def test_a_refit_tries_the_champion_alone_without_a_budget():

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.dates import as_date
-from pipelines.core.row_cells import date_of, date_parts, reader
-from pipelines.core.schema import Column, Schema
+from evertune.data.parsing import as_date
+from evertune.data.schema import Column, TableSchema
+from evertune.models.compiled_rows import date_features, make_cell_reader, parse_date_cell
 
-SCHEMA = Schema((Column("d", "date"),), "y", "binary", ("no", "yes"))
+SCHEMA = TableSchema((Column("d", "date"),), "y", "binary", ("no", "yes"))
 SECONDS = int((datetime.max - datetime.min).total_seconds())
 
 
@@ -24,7 +24,7 @@ def test_the_parts_of_a_date_are_those_of_tables_to_the_last_digit():
     first = np.datetime64(datetime.min, "us")
     dates = pd.Series([first, np.datetime64(datetime.max, "us"), *(first + draws)])
     moments = [each.to_pydatetime().replace(tzinfo=UTC) for each in dates]
-    assert [date_parts(each) for each in moments] == parts_in_tables(dates)
+    assert [date_features(each) for each in moments] == parts_in_tables(dates)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_parts_of_a_date_are_those_of_tables_to_the_last_digit():
 )
 def test_a_date_far_from_now_is_read_as_in_tables(text):
     values, _ = as_date(pd.Series([text], dtype="str"))
-    assert reader(SCHEMA.features[0], SCHEMA)(text) == parts_in_tables(values)[0]
+    assert make_cell_reader(SCHEMA.features[0], SCHEMA)(text) == parts_in_tables(values)[0]
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,5 @@ def test_a_date_far_from_now_is_read_as_in_tables(text):
     ],
 )
 def test_what_no_calendar_has_is_left_to_those_who_refuse_it(text):
-    assert date_of(text, None, ()) is None
-    assert reader(SCHEMA.features[0], SCHEMA)(text) is None
+    assert parse_date_cell(text, None, ()) is None
+    assert make_cell_reader(SCHEMA.features[0], SCHEMA)(text) is None

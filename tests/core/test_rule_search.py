@@ -2,17 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.rule_search import best_rule, expression_rule
-from pipelines.core.rules import rule_predictions
-from pipelines.core.schema import Column, Schema
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.heuristics import best_rule, expression_rule, rule_predictions
+from evertune.metrics.metrics import METRICS
 
 BINARY = ("binary", ("no", "yes"))
 
 
 def schema(kinds, task="binary", classes=("no", "yes")):
     columns = tuple(Column(name, kind) for name, kind in kinds.items())
-    return Schema(columns, "y", task, classes if task != "regression" else ())
+    return TableSchema(columns, "y", task, classes if task != "regression" else ())
 
 
 def learned(table, truth, kinds, metric="accuracy", **given):

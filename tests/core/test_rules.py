@@ -2,15 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.rules import (
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.heuristics import (
     Rule,
-    column_groups,
+    describe_rule,
     expression_groups,
     expression_numbers,
     rule_predictions,
-    rule_sentence,
+    threshold_groups,
 )
-from pipelines.core.schema import Column, Schema
 
 FEATURES = (
     Column("tenure", "number"),
@@ -18,9 +18,9 @@ FEATURES = (
     Column("since", "date"),
     Column("active", "boolean"),
 )
-BINARY = Schema(FEATURES, "y", "binary", ("no", "yes"))
-MULTICLASS = Schema(FEATURES, "y", "multiclass", ("basic", "pro", "team"))
-VALUES = Schema(FEATURES, "y", "regression")
+BINARY = TableSchema(FEATURES, "y", "binary", ("no", "yes"))
+MULTICLASS = TableSchema(FEATURES, "y", "multiclass", ("basic", "pro", "team"))
+VALUES = TableSchema(FEATURES, "y", "regression")
 SHARES = ((0.8, 0.2), (0.4, 0.6), (0.9, 0.1))
 TABLE = pd.DataFrame(
     {
@@ -48,7 +48,7 @@ def test_a_threshold_parts_numbers_and_keeps_missing_ones_apart():
 
 def test_a_threshold_parts_dates():
     threshold = pd.Timestamp("2024-01-02").value / 1000
-    assert column_groups(TABLE["since"], threshold).tolist() == [1, 2, 0]
+    assert threshold_groups(TABLE["since"], threshold).tolist() == [1, 2, 0]
 
 
 def test_a_level_that_the_rule_does_not_know_is_any_other():
@@ -116,10 +116,10 @@ def test_an_expression_does_not_see_the_target():
     ],
 )
 def test_a_rule_reads_as_a_sentence(told, schema, sentence):
-    assert rule_sentence(told, schema) == sentence
+    assert describe_rule(told, schema) == sentence
 
 
 def test_a_long_rule_is_cut_short():
     levels = tuple("abcdefgh")
-    told = rule_sentence(rule("plan", levels=levels, values=tuple(range(9))), VALUES)
+    told = describe_rule(rule("plan", levels=levels, values=tuple(range(9))), VALUES)
     assert told.endswith("'e' -> 5; and 3 more")

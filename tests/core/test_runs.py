@@ -1,14 +1,8 @@
 import pytest
 
-from pipelines.core.runs import (
-    best_so_far,
-    flat,
-    kept_trials,
-    leaderboard,
-    trial_metrics,
-    trial_page,
-)
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from evertune.registry.mlflow_client import flatten_params, score_curves, trial_page
+from evertune.search.leaderboard import leaderboard, top_trials, trial_metrics
+from evertune.trials import Configuration, FoldResult, Trial
 
 
 def trial(number, status="complete", score=0.5, figures=None):
@@ -18,14 +12,14 @@ def trial(number, status="complete", score=0.5, figures=None):
 
 def test_a_stopped_trial_is_never_ranked_before_a_complete_one():
     trials = [trial(0, "stopped", 0.9), trial(1, score=0.2), trial(2, "failed", None)]
-    kept = kept_trials(trials, greater_is_better=True, most=3)
+    kept = top_trials(trials, greater_is_better=True, most=3)
     assert [each.number for each in kept] == [1, 0, 2]
 
 
 @pytest.mark.parametrize(("greater", "best"), [(True, 1), (False, 0)])
 def test_the_best_trial_is_kept_whatever_the_direction(greater, best):
     trials = [trial(0, score=0.1), trial(1, score=0.9)]
-    (kept,) = kept_trials(trials, greater_is_better=greater, most=1)
+    (kept,) = top_trials(trials, greater_is_better=greater, most=1)
     assert kept.number == best
 
 
@@ -44,7 +38,7 @@ def test_a_failed_trial_shows_its_reason():
 
 def test_the_curve_has_complete_trials_only():
     trials = [trial(0, score=0.4), trial(1, "stopped", 0.9), trial(2, score=0.3)]
-    curve = best_so_far(trials, greater_is_better=True, started_milliseconds=0)
+    curve = score_curves(trials, greater_is_better=True, started_milliseconds=0)
     assert [p.value for p in curve if p.name == "search/best"] == [0.4, 0.4]
 
 
@@ -63,4 +57,4 @@ def test_the_leaderboard_shows_the_folds_of_a_metric_one_by_one():
 
 
 def test_nested_values_get_dotted_names():
-    assert flat({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}
+    assert flatten_params({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}

@@ -1,8 +1,14 @@
 import pytest
 
-from pipelines.core.origins import Origin, Weight
-from pipelines.core.search_story import Ending, Spent, counted_reasons, endings, search_story
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
+from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.search.summary import (
+    EndingCount,
+    TimeSpent,
+    build_search_report,
+    count_endings,
+    failure_reasons,
+)
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 
 HEADER = SearchHeader("d", "rmse", False, 1, 10.0, None, workers=2)
 
@@ -23,7 +29,7 @@ TRIALS = (
 
 
 def test_time_is_told_by_what_it_was_for():
-    spent = search_story(TRIALS, HEADER).spent
+    spent = build_search_report(TRIALS, HEADER).spent
     assert [(each.phase, each.seconds, each.trials) for each in spent] == [
         ("portfolio", 2.5, 1),
         ("search", 2.5, 1),
@@ -34,29 +40,37 @@ def test_time_is_told_by_what_it_was_for():
 
 
 def test_without_known_workers_nothing_is_said_of_the_time_outside_fits():
-    story = search_story(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
+    story = build_search_report(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
     assert "outside fits" not in [each.phase for each in story.spent]
 
 
 def test_time_is_told_by_family_the_most_expensive_first():
-    assert search_story(TRIALS, HEADER).families == (Spent("linear", 5.0, 3), Spent("tree", 2.5, 1))
+    assert build_search_report(TRIALS, HEADER).families == (
+        TimeSpent("linear", 5.0, 3),
+        TimeSpent("tree", 2.5, 1),
+    )
 
 
 def test_the_curve_is_of_trials_on_every_fold_and_only_gets_better():
-    assert search_story(TRIALS, HEADER).curve == ((1.0, 3.0), (4.0, 2.0))
+    assert build_search_report(TRIALS, HEADER).curve == ((1.0, 3.0), (4.0, 2.0))
 
 
 def test_the_weights_are_those_of_the_model():
-    weights = (Weight(0, "linear", 1.0),)
-    assert search_story(TRIALS, HEADER, origin=Origin("trial", "", (), weights)).weights == weights
+    weights = (TrialWeight(0, "linear", 1.0),)
+    assert (
+        build_search_report(TRIALS, HEADER, origin=ModelOrigin("trial", "", (), weights)).weights
+        == weights
+    )
 
 
 @pytest.mark.parametrize(("made_of", "instead"), [("zero rule", True), ("ensemble", False)])
 def test_a_search_that_ended_in_a_baseline_says_so(made_of, instead):
-    assert search_story((), HEADER, origin=Origin(made_of, "")).baseline_instead is instead
+    assert (
+        build_search_report((), HEADER, origin=ModelOrigin(made_of, "")).baseline_instead is instead
+    )
 
 
 def test_failures_are_counted_by_their_reasons():
     failed = [trial(n, "failed", reason=reason) for n, reason in enumerate(["a", "b", "a"])]
-    assert endings(failed)[0] == Ending("failed", "a", 2)
-    assert counted_reasons([*failed, *TRIALS[:1]]) == "2 x a; 1 x b"
+    assert count_endings(failed)[0] == EndingCount("failed", "a", 2)
+    assert failure_reasons([*failed, *TRIALS[:1]]) == "2 x a; 1 x b"

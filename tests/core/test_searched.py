@@ -1,8 +1,14 @@
 import pytest
 
-from pipelines.core.evaluation import FamilyRow, SearchSummary, Setting
-from pipelines.core.searched import search_summary, settings, trial_of
-from pipelines.core.trials import Configuration, Trial
+from evertune.search.summary import (
+    FamilyRow,
+    SearchSummary,
+    Setting,
+    find_complete_trial,
+    hyperparameter_settings,
+    summarize_search,
+)
+from evertune.trials import Configuration, Trial
 
 
 def trial(number, family, status, score):
@@ -19,7 +25,7 @@ TRIALS = [
 
 
 def test_trials_are_counted_by_how_they_ended():
-    found = search_summary(TRIALS, greater_is_better=True)
+    found = summarize_search(TRIALS, greater_is_better=True)
     assert found == SearchSummary(4, 2, 1, 1, 4.0, found.families)
 
 
@@ -28,24 +34,24 @@ def test_trials_are_counted_by_how_they_ended():
     [(True, ["lightgbm", "linear", "extra_trees"]), (False, ["linear", "lightgbm", "extra_trees"])],
 )
 def test_the_best_family_comes_first(greater, order):
-    found = search_summary(TRIALS, greater_is_better=greater)
+    found = summarize_search(TRIALS, greater_is_better=greater)
     assert [row.family for row in found.families] == order
 
 
 def test_a_trial_that_was_stopped_is_never_the_best():
-    found = search_summary(TRIALS, greater_is_better=True)
+    found = summarize_search(TRIALS, greater_is_better=True)
     assert found.families[0] == FamilyRow("lightgbm", 2, 1, 0.8)
 
 
 def test_no_trial_is_a_search_of_nothing():
-    assert search_summary([], greater_is_better=True) == SearchSummary(0, 0, 0, 0, 0.0, ())
+    assert summarize_search([], greater_is_better=True) == SearchSummary(0, 0, 0, 0, 0.0, ())
 
 
 def test_settings_are_in_the_order_of_their_names():
-    found = settings(Configuration("tree", {"b": 1, "a": "x"}))
+    found = hyperparameter_settings(Configuration("tree", {"b": 1, "a": "x"}))
     assert found == (Setting("a", "x"), Setting("b", 1))
 
 
 def test_a_trial_that_was_stopped_is_not_the_one_that_won():
-    assert trial_of(Configuration("lightgbm"), TRIALS) == TRIALS[1]
-    assert trial_of(Configuration("extra_trees"), TRIALS) is None
+    assert find_complete_trial(Configuration("lightgbm"), TRIALS) == TRIALS[1]
+    assert find_complete_trial(Configuration("extra_trees"), TRIALS) is None

@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.selection import best_trial
-from pipelines.core.trials import Configuration, FoldResult, Trial
+from evertune.metrics.metrics import METRICS
+from evertune.search.leaderboard import best_trial
+from evertune.trials import Configuration, FoldResult, Trial
 
 BOTH = [METRICS["roc_auc"], METRICS["log_loss"]]
 

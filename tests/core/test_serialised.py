@@ -7,10 +7,10 @@ import skops.io
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from pipelines.core.encoding import encoder, matrix
-from pipelines.core.model import said_by
-from pipelines.core.schema import Column, Schema
-from pipelines.core.serialised import dumped, kind_of, loaded
+from evertune.data.schema import Column, TableSchema
+from evertune.models.model import predict_encoded
+from evertune.models.persistence import dump_predictor, load_predictor, predictor_format
+from evertune.preprocessing.encoders import feature_frame, make_encoder
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(80, 3))
@@ -47,43 +47,45 @@ LIBRARIES = {"skops": skops_model, "lightgbm": lightgbm, "xgboost": xgboost, "ca
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_predictor_that_was_read_back_says_the_same(kind):
     made = LIBRARIES[kind]()
-    assert kind_of(made) == kind
-    back = loaded(*dumped(made))
-    said = [said_by(each, X, task="binary", n_classes=2).probabilities for each in (made, back)]
+    assert predictor_format(made) == kind
+    back = load_predictor(*dump_predictor(made))
+    said = [
+        predict_encoded(each, X, task="binary", n_classes=2).probabilities for each in (made, back)
+    ]
     assert (said[0] == said[1]).all()
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "catboost"])
 def test_equal_predictors_give_equal_bytes_whenever_they_are_fitted(kind):
-    first = dumped(LIBRARIES[kind]())
+    first = dump_predictor(LIBRARIES[kind]())
     time.sleep(1.1)  # a stamp of the time would have changed
-    assert dumped(LIBRARIES[kind]()) == first
+    assert dump_predictor(LIBRARIES[kind]()) == first
 
 
 def test_code_that_is_not_on_the_list_is_never_run():
     data = skops.io.dumps(FunctionTransformer(func=np.asarray))
     with pytest.raises(ValueError, match="was not written by Evertune and is not loaded"):
-        loaded("skops", data)
+        load_predictor("skops", data)
 
 
 def test_bytes_that_are_no_archive_are_refused():
     with pytest.raises(ValueError, match="the archive cannot be read"):
-        loaded("skops", b"torn")
+        load_predictor("skops", b"torn")
 
 
 def test_a_kind_that_is_not_known_is_refused():
     with pytest.raises(ValueError, match=r"kind must be one of .* but got 'pickle'"):
-        loaded("pickle", b"")
+        load_predictor("pickle", b"")
 
 
 @pytest.mark.parametrize("text", ["auto", "hashed", "words", "characters"])
 def test_an_encoder_that_was_read_back_makes_the_same_of_rows(text):
     columns = (Column("x", "number"), Column("z", "number"), Column("a", "category", ("p", "q")))
-    schema = Schema((*columns, Column("b", "category"), Column("t", "text")), "y", "binary")
+    schema = TableSchema((*columns, Column("b", "category"), Column("t", "text")), "y", "binary")
     table = pd.DataFrame(np.exp(X[:, :2]), columns=["x", "z"])
     words = DRAWS.choice(list("pq"), (80, 2))
     table = table.assign(a=words[:, 0], b=words[:, 1], t=[f"text number {n}" for n in range(80)])
-    rows = matrix(table, schema)
-    made = encoder(f"box_cox+hashed+text:{text}+pairs:both", schema).fit(rows, Y)
-    back = loaded("skops", dumped(made)[1])
+    rows = feature_frame(table, schema)
+    made = make_encoder(f"box_cox+hashed+text:{text}+pairs:both", schema).fit(rows, Y)
+    back = load_predictor("skops", dump_predictor(made)[1])
     assert (back.transform(rows) == made.transform(rows)).all()

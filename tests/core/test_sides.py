@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.sides import in_holdout, latest, row_keys
+from evertune.data.holdout import hash_rows, is_in_holdout, is_latest
 
 TABLE = pd.DataFrame(
     {
@@ -15,7 +15,7 @@ COLUMNS = ["plan", "tenure", "since"]
 
 
 def test_keys_stay_what_they_are_over_versions():
-    found = row_keys(TABLE, COLUMNS).tolist()
+    found = hash_rows(TABLE, COLUMNS).tolist()
     assert found == [
         "1908830136a90032",
         "3736913206d7ec0d",
@@ -25,12 +25,12 @@ def test_keys_stay_what_they_are_over_versions():
 
 
 def test_keys_do_not_hang_on_the_order_of_rows_or_columns():
-    turned = row_keys(TABLE[::-1], COLUMNS[::-1])[::-1]
-    assert turned.tolist() == row_keys(TABLE, COLUMNS).tolist()
+    turned = hash_rows(TABLE[::-1], COLUMNS[::-1])[::-1]
+    assert turned.tolist() == hash_rows(TABLE, COLUMNS).tolist()
 
 
 def test_equal_rows_have_equal_keys_and_others_have_not():
-    keys = row_keys(TABLE, COLUMNS)
+    keys = hash_rows(TABLE, COLUMNS)
     assert keys[0] == keys[3]
     assert keys.nunique() == 3
 
@@ -38,52 +38,52 @@ def test_equal_rows_have_equal_keys_and_others_have_not():
 def test_the_same_cells_under_other_names_have_other_keys():
     swapped = pd.DataFrame({"a": ["x"], "b": ["y"]})
     other = pd.DataFrame({"a": ["y"], "b": ["x"]})
-    assert row_keys(swapped, ["a", "b"])[0] != row_keys(other, ["a", "b"])[0]
+    assert hash_rows(swapped, ["a", "b"])[0] != hash_rows(other, ["a", "b"])[0]
 
 
 def test_zero_and_minus_zero_are_the_same_number():
-    keys = row_keys(pd.DataFrame({"x": [0.0, -0.0]}), ["x"])
+    keys = hash_rows(pd.DataFrame({"x": [0.0, -0.0]}), ["x"])
     assert keys[0] == keys[1]
 
 
 def test_keys_keep_the_index_and_have_sixteen_digits():
-    keys = row_keys(TABLE[2:], ["plan"])
+    keys = hash_rows(TABLE[2:], ["plan"])
     assert keys.index.tolist() == [2, 3]
     assert keys.str.fullmatch("[0-9a-f]{16}").all()
 
 
 def test_dates_in_other_units_have_the_same_keys():
     units = [TABLE["since"].astype(f"datetime64[{unit}]").to_frame() for unit in ("ns", "us", "s")]
-    first, *others = [row_keys(table, ["since"]).tolist() for table in units]
+    first, *others = [hash_rows(table, ["since"]).tolist() for table in units]
     assert others == [first, first]
 
 
 def test_a_key_needs_a_column():
     with pytest.raises(ValueError, match=r"needs at least one column. Got none"):
-        row_keys(TABLE, [])
+        hash_rows(TABLE, [])
 
 
 def test_a_row_keeps_its_side_when_rows_are_added():
-    keys = row_keys(pd.DataFrame({"id": range(1000)}), ["id"])
-    whole = in_holdout(keys, fraction=0.3, seed=4)
-    assert in_holdout(keys[:200], fraction=0.3, seed=4).tolist() == whole[:200].tolist()
+    keys = hash_rows(pd.DataFrame({"id": range(1000)}), ["id"])
+    whole = is_in_holdout(keys, fraction=0.3, seed=4)
+    assert is_in_holdout(keys[:200], fraction=0.3, seed=4).tolist() == whole[:200].tolist()
 
 
 def test_a_greater_holdout_keeps_what_it_had():
-    keys = row_keys(pd.DataFrame({"id": range(1000)}), ["id"])
-    small, large = (in_holdout(keys, fraction=share, seed=0) for share in (0.1, 0.3))
+    keys = hash_rows(pd.DataFrame({"id": range(1000)}), ["id"])
+    small, large = (is_in_holdout(keys, fraction=share, seed=0) for share in (0.1, 0.3))
     assert not (small & ~large).any()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_holdout_has_about_its_share(seed):
-    keys = row_keys(pd.DataFrame({"id": range(20_000)}), ["id"])
-    assert in_holdout(keys, fraction=0.2, seed=seed).mean() == pytest.approx(0.2, abs=0.01)
+    keys = hash_rows(pd.DataFrame({"id": range(20_000)}), ["id"])
+    assert is_in_holdout(keys, fraction=0.2, seed=seed).mean() == pytest.approx(0.2, abs=0.01)
 
 
 def test_other_seeds_hold_out_other_rows():
-    keys = row_keys(pd.DataFrame({"id": range(20_000)}), ["id"])
-    both = in_holdout(keys, fraction=0.2, seed=0) & in_holdout(keys, fraction=0.2, seed=1)
+    keys = hash_rows(pd.DataFrame({"id": range(20_000)}), ["id"])
+    both = is_in_holdout(keys, fraction=0.2, seed=0) & is_in_holdout(keys, fraction=0.2, seed=1)
     assert both.mean() == pytest.approx(0.04, abs=0.01)
 
 
@@ -100,19 +100,19 @@ def test_other_seeds_hold_out_other_rows():
 )
 def test_the_latest_rows_are_about_the_share_and_part_no_time(times, fraction, expected):
     numbers = np.array(times, dtype=float)
-    assert sorted(numbers[latest(numbers, fraction)]) == expected
+    assert sorted(numbers[is_latest(numbers, fraction)]) == expected
 
 
 def test_the_latest_of_dates_are_the_last():
     dates = np.array(["2024-03-01", "2023-01-01"], dtype="datetime64[us]")
-    assert latest(dates, 0.5).tolist() == [True, False]
+    assert is_latest(dates, 0.5).tolist() == [True, False]
 
 
 def test_rows_without_a_time_cannot_be_ordered():
     with pytest.raises(ValueError, match=r"Every row must have a time. Got 1 rows without"):
-        latest(np.array([1.0, np.nan]), 0.2)
+        is_latest(np.array([1.0, np.nan]), 0.2)
 
 
 def test_rows_of_one_time_cannot_be_parted():
     with pytest.raises(ValueError, match="at least two different times"):
-        latest(np.ones(3), 0.2)
+        is_latest(np.ones(3), 0.2)

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap
-from pipelines.core.predictions import Predictions
-from pipelines.core.slice_figures import rate_gaps, slice_row, with_rate_gaps
-from pipelines.core.slicing import Slice, SliceRow
+from evertune.evaluation.slices import Slice, SliceRow, evaluate_slice, rate_gaps, with_rate_gaps
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import Predictions
 
 TRUTH = np.array([1.0, 1.0, 0.0, 0.0])
 CHANCES = np.array([0.9, 0.2, 0.8, 0.1])
@@ -13,12 +12,12 @@ SAID = Predictions((CHANCES > 0.5) * 1.0, np.column_stack([1 - CHANCES, CHANCES]
 
 
 def row(rows, metric="roc_auc", said=SAID, task="binary"):
-    return slice_row(
+    return evaluate_slice(
         Slice("plan", "pro", np.array(rows)),
         METRICS[metric],
         TRUTH,
         said,
-        bootstrap=Bootstrap(100, 0.9, 0),
+        bootstrap=BootstrapConfig(100, 0.9, 0),
         least_rows=3,
         task=task,
     )

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.schema import Column, Schema
-from pipelines.core.slicing import slices_of, worst_slices
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.slices import find_worst_slices, slice_by_columns
 
-SCHEMA = Schema(
+SCHEMA = TableSchema(
     (
         Column("plan", "category", ("free", "pro")),
         Column("age", "number"),
@@ -31,7 +31,7 @@ def table(n_rows=80):
 
 
 def shown(columns, least_rows=1):
-    found = slices_of(table(), SCHEMA, columns, least_rows=least_rows)
+    found = slice_by_columns(table(), SCHEMA, columns, least_rows=least_rows)
     return [(part.value, len(part.rows)) for part in found]
 
 
@@ -55,20 +55,22 @@ def test_slices_with_few_rows_are_left_out():
 
 
 def test_every_row_is_in_one_slice_of_a_column():
-    rows = np.concatenate([part.rows for part in slices_of(table(), SCHEMA, ["age"], least_rows=1)])
+    rows = np.concatenate(
+        [part.rows for part in slice_by_columns(table(), SCHEMA, ["age"], least_rows=1)]
+    )
     assert sorted(rows) == list(range(80))
 
 
 def test_a_column_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"Expected columns of the table, but got \['size'\]"):
-        slices_of(table(), SCHEMA, ["size"], least_rows=1)
+        slice_by_columns(table(), SCHEMA, ["size"], least_rows=1)
 
 
 def test_the_slice_with_planted_losses_is_found():
     rows = table(400)
     noise = np.random.default_rng(0).uniform(0, 0.2, 400)
     losses = noise + 0.3 * (rows["plan"] == "pro").to_numpy()
-    worst = worst_slices(rows, SCHEMA, losses, least_rows=20, most=3)[0]
+    worst = find_worst_slices(rows, SCHEMA, losses, least_rows=20, most=3)[0]
     assert (worst.column, worst.value, len(worst.rows)) == ("plan", "pro", 100)
 
 
@@ -76,7 +78,7 @@ def test_without_a_worse_slice_one_is_found_in_at_most_one_of_twenty_tables():
     rows = table(200)
     random = np.random.default_rng(1)
     found = [
-        bool(worst_slices(rows, SCHEMA, random.uniform(size=200), least_rows=20, most=3))
+        bool(find_worst_slices(rows, SCHEMA, random.uniform(size=200), least_rows=20, most=3))
         for _ in range(200)
     ]
     assert sum(found) <= 18  # binomial: 5 % of 200 tables, three deviations above
@@ -84,11 +86,11 @@ def test_without_a_worse_slice_one_is_found_in_at_most_one_of_twenty_tables():
 
 def test_equal_losses_are_worse_nowhere():
     losses = np.full(80, 1 / 3)
-    assert worst_slices(table(), SCHEMA, losses, least_rows=5, most=3) == ()
+    assert find_worst_slices(table(), SCHEMA, losses, least_rows=5, most=3) == ()
 
 
 def test_of_slices_with_the_same_rows_one_is_kept():
     rows = table(400).assign(copy=lambda t: t["plan"])
-    schema = Schema((Column("plan", "category"), Column("copy", "category")), "left", "binary")
+    schema = TableSchema((Column("plan", "category"), Column("copy", "category")), "left", "binary")
     losses = (rows["plan"] == "pro").to_numpy() * 1.0
-    assert len(worst_slices(rows, schema, losses, least_rows=20, most=3)) == 1
+    assert len(find_worst_slices(rows, schema, losses, least_rows=20, most=3)) == 1

@@ -1,14 +1,15 @@
 from dataclasses import replace
 
-from pipelines.core.evaluation import (
-    BaselineRow,
-    Evaluation,
-    MetricRow,
-    SearchSummary,
-    Setting,
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.registry.runs import (
+    evaluation_description,
+    evaluation_metrics,
+    evaluation_title,
+    model_settings,
+    output_types,
 )
-from pipelines.core.schema import Column, Schema
-from pipelines.core.summaries import description, output_types, settings, shown_figures, title
+from evertune.search.summary import SearchSummary, Setting
 
 TREE = BaselineRow("small_tree", "model", "", {"mae": 3.0}, {})
 EVALUATION = Evaluation(
@@ -35,15 +36,15 @@ SIMPLEST = replace(EVALUATION, chosen="simplest:small_tree")
 
 
 def test_a_title_names_the_model_and_its_figure():
-    assert title(EVALUATION) == "lightgbm mae 2"
+    assert evaluation_title(EVALUATION) == "lightgbm mae 2"
 
 
 def test_the_simplest_model_is_titled_by_its_own_name_and_figure():
-    assert title(SIMPLEST) == "small_tree mae 3"
+    assert evaluation_title(SIMPLEST) == "small_tree mae 3"
 
 
 def test_unknown_figures_are_not_shown():
-    assert shown_figures(EVALUATION) == {
+    assert evaluation_metrics(EVALUATION) == {
         "holdout/mae": 2.0,
         "training/mae": 1.5,
         "lift/mae": 1.0,
@@ -55,14 +56,14 @@ def test_unknown_figures_are_not_shown():
 
 
 def test_a_description_says_what_was_chosen_and_why():
-    assert "Chosen: **simplest:small_tree**. it is better" in description(SIMPLEST)
+    assert "Chosen: **simplest:small_tree**. it is better" in evaluation_description(SIMPLEST)
 
 
 def test_settings_are_named_as_parameters_of_the_model():
-    assert settings(EVALUATION)["model.depth"] == "3"
+    assert model_settings(EVALUATION)["model.depth"] == "3"
 
 
 def test_a_regression_gives_one_number():
-    assert output_types(Schema((Column("a", "number"),), "price", "regression")) == {
+    assert output_types(TableSchema((Column("a", "number"),), "price", "regression")) == {
         "prediction": "double"
     }

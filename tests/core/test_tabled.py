@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.tabled import read, tabled
+from evertune.data.tables import parse_features, parse_table
 
 ROWS = 40
 
 
 def understood(table, kinds=None, missing_values=()):
-    return tabled(
+    return parse_table(
         table, task="regression", classes=(), kinds=kinds or {}, missing_values=missing_values
     )
 
@@ -87,10 +87,10 @@ def test_a_table_of_gaps_is_refused():
 def test_a_table_to_predict_must_have_every_feature():
     schema = understood(pd.DataFrame({"age": [1, 2], "size": [3, 5]})).schema
     with pytest.raises(ValueError, match="column 'size': expected, but the table has no such"):
-        read(pd.DataFrame({"age": [1]}), schema)
+        parse_features(pd.DataFrame({"age": [1]}), schema)
 
 
 def test_an_infinite_cell_is_refused_at_prediction():
     schema = understood(pd.DataFrame({"age": [1, 2]})).schema
     with pytest.raises(ValueError, match="1 of 2 cells are infinite"):
-        read(pd.DataFrame({"age": [1, np.inf]}), schema)
+        parse_features(pd.DataFrame({"age": [1, np.inf]}), schema)

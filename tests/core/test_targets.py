@@ -1,13 +1,13 @@
 import pandas as pd
 import pytest
 
-from pipelines.core.declared import Declared
-from pipelines.core.targets import classes_of, known_task, target_breaches, task_of
+from evertune.data.inference import infer_classes, infer_task, resolve_task, target_issues
+from evertune.data.schema import TableSpec
 
 
 def problems(cells, **declared):
     column = pd.Series(cells, name="y")
-    return [breach.problem for breach in target_breaches(column, Declared("y", **declared))]
+    return [breach.problem for breach in target_issues(column, TableSpec("y", **declared))]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def problems(cells, **declared):
     ],
 )
 def test_the_task_follows_from_the_target(cells, task):
-    assert task_of(pd.Series(cells)) == task
+    assert infer_task(pd.Series(cells)) == task
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_the_task_follows_from_the_target(cells, task):
 )
 def test_the_positive_class_is_the_second_however_it_is_written(positive, classes):
     column = pd.Series(["-1", "-1", "1"])
-    assert classes_of(column, "binary", Declared("y", positive=positive)) == classes
+    assert infer_classes(column, "binary", TableSpec("y", positive=positive)) == classes
 
 
 def test_a_target_of_yes_and_missing_words_keeps_the_words_as_classes():
-    assert classes_of(pd.Series(["NA", "no", "no"]), "binary", Declared("y")) == ("no", "NA")
+    assert infer_classes(pd.Series(["NA", "no", "no"]), "binary", TableSpec("y")) == ("no", "NA")
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_a_sound_target_has_no_breach(cells):
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match=r"got declared\.task='ranking'"):
-        known_task(pd.Series(["a", "b"]), Declared("y", task="ranking"))
+        resolve_task(pd.Series(["a", "b"]), TableSpec("y", task="ranking"))

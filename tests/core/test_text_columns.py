@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.text_columns import TEXT_WAYS, TextColumns
+from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns
 
 DRAWS = np.random.default_rng(0)
 N = 400
@@ -47,7 +47,7 @@ def test_rare_texts_are_read_as_unseen_ones():
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("way", TEXT_WAYS)
+@pytest.mark.parametrize("way", TEXT_ENCODINGS)
 @pytest.mark.parametrize("text", ["", "?!", "always the same"])
 def test_texts_that_do_not_differ_are_harmless(way, scaled, text):
     cells = texts(note=[text] * N)
@@ -56,13 +56,13 @@ def test_texts_that_do_not_differ_are_harmless(way, scaled, text):
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 5])
-@pytest.mark.parametrize("way", TEXT_WAYS)
+@pytest.mark.parametrize("way", TEXT_ENCODINGS)
 def test_few_rows_are_learned_from(way, n_rows):
     found = made(way, continuous=True).fit_transform(texts(note=OWN[:n_rows]), Y[:n_rows])
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("way", TEXT_WAYS)
+@pytest.mark.parametrize("way", TEXT_ENCODINGS)
 def test_what_is_learned_names_as_many_columns_as_it_makes(way):
     found = made(way).fit(texts(note=OWN, ticket=TICKETS), Y)
     X = found.transform(texts(note=["a new one", ""], ticket=["", "x"]))

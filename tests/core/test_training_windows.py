@@ -2,9 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.plans import TrainingWindow
-from pipelines.core.schema import Schema
-from pipelines.core.training_windows import event_moments, in_window, row_weights
+from evertune.data.schema import TableSchema
+from evertune.data.training_windows import TrainingWindow, event_times, is_in_window, row_weights
 
 
 def days(*texts):
@@ -12,20 +11,20 @@ def days(*texts):
 
 
 def test_a_row_of_production_happened_at_its_moment_and_one_of_the_source_at_its_time():
-    schema = Schema((), "y", "regression", time="day")
+    schema = TableSchema((), "y", "regression", time="day")
     table = pd.DataFrame({"day": days("2024-01-01", "2024-01-02")})
     table["moment"] = days(None, "2024-02-02")
-    assert event_moments(table, schema).tolist() == [*days("2024-01-01", "2024-02-02")]
+    assert event_times(table, schema).tolist() == [*days("2024-01-01", "2024-02-02")]
 
 
 def test_a_counter_tells_no_moment():
-    schema = Schema((), "y", "regression", time="step")
-    assert event_moments(pd.DataFrame({"step": [1.0, 2.0]}), schema).isna().all()
+    schema = TableSchema((), "y", "regression", time="step")
+    assert event_times(pd.DataFrame({"step": [1.0, 2.0]}), schema).isna().all()
 
 
 def test_a_window_holds_its_first_moment():
     window = TrainingWindow("latest", "2024-01-02T00:00:00+00:00")
-    found = in_window(days("2024-01-01", "2024-01-02", None), window)
+    found = is_in_window(days("2024-01-01", "2024-01-02", None), window)
     assert found.tolist() == [False, True, False]
 
 

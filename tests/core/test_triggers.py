@@ -2,24 +2,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.core.findings import Finding, Window
-from pipelines.core.loss_process import LossProcess
-from pipelines.core.triggers import (
+from evertune.decisions import Finding
+from evertune.monitoring.loss_process import LossProcess
+from evertune.monitoring.triggers import (
     KOfN,
-    Sequential,
+    SequentialTest,
     Threshold,
     Trigger,
-    alarms_of,
-    judged,
-    layer_of,
+    evaluate_triggers,
+    signal_history,
+    signal_layer,
 )
+from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
 NAN = float("nan")
 
 
 def day(number):
-    return Window(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 100)
+    return TimeWindow(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 100)
 
 
 def figures(*values, signal="roc_auc", layer="performance", state="ok"):
@@ -27,7 +28,9 @@ def figures(*values, signal="roc_auc", layer="performance", state="ok"):
 
 
 def alarms(rule, findings, *, signal="roc_auc", processes=None):
-    return alarms_of([Trigger("t", signal, rule, "retune")], findings, processes=processes or {})
+    return evaluate_triggers(
+        [Trigger("t", signal, rule, "retune")], findings, processes=processes or {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_the_worst_column_stands_for_a_signal_of_columns():
         Finding("column_drift", "drift", day(0), value, part=part)
         for part, value in (("age", 0.2), ("plan", 1.7), ("city", 0.4))
     ]
-    (shown,) = judged("column_drift", found)
+    (shown,) = signal_history("column_drift", found)
     assert (shown.part, shown.value) == ("plan", 1.7)
 
 
@@ -111,7 +114,7 @@ def test_slices_do_not_stand_for_the_whole_table():
         Finding("loss", "performance", day(0), 0.9, part="city=Bern"),
         Finding("loss", "performance", day(0), 0.1),
     ]
-    assert [each.value for each in judged("loss", found)] == [0.1]
+    assert [each.value for each in signal_history("loss", found)] == [0.1]
 
 
 def process(alarm_at):
@@ -131,14 +134,16 @@ def process(alarm_at):
 
 def test_a_sequential_test_alarms_with_the_windows_since_the_change():
     found = figures(0.1, 0.2, 0.3, signal="loss")
-    (alarm,) = alarms(Sequential(), found, signal="loss", processes={"t": process(day(2).start)})
+    (alarm,) = alarms(
+        SequentialTest(), found, signal="loss", processes={"t": process(day(2).start)}
+    )
     assert (alarm.since, [each.value for each in alarm.findings]) == (day(1).start, [0.2, 0.3])
     assert "probably since 2024-05-02" in alarm.evidence
 
 
 @pytest.mark.parametrize("processes", [{}, {"t": process(None)}])
 def test_a_sequential_test_without_a_standing_alarm_is_quiet(processes):
-    assert alarms(Sequential(), [], signal="loss", processes=processes) == ()
+    assert alarms(SequentialTest(), [], signal="loss", processes=processes) == ()
 
 
 @pytest.mark.parametrize(
@@ -146,4 +151,4 @@ def test_a_sequential_test_without_a_standing_alarm_is_quiet(processes):
     [("contract", "contract"), ("unseen", "contract"), ("business.profit", "business")],
 )
 def test_a_signal_has_a_layer(signal, layer):
-    assert layer_of(signal) == layer
+    assert signal_layer(signal) == layer

@@ -1,17 +1,19 @@
 import pandas as pd
 
-from pipelines.core.schema import Column, Schema
-from pipelines.core.slicing import SliceRow
-from pipelines.core.unknowns import unknowns
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.model_card import model_limitations
+from evertune.evaluation.slices import SliceRow
 
-SCHEMA = Schema((Column("plan", "category"), Column("age", "number")), "y", "binary", time="day")
+SCHEMA = TableSchema(
+    (Column("plan", "category"), Column("age", "number")), "y", "binary", time="day"
+)
 OLD = pd.DataFrame(
     {"plan": ["a", "b"], "age": [1.0, 5.0], "day": pd.to_datetime(["2024-01-01", "2024-02-01"])}
 )
 
 
 def told(new, slices=()):
-    return " ".join(unknowns(OLD, new, SCHEMA, slices=slices))
+    return " ".join(model_limitations(OLD, new, SCHEMA, slices=slices))
 
 
 def test_new_categories_and_ranges_are_counted():

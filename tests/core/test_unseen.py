@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
-from pipelines.core.calibrated import decided, tempered
-from pipelines.core.metrics import METRICS
-from pipelines.core.predictions import Predictions
-from pipelines.core.unseen import Unseen, errors_of, temperature_of, threshold_of
+from evertune.ensemble.calibration import (
+    OOFPredictions,
+    fit_temperature,
+    fit_threshold,
+    measure_oof_errors,
+)
+from evertune.metrics.metrics import METRICS
+from evertune.models.model import apply_temperature, apply_threshold
+from evertune.types import Predictions
 
 N_ROWS = 2_000
 DRAWS = np.random.default_rng(0)
@@ -15,7 +20,7 @@ ODDS = np.log(CHANCE / (1 - CHANCE))
 
 def unseen(chance, truth=TRUTH):
     said = Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
-    return Unseen(np.arange(len(truth)), np.arange(len(truth)) % 5, truth, said)
+    return OOFPredictions(np.arange(len(truth)), np.arange(len(truth)) % 5, truth, said)
 
 
 def too_sure(factor=2.5):
@@ -23,55 +28,57 @@ def too_sure(factor=2.5):
 
 
 def test_probabilities_that_are_too_sure_are_tempered():
-    found = temperature_of(unseen(too_sure()), METRICS["log_loss"])
+    found = fit_temperature(unseen(too_sure()), METRICS["log_loss"])
     assert found == pytest.approx(2.5, rel=0.2)
-    shares = tempered(unseen(too_sure()).predictions.probabilities, found)
+    shares = apply_temperature(unseen(too_sure()).predictions.probabilities, found)
     assert shares[:, 1] == pytest.approx(CHANCE, abs=0.06)
 
 
 def test_probabilities_that_are_right_are_left_as_they_are():
-    assert temperature_of(unseen(CHANCE), METRICS["log_loss"]) == 1.0
+    assert fit_temperature(unseen(CHANCE), METRICS["log_loss"]) == 1.0
 
 
 def test_a_metric_of_order_asks_for_no_temperature():
-    assert temperature_of(unseen(too_sure()), METRICS["roc_auc"]) == 1.0
+    assert fit_temperature(unseen(too_sure()), METRICS["roc_auc"]) == 1.0
 
 
 def test_rows_of_a_single_fold_can_be_tempered():
     one = unseen(too_sure())
-    one = Unseen(one.rows, np.zeros(N_ROWS, dtype=int), one.truth, one.predictions)
-    assert temperature_of(one, METRICS["log_loss"]) > 1.5
+    one = OOFPredictions(one.rows, np.zeros(N_ROWS, dtype=int), one.truth, one.predictions)
+    assert fit_temperature(one, METRICS["log_loss"]) > 1.5
 
 
 @pytest.mark.parametrize("name", ["f1", "balanced_accuracy"])
 def test_a_threshold_is_found_where_the_positive_class_is_rare(name):
     given = unseen(CHANCE)
-    threshold = threshold_of(given, METRICS[name])
+    threshold = fit_threshold(given, METRICS[name])
     shares = given.predictions.probabilities
-    said = Predictions(decided(shares, threshold), shares)
+    said = Predictions(apply_threshold(shares, threshold), shares)
     assert 0.2 < threshold < 0.4
     assert METRICS[name].figure(TRUTH, said) > METRICS[name].figure(TRUTH, given.predictions)
 
 
 def test_where_one_half_is_as_good_there_is_no_threshold():
     chance = np.where(TRUTH == 1, 0.9, 0.1)
-    assert threshold_of(unseen(chance), METRICS["accuracy"]) is None
+    assert fit_threshold(unseen(chance), METRICS["accuracy"]) is None
 
 
 def test_a_metric_of_probabilities_asks_for_no_threshold():
-    assert threshold_of(unseen(CHANCE), METRICS["roc_auc"]) is None
+    assert fit_threshold(unseen(CHANCE), METRICS["roc_auc"]) is None
 
 
 def test_three_classes_have_no_threshold():
     shares = np.full((4, 3), 1 / 3)
-    given = Unseen(np.arange(4), np.arange(4) % 2, np.zeros(4), Predictions(np.zeros(4), shares))
-    assert threshold_of(given, METRICS["accuracy"]) is None
+    given = OOFPredictions(
+        np.arange(4), np.arange(4) % 2, np.zeros(4), Predictions(np.zeros(4), shares)
+    )
+    assert fit_threshold(given, METRICS["accuracy"]) is None
 
 
 def test_errors_are_kept_by_fold():
     truth, said = np.zeros(6), np.array([1.0, -2.0, 3.0, 10.0, 10.0, 10.0])
     folds = np.array([0, 0, 0, 1, 1, 1])
-    errors = errors_of(Unseen(np.arange(6), folds, truth, Predictions(said)))
+    errors = measure_oof_errors(OOFPredictions(np.arange(6), folds, truth, Predictions(said)))
     assert errors.n_rows == (3, 3)
     assert (errors.quantiles[0][0], errors.quantiles[0][-1]) == (1.0, 3.0)
     assert set(errors.quantiles[1]) == {10.0}

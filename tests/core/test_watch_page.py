@@ -1,22 +1,23 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pipelines.core.findings import Alarm, Decision, Finding, Outcome, Window
-from pipelines.core.monitored import Cause, Monitored, ProcessPoint
-from pipelines.core.watch_page import decided, watch_html, watch_markdown
+from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
+from evertune.monitoring.records import Cause, MonitoringResult, ProcessPoint
+from evertune.monitoring.report import decision_rows, report_html, report_markdown
+from evertune.times import TimeWindow
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS = [NOW - timedelta(days=n) for n in (3, 2, 1)]
-WINDOWS = [Window(day, day + timedelta(days=1), 40) for day in DAYS]
-DECISION = Decision("d1", NOW, "churn", "3", "retune", ("the loss rose",), follow_up=1)
-DONE = Outcome("d1", NOW, "promoted", "4", "better by 0.04")
+WINDOWS = [TimeWindow(day, day + timedelta(days=1), 40) for day in DAYS]
+DECISION = MonitoringDecision("d1", NOW, "churn", "3", "retune", ("the loss rose",), follow_up=1)
+DONE = DecisionOutcome("d1", NOW, "promoted", "4", "better by 0.04")
 
 
 def finding(signal, layer, value, **more):
     return Finding(signal, layer, WINDOWS[0], value, **more)
 
 
-FOUND = Monitored(
+FOUND = MonitoringResult(
     now=NOW,
     model="churn",
     champion="3",
@@ -42,44 +43,44 @@ FOUND = Monitored(
 
 
 def test_the_page_shows_the_decision_the_alarms_and_a_picture_of_each_figure():
-    page = watch_html(FOUND, [DONE])
+    page = report_html(FOUND, [DONE])
     assert "<b>Retune.</b>" in page
     assert page.count("<svg") == 5  # loss, its evidence, a slice, input drift, a column
 
 
 def test_the_page_loads_nothing_and_keeps_names_as_text():
-    page = watch_html(FOUND, [])
+    page = report_html(FOUND, [])
     assert "default-src 'none'" in page
     assert "&lt;age&gt;" in page
     assert "<age>" not in page
 
 
 def test_a_column_can_be_opened_with_what_it_crossed():
-    page = watch_html(FOUND, [])
+    page = report_html(FOUND, [])
     assert "<summary>age <span" in page
 
 
 def test_a_decision_stands_beside_what_came_of_it():
-    assert "promoted, version 4: better by 0.04" in watch_html(FOUND, [DONE])
+    assert "promoted, version 4: better by 0.04" in report_html(FOUND, [DONE])
 
 
 def test_newer_rows_tried_without_an_alarm_are_told_from_a_follow_up():
     check = replace(DECISION, id="d2", follow_up=-1)
-    page = watch_html(replace(FOUND, decisions=(DECISION, check)), [DONE])
+    page = report_html(replace(FOUND, decisions=(DECISION, check)), [DONE])
     assert ("(follow-up 1)" in page, "(check)" in page) == (True, True)
 
 
 def test_decisions_to_do_nothing_are_left_out_and_the_newest_stands_first():
     older = replace(DECISION, id="d0", moment=DAYS[0])
     idle = replace(DECISION, id="d2", action="nothing")
-    assert [row.decision.id for row in decided([older, idle, DECISION], [])] == ["d1", "d0"]
+    assert [row.decision.id for row in decision_rows([older, idle, DECISION], [])] == ["d1", "d0"]
 
 
 def test_a_page_without_any_finding_says_so():
-    page = watch_html(replace(FOUND, findings=(), processes=None, alarms=(), causes=()), [])
+    page = report_html(replace(FOUND, findings=(), processes=None, alarms=(), causes=()), [])
     assert "No label has matured yet" in page
 
 
 def test_the_short_form_keeps_its_table_whole():
-    text = watch_markdown(FOUND)
+    text = report_markdown(FOUND)
     assert "| loss-rises | retune | 5,000 | it rose / fast |" in text

@@ -4,23 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Finding, Window
-from pipelines.core.monitored import WindowFindings
-from pipelines.core.watching import (
+from evertune.decisions import Finding
+from evertune.monitoring.records import WindowFindings
+from evertune.monitoring.window_findings import (
     business_finding,
-    first_unsettled,
-    mark_of,
-    mean_since,
-    muted,
-    paired_days,
-    rows_in,
-    windows_of_days,
-    windows_of_rows,
-    with_inputs,
+    first_stale_window,
+    join_inputs,
+    mean_value_since,
+    paired_loss_days,
+    rows_in_window,
+    suppress_on_broken_data,
+    window_fingerprint,
+    windows_by_days,
+    windows_by_rows,
 )
+from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
-DAY = Window(FIRST, FIRST + timedelta(days=1), 10)
+DAY = TimeWindow(FIRST, FIRST + timedelta(days=1), 10)
 
 
 def moments(*texts):
@@ -36,40 +37,40 @@ def frame(*texts, truth=1.0):
 
 def test_a_window_that_is_not_over_is_left_out():
     now = FIRST + timedelta(days=1, hours=23)
-    (window,) = windows_of_days(moments("2024-05-01 08:00", "2024-05-02"), days=1, now=now)
+    (window,) = windows_by_days(moments("2024-05-01 08:00", "2024-05-02"), days=1, now=now)
     assert (window.start, window.n_rows) == (FIRST, 1)
 
 
 def test_windows_without_rows_until_now_are_there():
     now = FIRST + timedelta(days=3)
-    found = windows_of_days(moments("2024-05-01 08:00"), days=1, now=now)
+    found = windows_by_days(moments("2024-05-01 08:00"), days=1, now=now)
     assert [each.n_rows for each in found] == [1, 0, 0]
 
 
 def test_a_version_that_took_over_within_a_window_begins_with_the_next():
     now, known = FIRST + timedelta(days=3), moments("2024-05-01 08:00", "2024-05-02 09:00")
-    found = windows_of_days(known, days=1, now=now, whole_first=True)
+    found = windows_by_days(known, days=1, now=now, whole_first=True)
     assert [each.start.day for each in found] == [2, 3]
 
 
 def test_an_empty_log_has_no_windows():
-    assert windows_of_days(moments(), days=1, now=FIRST) == windows_of_rows(moments(), rows=2) == ()
+    assert windows_by_days(moments(), days=1, now=FIRST) == windows_by_rows(moments(), rows=2) == ()
 
 
 def test_rows_of_one_moment_stay_in_one_window():
     known = moments("2024-05-01", "2024-05-02", "2024-05-02", "2024-05-02", "2024-05-03")
-    assert [each.n_rows for each in windows_of_rows(known, rows=2)] == [1, 3]
+    assert [each.n_rows for each in windows_by_rows(known, rows=2)] == [1, 3]
 
 
 def test_the_rows_of_a_window_end_before_its_end():
     rows = frame("2024-04-30 23:59", "2024-05-01", "2024-05-01 23:59", "2024-05-02")
-    assert rows_in(rows, DAY).index.tolist() == [1, 2]
+    assert rows_in_window(rows, DAY).index.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(("with_labels", "same"), [(True, False), (False, True)])
 def test_another_label_is_another_mark_where_labels_count(with_labels, same):
     marks = [
-        mark_of(frame("2024-05-01", truth=truth), "s", with_labels=with_labels)
+        window_fingerprint(frame("2024-05-01", truth=truth), "s", with_labels=with_labels)
         for truth in (0.0, 1.0)
     ]
     assert (marks[0] == marks[1]) is same
@@ -77,11 +78,13 @@ def test_another_label_is_another_mark_where_labels_count(with_labels, same):
 
 def test_more_rows_are_another_mark():
     one, two = frame("2024-05-01"), frame("2024-05-01", "2024-05-01 01:00")
-    assert mark_of(one, "s", with_labels=False) != mark_of(two, "s", with_labels=False)
+    assert window_fingerprint(one, "s", with_labels=False) != window_fingerprint(
+        two, "s", with_labels=False
+    )
 
 
 def test_a_mean_weighs_windows_by_their_rows_and_leaves_out_what_is_no_number():
-    later = Window(DAY.end, DAY.end + timedelta(days=1), 30)
+    later = TimeWindow(DAY.end, DAY.end + timedelta(days=1), 30)
     found = [
         Finding("loss", "performance", DAY, 0.4),
         Finding("loss", "performance", later, 0.2),
@@ -89,23 +92,27 @@ def test_a_mean_weighs_windows_by_their_rows_and_leaves_out_what_is_no_number():
         Finding("loss", "performance", later, None, state="immature"),
         Finding("loss", "performance", later, 0.9, part="city=Bern"),
     ]
-    assert mean_since(found, "loss", None) == pytest.approx((0.4 * 10 + 0.2 * 30) / 40)
-    assert mean_since(found, "loss", later.start) == pytest.approx(0.2)
-    assert mean_since(found, "loss", later.end) is None
+    assert mean_value_since(found, "loss", None) == pytest.approx((0.4 * 10 + 0.2 * 30) / 40)
+    assert mean_value_since(found, "loss", later.start) == pytest.approx(0.2)
+    assert mean_value_since(found, "loss", later.end) is None
 
 
 def test_figures_that_rest_on_broken_data_are_no_data():
     broken = Finding("missing", "contract", DAY, 0.4, state="breach")
     drift = Finding("input_drift", "drift", DAY, 3.0)
     loss = Finding("loss", "performance", DAY, 0.2)
-    assert [each.value for each in muted([broken, drift, loss])] == [0.4, None, 0.2]
-    assert muted([drift, loss]) == (drift, loss)
+    assert [each.value for each in suppress_on_broken_data([broken, drift, loss])] == [
+        0.4,
+        None,
+        0.2,
+    ]
+    assert suppress_on_broken_data([drift, loss]) == (drift, loss)
 
 
 def test_figures_of_rows_that_are_there_stay_where_a_feed_stopped():
     stale = Finding("freshness", "contract", DAY, 9.0, state="breach")
     drift = Finding("input_drift", "drift", DAY, 3.0)
-    assert muted([stale, drift]) == (stale, drift)
+    assert suppress_on_broken_data([stale, drift]) == (stale, drift)
 
 
 @pytest.mark.parametrize("rows", [pd.DataFrame(), frame("2024-05-01")])
@@ -115,7 +122,7 @@ def test_a_business_figure_that_is_no_number_is_no_data(rows):
 
 
 def test_a_business_figure_sees_what_was_predicted_from():
-    rows = with_inputs(frame("2024-05-01"), pd.DataFrame({"price": [7.0]}, index=[5]))
+    rows = join_inputs(frame("2024-05-01"), pd.DataFrame({"price": [7.0]}, index=[5]))
     found = business_finding("sales", lambda rows: rows["input_price"].sum(), rows=rows, window=DAY)
     assert found.value == 7.0
 
@@ -124,7 +131,7 @@ def test_a_champion_and_its_shadow_are_compared_on_labelled_rows():
     shadow = frame("2024-05-01 08:00", "2024-05-01 09:00", "2024-05-02").assign(
         value=[1.0, 0.0, 1.0], value_c=[0.0, 0.0, 1.0], truth=[1.0, 0.0, np.nan]
     )
-    answered, shadowed = paired_days(shadow, task="binary", scale=None)
+    answered, shadowed = paired_loss_days(shadow, task="binary", scale=None)
     assert [(each.n, each.total) for each in answered] == [(2, 1.0)]
     assert [(each.n, each.total) for each in shadowed] == [(2, 0.0)]
 
@@ -133,7 +140,7 @@ def unsettled(*states, n_rows=None, changed=None):
     """Return the place that is found for windows of these states; None: judged with the others."""
     counts = n_rows or [10] * len(states)
     windows = [
-        Window(FIRST + timedelta(days=n), FIRST + timedelta(days=n + 1), count)
+        TimeWindow(FIRST + timedelta(days=n), FIRST + timedelta(days=n + 1), count)
         for n, count in enumerate(counts)
     ]
     kept = {
@@ -144,7 +151,7 @@ def unsettled(*states, n_rows=None, changed=None):
         if state != "new"
     }
     marks = ["other" if n == changed else "m" for n in range(len(states))]
-    return first_unsettled(windows, marks, kept)
+    return first_stale_window(windows, marks, kept)
 
 
 def test_settled_windows_are_not_worked_out_again():

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.core.schema import Column
-from pipelines.core.window_profiles import merged, window_profile
+from evertune.data.schema import Column
+from evertune.monitoring.window_profiles import build_window_profile, merge_profiles
+from evertune.times import TimeWindow
 from tests.core.drifting import ROWS, SCHEMA, day, profile, reference, rows_of
 
 BAD_CELLS = [
@@ -79,27 +79,27 @@ def test_repeated_rows_are_counted():
 def test_a_reference_of_another_schema_is_refused():
     other = replace(SCHEMA, features=(Column("height", "number"), *SCHEMA.features[1:]))
     with pytest.raises(ValueError, match=r"of another schema: expected the 6 features.*age"):
-        window_profile(rows_of(), reference(), other, window=day(), predictions=None)
+        build_window_profile(rows_of(), reference(), other, window=day(), predictions=None)
 
 
 def test_windows_together_count_as_their_rows_together():
     one, other = (rows_of(number).drop(columns="joined") for number in (0, 1))
-    apart = merged([profile(one), profile(other)])
+    apart = merge_profiles([profile(one), profile(other)])
     together = profile(pd.concat([one, other]))
     assert [each.counts for each in apart.columns] == [each.counts for each in together.columns]
     assert np.isclose(counts(apart, "age").mean, counts(together, "age").mean)
 
 
 def test_windows_together_last_from_the_first_to_the_end_of_the_last():
-    later = window_profile(rows_of(1), reference(), SCHEMA, window=day(1), predictions=None)
-    found = merged([profile(rows_of()), later])
-    assert (found.window, found.n_windows) == (Window(day(0).start, day(1).end, 2 * ROWS), 2)
+    later = build_window_profile(rows_of(1), reference(), SCHEMA, window=day(1), predictions=None)
+    found = merge_profiles([profile(rows_of()), later])
+    assert (found.window, found.n_windows) == (TimeWindow(day(0).start, day(1).end, 2 * ROWS), 2)
 
 
 def test_nothing_and_profiles_of_other_bins_cannot_be_merged():
     with pytest.raises(ValueError, match="at least one profile"):
-        merged([])
+        merge_profiles([])
     other = profile(rows_of())
     short = replace(other.columns[0], counts=other.columns[0].counts[1:])
     with pytest.raises(ValueError, match="'age' were counted in different bins"):
-        merged([other, replace(other, columns=(short, *other.columns[1:]))])
+        merge_profiles([other, replace(other, columns=(short, *other.columns[1:]))])

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.core.wording import did_you_mean, looks_secret, shown
+from evertune.messages import did_you_mean, looks_like_secret, to_safe_json
 
 
 @pytest.mark.parametrize(
@@ -36,19 +36,19 @@ def test_nothing_is_offered_where_nothing_is_near(known):
     ],
 )
 def test_a_password_or_key_looks_secret(text):
-    assert looks_secret(text)
+    assert looks_like_secret(text)
 
 
 @pytest.mark.parametrize(
     "text", ["data/sales.csv", "token == 'a'", "sqlite:////data/x.db", "models:/churn@champion"]
 )
 def test_an_ordinary_value_does_not_look_secret(text):
-    assert not looks_secret(text)
+    assert not looks_like_secret(text)
 
 
 def test_a_long_value_is_shown_in_part():
-    assert len(shown("x" * 1000)) < 50
+    assert len(to_safe_json("x" * 1000)) < 50
 
 
 def test_a_secret_is_never_shown():
-    assert "sesame" not in shown({"url": "postgresql://reader:open-sesame@db"})
+    assert "sesame" not in to_safe_json({"url": "postgresql://reader:open-sesame@db"})

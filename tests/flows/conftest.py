@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.server import address_of, address_once_up, server_on
-from pipelines.stores.documents import edit_section
+from evertune.config.yaml_file import edit_section
+from evertune.orchestration.server import prefect_api_url, server_on_socket, wait_for_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 CHECKOUT = Path(__file__).parents[2]
-PROJECT = ("flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
+PROJECT = ("flows", "pipelines", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
 ADDRESSES = {"PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
 SMALL = {
     "search": {
@@ -56,7 +56,7 @@ def commit(root: Path) -> None:
 
 def start(root: Path, *arguments: str, **environment: str) -> Popen[str]:
     own = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-m", "evertune.cli.app", *arguments]
     settings = own | {"PYTHONPATH": str(root)} | environment
     return Popen(command, cwd=root, env=settings, stdout=PIPE, stderr=PIPE, text=True)
 
@@ -113,11 +113,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SyncPrefectCli
 
     home = tmp_path_factory.mktemp("prefect")
     listener = socket.create_server(("127.0.0.1", 0))
-    address, log = address_of(listener.getsockname()[1]), home / "server.log"
+    address, log = prefect_api_url(listener.getsockname()[1]), home / "server.log"
     with (
-        server_on(listener, log=log, settings={"PREFECT_HOME": str(home)}) as process,
+        server_on_socket(listener, log=log, settings={"PREFECT_HOME": str(home)}) as process,
         temporary_settings({PREFECT_API_URL: address}),
     ):
-        address_once_up(address, process=process, log=log)
+        wait_for_server(address, process=process, log=log)
         with get_client(sync_client=True) as known:
             yield known

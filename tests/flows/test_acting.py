@@ -2,18 +2,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.acting import look_and_act, moment_of
-from flows.monitor_lines import backtest_lines, decision_line, decision_page, monitored_lines
-from pipelines.core.backtesting import Backtest, Tried
-from pipelines.core.findings import Decision, Finding, Window
-from pipelines.core.monitored import Cause, Monitored
-from pipelines.errors import InputError
+from evertune.decisions import Finding, MonitoringDecision
+from evertune.errors import InputError
+from evertune.monitoring.backtest import Backtest, TriggerBacktest
+from evertune.monitoring.records import Cause, MonitoringResult
+from evertune.orchestration.follow import monitor_and_act, resolve_now
+from evertune.terminal import backtest_lines, decision_line, decision_page, monitoring_lines
+from evertune.times import TimeWindow
 from tests.production import day, project
 
 REAL = day(99)
-DAY = Window(day(0), day(1), 100)
-DECISION = Decision("abc", day(1), "churn", "3", "retune", ("a change",), ask_a_person=True)
-FOUND = Monitored(
+DAY = TimeWindow(day(0), day(1), 100)
+DECISION = MonitoringDecision(
+    "abc", day(1), "churn", "3", "retune", ("a change",), ask_a_person=True
+)
+FOUND = MonitoringResult(
     now=day(1),
     model="churn",
     champion="3",
@@ -39,19 +42,21 @@ FOUND = Monitored(
 )
 def test_now_is_what_is_said_or_what_the_clock_says(tmp_path, now, moment):
     (tmp_path / "state").mkdir()
-    assert moment_of(project(tmp_path), now, real=REAL) == moment
+    assert resolve_now(project(tmp_path), now, real=REAL) == moment
 
 
 def test_a_moment_that_is_none_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected an ISO moment such as .* but got 'soon'"):
-        moment_of(project(tmp_path), "soon", real=REAL)
+        resolve_now(project(tmp_path), "soon", real=REAL)
 
 
 @pytest.mark.slow
 def test_where_nothing_is_to_be_done_nothing_is(tmp_path, state):
     assert state.parent == tmp_path
     said = []
-    found, came = look_and_act(project(tmp_path), now=REAL, say=lambda name, _: said.append(name))
+    found, came = monitor_and_act(
+        project(tmp_path), now=REAL, say=lambda name, _: said.append(name)
+    )
     assert (found.decision.action, came, said) == ("nothing", None, ["monitor", "page"])
 
 
@@ -67,13 +72,13 @@ def test_a_page_has_what_a_person_has_to_know():
 
 
 def test_the_terminal_has_the_latest_figures():
-    first, second, third = monitored_lines(FOUND)
+    first, second, third = monitoring_lines(FOUND)
     assert first == "churn: 1 windows until 2024-01-02 00:00 UTC"
     assert (second, third) == ("  loss 0.1235", f"decision: {decision_line(FOUND)}")
 
 
 def test_a_backtest_is_told_by_trigger():
-    tried = Tried("floor", 9, (day(3),), 1.2, 4.0, 0.7, "a note")
+    tried = TriggerBacktest("floor", 9, (day(3),), 1.2, 4.0, 0.7, "a note")
     lines = backtest_lines(Backtest(day(0), day(9), None, 0.1, (tried,)))
     assert lines[0] == "Windows from 2024-01-01 to 2024-01-10; the loss did not rise."
     assert lines[1].startswith("floor: 1 alarms in 9 windows, 1.2 a year, 4 days after the change")

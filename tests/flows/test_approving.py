@@ -9,12 +9,11 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from flows.approving import Answer
-from flows.asking import ask_for_approval
-from flows.deploy import FLOWS, deployments
-from pipelines.core.judging.verdicts import Verdict
-from pipelines.params import load_params
-from pipelines.stores.records import keep_record, records
+from evertune.config.loader import load_params
+from evertune.orchestration.approve import Answer, ask_for_approval
+from evertune.orchestration.deployments import FLOWS, project_deployments
+from evertune.registry.decision_log import read_decision_records, save_record
+from evertune.registry.gates import Verdict
 from tests import production, versioned
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ def root(tmp_path: Path, state: Path, model: Path, client: "SyncPrefectClient") 
     assert state.is_dir()
     assert client.api_url
     made = versioned.project(tmp_path, model)
-    keep_record(production.log_of(made), versioned.waiting())
-    for each in deployments(made, load_params(made), every=None):
+    save_record(production.log_of(made), versioned.waiting())
+    for each in project_deployments(made, load_params(made), every=None):
         if each.flow_name == "approve":
             each.apply()
     return made
@@ -86,4 +85,4 @@ def test_a_person_answers_in_prefect(
     client.resume_flow_run(run.id, run_input=answer)
     assert executed(run.id, client) == "COMPLETED"
     assert versioned.aliases_of(root)["champion"] == champion
-    assert records(production.log_of(root))[-1].by == "ada"
+    assert read_decision_records(production.log_of(root))[-1].by == "ada"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.assessing import app
+from evertune.cli.versions import app
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import Event
 
-from flows.automations import DECIDED, FAILED_ACTION, keep_automations
-from pipelines.errors import ParamsError
+from evertune.errors import ParamsError
+from evertune.orchestration.automations import DECISION_EVENT, FAILED_ACTION_EVENT, sync_automations
 
 pytestmark = pytest.mark.slow
 MODEL = "automated"
@@ -58,7 +58,7 @@ def told(client: SyncPrefectClient) -> Iterator["queue.Queue[str]"]:  # noqa: AR
 
 def decide(client: SyncPrefectClient, decision: str, action: str) -> None:
     event = Event(
-        event=DECIDED,
+        event=DECISION_EVENT,
         resource={
             "prefect.resource.id": f"evertune.model.{MODEL}",
             "evertune.action": action,
@@ -93,20 +93,20 @@ def eventually(found, seconds: float = 30.0):
 
 
 def test_deploying_again_doubles_nothing(client, deployment) -> None:
-    kept = [keep_automations(client, MODEL, retune=deployment, notify=()) for _ in range(2)]
+    kept = [sync_automations(client, MODEL, retune=deployment, notify=()) for _ in range(2)]
     assert names(client) == [f"evertune {MODEL}: retune"]
     assert kept[0][0].id == kept[1][0].id
 
 
 def test_a_decision_starts_one_run_with_its_id_as_text(client, deployment) -> None:
-    keep_automations(client, MODEL, retune=deployment, notify=())
+    sync_automations(client, MODEL, retune=deployment, notify=())
     decide(client, "12e4", "retune")
     (run,) = eventually(lambda: runs_of(client, "12e4"))
     assert run.created_by.type == "AUTOMATION"
 
 
 def test_a_block_is_told_of_a_decision_and_starts_nothing(client, deployment, told) -> None:
-    keep_automations(client, MODEL, retune=deployment, notify=(TEAM,))
+    sync_automations(client, MODEL, retune=deployment, notify=(TEAM,))
     decide(client, "d1", "block")
     said = told.get(timeout=120)
     assert said.startswith(f"{MODEL}: block | Decision d1 about version 3:\n- the loss rose\n")
@@ -114,21 +114,21 @@ def test_a_block_is_told_of_a_decision_and_starts_nothing(client, deployment, to
 
 
 def test_a_decision_that_cannot_start_its_run_is_told(client, deployment, told) -> None:
-    (automation, *_) = keep_automations(client, MODEL, retune=deployment, notify=(TEAM,))
+    (automation, *_) = sync_automations(client, MODEL, retune=deployment, notify=(TEAM,))
     resource = {"prefect.resource.id": f"prefect.automation.{automation.id}"}
-    failed = Event(event=FAILED_ACTION, resource=resource, payload={"reason": "no such type"})
+    failed = Event(event=FAILED_ACTION_EVENT, resource=resource, payload={"reason": "no such type"})
     client.request("POST", "/events", json=[failed.model_dump(mode="json")])
     assert told.get(timeout=120) == f"{MODEL}: a decision could not start its run | no such type"
 
 
 @pytest.mark.usefixtures("told")
 def test_what_is_told_nowhere_any_more_is_removed(client, deployment) -> None:
-    keep_automations(client, MODEL, retune=deployment, notify=(TEAM,))
+    sync_automations(client, MODEL, retune=deployment, notify=(TEAM,))
     assert len(names(client)) == 4
-    keep_automations(client, MODEL, retune=deployment, notify=())
+    sync_automations(client, MODEL, retune=deployment, notify=())
     assert names(client) == [f"evertune {MODEL}: retune"]
 
 
 def test_a_block_that_is_not_there_is_told(client, deployment) -> None:
     with pytest.raises(ParamsError, match=r"a Prefect block 'slack-webhook/none'.*has none"):
-        keep_automations(client, MODEL, retune=deployment, notify=("slack-webhook/none",))
+        sync_automations(client, MODEL, retune=deployment, notify=("slack-webhook/none",))

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.example import production_table
-from pipelines.stores.files import read_table
-from pipelines.stores.models import load_model, predict_rows
+from evertune.data.example import production_table
+from evertune.files import read_table
+from evertune.models.persistence import load_model, predict_rows
 
 pytestmark = pytest.mark.slow
 SERVE = """
@@ -35,7 +35,7 @@ def reproduced(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reproduced") / "project"
     made = shutil.ignore_patterns("data", "state", ".dvc", "dvc.lock", ".git")
     shutil.copytree(trained, root, ignore=made)
-    program(root, "-m", "flows.cli", "snapshot")
+    program(root, "-m", "evertune.cli.app", "snapshot")
     program(root, "-m", "dvc", "repro")
     return root
 

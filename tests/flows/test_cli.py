@@ -9,8 +9,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import project_lock
+from evertune.config.yaml_file import edit_section
+from evertune.files import project_lock
 
 Run = Callable[..., CompletedProcess[str]]
 Start = Callable[..., Popen[str]]

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess, Popen
 import psutil
 import pytest
 
-from pipelines.stores.documents import edit_section
+from evertune.config.yaml_file import edit_section
 
 Run = Callable[..., CompletedProcess[str]]
 Start = Callable[..., Popen[str]]

@@ -9,8 +9,14 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Running, Scheduled
 
-from flows.deploy import FLOWS, close_abandoned, deployments, forget_missed, tags_of
-from pipelines.params import load_params
+from evertune.config.loader import load_params
+from evertune.orchestration.deployments import (
+    FLOWS,
+    delete_missed_runs,
+    deployment_tags,
+    mark_abandoned_runs_crashed,
+    project_deployments,
+)
 
 ROOT = Path(__file__).parents[2]
 NOW, DAY = datetime(2026, 1, 10, tzinfo=UTC), timedelta(days=1)
@@ -30,7 +36,9 @@ def deployment(client: SyncPrefectClient) -> UUID:
 
 def of(name: str, *, every: timedelta | None = None):
     return next(
-        each for each in deployments(ROOT, load_params(ROOT), every=every) if each.flow_name == name
+        each
+        for each in project_deployments(ROOT, load_params(ROOT), every=every)
+        if each.flow_name == name
     )
 
 
@@ -67,7 +75,7 @@ def test_of_runs_that_a_schedule_missed_the_last_is_made_up_for(client, deployme
     days = {"start_time": str(NOW - 3 * DAY), "end_time": str(NOW + DAY / 2), "min_runs": 4}
     client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment}, json=days)
     assert len(missed(client, deployment)) == 4
-    forget_missed(client, [deployment], now=NOW + DAY / 2)
+    delete_missed_runs(client, [deployment], now=NOW + DAY / 2)
     assert missed(client, deployment) == [NOW]
 
 
@@ -77,15 +85,15 @@ def test_a_request_that_waited_is_kept(client, deployment) -> None:
         client.create_flow_run_from_deployment(
             deployment, state=Scheduled(scheduled_time=NOW - DAY)
         )
-    forget_missed(client, [deployment], now=NOW)
+    delete_missed_runs(client, [deployment], now=NOW)
     assert missed(client, deployment) == 3 * [NOW - DAY]
 
 
 @pytest.mark.slow
 def test_a_run_whose_runner_was_killed_ends_as_crashed(client) -> None:
-    tags = tags_of(load_params(ROOT))
+    tags = deployment_tags(load_params(ROOT))
     ours = client.create_flow_run(look, tags=tags, state=Running())
     others = client.create_flow_run(look, tags=["other"], state=Running())
-    close_abandoned(client, tags)
+    mark_abandoned_runs_crashed(client, tags)
     found = {run.id: run.state_type for run in client.read_flow_runs()}
     assert (found[ours.id], found[others.id]) == ("CRASHED", "RUNNING")

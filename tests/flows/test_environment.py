@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import DEFAULTS, set_defaults
+from evertune.orchestration.environment import DEFAULTS, set_defaults
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.keeper import GRACE_SECONDS, kept
+from evertune.orchestration.child_process import GRACE_SECONDS, child_process
 
 STARTER = """
 import os, sys, time
 from pathlib import Path
-from flows.keeper import kept
-with kept(["sleep", "1000"], environment=os.environ, log=Path(sys.argv[1])) as keeper:
+from evertune.orchestration.child_process import child_process
+with child_process(["sleep", "1000"], environment=os.environ, log=Path(sys.argv[1])) as keeper:
     print(keeper.pid, flush=True)
     time.sleep(1000)
 """
@@ -30,7 +30,9 @@ def family_of(keeper: "subprocess.Popen[bytes]") -> list[psutil.Process]:
     "command", ["exec sleep 1000", "sleep 1000 & sleep 1000", "trap '' TERM; sleep 1000"]
 )
 def test_a_command_and_its_children_end_with_the_block(command: str, tmp_path: Path) -> None:
-    with kept(["sh", "-c", command], environment=os.environ, log=tmp_path / "log") as keeper:
+    with child_process(
+        ["sh", "-c", command], environment=os.environ, log=tmp_path / "log"
+    ) as keeper:
         family = family_of(keeper)
     assert psutil.wait_procs(family, timeout=GRACE_SECONDS)[1] == []
 
@@ -45,12 +47,16 @@ def test_a_command_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_keeper_ends_with_the_exit_code_of_its_command(tmp_path: Path) -> None:
-    with kept(["sh", "-c", "exit 7"], environment=os.environ, log=tmp_path / "log") as keeper:
+    with child_process(
+        ["sh", "-c", "exit 7"], environment=os.environ, log=tmp_path / "log"
+    ) as keeper:
         assert keeper.wait(timeout=10) == 7
 
 
 def test_what_a_command_says_goes_to_its_log(tmp_path: Path) -> None:
     log = tmp_path / "new" / "log"
-    with kept(["sh", "-c", "echo out; echo err >&2"], environment=os.environ, log=log) as keeper:
+    with child_process(
+        ["sh", "-c", "echo out; echo err >&2"], environment=os.environ, log=log
+    ) as keeper:
         keeper.wait(timeout=10)
     assert log.read_text().split() == ["out", "err"]

@@ -7,12 +7,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from pipelines.models import models
-from pipelines.stores import versions
-from pipelines.stores.files import project_lock
-from pipelines.stores.objects import kept_objects
-from pipelines.stores.registry import all_versions
-from pipelines.stores.tracking import Store, open_store
+from evertune.files import project_lock
+from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
+from evertune.registry.overview import list_models
+from evertune.registry.versions import list_versions
+from evertune.versioning import dvc
+from evertune.versioning.dvc import iter_cache_objects
 from tests import kept
 
 pytestmark = [
@@ -23,7 +23,7 @@ pytestmark = [
 
 def evertune(root: Path, *arguments: str) -> CompletedProcess[str]:
     """Run a command of keeping in a project, to its end."""
-    program = "from flows.keeping import app; app()"
+    program = "from evertune.cli.versions import app; app()"
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
@@ -60,21 +60,21 @@ def first(root: Path, collected: CompletedProcess[str]) -> CompletedProcess[str]
 
 
 def own_files(root: Path) -> dict[str, bytes]:
-    found = [root / "params.yaml", *versions.pointer_files(root)]
+    found = [root / "params.yaml", *dvc.pointer_files(root)]
     found += [path for path in (root / "data").rglob("*") if path.is_file()]
     return {str(path): path.read_bytes() for path in found}
 
 
 def source_of(root: Path, number: str) -> str:
-    return next(each.data["source"] for each in models(root) if each.number == number)
+    return next(each.data["source"] for each in list_models(root) if each.number == number)
 
 
-def store_of(root: Path) -> Store:
-    return open_store(root / "state", "churn")
+def store_of(root: Path) -> TrackingStore:
+    return open_tracking_store(root / "state", "churn")
 
 
 def in_store(root: Path) -> set[str]:
-    return {each.md5 for each in kept_objects(versions.store_folder(root))}
+    return {each.md5 for each in iter_cache_objects(dvc.cache_folder(root))}
 
 
 def test_a_version_trained_three_versions_ago_is_made_again(first):
@@ -115,7 +115,7 @@ def test_pools_of_versions_are_freed_but_the_list_of_their_models_stays(root, co
     lists = [md5 for md5 in in_store(root) if md5.endswith(".dir")]
     kept_here, missing = in_store(root), 0
     for md5 in lists:
-        listed = json.loads((versions.store_folder(root) / md5[:2] / md5[2:]).read_bytes())
+        listed = json.loads((dvc.cache_folder(root) / md5[:2] / md5[2:]).read_bytes())
         missing += not {entry["md5"] for entry in listed} <= kept_here
     assert missing == 3
     assert "files that no version and no project needs" in collected.stdout
@@ -123,7 +123,7 @@ def test_pools_of_versions_are_freed_but_the_list_of_their_models_stays(root, co
 
 @pytest.mark.usefixtures("collected")
 def test_every_stage_stays_up_to_date(root):
-    assert all(versions.is_current(root, stage) for stage in versions.stages(root))
+    assert all(dvc.is_stage_current(root, stage) for stage in dvc.list_stages(root))
 
 
 @pytest.mark.usefixtures("first")
@@ -156,7 +156,7 @@ def test_nothing_is_freed_while_a_run_holds_the_project(root):
 
 @pytest.mark.usefixtures("first")
 def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root, tmp_path):
-    run_id = next(each.run_id for each in all_versions(store_of(root)) if each.number == "3")
+    run_id = next(each.run_id for each in list_versions(store_of(root)) if each.number == "3")
     (kept_figures,) = (root / "state/artifacts").glob(f"{run_id}/artifacts/figures.json")
     figures = json.loads(kept_figures.read_text())
     figures["holdout"]["roc_auc"] += 0.001

@@ -1,12 +1,11 @@
 from datetime import UTC, datetime
 
-from flows.keeping_lines import collected_lines, comparison_lines, model_lines
-from pipelines.collect import Collected, Part
-from pipelines.core.rebuilding import Compared, text_row
-from pipelines.models import Listed
-from pipelines.reproduce import Reproduction
+from evertune.registry.gc import CollectionResult, SpaceUsage
+from evertune.registry.overview import VersionSummary
+from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
+from evertune.terminal import comparison_lines, gc_lines, model_lines
 
-SAME = Compared("hold-out mae", "1.5", "1.5", 0.0, 1e-6, equal=True)
+SAME = ComparisonRow("hold-out mae", "1.5", "1.5", 0.0, 1e-6, equal=True)
 OTHER = text_row("members", "linear 1", "tree 1")
 
 
@@ -25,7 +24,7 @@ def test_what_differs_is_marked_in_its_row_and_counted():
 def test_versions_are_a_table():
     moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     data = {"source": "0123456789abcdef"}
-    found = Listed("2", ("champion",), moment, "roc_auc", "0.91", data, "tune")
+    found = VersionSummary("2", ("champion",), moment, "roc_auc", "0.91", data, "tune")
     assert model_lines((found,))[1].split() == [
         "2", "champion", "2026-01-02", "03:04", "roc_auc", "0.91", "01234567", "tune",
     ]  # fmt: skip
@@ -36,8 +35,11 @@ def test_without_versions_a_person_is_told_how_to_make_one():
 
 
 def test_what_is_freed_and_what_is_kept_is_told_by_its_reason():
-    found = Collected((Part("old", 2, 1.5), Part("older", 1, 1.0)), (Part("version a 1", 3, 4.0),))
-    assert collected_lines(found, "freed") == [
+    found = CollectionResult(
+        (SpaceUsage("old", 2, 1.5), SpaceUsage("older", 1, 1.0)),
+        (SpaceUsage("version a 1", 3, 4.0),),
+    )
+    assert gc_lines(found, "freed") == [
         "freed 2.5 MB:",
         "  1.5 MB in 2: old",
         "  1.0 MB in 1: older",

@@ -2,17 +2,19 @@ from dataclasses import replace
 
 import pytest
 
-from flows.lines import labels_line, snapshot_line, status_lines, verdict_line, verdict_page
-from pipelines.core.judging.verdicts import Verdict
-from pipelines.snapshot import Snapshot
-from pipelines.status import Champion, Status
-from pipelines.stores.labels import LabelCounts
-from pipelines.stores.pages import LastRun
+from evertune.monitoring.labels import LabelCounts
+from evertune.registry.gates import Verdict
+from evertune.registry.overview import ChampionSummary, ProjectStatus
+from evertune.registry.runs import LastRun
+from evertune.stages.snapshot import Snapshot
+from evertune.terminal import labels_line, snapshot_line, status_lines, verdict_line, verdict_page
 
 TAKEN = Snapshot("0123456789", True, 30, None)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
-CHAMPION = Champion("2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, "abcdef0123", 7200.0)
-STANDING = Status(
+CHAMPION = ChampionSummary(
+    "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, "abcdef0123", 7200.0
+)
+STANDING = ProjectStatus(
     name="churn",
     champion=CHAMPION,
     challenger="3",
@@ -22,7 +24,7 @@ STANDING = Status(
     stale=("fit", "evaluate"),
     last_run=LastRun("id", "search", "FINISHED", 0.0),
 )
-FRESH = Status("churn", None, None, None, None, True, (), None)
+FRESH = ProjectStatus("churn", None, None, None, None, True, (), None)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from subprocess import Popen
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.stores.documents import edit_section
+from evertune.config.yaml_file import edit_section
 
 PATIENCE_SECONDS = 120
 HELD = """

@@ -8,8 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from threadpoolctl import threadpool_limits
 
-from flows.server import prefect_server
-from pipelines.stores.models import load_model
+from evertune.models.persistence import load_model
+from evertune.orchestration.server import prefect_server
 from tests.flows.conftest import CHECKOUT, run
 from tests.production import champion, labelled, learned, project, rows, served
 

@@ -7,9 +7,9 @@ from prefect.cli.deploy._models import DeploymentConfig, PrefectYamlModel
 from prefect.events import DeploymentEventTrigger
 from ruamel.yaml import YAML
 
-from flows.automations import retuning
-from flows.deploy import FLOWS
-from pipelines.params import load_params
+from evertune.config.loader import load_params
+from evertune.orchestration.automations import retune_automation
+from evertune.orchestration.deployments import FLOWS
 
 ROOT = Path(__file__).parents[2]
 _ANY = UUID(int=0)
@@ -51,6 +51,6 @@ def test_a_deployment_of_the_worker_is_named_as_the_model_and_runs_alone(deploym
 def test_the_trigger_of_the_worker_is_that_of_up(deployments) -> None:
     (given,) = deployments["retune"].triggers
     trigger = DeploymentEventTrigger.model_validate(given)
-    own = retuning(load_params(ROOT).registry.name, _ANY)
+    own = retune_automation(load_params(ROOT).registry.name, _ANY)
     assert (trigger.expect, trigger.match) == (own.trigger.expect, own.trigger.match)
     assert trigger.parameters == own.actions[0].parameters

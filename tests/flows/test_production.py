@@ -5,9 +5,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from flows.up import look_seconds
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import project_lock
+from evertune.cli.up import monitoring_interval_seconds
+from evertune.config.yaml_file import edit_section
+from evertune.files import project_lock
 from tests.flows.conftest import free_port
 
 Run = Callable[..., CompletedProcess[str]]
@@ -72,4 +72,4 @@ def test_labels_without_a_champion_are_refused(evertune: Run, project: Path) -> 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 180.0), (6.0, 30.0), (60.0, 20.0)])
 def test_production_is_looked_at_every_few_simulated_days(speed: float, seconds: float) -> None:
-    assert look_seconds(speed) == seconds
+    assert monitoring_interval_seconds(speed) == seconds

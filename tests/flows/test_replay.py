@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.replay import Script, replay
-from pipelines.errors import BusyError
-from pipelines.params import load_params
-from pipelines.stores.database import opened_log
-from pipelines.stores.documents import edit_section
-from pipelines.stores.files import project_lock
-from pipelines.stores.predictions import read_shadow
+from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
+from evertune.database import closing_log
+from evertune.errors import BusyError
+from evertune.files import project_lock
+from evertune.monitoring.prediction_log import read_shadow
+from evertune.simulation.replay import ReplayRequest, replay
 from tests.flows.conftest import copied_project, run
 from tests.planted import TARGET, TIME, planted
 
@@ -76,7 +76,7 @@ def test_the_project_itself_and_its_tracking_server_stay_as_they_were(project):
 def test_the_model_before_predicts_beside_the_new_one(project):
     params = load_params(project / "state" / "replay" / "concept")
     name, variable = params.registry.name, params.scoring.log_variable
-    with opened_log(params.paths.state, model=name, variable=variable) as log:
+    with closing_log(params.paths.state, model=name, variable=variable) as log:
         beside = read_shadow(log, None, None, version="1", classes=("no", "yes"))
     assert set(beside["version"]) == {"2"}
 
@@ -84,6 +84,6 @@ def test_the_model_before_predicts_beside_the_new_one(project):
 def test_a_second_replay_of_a_project_waits_for_nobody(project):
     place = project / "state" / "replay"
     place.mkdir(parents=True, exist_ok=True)
-    script = Script(project / "concept.csv", TIME, TARGET)
+    script = ReplayRequest(project / "concept.csv", TIME, TARGET)
     with project_lock(place, "another"), pytest.raises(BusyError, match="'evertune replay' cannot"):
         replay(project, script, say=print)

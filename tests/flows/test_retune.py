@@ -5,22 +5,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.retuning import retune_project
-from pipelines.core.findings import Decision
-from pipelines.core.plans import Plan
-from pipelines.params import load_params
-from pipelines.stores import registry, versions
-from pipelines.stores.decisions import outcomes, record_decision
-from pipelines.stores.files import read_record, read_table
-from pipelines.stores.models import window_choice
-from pipelines.stores.references import reference_of_version
-from pipelines.stores.tracking import open_store
+from evertune.config.loader import load_params
+from evertune.decisions import MonitoringDecision
+from evertune.files import read_record, read_table
+from evertune.models.persistence import load_window_choice
+from evertune.monitoring.reference_store import load_version_reference
+from evertune.orchestration.follow import follow_decision_locally
+from evertune.plan import Plan
+from evertune.registry import versions as registry
+from evertune.registry.decision_log import read_outcomes, record_decision
+from evertune.registry.mlflow_client import open_tracking_store
+from evertune.versioning import dvc
 from tests import production
 from tests.flows.conftest import run
 
 CHECKOUT = Path(__file__).parents[2]
 NOW, CHANGE = production.day(60), production.day(10)
-REFIT = Decision("d1", NOW, "churn", "1", "refit", ("loss rose",), change_from=CHANGE)
+REFIT = MonitoringDecision("d1", NOW, "churn", "1", "refit", ("loss rose",), change_from=CHANGE)
 
 pytestmark = [
     pytest.mark.slow,
@@ -54,23 +55,23 @@ def root(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Path:
 
 
 def test_the_refit_is_promoted_and_its_outcome_recorded(root: Path) -> None:
-    last = [each for each in outcomes(production.log_of(root)) if each.decision_id == "d1"][-1]
+    last = [each for each in read_outcomes(production.log_of(root)) if each.decision_id == "d1"][-1]
     assert (last.kind, last.version) == ("promoted", "2")
-    assert registry.champion(open_store(root / "state", "churn")).number == "2"
+    assert registry.get_champion(open_tracking_store(root / "state", "churn")).number == "2"
 
 
 def test_no_row_that_judges_was_learned_from(root: Path) -> None:
     paths = load_params(root).paths
     plan, training = read_record(paths.plan, Plan), read_table(paths.training)
     moment = pd.Timestamp(plan.judge_from).tz_localize(None)
-    model = registry.champion_model(open_store(root / "state", "churn"))
+    model = registry.load_champion_model(open_tracking_store(root / "state", "churn"))
     holdout = read_table(paths.holdout)
     assert (training["day"] < moment).all()
     assert not set(model.row_keys) & set(holdout["row_key"])
 
 
 def test_the_model_was_fitted_on_rows_since_the_change(root: Path) -> None:
-    choice = window_choice(load_params(root).paths.model)
+    choice = load_window_choice(load_params(root).paths.model)
     assert choice.chosen.name == "since_change"
     assert {each.window.name for each in choice.fits} == {
         "since_change", "latest", "all", "decayed",
@@ -78,13 +79,13 @@ def test_the_model_was_fitted_on_rows_since_the_change(root: Path) -> None:
 
 
 def test_the_new_version_carries_its_reference(root: Path) -> None:
-    store = open_store(root / "state", "churn")
-    kept = reference_of_version(store, registry.champion(store), state=root / "state")
+    store = open_tracking_store(root / "state", "churn")
+    kept = load_version_reference(store, registry.get_champion(store), state=root / "state")
     assert kept.performance.n == len(read_table(load_params(root).paths.holdout))
 
 
 def test_every_stage_is_up_to_date_afterwards(root: Path) -> None:
-    assert all(versions.is_current(root, name) for name in versions.stages(root))
+    assert all(dvc.is_stage_current(root, name) for name in dvc.list_stages(root))
 
 
 def test_every_step_is_told(root: Path) -> None:
@@ -95,7 +96,7 @@ def test_every_step_is_told(root: Path) -> None:
 
 def test_the_decision_is_followed_once(root: Path) -> None:
     said: list[str] = []
-    again = retune_project(root, "d1", now=NOW, say=lambda _, line: said.append(line))
+    again = follow_decision_locally(root, "d1", now=NOW, say=lambda _, line: said.append(line))
     assert again.kind == "promoted"
     assert said == ["duplicate: decision d1 was taken up before (promoted)"]
 
@@ -104,5 +105,5 @@ def test_the_version_before_can_be_gone_back_to(root: Path) -> None:
     record_decision(
         production.log_of(root), replace(REFIT, id="d2", champion="2", action="rollback")
     )
-    assert retune_project(root, "d2", now=NOW, say=lambda *_: None).kind == "rolled back"
-    assert registry.champion(open_store(root / "state", "churn")).number == "1"
+    assert follow_decision_locally(root, "d2", now=NOW, say=lambda *_: None).kind == "rolled back"
+    assert registry.get_champion(open_tracking_store(root / "state", "churn")).number == "1"

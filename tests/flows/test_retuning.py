@@ -3,20 +3,20 @@ from pathlib import Path
 
 import pytest
 
-from flows.retuning import (
+from evertune.decisions import Action, DecisionOutcome, MonitoringDecision, OutcomeKind
+from evertune.errors import BusyError, InputError, StageError
+from evertune.files import project_lock
+from evertune.orchestration.follow import (
     decision_lock,
     duplicate_line,
-    ended,
-    failure_recorded,
-    retune_project,
-    taken_up,
+    follow_decision_locally,
+    record_verdict,
+    recording_failures,
+    take_up_decision,
 )
-from pipelines.core.findings import Action, Decision, Outcome, OutcomeKind
-from pipelines.core.judging.verdicts import Verdict
-from pipelines.errors import BusyError, InputError, StageError
-from pipelines.stores.decisions import claim, outcomes, record_decision, record_outcome
-from pipelines.stores.files import project_lock
-from pipelines.stores.tracking import client, open_store
+from evertune.registry.decision_log import claim, read_outcomes, record_decision, record_outcome
+from evertune.registry.gates import Verdict
+from evertune.registry.mlflow_client import create_client, open_tracking_store
 from tests import production
 
 NOW = production.day(9)
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def watched(root: Path, state: Path) -> Path:
     """Return a project of which version 1 is champion, and version 2 is not."""
-    known = client(open_store(state, "churn").address)
+    known = create_client(open_tracking_store(state, "churn").address)
     known.create_registered_model("churn")
     for _ in range(2):
         known.create_model_version("churn", source=(root / "model").as_uri())
@@ -39,30 +39,30 @@ def watched(root: Path, state: Path) -> Path:
     return root
 
 
-def decided(root: Path, action: Action = "retune", name: str = "d") -> Decision:
-    decision = Decision(name, NOW, "churn", "1", action, ("loss rose",))
+def decided(root: Path, action: Action = "retune", name: str = "d") -> MonitoringDecision:
+    decision = MonitoringDecision(name, NOW, "churn", "1", action, ("loss rose",))
     record_decision(production.log_of(root), decision)
     return decision
 
 
 def kinds(root: Path) -> list[str]:
-    return [each.kind for each in outcomes(production.log_of(root))]
+    return [each.kind for each in read_outcomes(production.log_of(root))]
 
 
 def came(root: Path, kind: OutcomeKind, detail: str = "") -> None:
     later = NOW + timedelta(hours=1)
-    record_outcome(production.log_of(root), Outcome("d", later, kind, "2", detail))
+    record_outcome(production.log_of(root), DecisionOutcome("d", later, kind, "2", detail))
 
 
 def crown(root: Path, number: str) -> None:
-    known = client(open_store(root / "state", "churn").address)
+    known = create_client(open_tracking_store(root / "state", "churn").address)
     known.set_registered_model_alias("churn", "champion", number)
 
 
 @slow
 def test_a_decision_is_taken_up_and_recorded_as_started(watched: Path) -> None:
     decision = decided(watched)
-    assert taken_up(watched, "d", now=NOW) == decision
+    assert take_up_decision(watched, "d", now=NOW) == decision
     assert kinds(watched) == ["started"]
     assert not claim(production.log_of(watched), "d", by="another", moment=NOW)
 
@@ -73,7 +73,7 @@ def test_what_is_about_a_former_champion_is_outdated(watched: Path, action: Acti
     decided(watched, action)
     crown(watched, "2")
     said: list[str] = []
-    found = retune_project(watched, "d", now=NOW, say=lambda _, line: said.append(line))
+    found = follow_decision_locally(watched, "d", now=NOW, say=lambda _, line: said.append(line))
     assert (found.kind, found.version, kinds(watched)) == ("outdated", "2", ["outdated"])
     assert "it was about version 1, but version 2 is champion now" in said[0]
 
@@ -81,9 +81,9 @@ def test_what_is_about_a_former_champion_is_outdated(watched: Path, action: Acti
 @slow
 def test_what_a_killed_run_began_is_gone_on_with_and_started_once(watched: Path) -> None:
     decision = decided(watched)
-    taken_up(watched, "d", now=NOW)
+    take_up_decision(watched, "d", now=NOW)
     crown(watched, "2")  # as by this very run, before it was killed
-    assert taken_up(watched, "d", now=NOW + timedelta(hours=2)) == decision
+    assert take_up_decision(watched, "d", now=NOW + timedelta(hours=2)) == decision
     assert kinds(watched) == ["started"]
 
 
@@ -91,24 +91,24 @@ def test_what_a_killed_run_began_is_gone_on_with_and_started_once(watched: Path)
 def test_what_has_ended_is_a_duplicate(root: Path, kind: OutcomeKind) -> None:
     decided(root)
     came(root, kind)
-    taken = taken_up(root, "d", now=NOW)
-    assert isinstance(taken, Outcome)
+    taken = take_up_decision(root, "d", now=NOW)
+    assert isinstance(taken, DecisionOutcome)
     assert duplicate_line(taken) == f"duplicate: decision d was taken up before ({kind})"
 
 
 def test_only_what_has_failed_is_tried_again_on_request(root: Path) -> None:
     decision = decided(root)
     came(root, "failed")
-    assert taken_up(root, "d", now=NOW, resume=True) == decision
+    assert take_up_decision(root, "d", now=NOW, resume=True) == decision
     came(root, "promoted")
-    assert isinstance(taken_up(root, "d", now=NOW, resume=True), Outcome)
+    assert isinstance(take_up_decision(root, "d", now=NOW, resume=True), DecisionOutcome)
 
 
 def test_what_another_machine_runs_is_a_duplicate(root: Path) -> None:
     decided(root)
     came(root, "started", "run by elsewhere:/state")
-    assert isinstance(taken_up(root, "d", now=NOW), Outcome)
-    assert isinstance(taken_up(root, "d", now=NOW, resume=True), Decision)
+    assert isinstance(take_up_decision(root, "d", now=NOW), DecisionOutcome)
+    assert isinstance(take_up_decision(root, "d", now=NOW, resume=True), MonitoringDecision)
 
 
 @pytest.mark.parametrize(("name", "words"), [("d", "is 'wait'; nothing"), ("e", "but got 'e'")])
@@ -117,14 +117,14 @@ def test_only_recorded_decisions_that_ask_for_something_are_run(
 ) -> None:
     decided(root, "wait")
     with pytest.raises(InputError, match=words):
-        taken_up(root, name, now=NOW)
+        take_up_decision(root, name, now=NOW)
 
 
 def test_a_failure_is_recorded_and_raised(root: Path) -> None:
     decision = decided(root)
-    with pytest.raises(StageError, match="no room"), failure_recorded(root, decision, now=NOW):
+    with pytest.raises(StageError, match="no room"), recording_failures(root, decision, now=NOW):
         raise StageError("no room")
-    (kept,) = outcomes(production.log_of(root))
+    (kept,) = read_outcomes(production.log_of(root))
     assert (kept.kind, kept.detail) == ("failed", "no room")
 
 
@@ -137,14 +137,14 @@ def test_a_failure_is_recorded_and_raised(root: Path) -> None:
     ],
 )
 def test_only_a_new_champion_is_a_promotion(root: Path, verdict: Verdict, kind: str) -> None:
-    assert ended(root, decided(root), verdict, now=NOW).kind == kind
+    assert record_verdict(root, decided(root), verdict, now=NOW).kind == kind
     assert kinds(root) == [kind]
 
 
 def test_what_the_gate_lacked_is_kept(root: Path) -> None:
     doubt = Verdict("not enough evidence", ("better",), 900, "2", "1", n_rows=300)
-    ended(root, decided(root), doubt, now=NOW)
-    (kept,) = outcomes(production.log_of(root))
+    record_verdict(root, decided(root), doubt, now=NOW)
+    (kept,) = read_outcomes(production.log_of(root))
     assert (kept.verdict, kept.n_rows, kept.rows_needed) == ("not enough evidence", 300, 900)
     assert kept.undecided
 
@@ -167,6 +167,6 @@ def test_a_second_run_ends_as_a_duplicate(root: Path) -> None:
     decided(root)
     came(root, "promoted")
     said: list[str] = []
-    outcome = retune_project(root, "d", now=NOW, say=lambda _, line: said.append(line))
+    outcome = follow_decision_locally(root, "d", now=NOW, say=lambda _, line: said.append(line))
     assert outcome.kind == "promoted"
     assert said == ["duplicate: decision d was taken up before (promoted)"]

@@ -9,7 +9,7 @@ import threading
 import httpx
 import pytest
 
-from pipelines.stores.predictions import known_ids
+from evertune.monitoring.prediction_log import known_ids
 from tests.production import champion, log_of, project
 from tests.services import quickly_learned, wait
 
@@ -31,7 +31,7 @@ def free_port():
 
 
 def started(root, port):
-    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "evertune.cli.app", "serve", "--port", str(port)]
     return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
 
 

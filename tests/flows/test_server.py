@@ -12,9 +12,9 @@ from urllib.request import Request, urlopen
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows import server
-from flows.server import answers, prefect_server
-from pipelines.errors import BusyError
+from evertune.errors import BusyError
+from evertune.orchestration import server
+from evertune.orchestration.server import prefect_server, server_responds
 
 
 class Fixed(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def test_a_server_that_asks_who_we_are_answers_and_another_page_does_not(
     code: int, answered: bool
 ) -> None:
     with answering(code) as address:
-        assert answers(address, seconds=5, alive=lambda: True) is answered
+        assert server_responds(address, seconds=5, alive=lambda: True) is answered
 
 
 def test_a_standing_server_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_standing_server_that_does_not_answer_is_named(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
-    monkeypatch.setattr(server, "STANDING_SECONDS", 0.3)
+    monkeypatch.setattr(server, "EXISTING_SERVER_TIMEOUT_SECONDS", 0.3)
     with (
         pytest.raises(BusyError, match=rf"PREFECT_API_URL is {address}, but no Prefect server"),
         prefect_server(tmp_path),
@@ -87,7 +87,7 @@ def test_a_server_of_our_own_answers_and_ends_with_the_block(own: Path) -> None:
         assert urlopen(f"{address}/api/ready").status == 200
         assert os.environ["PREFECT_API_URL"] == f"{address}/api"
     assert "PREFECT_API_URL" not in os.environ
-    assert not answers(f"{address}/api", seconds=0.2, alive=lambda: True)
+    assert not server_responds(f"{address}/api", seconds=0.2, alive=lambda: True)
 
 
 @pytest.mark.slow

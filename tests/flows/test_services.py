@@ -4,55 +4,62 @@ from pathlib import Path
 
 import pytest
 
-from flows.keeper import kept
-from flows.services import MOST_STARTS, Running, Service, looked_after, together, wait_for
-from pipelines.errors import InputError, StageError
+from evertune.errors import InputError, StageError
+from evertune.orchestration.child_process import child_process
+from evertune.orchestration.processes import (
+    MAX_STARTS,
+    Program,
+    RunningProgram,
+    program_group,
+    restart_if_ended,
+    wait_until_ready,
+)
 
 
-def program(tmp_path: Path, script: str) -> Service:
+def program(tmp_path: Path, script: str) -> Program:
     log = tmp_path / "log"
-    return Service(
-        "sleeper", lambda: kept(["sh", "-c", script], environment=os.environ, log=log), log
+    return Program(
+        "sleeper", lambda: child_process(["sh", "-c", script], environment=os.environ, log=log), log
     )
 
 
-def ended(running: Running) -> Running:
+def ended(running: RunningProgram) -> RunningProgram:
     running.process.wait(timeout=60)
     return running
 
 
 def test_a_program_that_runs_is_left_alone(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         running = start(program(tmp_path, "sleep 100"))
-        assert looked_after(running, start, say=print) is running
+        assert restart_if_ended(running, start, say=print) is running
 
 
 def test_a_program_that_ends_is_started_again(tmp_path: Path, capsys) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         first = ended(start(program(tmp_path, "echo why; exit 3")))
-        again = looked_after(first, start, say=print)
+        again = restart_if_ended(first, start, say=print)
     assert len(again.starts) == 2
     assert "The sleeper ended with code 3 (why); it is started again." in capsys.readouterr().out
 
 
 def test_a_program_that_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         running = start(program(tmp_path, "echo why; exit 3"))
-        for _ in range(MOST_STARTS - 1):
-            running = looked_after(ended(running), start, say=print)
-        with pytest.raises(StageError, match=rf"sleeper ended {MOST_STARTS} times.*code 3: why"):
-            looked_after(ended(running), start, say=print)
+        for _ in range(MAX_STARTS - 1):
+            running = restart_if_ended(ended(running), start, say=print)
+        with pytest.raises(StageError, match=rf"sleeper ended {MAX_STARTS} times.*code 3: why"):
+            restart_if_ended(ended(running), start, say=print)
 
 
 def test_a_fault_of_the_input_is_not_tried_again(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         running = ended(start(program(tmp_path, "echo a typo >&2; exit 2")))
         with pytest.raises(InputError, match="a typo"):
-            looked_after(running, start, say=print)
+            restart_if_ended(running, start, say=print)
 
 
 def test_all_programs_end_with_the_block(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         stubborn = "trap '' TERM; sleep 100"
         running = [start(program(tmp_path / name, stubborn)) for name in "abc"]
         time.sleep(0.5)
@@ -60,14 +67,14 @@ def test_all_programs_end_with_the_block(tmp_path: Path) -> None:
 
 
 def test_waiting_ends_when_the_program_does(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         running = start(program(tmp_path, "echo why; exit 4"))
         with pytest.raises(StageError, match="The sleeper ended: why"):
-            wait_for(lambda: False, [running], what="It", seconds=10)
+            wait_until_ready(lambda: False, [running], what="It", seconds=10)
 
 
 def test_waiting_has_an_end(tmp_path: Path) -> None:
-    with together(print) as start:
+    with program_group(print) as start:
         running = start(program(tmp_path, "sleep 100"))
         with pytest.raises(StageError, match="It took longer than 0 s; see"):
-            wait_for(lambda: False, [running], what="It", seconds=0.2)
+            wait_until_ready(lambda: False, [running], what="It", seconds=0.2)

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pandas as pd
 import pytest
 
-from flows.simulate import Play, advanced, is_over, new_play
-from pipelines.errors import StageError
+from evertune.errors import StageError
+from evertune.simulation.traffic import TrafficState, is_finished, send_until, start_traffic
 
 DAY = timedelta(days=1)
 FIRST = datetime(2024, 9, 1, tzinfo=UTC)
@@ -53,30 +53,30 @@ def service() -> Iterator[type[Service]]:
         thread.join()
 
 
-def play(address: str, newest: datetime | None = None) -> Play:
-    return new_play(TABLE, time="date", target="left", address=address, newest=newest)
+def play(address: str, newest: datetime | None = None) -> TrafficState:
+    return start_traffic(TABLE, time="date", target="left", address=address, newest=newest)
 
 
 def test_the_rows_of_a_day_are_sent_over_the_day_without_the_target(service) -> None:
-    half = advanced(play(service.address), until=FIRST + DAY / 2)
+    half = send_until(play(service.address), until=FIRST + DAY / 2)
     assert service.sent == [
         (
             "/predict",
             {"ids": ["20240901-0"], "rows": [{"date": "2024-09-01T00:00:00", "age": 31.0}]},
         )
     ]
-    advanced(half, until=FIRST + DAY)
+    send_until(half, until=FIRST + DAY)
     assert service.sent[1][1]["rows"] == [{"date": "2024-09-01T00:00:00", "age": None}]
 
 
 def test_a_token_is_shown_to_a_service_that_asks_for_one(service) -> None:
-    advanced(replace(play(service.address), token="secret"), until=FIRST + DAY / 2)
+    send_until(replace(play(service.address), token="secret"), until=FIRST + DAY / 2)
     assert service.shown == ["Bearer secret"]
 
 
 def test_a_label_is_told_a_week_later(service) -> None:
     week = replace(play(service.address), now=FIRST + 7 * DAY)
-    advanced(week, until=FIRST + 7.5 * DAY)
+    send_until(week, until=FIRST + 7.5 * DAY)
     label = {"id": "20240901-0", "label": "yes", "moment": "2024-09-08T00:00:00Z"}
     assert service.sent == [("/label", {"labels": [label]})]
 
@@ -85,12 +85,12 @@ def test_a_label_is_told_a_week_later(service) -> None:
 def test_a_service_that_is_busy_is_waited_for(service, code) -> None:
     service.code = code
     before = play(service.address)
-    assert advanced(before, until=FIRST + DAY).now == before.now
+    assert send_until(before, until=FIRST + DAY).now == before.now
 
 
 def test_a_service_that_is_away_is_waited_for() -> None:
     before = play("http://127.0.0.1:9")
-    assert advanced(before, until=FIRST + DAY).now == before.now
+    assert send_until(before, until=FIRST + DAY).now == before.now
 
 
 def test_a_refusal_is_told(service) -> None:
@@ -98,7 +98,7 @@ def test_a_refusal_is_told(service) -> None:
     with pytest.raises(
         StageError, match="take simulated rows at /predict, but it answers 422: why"
     ):
-        advanced(play(service.address), until=FIRST + DAY)
+        send_until(play(service.address), until=FIRST + DAY)
 
 
 def test_a_play_goes_on_behind_the_newest_event() -> None:
@@ -107,5 +107,5 @@ def test_a_play_goes_on_behind_the_newest_event() -> None:
 
 def test_a_play_is_over_when_the_last_label_was_told() -> None:
     last = replace(play(""), now=FIRST + 8 * DAY)
-    assert not is_over(last)
-    assert is_over(replace(last, now=FIRST + 8.1 * DAY))
+    assert not is_finished(last)
+    assert is_finished(replace(last, now=FIRST + 8.1 * DAY))

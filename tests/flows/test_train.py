@@ -1,8 +1,8 @@
 import pytest
 from prefect.states import Failed
 
-from flows.train import is_busy
-from pipelines.errors import BusyError, EvertuneError, TableError
+from evertune.errors import BusyError, EvertuneError, TableError
+from evertune.orchestration.tasks import is_busy
 
 
 @pytest.mark.parametrize(("failure", "again"), [(BusyError("full"), True), (TableError(""), False)])

@@ -16,8 +16,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.automations import DECIDED
-from pipelines.stores.documents import edit_section
+from evertune.config.yaml_file import edit_section
+from evertune.orchestration.automations import DECISION_EVENT
 from tests.flows.conftest import commit, copied_project, free_port, start
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def eventually(found: Callable[[], list[FlowRun]], seconds: float) -> FlowRun:
 def decide(client: SyncPrefectClient, decision: str) -> None:
     resource = {"prefect.resource.id": "evertune.model.churn", "evertune.action": "retune"}
     payload = {"decision": decision, "action": "retune", "model": "churn"}
-    event = Event(event=DECIDED, resource=resource, payload=payload)
+    event = Event(event=DECISION_EVENT, resource=resource, payload=payload)
     client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
@@ -146,7 +146,9 @@ def test_production_was_looked_at_by_the_cron(up: Up) -> None:
 
 
 def test_a_program_that_is_killed_is_started_again(up: Up) -> None:
-    runner = next(p for p in up.family() if "flows.deploy" in p.cmdline()[-2:][0])
+    runner = next(
+        p for p in up.family() if "evertune.orchestration.deployments" in p.cmdline()[-2:][0]
+    )
     psutil.Process(runner.pid).kill()
     lines = iter(up.process.stdout.readline, "")
     assert any("runner of deployments ended" in line for line in lines)

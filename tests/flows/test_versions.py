@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.versions import app
-from pipelines.stores.files import project_lock
-from pipelines.stores.records import keep_record
+from evertune.cli.versions import app
+from evertune.files import project_lock
+from evertune.registry.decision_log import save_record
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_a_version_is_promoted_and_rolled_back_and_the_history_tells(root: Path)
 
 
 def test_a_version_that_waits_is_approved_or_rejected(root: Path) -> None:
-    keep_record(production.log_of(root), versioned.waiting())
+    save_record(production.log_of(root), versioned.waiting())
     rejected = evertune("approve", "3", "--reject", "--reason", "not before the audit")
     approved = evertune("approve", "3", "--reason", "looked at slices")
     assert "version 2 is the champion; decision" in rejected.output

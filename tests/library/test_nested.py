@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import Fold
-from pipelines.core.metrics import metrics_for
-from pipelines.core.nesting import Rows
-from pipelines.core.schema import Column, Schema
-from pipelines.errors import ParamsError
-from pipelines.library.nested import nested
-from pipelines.sections import FitSection, SearchSection
+from evertune.config.schema import FitSection, SearchSection
+from evertune.data.folds import Fold
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import ParamsError
+from evertune.evaluation.nested import CrossValidationData
+from evertune.fitting.tune import nested_cross_validation
+from evertune.metrics.metrics import metrics_for
 
 ONE_TRIAL = {"budget_seconds": None, "budget_trials": 1, "families": ("linear",), "workers": 1}
 
@@ -17,14 +17,16 @@ def rows(n_folds, n_rows=90):
     draws = np.random.default_rng(0)
     table = pd.DataFrame(draws.normal(size=(n_rows, 2)), columns=["a", "b"])
     table["y"] = 3 * table["a"] + draws.normal(size=n_rows)
-    schema = Schema((Column("a", "number"), Column("b", "number")), "y", "regression")
+    schema = TableSchema((Column("a", "number"), Column("b", "number")), "y", "regression")
     place = np.arange(n_rows)
     folds = [Fold(place[place % n_folds != k], place[place % n_folds == k]) for k in range(n_folds)]
-    return Rows(table, schema, tuple(folds), metrics_for("regression"))
+    return CrossValidationData(table, schema, tuple(folds), metrics_for("regression"))
 
 
 def judged(n_folds, **search):
-    return nested(rows(n_folds), search=SearchSection(**ONE_TRIAL | search), fit=FitSection())
+    return nested_cross_validation(
+        rows(n_folds), search=SearchSection(**ONE_TRIAL | search), fit=FitSection()
+    )
 
 
 def test_every_metric_is_figured_on_rows_that_the_search_did_not_see():

@@ -5,16 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.metrics import METRICS, custom_metric
-from pipelines.core.resampling import resampled
-from pipelines.core.schema import Column, Schema
-from pipelines.library import tune as module
-from pipelines.library.tune import Settings, tune
-from pipelines.tuning.strategies import Strategy
-from pipelines.tuning.work import Work
+from evertune.data.folds import default_folds
+from evertune.data.schema import Column, TableSchema
+from evertune.fitting import tune as module
+from evertune.fitting.tune import TuneSettings, tune
+from evertune.metrics.metrics import METRICS, custom_metric
+from evertune.search.objective import Objective
+from evertune.search.study import SearchConfig
 
-STRATEGY = Strategy(("linear", "tree"), workers=1)
-TWO_TRIALS = Settings(STRATEGY, budget_seconds=None, budget_trials=2)
+STRATEGY = SearchConfig(("linear", "tree"), workers=1)
+TWO_TRIALS = TuneSettings(STRATEGY, budget_seconds=None, budget_trials=2)
 
 
 @pytest.fixture
@@ -22,9 +22,11 @@ def work():
     draws = np.random.default_rng(0)
     table = pd.DataFrame(draws.normal(size=(90, 2)), columns=["a", "b"])
     truth = (table["a"] > 0).to_numpy(float)
-    schema = Schema((Column("a", "number"), Column("b", "number")), "y", "binary", ("no", "yes"))
-    folds = resampled(truth, 3, has_classes=True, seed=0)
-    return Work(table, truth, schema, folds, (METRICS["log_loss"],), 0)
+    schema = TableSchema(
+        (Column("a", "number"), Column("b", "number")), "y", "binary", ("no", "yes")
+    )
+    folds = default_folds(truth, 3, has_classes=True, seed=0)
+    return Objective(table, truth, schema, folds, (METRICS["log_loss"],), 0)
 
 
 def test_the_model_is_made_of_trials(work):
@@ -49,7 +51,7 @@ def test_without_folds_the_zero_rule_is_returned(work):
 
 
 def test_after_its_budget_the_zero_rule_is_returned(work):
-    late = Settings(STRATEGY, budget_seconds=1.0, budget_trials=None)
+    late = TuneSettings(STRATEGY, budget_seconds=1.0, budget_trials=None)
     tuned = tune(work, late, started=time.monotonic() - 10)
     assert tuned.configuration.family == "zero_rule"
 
@@ -69,7 +71,7 @@ def test_the_zero_rule_of_an_absolute_error_is_the_median(work):
 
 
 def test_a_full_pool_keeps_the_best_trial(work, monkeypatch):
-    monkeypatch.setattr(module, "MOST_POOL_MEGABYTES", 0)
+    monkeypatch.setattr(module, "MAX_POOL_MEGABYTES", 0)
     tuned = tune(work, TWO_TRIALS, started=time.monotonic())
     best = min(tuned.trials, key=lambda trial: trial.score)
     assert tuned.weights == {best.number: 1.0}

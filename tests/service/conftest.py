@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipelines.serving import create_app
+from evertune.serving.app import create_app
 from tests.production import champion, day, project
 from tests.services import quickly_learned, served
 

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from pipelines.service.connections import ImpatientProtocol
+from evertune.serving.server import HeaderTimeoutProtocol
 from tests.services import served
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 60
 WHOLE = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
-class Hasty(ImpatientProtocol):
+class Hasty(HeaderTimeoutProtocol):
     header_seconds = 0.2
 
 

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from pipelines.serving import create_app
+from evertune.serving.app import create_app
 from tests.services import served
 
 ALWAYS = [

@@ -7,14 +7,14 @@ import numpy as np
 import orjson
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.errors import ParamsError
-from pipelines.serving import create_app
-from pipelines.stores import registry
-from pipelines.stores.models import load_model, predict_rows
-from pipelines.stores.predictions import logged_before, read_log, read_shadow
-from pipelines.stores.tracking import open_store
-from pipelines.stores.windows import keep_window
+from evertune.errors import ParamsError
+from evertune.models.persistence import load_model, predict_rows
+from evertune.monitoring.prediction_log import find_logged, read_log, read_shadow
+from evertune.monitoring.window_store import save_window_record
+from evertune.registry import versions as registry
+from evertune.registry.mlflow_client import open_tracking_store
+from evertune.serving.app import create_app
+from evertune.times import TimeWindow
 from tests.production import champion, day, log_of, project, rows
 from tests.services import wait
 
@@ -141,20 +141,19 @@ def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(roo
     wait(lambda: client.get("/ready").json()["version"] == "2")
     predict(client, row=ROW, request_id="after")
     assert {
-        key: version
-        for key, (version, _) in logged_before(log_of(root), ["before", "after"]).items()
+        key: version for key, (version, _) in find_logged(log_of(root), ["before", "after"]).items()
     } == {"before": "1", "after": "2"}
     wait(lambda: len(read_shadow(log_of(root), None, None, version="1", classes=CLASSES)) == 1)
 
 
 def test_no_request_fails_while_the_champion_changes(root, made, client):
     champion(root, made, identity="2", with_reference=False)
-    store = open_store(root / "state", "churn")
+    store = open_tracking_store(root / "state", "churn")
     statuses, versions = set(), set()
     for turn in range(60):
         if turn % 20 == 0:
             one, other = ("1", "2") if turn % 40 == 0 else ("2", "1")
-            registry.roll_back(store, one, over=other)
+            registry.roll_back_version(store, one, over=other)
         answer = predict(client, rows=[ROW, ROW])
         statuses.add(answer.status_code)
         versions |= {len({one["version"] for one in answer.json()["predictions"]})}
@@ -165,12 +164,12 @@ def test_no_request_fails_while_the_champion_changes(root, made, client):
 @pytest.mark.slow
 def test_twenty_moves_of_the_alias_under_load_fail_no_request(root, made, client):
     champion(root, made, identity="2", with_reference=False)
-    store = open_store(root / "state", "churn")
+    store = open_tracking_store(root / "state", "churn")
     with ThreadPoolExecutor(CLIENTS) as callers, over_at_the_end() as over:
         asking = [callers.submit(asked_until, over, client) for _ in range(CLIENTS)]
         for turn in range(20):
             one, other = ("1", "2") if turn % 2 == 0 else ("2", "1")
-            registry.roll_back(store, one, over=other)
+            registry.roll_back_version(store, one, over=other)
             if turn % 5 == 4:
                 wait(lambda one=one: client.get("/ready").json()["version"] == one)
     statuses = [status for each in asking for status in each.result()]
@@ -222,9 +221,9 @@ def test_another_name_for_this_machine_is_turned_away(client, host):
 
 def test_the_figures_hold_what_was_answered_and_what_monitoring_found(root, client):
     predict(client, rows=[ROW, ROW])
-    window = Window(day(1), day(2))
+    window = TimeWindow(day(1), day(2))
     found = {'ml_drift_score{feature="age"}': 1.5, "ml_input_drift": 2.0}
-    keep_window(log_of(root), kind="metrics", version="", window=window, record=found)
+    save_window_record(log_of(root), kind="metrics", version="", window=window, record=found)
     lines = client.get("/metrics").text.splitlines()
     assert "ml_predictions_total 2.0" in lines
     assert 'ml_drift_score{feature="age"} 1.5' in lines

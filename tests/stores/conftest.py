@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipelines.stores.database import Log, close_log, open_log
+from evertune.database import ModelLog, close_log, open_log
 
 PLACES = Path("/usr/lib/postgresql")
 MISSING = (
@@ -71,7 +71,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def log(address: str, tmp_path: Path) -> Iterator[Log]:
+def log(address: str, tmp_path: Path) -> Iterator[ModelLog]:
     """Return an empty log: that of a model of its own, since all share one PostgreSQL."""
     opened = open_log(tmp_path, model=f"model-{uuid4().hex}", address=address)
     yield opened

@@ -5,7 +5,7 @@ import numpy as np
 import skops.io
 from sklearn.ensemble import RandomForestRegressor
 
-from pipelines.stores.archives import canonical
+from evertune.models.persistence import canonical_skops
 
 TREE = ["sklearn.tree._tree.Tree"]
 
@@ -19,21 +19,21 @@ def rows():
 
 
 def test_equal_models_give_equal_bytes():
-    first, second = (canonical(skops.io.dumps(forest(rows()))) for _ in range(2))
+    first, second = (canonical_skops(skops.io.dumps(forest(rows()))) for _ in range(2))
     assert first == second
 
 
 def test_a_canonical_archive_holds_the_same_model():
     model = forest(rows())
-    back = skops.io.loads(canonical(skops.io.dumps(model)), trusted=TREE)
+    back = skops.io.loads(canonical_skops(skops.io.dumps(model)), trusted=TREE)
     assert (back.predict(rows()) == model.predict(rows())).all()
 
 
 def test_another_model_gives_other_bytes():
-    one, other = (canonical(skops.io.dumps(forest(rows() + shift))) for shift in (0, 1))
+    one, other = (canonical_skops(skops.io.dumps(forest(rows() + shift))) for shift in (0, 1))
     assert one != other
 
 
 def test_the_time_of_day_is_not_in_an_archive():
-    archive = zipfile.ZipFile(io.BytesIO(canonical(skops.io.dumps(forest(rows())))))
+    archive = zipfile.ZipFile(io.BytesIO(canonical_skops(skops.io.dumps(forest(rows())))))
     assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

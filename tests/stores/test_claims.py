@@ -4,8 +4,7 @@ import subprocess
 import sys
 
 import pytest
-
-from tests.house import ROOT
+from tests.flows.conftest import CHECKOUT as ROOT
 
 pytestmark = pytest.mark.slow
 PROCESSES, DELIVERIES = 4, 25
@@ -13,8 +12,8 @@ PROCESSES, DELIVERIES = 4, 25
 CLAIMER = """
 import pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
-from pipelines.stores.database import close_log, open_log
-from pipelines.stores.decisions import claim
+from evertune.database import close_log, open_log
+from evertune.registry.decision_log import claim
 from tests.logs import day
 folder, address, name, deliveries = sys.argv[1:]
 log = open_log(pathlib.Path(folder), model="delivered", address=address)

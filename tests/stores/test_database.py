@@ -5,19 +5,19 @@ import sys
 import psycopg
 import pytest
 
-from pipelines.errors import BusyError, ParamsError, StageError, UnsafeError
-from pipelines.stores import database
-from pipelines.stores.database import (
+from evertune import database
+from evertune.database import (
+    CLAIMS,
     close_log,
-    log_address,
+    closing_log,
+    database_url,
     open_log,
-    opened_log,
-    reading,
-    writing,
+    read_transaction,
+    write_transaction,
 )
-from pipelines.stores.decisions import claim
-from pipelines.stores.log_tables import CLAIMS
-from pipelines.stores.predictions import known_ids
+from evertune.errors import BusyError, ParamsError, StageError, UnsafeError
+from evertune.monitoring.prediction_log import known_ids
+from evertune.registry.decision_log import claim
 from tests.logs import NEW_YEAR, append, logged
 
 ROW = {"model": "churn", "id": "d1", "claimed_by": "a", "moment": 0}
@@ -25,7 +25,7 @@ NOBODY = "postgresql://someone:open-sesame@127.0.0.1:1/log"
 
 
 def test_without_an_address_the_log_lies_in_the_state_folder(tmp_path):
-    with opened_log(tmp_path / "state", model="churn", variable=None) as log:
+    with closing_log(tmp_path / "state", model="churn", variable=None) as log:
         append(log, logged("a"))
     assert (tmp_path / "state" / "predictions.db").stat().st_size
 
@@ -39,20 +39,23 @@ def test_what_was_logged_is_there_when_the_log_is_opened_again(log, address, tmp
 
 def test_sqlite_writes_ahead_so_that_readers_never_wait(tmp_path):
     names = ("journal_mode", "synchronous")
-    with opened_log(tmp_path, model="churn", variable=None) as log, reading(log) as connection:
+    with (
+        closing_log(tmp_path, model="churn", variable=None) as log,
+        read_transaction(log) as connection,
+    ):
         modes = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
     assert modes == ["wal", 1]
 
 
 def test_the_address_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("LOG_ADDRESS", "sqlite:///log.db")
-    assert (log_address("LOG_ADDRESS"), log_address(None)) == ("sqlite:///log.db", None)
+    assert (database_url("LOG_ADDRESS"), database_url(None)) == ("sqlite:///log.db", None)
 
 
 def test_a_variable_that_is_named_and_not_set_is_told(monkeypatch):
     monkeypatch.delenv("LOG_ADDRESS", raising=False)
     with pytest.raises(ParamsError, match="the environment variable LOG_ADDRESS is not set"):
-        log_address("LOG_ADDRESS")
+        database_url("LOG_ADDRESS")
 
 
 @pytest.mark.parametrize("address", ["mysql://u:open-sesame@h/log", "open-sesame", "sqlite://"])
@@ -85,7 +88,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_database_that_someone_else_locked_is_busy(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(database, "TIMEOUT_SECONDS", 0.1)
     close_log(open_log(tmp_path, model="churn"))
     other = sqlite3.connect(tmp_path / "predictions.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -97,7 +100,7 @@ def test_a_database_that_someone_else_locked_is_busy(tmp_path, monkeypatch):
 def test_a_log_is_read_while_someone_else_writes(log, address, tmp_path):
     append(log, logged("a"))
     other = open_log(tmp_path, model=log.model, address=address)
-    with writing(other) as connection:
+    with write_transaction(other) as connection:
         connection.execute(CLAIMS.insert(), ROW | {"model": log.model})
         assert known_ids(log, ["a"]) == {"a"}
     close_log(other)
@@ -105,25 +108,25 @@ def test_a_log_is_read_while_someone_else_writes(log, address, tmp_path):
 
 def test_a_block_that_fails_changes_nothing(log):
     row = ROW | {"model": log.model}
-    with pytest.raises(StageError), writing(log) as connection:
+    with pytest.raises(StageError), write_transaction(log) as connection:
         connection.execute(CLAIMS.insert(), [row | {"id": "d2"}, row, row])
-    with reading(log) as connection:
+    with read_transaction(log) as connection:
         found = connection.execute(CLAIMS.select().where(CLAIMS.c.model == log.model))
         assert found.all() == []
 
 
 def test_what_the_database_refuses_is_told(log):
     twice = [ROW | {"model": log.model}] * 2
-    with pytest.raises(StageError, match="refused: "), writing(log) as connection:
+    with pytest.raises(StageError, match="refused: "), write_transaction(log) as connection:
         connection.execute(CLAIMS.insert(), twice)
 
 
 def test_a_full_disk_changes_nothing_and_is_told(tmp_path):
-    with opened_log(tmp_path, model="churn", variable=None) as log:
+    with closing_log(tmp_path, model="churn", variable=None) as log:
         rows = [ROW | {"id": str(number)} for number in range(5000)]
         with (
             pytest.raises(UnsafeError, match=r"disk is full\. Make room"),
-            writing(log) as connection,
+            write_transaction(log) as connection,
         ):
             fill(connection, rows)
         assert claim(log, "0", by="a", moment=NEW_YEAR)
@@ -153,7 +156,7 @@ def test_a_server_that_was_started_again_is_no_failure(postgresql, tmp_path):
 
 @pytest.mark.slow
 def test_many_processes_may_open_a_new_log_at_once(address, tmp_path):
-    code = "import sys, pathlib; from pipelines.stores.database import *\n"
+    code = "import sys, pathlib; from evertune.database import *\n"
     code += "open_log(pathlib.Path(sys.argv[1]), model='churn', address=sys.argv[2])"
     command = [sys.executable, "-c", code, str(tmp_path), address]
     processes = [subprocess.Popen(command) for _ in range(4)]
@@ -163,7 +166,7 @@ def test_many_processes_may_open_a_new_log_at_once(address, tmp_path):
 def test_a_log_that_is_opened_once_more_stays_open_for_others(tmp_path):
     log = open_log(tmp_path, model="churn")
     code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM labels')"
-    with reading(log) as connection:
+    with read_transaction(log) as connection:
         connection.exec_driver_sql("SELECT * FROM labels")
         close_log(open_log(tmp_path, model="churn"))
         subprocess.run([sys.executable, "-c", code, tmp_path / "predictions.db"], check=True)

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from pipelines.errors import ParamsError
-from pipelines.stores.documents import edit_section, line_of, read_yaml
+from evertune.config.yaml_file import edit_section, find_line, read_yaml
+from evertune.errors import ParamsError
 
 TEXT = """\
 # about the file
@@ -48,8 +48,8 @@ def test_every_key_has_its_line(path):
 
 
 def test_a_key_that_is_not_there_has_the_line_of_the_nearest_one_around_it(path):
-    assert line_of(read_yaml(path), "data.dialect.decimal") == 2
-    assert line_of(read_yaml(path), "registry.name") == 2
+    assert find_line(read_yaml(path), "data.dialect.decimal") == 2
+    assert find_line(read_yaml(path), "registry.name") == 2
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 import pandas as pd
 
-from pipelines.stores.exports import export_log
-from pipelines.stores.predictions import read_log
+from evertune.monitoring.prediction_log import read_log, write_log_parquet
 from tests.logs import CLASSES, append, day, ids, label, logged
 
 
 def exported(log, folder, **window):
     named = {"start": None, "end": None} | window
-    count = export_log(log, folder / "log.parquet", classes=CLASSES, **named)
+    count = write_log_parquet(log, folder / "log.parquet", classes=CLASSES, **named)
     return count, pd.read_parquet(folder / "log.parquet")
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.errors import InputError, ParamsError, TableError
-from pipelines.stores.files import (
+from evertune.errors import InputError, ParamsError, TableError
+from evertune.files import (
     append_line,
-    digest_of,
+    atomic_folder,
+    digest_files,
     load_function,
     read_lines,
     read_record,
     read_table,
-    replaced_folder,
     write_record,
     write_table,
     write_text,
@@ -165,7 +165,7 @@ def test_text_is_written_in_utf_8_as_it_is(tmp_path):
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     write_text(tmp_path / "model" / "old.txt", "old")
-    with replaced_folder(tmp_path / "model") as folder:
+    with atomic_folder(tmp_path / "model") as folder:
         write_text(folder / "new.txt", "new")
         assert (tmp_path / "model" / "old.txt").exists()
     assert [found.relative_to(tmp_path).as_posix() for found in tmp_path.rglob("*")] == [
@@ -176,14 +176,14 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 
 def test_a_folder_stays_as_it_was_when_the_block_fails(tmp_path):
     write_text(tmp_path / "model" / "old.txt", "old")
-    with pytest.raises(ZeroDivisionError), replaced_folder(tmp_path / "model") as folder:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "model") as folder:
         write_text(folder / "new.txt", str(1 // 0))
     assert [found.name for found in tmp_path.rglob("*")] == ["model", "old.txt"]
 
 
 def test_what_a_killed_replacement_left_is_cleared(tmp_path):
     write_text(tmp_path / ".model.part" / "half.txt", "half")
-    with replaced_folder(tmp_path / "model") as folder:
+    with atomic_folder(tmp_path / "model") as folder:
         write_text(folder / "new.txt", "new")
     assert [found.name for found in (tmp_path / "model").iterdir()] == ["new.txt"]
 
@@ -248,23 +248,23 @@ def test_a_digest_does_not_depend_on_where_the_files_lie(tmp_path):
         write_text(tmp_path / folder / "a.txt", "one")
         write_text(tmp_path / folder / "core" / "b.py", "two")
     here, there = tmp_path / "here", tmp_path / "there" / "deep"
-    assert digest_of([here]) == digest_of([there / "core", there / "a.txt"])
+    assert digest_files([here]) == digest_files([there / "core", there / "a.txt"])
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.txt", "other"), ("b.txt", "one")])
 def test_a_digest_changes_with_a_name_or_a_content(tmp_path, name, text):
     write_text(tmp_path / "before" / "a.txt", "one")
     write_text(tmp_path / "after" / name, text)
-    assert digest_of([tmp_path / "before"]) != digest_of([tmp_path / "after"])
+    assert digest_files([tmp_path / "before"]) != digest_files([tmp_path / "after"])
 
 
 def test_compiled_code_does_not_count_in_a_digest(tmp_path):
     write_text(tmp_path / "core" / "a.py", "")
-    before = digest_of([tmp_path / "core"])
+    before = digest_files([tmp_path / "core"])
     write_text(tmp_path / "core" / "__pycache__" / "a.pyc", "x")
-    assert digest_of([tmp_path / "core"]) == before
+    assert digest_files([tmp_path / "core"]) == before
 
 
 def test_a_digest_of_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt does not exist"):
-        digest_of([tmp_path / "a.txt"])
+        digest_files([tmp_path / "a.txt"])

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pipelines.errors import BusyError, UnsafeError
-from pipelines.stores.files import is_held, project_lock
+from evertune.errors import BusyError, UnsafeError
+from evertune.files import is_project_locked, project_lock
 
 
 def test_a_second_run_is_told_who_holds_the_project(tmp_path):
@@ -24,10 +24,10 @@ def test_the_owner_of_the_project_can_be_read(tmp_path):
 
 
 def test_whether_a_run_holds_the_project_can_be_asked(tmp_path):
-    before = is_held(tmp_path)
+    before = is_project_locked(tmp_path)
     with project_lock(tmp_path, "train"):
-        during = is_held(tmp_path)
-    assert (before, during, is_held(tmp_path)) == (False, True, False)
+        during = is_project_locked(tmp_path)
+    assert (before, during, is_project_locked(tmp_path)) == (False, True, False)
 
 
 def test_a_failed_run_frees_the_project(tmp_path):
@@ -38,7 +38,7 @@ def test_a_failed_run_frees_the_project(tmp_path):
 
 
 def test_a_killed_run_frees_the_project(tmp_path):
-    code = "import sys, time, pathlib; from pipelines.stores.files import project_lock\n"
+    code = "import sys, time, pathlib; from evertune.files import project_lock\n"
     code += "with project_lock(pathlib.Path(sys.argv[1]), 'train'): print(1, flush=True); input()"
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -47,7 +47,7 @@ def test_a_killed_run_frees_the_project(tmp_path):
         with pytest.raises(BusyError, match=rf"process {process.pid}\)"):
             project_lock(tmp_path, "train").__enter__()
         process.send_signal(signal.SIGKILL)
-    assert not is_held(tmp_path)
+    assert not is_project_locked(tmp_path)
     with project_lock(tmp_path, "train"):
         assert str(os.getpid()) in (tmp_path / "run.lock").read_text()
 

@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.calibrated import Errors
-from pipelines.core.model import Ensemble, Member, Model, predict
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.errors import InputError
-from pipelines.stores.models import load_model, save_model
-from pipelines.tuning.families import fit_configuration
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import InputError
+from evertune.models.families import fit_configuration
+from evertune.models.model import Ensemble, EnsembleMember, Model, OOFErrors, predict
+from evertune.models.persistence import load_model, save_model
+from evertune.trials import Configuration
 
 FAMILIES = ("lightgbm", "linear", "xgboost", "catboost")
 COLUMNS = (Column("age", "number"), Column("plan", "category", ("a", "b")))
@@ -21,7 +20,7 @@ ENDINGS = {"lightgbm": "txt", "linear": "skops", "xgboost": "ubj", "catboost": "
 
 
 def model(task="binary"):
-    schema = Schema(COLUMNS, "left", task, CLASSES[task])
+    schema = TableSchema(COLUMNS, "left", task, CLASSES[task])
     truth = np.arange(120.0) % (2 if schema.classes else 120)
 
     def fitted(family, fold):
@@ -30,10 +29,12 @@ def model(task="binary"):
         return fit_configuration(one, TABLE[rows], truth[rows], schema=schema, seed=0, n_jobs=1)
 
     members = tuple(
-        Member(Configuration(family), 0.25, (fitted(family, 0), fitted(family, 1)), (3, None))
+        EnsembleMember(
+            Configuration(family), 0.25, (fitted(family, 0), fitted(family, 1)), (3, None)
+        )
         for family in FAMILIES
     )
-    errors = None if schema.classes else Errors((60, 60), ((0.0, 1.0), (0.5, 2.0)))
+    errors = None if schema.classes else OOFErrors((60, 60), ((0.0, 1.0), (0.5, 2.0)))
     ensemble = Ensemble(members, 1.3, 0.4 if schema.classes else None, errors)
     return Model(schema, members[0].configuration, ensemble, ("0" * 16,))
 
@@ -75,7 +76,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
 def test_encoders_that_members_share_are_written_once(tmp_path):
     made = model()
     first = made.fitted.members[0]
-    twice = Ensemble((first, Member(first.configuration, 1.0, first.fitted)))
+    twice = Ensemble((first, EnsembleMember(first.configuration, 1.0, first.fitted)))
     save_model(tmp_path / "model", Model(made.schema, made.configuration, twice, ()))
     assert len(list((tmp_path / "model").glob("encoder_*"))) == 2
 

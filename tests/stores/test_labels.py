@@ -3,8 +3,12 @@ from itertools import permutations
 import pandas as pd
 import pytest
 
-from pipelines.stores.labels import LabelCounts, ids_of_identifiers, labels_without_prediction
-from pipelines.stores.predictions import read_log
+from evertune.monitoring.labels import (
+    LabelCounts,
+    count_labels_without_prediction,
+    find_ids_by_identifier,
+)
+from evertune.monitoring.prediction_log import read_log
 from tests.logs import CLASSES, append, day, label, logged
 
 
@@ -26,9 +30,9 @@ def test_a_label_joins_its_prediction(log):
 
 def test_an_early_label_joins_the_prediction_once_it_comes(log):
     assert label(log, ("a", "yes", 1)) == LabelCounts(early=1)
-    assert labels_without_prediction(log) == 1
+    assert count_labels_without_prediction(log) == 1
     append(log, logged("a", day(2)))
-    assert (truths(log), labels_without_prediction(log)) == ({"a": 1.0}, 0)
+    assert (truths(log), count_labels_without_prediction(log)) == ({"a": 1.0}, 0)
 
 
 def test_the_same_event_again_changes_nothing(log):
@@ -96,7 +100,7 @@ def test_a_class_that_the_reader_does_not_know_is_no_truth(log):
 
 def test_an_identifier_stands_for_its_latest_prediction(log):
     append(log, logged("a", day(2), identifier="c1"), logged("b", day(1), identifier="c1"))
-    assert ids_of_identifiers(log, ["c1", "c2"]) == {"c1": "a"}
+    assert find_ids_by_identifier(log, ["c1", "c2"]) == {"c1": "a"}
 
 
 def test_no_labels_are_counted_as_none(log):

@@ -1,12 +1,11 @@
 import pytest
 
-from pipelines.errors import TableError
-from pipelines.stores.dialects import Written
-from pipelines.stores.layouts import table_of
+from evertune.data.csv_dialects import CsvText, parse_csv
+from evertune.errors import TableError
 
 
 def read(text, delimiter=","):
-    return table_of(Written(text, "utf-8", delimiter), "table.csv")
+    return parse_csv(CsvText(text, "utf-8", delimiter), "table.csv")
 
 
 def test_every_cell_is_text_as_it_is_written():

@@ -6,10 +6,10 @@ import sys
 import time
 
 import pytest
+from tests.flows.conftest import CHECKOUT as ROOT
 
-from pipelines.stores.database import close_log, open_log
-from pipelines.stores.predictions import known_ids, read_log
-from tests.house import ROOT
+from evertune.database import close_log, open_log
+from evertune.monitoring.prediction_log import known_ids, read_log
 from tests.logs import CLASSES
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 WRITER = """
 import sys, pathlib
 from tests.logs import append, label, logged
-from pipelines.stores.database import open_log
+from evertune.database import open_log
 log = open_log(pathlib.Path(sys.argv[1]), model=sys.argv[3], address=sys.argv[2])
 for number in range(int(sys.argv[5])):
     rows = [logged(f"{sys.argv[4]}-{number}-{place}") for place in range(3)]

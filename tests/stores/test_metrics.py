@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from pipelines.core.predictions import Predictions
-from pipelines.errors import ParamsError
-from pipelines.sections import CustomMetric, MetricSection
-from pipelines.stores.metrics import metrics_of
+from evertune.config.custom_metrics import load_metrics
+from evertune.config.schema import CustomMetric, MetricSection
+from evertune.errors import ParamsError
+from evertune.types import Predictions
 
 
 def test_the_metric_that_is_optimised_comes_first(tmp_path):
-    found = metrics_of(MetricSection(optimise="mae"), "regression", tmp_path)
+    found = load_metrics(MetricSection(optimise="mae"), "regression", tmp_path)
     assert [metric.name for metric in found] == ["mae", "rmse", "mape", "r2", "pinball"]
 
 
@@ -17,10 +17,10 @@ def test_a_function_of_the_project_is_a_metric(tmp_path):
     (tmp_path / "own_metrics_of_a_test.py").write_text(code)
     own = CustomMetric(function="own_metrics_of_a_test:worst", greater_is_better=False)
     section = MetricSection(optimise="worst", custom={"worst": own})
-    worst = metrics_of(section, "regression", tmp_path)[0]
+    worst = load_metrics(section, "regression", tmp_path)[0]
     assert worst.figure(np.array([1.0, 5.0]), Predictions(np.array([0.0, 0.0]))) == 5.0
 
 
 def test_a_metric_of_another_task_is_refused(tmp_path):
     with pytest.raises(ParamsError, match=r"metric.optimise: The metric of a binary task must be"):
-        metrics_of(MetricSection(optimise="rmse"), "binary", tmp_path)
+        load_metrics(MetricSection(optimise="rmse"), "binary", tmp_path)

@@ -7,20 +7,20 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
-from pipelines.core.model import Model, predict
-from pipelines.core.origins import Origin, Weight
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.errors import InputError, TableError
-from pipelines.stores.models import (
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import InputError, TableError
+from evertune.models.families import FAMILIES, fit_configuration
+from evertune.models.model import Model, predict
+from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.models.persistence import (
     _load_pyfunc,
     load_model,
-    model_origin,
+    load_model_origin,
     predict_rows,
     prediction_table,
     save_model,
 )
-from pipelines.tuning.families import FAMILIES, fit_configuration
+from evertune.trials import Configuration
 from tests.tuning.rows import skip_where_missing
 
 COLUMNS = (
@@ -51,7 +51,7 @@ def table():
 
 
 def model(table, configuration=CONFIGURATIONS[0], task="binary"):
-    schema = Schema(COLUMNS, "left", task, CLASSES[task])
+    schema = TableSchema(COLUMNS, "left", task, CLASSES[task])
     truth = np.arange(200.0) % (len(schema.classes) or 200)
     skip_where_missing(configuration.family)
     fitted = fit_configuration(configuration, table, truth, schema=schema, seed=0, n_jobs=-1)
@@ -151,14 +151,16 @@ def test_archives_are_compressed(tmp_path, table):
 
 
 def test_how_a_model_came_about_is_read_back(tmp_path, table):
-    origin = Origin("ensemble", "complex", ("note",), (Weight(3, "tree", 1.0),), (0.5, None))
+    origin = ModelOrigin(
+        "ensemble", "complex", ("note",), (TrialWeight(3, "tree", 1.0),), (0.5, None)
+    )
     save_model(tmp_path / "model", model(table), origin=origin)
-    assert model_origin(tmp_path / "model") == origin
+    assert load_model_origin(tmp_path / "model") == origin
 
 
 def test_of_a_folder_that_was_written_before_nothing_is_said(tmp_path, table):
     save_model(tmp_path / "model", model(table))
-    assert model_origin(tmp_path / "model") is None
+    assert load_model_origin(tmp_path / "model") is None
 
 
 def test_a_folder_that_was_written_before_ensembles_is_read(tmp_path, table):

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.pages import Page
-from pipelines.stores import registry, versions
-from pipelines.stores.needs import needed_by_folder, needed_by_versions
-from pipelines.stores.pages import log_page
-from pipelines.stores.tracking import open_store
+from evertune.registry import versions as registry
+from evertune.registry.gc import md5s_needed_by_folder, md5s_needed_by_versions
+from evertune.registry.mlflow_client import RunPage, open_tracking_store
+from evertune.registry.runs import log_run_page
+from evertune.versioning import dvc
 from tests import production
 
 pytestmark = pytest.mark.slow
@@ -46,14 +46,14 @@ def objects(tmp_path):
 def store(state, tmp_path, made):
     """Return a registry with a version of which data is known, and one of another kind."""
     production.champion(tmp_path, made)
-    store = open_store(state, "churn")
+    store = open_tracking_store(state, "churn")
     registry.tag_version(store, "1", {"dvc.source": SOURCE})
     production.champion(tmp_path, made, identity="2")
     return store
 
 
 def needs(store, objects):
-    return dict(needed_by_versions(store, objects=objects, pool="data/pool"))
+    return dict(md5s_needed_by_versions(store, objects=objects, pool="data/pool"))
 
 
 def test_a_version_needs_the_data_that_it_is_tagged_with(store, objects):
@@ -62,8 +62,8 @@ def test_a_version_needs_the_data_that_it_is_tagged_with(store, objects):
 
 def test_it_needs_all_that_its_lock_names_but_the_models_in_the_pool(store, objects, tmp_path):
     (tmp_path / "dvc.lock").write_text(LOCK)
-    page = Page("a search", "", files=((tmp_path / "dvc.lock", "project"),))
-    log_page(store, registry.version_numbered(store, "1").run_id, page=page)
+    page = RunPage("a search", "", files=((tmp_path / "dvc.lock", "project"),))
+    log_run_page(store, registry.get_version(store, "1").run_id, page=page)
     assert needs(store, objects)["churn 1"] == {SOURCE, POOL, f"{MODEL}.dir", FILE}
 
 
@@ -74,7 +74,7 @@ def test_versions_of_other_models_in_the_same_registry_are_asked_too(store, obje
 def test_a_project_needs_what_its_pointers_name(tmp_path):
     root = tmp_path / "project"
     root.mkdir()
-    versions.ensure_project(root)
+    dvc.ensure_project(root)
     (root / "rows.txt").write_text("rows")
-    md5 = versions.add(root, root / "rows.txt")
-    assert needed_by_folder(root, objects=versions.store_folder(root)) == {md5}
+    md5 = dvc.add_file(root, root / "rows.txt")
+    assert md5s_needed_by_folder(root, objects=dvc.cache_folder(root)) == {md5}

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.errors import InputError
-from pipelines.stores.pool import (
+from evertune.errors import InputError
+from evertune.search.trial_log import (
     drop_entries,
-    keep_entry,
-    kept_numbers,
     pool_megabytes,
     read_entries,
+    save_entry,
+    stored_numbers,
 )
 from tests.core.pooled import entry, folds_of_rows
 
@@ -25,7 +25,7 @@ def made(number, *, classes=True):
 
 @pytest.mark.parametrize("classes", [True, False])
 def test_an_entry_is_read_back_as_it_was(tmp_path, classes):
-    keep_entry(tmp_path, made(3, classes=classes))
+    save_entry(tmp_path, made(3, classes=classes))
     (back,) = read_entries(tmp_path)
     expected = made(3, classes=classes)
     assert (back.number, back.configuration, back.form) == (3, expected.configuration, "scaled")
@@ -39,29 +39,29 @@ def test_an_entry_is_read_back_as_it_was(tmp_path, classes):
 
 def test_entries_are_read_in_the_order_of_their_numbers(tmp_path):
     for number in (11, 2, 100):
-        keep_entry(tmp_path, made(number))
+        save_entry(tmp_path, made(number))
     assert [each.number for each in read_entries(tmp_path)] == [2, 11, 100]
     assert [each.number for each in read_entries(tmp_path, [100, 2, 7])] == [2, 100]
 
 
 def test_predictions_are_read_without_the_models(tmp_path):
-    keep_entry(tmp_path, made(0))
+    save_entry(tmp_path, made(0))
     (back,) = read_entries(tmp_path, models=False)
     assert {model.data for model in back.folds} == {b""}
 
 
 def test_entries_are_dropped_and_the_pool_is_smaller(tmp_path):
     for number in range(3):
-        keep_entry(tmp_path, made(number))
+        save_entry(tmp_path, made(number))
     before = pool_megabytes(tmp_path)
     drop_entries(tmp_path, [0, 2, 9])
-    assert kept_numbers(tmp_path) == (1,)
+    assert stored_numbers(tmp_path) == (1,)
     assert pool_megabytes(tmp_path) == pytest.approx(before / 3)
 
 
 def test_equal_entries_give_equal_bytes(tmp_path):
     for folder in ("first", "second"):
-        keep_entry(tmp_path / folder, made(0))
+        save_entry(tmp_path / folder, made(0))
     contents = [next((tmp_path / name).iterdir()).read_bytes() for name in ("first", "second")]
     assert contents[0] == contents[1]
 

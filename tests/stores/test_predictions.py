@@ -1,14 +1,14 @@
 import pandas as pd
 import pytest
 
-from pipelines.core.log_frames import Shadow
-from pipelines.errors import InputError
-from pipelines.stores.database import open_log
-from pipelines.stores.predictions import (
+from evertune.database import open_log
+from evertune.errors import InputError
+from evertune.monitoring.prediction_log import (
+    ShadowPrediction,
     append_predictions,
     append_shadow,
+    find_logged,
     known_ids,
-    logged_before,
     newest_event,
     oldest_event,
     read_log,
@@ -21,7 +21,7 @@ from tests.logs import CLASSES, NEW_YEAR, append, day, ids, label, logged
 def test_a_prediction_comes_back_as_it_was_logged(log):
     row = logged("a", day(1.5), identifier="c1", probabilities=(0.1 + 0.2, 0.7))
     append(log, row)
-    assert logged_before(log, ["a", "b"]) == {"a": ("1", row)}
+    assert find_logged(log, ["a", "b"]) == {"a": ("1", row)}
 
 
 def test_the_logged_frame_has_a_row_for_each_prediction_in_the_order_of_time(log):
@@ -107,7 +107,7 @@ def test_models_that_share_a_database_see_only_their_own(log, address, tmp_path)
 
 def test_shadows_stand_beside_what_was_answered(log):
     append(log, logged("a"), logged("b"))
-    assert append_shadow(log, [Shadow("a", 0.0, (0.6, 0.4))], version="2") == 1
+    assert append_shadow(log, [ShadowPrediction("a", 0.0, (0.6, 0.4))], version="2") == 1
     label(log, ("a", "no", 1))
     frame = read_shadow(log, None, None, version="2", classes=CLASSES).drop(columns="labelled")
     assert frame.to_dict("records") == [
@@ -127,7 +127,7 @@ def test_shadows_stand_beside_what_was_answered(log):
 
 
 def test_a_shadow_is_logged_once_for_each_version(log):
-    shadow = [Shadow("a", 0.0, None)]
+    shadow = [ShadowPrediction("a", 0.0, None)]
     found = [append_shadow(log, shadow, version=version) for version in ("2", "2", "3")]
     assert found == [1, 0, 1]
 
@@ -146,7 +146,9 @@ def test_more_ids_than_one_query_takes_are_found(log):
 
 def test_what_is_older_goes_with_its_labels_and_shadows(log):
     append(log, logged("a", day(1)), logged("b", day(5)))
-    append_shadow(log, [Shadow("a", 0.0, None), Shadow("b", 0.0, None)], version="2")
+    append_shadow(
+        log, [ShadowPrediction("a", 0.0, None), ShadowPrediction("b", 0.0, None)], version="2"
+    )
     label(log, ("a", "yes", 6), ("b", "yes", 6), ("never predicted", "yes", 1))
     assert remove_older(log, day(5)) == 1
     append(log, logged("a", day(1)), logged("never predicted", day(1)))

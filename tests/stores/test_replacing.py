@@ -1,13 +1,13 @@
 import pytest
 
-from pipelines.errors import UnsafeError
-from pipelines.stores.replacing import remove, replaced_file
+from evertune.errors import UnsafeError
+from evertune.files import atomic_write, remove_path
 
 
 def test_a_file_is_replaced_only_when_all_is_written(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with replaced_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -16,7 +16,7 @@ def test_a_file_is_replaced_only_when_all_is_written(tmp_path):
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replaced_file(path) as file:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:
         file.write(b"new %d" % (1 // 0))
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("a.txt", "old")]
 
@@ -25,7 +25,7 @@ def test_a_link_is_replaced_and_what_it_points_to_is_kept(tmp_path):
     kept, path = tmp_path / "cache", tmp_path / "a.txt"
     kept.write_text("old")
     path.symlink_to(kept)
-    with replaced_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
     assert (path.is_symlink(), kept.read_text()) == (False, "old")
 
@@ -33,9 +33,9 @@ def test_a_link_is_replaced_and_what_it_points_to_is_kept(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnsafeError, match=r"file/a\.txt cannot be written"):
-        replaced_file(tmp_path / "file" / "a.txt").__enter__()
+        atomic_write(tmp_path / "file" / "a.txt").__enter__()
 
 
 def test_removing_what_is_not_there_does_nothing(tmp_path):
-    remove(tmp_path / "a")
+    remove_path(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

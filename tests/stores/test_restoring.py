@@ -2,18 +2,18 @@ import subprocess
 
 import pytest
 
-from pipelines.core.locks import code
-from pipelines.errors import StageError
-from pipelines.stores.registry import Version
-from pipelines.stores.restoring import (
-    COMMIT,
-    environment,
-    lay_out_code,
-    lock_of,
+from evertune.errors import StageError
+from evertune.registry.mlflow_client import open_run, open_tracking_store
+from evertune.registry.reproduce import (
+    COMMIT_TAG,
+    environment_text,
+    lock_code,
+    read_lock,
+    restore_code,
     restore_data,
-    restore_records,
+    restore_project_files,
 )
-from pipelines.stores.tracking import open_run, open_store
+from evertune.registry.versions import ModelVersion
 from tests import production
 from tests.stores.test_revisions import git
 
@@ -21,7 +21,7 @@ OLD = {"pipelines/fit.py": "old", "pipelines/rebuild.py": "", "my_metrics.py": "
 
 
 def version(**tags):
-    return Version("1", "identity", "run", 0.0, "source", tags, ())
+    return ModelVersion("1", "identity", "run", 0.0, "source", tags, ())
 
 
 def written(root, files):
@@ -56,27 +56,27 @@ def folder(tmp_path, root):
 
 
 def commit_of(root):
-    return {COMMIT: git(root, "rev-parse", "HEAD")}
+    return {COMMIT_TAG: git(root, "rev-parse", "HEAD")}
 
 
 def test_code_that_is_as_it_was_is_taken_as_it_is(root, folder):
-    found = lay_out_code(root, version(**commit_of(root)), folder=folder)
+    found = restore_code(root, version(**commit_of(root)), folder=folder)
     assert (found.what, found.changed) == ("the code at hand", ())
     assert (folder / "my_metrics.py").read_text() == "mine"
 
 
 def test_code_that_was_changed_comes_from_the_recorded_commit(root, folder):
     written(root, {"pipelines/fit.py": "new", "my_metrics.py": "other"})
-    found = lay_out_code(root, version(**commit_of(root)), folder=folder)
+    found = restore_code(root, version(**commit_of(root)), folder=folder)
     assert found.what.startswith("the code of commit ")
     assert (folder / "pipelines/fit.py").read_text() == "old"
     assert (folder / "my_metrics.py").read_text() == "mine"
 
 
-@pytest.mark.parametrize("tags", [{}, {COMMIT: "0" * 40}])
+@pytest.mark.parametrize("tags", [{}, {COMMIT_TAG: "0" * 40}])
 def test_changed_code_without_its_commit_is_taken_as_it_is_and_told(root, folder, tags):
     written(root, {"pipelines/fit.py": "new"})
-    found = lay_out_code(root, version(**tags), folder=folder)
+    found = restore_code(root, version(**tags), folder=folder)
     assert found.changed == ("pipelines/fit.py",)
     assert (folder / "pipelines/fit.py").read_text() == "new"
 
@@ -85,12 +85,12 @@ def test_a_commit_that_cannot_make_versions_again_is_not_taken(root, folder):
     git(root, "rm", "-q", "pipelines/rebuild.py")
     git(root, "commit", "-qm", "b")
     written(root, {"pipelines/fit.py": "new"})
-    found = lay_out_code(root, version(**commit_of(root)), folder=folder)
+    found = restore_code(root, version(**commit_of(root)), folder=folder)
     assert found.what == "the code at hand"
 
 
 def test_a_lock_tells_the_code(folder):
-    assert code(lock_of(folder)).keys() == {"pipelines/fit.py"}
+    assert lock_code(read_lock(folder)).keys() == {"pipelines/fit.py"}
 
 
 def test_a_version_without_the_md5_of_its_data_is_refused(tmp_path):
@@ -101,11 +101,11 @@ def test_a_version_without_the_md5_of_its_data_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_keeps_nothing_of_its_project_is_named(state, tmp_path):
-    store = open_store(state, "churn")
-    made = Version("1", "i", open_run(store, "digest", title="a"), 0.0, "source", {}, ())
+    store = open_tracking_store(state, "churn")
+    made = ModelVersion("1", "i", open_run(store, "digest", title="a"), 0.0, "source", {}, ())
     with pytest.raises(StageError, match="expected project among the artifacts of run"):
-        restore_records(store, made, folder=tmp_path)
+        restore_project_files(store, made, folder=tmp_path)
 
 
 def test_the_environment_has_a_line_for_each_package():
-    assert any(line.startswith("pandas==") for line in environment().splitlines())
+    assert any(line.startswith("pandas==") for line in environment_text().splitlines())

@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from pipelines.stores.revisions import extract_commit
+from evertune.versioning.git import extract_commit
 
 
 def git(folder, *arguments):

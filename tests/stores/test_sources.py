@@ -4,16 +4,16 @@ import sqlite3
 import pandas as pd
 import pytest
 
-from pipelines.errors import TableError
-from pipelines.sections import Data, Dialect
-from pipelines.stores.sources import declared_of, look_at_source, read_source
+from evertune.config.schema import DataSection, DialectSection
+from evertune.data.readers import inspect_source, read_source, spec_from_params
+from evertune.errors import TableError
 
 CSV = "age;left\n1,5;yes\n2,5;no\n"
 TYPED = pd.DataFrame({"age": [31, 45], "left": ["yes", "no"], "day": pd.to_datetime(["2024"] * 2)})
 
 
 def read(tmp_path, name, **more):
-    return read_source(Data(source=name, target="left", **more), tmp_path)
+    return read_source(DataSection(source=name, target="left", **more), tmp_path)
 
 
 def test_a_gzipped_csv_file_is_read_as_text(tmp_path):
@@ -31,8 +31,8 @@ def test_a_parquet_file_keeps_its_types(tmp_path):
 
 def test_a_look_finds_the_dialect_and_says_what_it_guessed(tmp_path):
     (tmp_path / "t.csv").write_bytes("age;left\n1,5;schön\n2,5;no\n".encode("cp1252"))
-    looked = look_at_source(Data(source="t.csv", target="left"), tmp_path)
-    assert looked.dialect == Dialect(delimiter=";", encoding="cp1252", decimal=",")
+    looked = inspect_source(DataSection(source="t.csv", target="left"), tmp_path)
+    assert looked.dialect == DialectSection(delimiter=";", encoding="cp1252", decimal=",")
     assert "read as cp1252" in looked.notes[0]
 
 
@@ -40,15 +40,15 @@ def test_an_encoding_is_guessed_by_a_look_alone_and_kept_where_it_is_declared(tm
     (tmp_path / "t.csv").write_bytes("age;left\n1,5;schön\n".encode("cp1252"))
     with pytest.raises(TableError, match="byte 8 of line 2 is f6 in hex"):
         read(tmp_path, "t.csv")
-    assert read(tmp_path, "t.csv", dialect=Dialect(encoding="cp1252"))["left"].to_list() == [
+    assert read(tmp_path, "t.csv", dialect=DialectSection(encoding="cp1252"))["left"].to_list() == [
         "schön"
     ]
 
 
 def test_a_typed_source_has_no_dialect(tmp_path):
     TYPED.to_parquet(tmp_path / "t.parquet")
-    looked = look_at_source(Data(source="t.parquet", target="left"), tmp_path)
-    assert (looked.dialect, looked.notes, len(looked.table)) == (Dialect(), (), 2)
+    looked = inspect_source(DataSection(source="t.parquet", target="left"), tmp_path)
+    assert (looked.dialect, looked.notes, len(looked.table)) == (DialectSection(), (), 2)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,10 @@ def test_a_wrong_query_is_told_in_the_words_of_the_database(query):
 
 def test_what_params_say_is_handed_on_and_the_decimal_sign_looked_for(tmp_path):
     (tmp_path / "t.csv").write_text(CSV)
-    data = Data(source="t.csv", target="left", existing_model="models:/churn/1", ignore=("x",))
-    declared = declared_of(data, read_source(data, tmp_path))
+    data = DataSection(
+        source="t.csv", target="left", existing_model="models:/churn/1", ignore=("x",)
+    )
+    declared = spec_from_params(data, read_source(data, tmp_path))
     assert (declared.decimal, declared.existing, declared.ignore) == (
         ",",
         "existing_system",

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from pipelines.core.trials import Configuration, FoldResult, SearchHeader, Trial
-from pipelines.stores.trials import append_trial, open_trials, read_trials
+from evertune.search.trial_log import append_trial, open_trials, read_trials
+from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 
 HEADER = SearchHeader("d1", "rmse", False, 2, 60.0, None)
 FOLD = FoldResult(0, {"rmse": 1.5, "mape": None}, 0.1, 0.2)

@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipelines.core.findings import Window
-from pipelines.errors import StageError
-from pipelines.stores.windows import keep_window, kept_windows
+from evertune.errors import StageError
+from evertune.monitoring.window_store import load_window_records, save_window_record
+from evertune.times import TimeWindow
 from tests.logs import day
 
 
@@ -15,11 +15,11 @@ class Profile:
 
 def keep(log, number, mean, **more):
     named = {"kind": "profile", "version": "1", "record": Profile(mean)} | more
-    keep_window(log, window=Window(day(number), day(number + 1)), **named)
+    save_window_record(log, window=TimeWindow(day(number), day(number + 1)), **named)
 
 
 def kept(log, type_=Profile, **more):
-    return kept_windows(log, **({"kind": "profile", "version": "1", "type_": type_} | more))
+    return load_window_records(log, **({"kind": "profile", "version": "1", "type_": type_} | more))
 
 
 def test_what_is_kept_comes_back_by_the_start_of_its_window(log):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.schema import Column, Schema
+from evertune.data.schema import Column, TableSchema
 
 COLUMNS = (
     Column("x", "number"),
@@ -27,7 +27,7 @@ def task(request):
 @pytest.fixture
 def schema(task):
     classes = {"binary": ("no", "yes"), "multiclass": ("p", "q", "r"), "regression": ()}[task]
-    return Schema(COLUMNS, "y", task, classes)
+    return TableSchema(COLUMNS, "y", task, classes)
 
 
 @pytest.fixture

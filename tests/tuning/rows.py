@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from pipelines.tuning.growing import Setting
-from pipelines.tuning.installed import EXTRAS, is_installed
+from evertune.models.embedding_mlp import OPTIONAL_LIBRARIES, is_installed
+from evertune.models.training import FitContext
 
 TASKS = ("binary", "multiclass", "regression")
 
 
 def skip_where_missing(family):
     """Skip a test of a family whose library is not installed."""
-    library, extra = EXTRAS.get(family, ("numpy", ""))
+    library, extra = OPTIONAL_LIBRARIES.get(family, ("numpy", ""))
     if not is_installed(library):
         pytest.skip(f"{library}, which the extra `{extra}` brings, is not installed")
 
@@ -29,4 +29,4 @@ def setting(task, **given):
     """Return a setting with one thread."""
     n_classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
     values = {"seed": 0, "n_jobs": 1, "n_levels": 0} | given
-    return Setting(task, n_classes, **values)
+    return FitContext(task, n_classes, **values)

@@ -1,29 +1,30 @@
 import numpy as np
 import pytest
 
-from pipelines.core.folds import Fold
-from pipelines.core.metrics import METRICS
-from pipelines.core.trials import Configuration
-from pipelines.tuning.account import Account
-from pipelines.tuning.units import OUT_OF_BUDGET, Step, Unit
-from pipelines.tuning.work import Work, fold_yield
+from evertune.data.folds import Fold
+from evertune.metrics.metrics import METRICS
+from evertune.search.objective import OUT_OF_BUDGET, Job, JobUpdate, Objective, evaluate_fold
+from evertune.search.study import TrialTracker
+from evertune.trials import Configuration
 
-UNIT = Unit(0, Configuration("linear"), (0, 1))
+UNIT = Job(0, Configuration("linear"), (0, 1))
 FOLDS = (Fold(np.arange(150), np.arange(150, 300)), Fold(np.arange(150, 300), np.arange(150)))
 
 
 @pytest.fixture
 def work(table, schema, truth):
     metric = METRICS["rmse" if schema.task == "regression" else "log_loss"]
-    return Work(table, truth, schema, FOLDS, (metric,), 0)
+    return Objective(table, truth, schema, FOLDS, (metric,), 0)
 
 
 def ended(work, reason, *, failed):
     told = []
-    account = Account(work, clock=lambda: 1.0, on_finished=lambda *found: told.append(found))
+    account = TrialTracker(work, clock=lambda: 1.0, on_finished=lambda *found: told.append(found))
     account.begin(UNIT)
-    account.take(UNIT, Step((fold_yield(work, UNIT.configuration, 0, encodings={}),), False))
-    account.end(UNIT, Step((), True, reason, failed=failed))
+    account.take(
+        UNIT, JobUpdate((evaluate_fold(work, UNIT.configuration, 0, encodings={}),), False)
+    )
+    account.end(UNIT, JobUpdate((), True, reason, failed=failed))
     account.close()
     return told
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipelines.tuning.cluster import check_workers, ray_running
+from evertune.search.ray_tune import check_workers, ray_session
 
 
 def _listening():
@@ -32,7 +32,7 @@ def _sockets_of(name):
 
 @pytest.mark.slow
 def test_ray_listens_to_this_machine_alone_and_asks_for_a_token(tmp_path):
-    with ray_running(tmp_path, tmp_path / "state", workers=1):
+    with ray_session(tmp_path, tmp_path / "state", workers=1):
         listening = _listening()
         name = str(tmp_path / "state" / "ray.token").encode()
         own = {f"socket:[{inode}]": open_ for inode, open_ in listening.items()}
@@ -45,7 +45,7 @@ def test_ray_listens_to_this_machine_alone_and_asks_for_a_token(tmp_path):
 
 @pytest.mark.slow
 def test_workers_have_one_thread_and_the_project_on_their_path(tmp_path):
-    with ray_running(tmp_path, tmp_path / "state", workers=1) as workers:
+    with ray_session(tmp_path, tmp_path / "state", workers=1) as workers:
         names = ("OMP_NUM_THREADS", "PYTHONPATH")
         seen = ray.get(ray.remote(lambda: [os.environ[name] for name in names]).remote())
     assert workers == 1
@@ -56,7 +56,7 @@ def test_workers_have_one_thread_and_the_project_on_their_path(tmp_path):
 @pytest.mark.slow
 def test_the_environment_is_as_it_was_when_ray_has_ended(tmp_path):
     before = dict(os.environ)
-    with ray_running(tmp_path, tmp_path / "state", workers=1):
+    with ray_session(tmp_path, tmp_path / "state", workers=1):
         pass
     assert {name: os.environ.get(name) for name in before} == before
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ

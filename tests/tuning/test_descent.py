@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from pipelines.tuning.descent import (
-    adam,
-    first_layers,
+from evertune.models.mlp import (
+    dropout_masks,
+    forward_pass,
     gradients,
-    kept_by_dropout,
-    momentum,
-    said,
-    scheduled,
+    initial_layers,
+    learning_rate_factor,
+    make_adam,
+    make_nesterov_momentum,
 )
 
 DRAWS = np.random.default_rng(0)
@@ -22,7 +22,7 @@ ONES = np.ones(6, dtype=np.float32)
 
 
 def loss(layers, task, activation):
-    found = said(layers, X, activation=activation, task=task).astype(float)
+    found = forward_pass(layers, X, activation=activation, task=task).astype(float)
     truth = TARGETS[task]
     if task == "regression":
         return 0.5 * np.mean((found - truth) ** 2)
@@ -34,7 +34,7 @@ def loss(layers, task, activation):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("task", TARGETS)
 def test_the_gradient_is_the_slope_of_the_loss(task, activation):
-    layers = first_layers([4, 5, 5, TARGETS[task].shape[1]], seed=0)
+    layers = initial_layers([4, 5, 5, TARGETS[task].shape[1]], seed=0)
     found = gradients(
         layers, X, TARGETS[task], weights=ONES, activation=activation, task=task, masks=[]
     )
@@ -50,10 +50,10 @@ def test_the_gradient_is_the_slope_of_the_loss(task, activation):
 
 @pytest.mark.parametrize("kind", ["adam", "momentum"])
 def test_steps_lower_the_loss(kind):
-    layers = first_layers([4, 16, 1], seed=0)
+    layers = initial_layers([4, 16, 1], seed=0)
     made = {
-        "adam": adam(layers, beta_1=0.9, beta_2=0.99, decay=0.0),
-        "momentum": momentum(layers, share=0.9, decay=0.0),
+        "adam": make_adam(layers, beta_1=0.9, beta_2=0.99, decay=0.0),
+        "momentum": make_nesterov_momentum(layers, share=0.9, decay=0.0),
     }
     before = loss(layers, "regression", "relu")
     for _ in range(50):
@@ -66,14 +66,14 @@ def test_steps_lower_the_loss(kind):
 
 
 def test_dropout_keeps_the_mean():
-    layers = first_layers([4, 1000, 1], seed=0)
-    (mask,) = kept_by_dropout(layers, 50, rate=0.3, draws=np.random.default_rng(0))
+    layers = initial_layers([4, 1000, 1], seed=0)
+    (mask,) = dropout_masks(layers, 50, rate=0.3, draws=np.random.default_rng(0))
     assert mask.mean() == pytest.approx(1, abs=0.02)
     assert (mask == 0).mean() == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_dropped_unit_has_no_gradient():
-    layers = first_layers([4, 2, 1], seed=0)
+    layers = initial_layers([4, 2, 1], seed=0)
     mask = np.array([[0.0, 2.0]] * 6, dtype=np.float32)
     found = gradients(
         layers, X, TARGETS["regression"], weights=ONES, activation="tanh", task="regression",
@@ -85,11 +85,13 @@ def test_a_dropped_unit_has_no_gradient():
 
 @pytest.mark.parametrize("schedule", ["cosine", "coslog4"])
 def test_a_schedule_ends_at_0(schedule):
-    assert scheduled(schedule, 1.0) == pytest.approx(0, abs=1e-6)
+    assert learning_rate_factor(schedule, 1.0) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_constant_rate_rises_first_and_stays():
-    assert [round(scheduled("constant", done), 2) for done in (0.0, 0.025, 0.05, 1.0)] == [
+    assert [
+        round(learning_rate_factor("constant", done), 2) for done in (0.0, 0.025, 0.05, 1.0)
+    ] == [
         0,
         0.5,
         1,

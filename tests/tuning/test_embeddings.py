@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.core.network import Network
-from pipelines.core.serialised import dumped, loaded
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import grow
+from evertune.models.families import fit_encoded
+from evertune.models.mlp import Network
+from evertune.models.persistence import dump_predictor, load_predictor
+from evertune.trials import Configuration
 from tests.tuning.rows import TASKS, rows, setting
 
 pytest.importorskip("torch", reason="PyTorch, which the extra `neural` brings, is not installed")
@@ -23,15 +23,15 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 import numpy as np
-from pipelines.core.serialised import loaded
+from evertune.models.persistence import load_predictor
 with open(sys.argv[1], "rb") as file:
-    print(loaded("skops", file.read()).predict(np.zeros((1, 3))).shape)
+    print(load_predictor("skops", file.read()).predict(np.zeros((1, 3))).shape)
 """
 
 
 def grown(task="regression", chosen=None, n=400, **given):
     X, y = rows(task, n)
-    return grow(Configuration("embedding_network", chosen or {}), X, y, told(task, **given))
+    return fit_encoded(Configuration("embedding_network", chosen or {}), X, y, told(task, **given))
 
 
 def told(task, **given):
@@ -56,11 +56,11 @@ def test_a_network_learns_in_every_way(chosen):
 def test_what_was_read_back_says_the_same(task):
     X, _ = rows(task)
     made = grown(task, iterations=2).predictor
-    assert (loaded(*dumped(made)).predict(X) == made.predict(X)).all()
+    assert (load_predictor(*dump_predictor(made)).predict(X) == made.predict(X)).all()
 
 
 def test_a_prediction_needs_no_torch(tmp_path):
-    (tmp_path / "network").write_bytes(dumped(grown(iterations=2).predictor)[1])
+    (tmp_path / "network").write_bytes(dump_predictor(grown(iterations=2).predictor)[1])
     place = str(tmp_path / "network")
     command = [sys.executable, "-c", WITHOUT_TORCH, place]
     said = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 
-from pipelines.core.encoding import matrix
-from pipelines.core.model import predict
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES, default_configuration, fit_configuration, form_of
+from evertune.data.schema import Column, TableSchema
+from evertune.models.families import (
+    FAMILIES,
+    configuration_encoding,
+    default_configuration,
+    fit_configuration,
+)
+from evertune.models.model import predict
+from evertune.preprocessing.encoders import feature_frame
+from evertune.trials import Configuration
 from tests.tuning.rows import skip_where_missing
 
 COLUMNS = (Column("z", "number"), Column("plan", "category", ("a", "b", "c")))
@@ -56,14 +61,14 @@ def test_a_linear_model_takes_its_numbers_in_every_form(table, truth, schema, fo
 
 @pytest.mark.parametrize("family", LEARNING)
 def test_a_class_that_was_never_seen_has_probability_0(table, family):
-    schema = Schema(COLUMNS, "y", "multiclass", ("p", "q", "r"))
+    schema = TableSchema(COLUMNS, "y", "multiclass", ("p", "q", "r"))
     truth = np.where(table["z"] > 0, 2.0, 0.0)
     model = fitted(default_configuration(family), table, truth, schema)
     assert predict(model, table, schema).probabilities[:, 1].max() < 1e-3
 
 
 def test_the_zero_rule_says_the_shares_of_the_classes(table):
-    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    schema = TableSchema(COLUMNS, "y", "binary", ("no", "yes"))
     truth = (np.arange(300) < 30).astype(float)
     said = predict(fitted(Configuration("zero_rule"), table, truth, schema), table, schema)
     assert said.probabilities[0] == pytest.approx([0.9, 0.1])
@@ -71,13 +76,17 @@ def test_the_zero_rule_says_the_shares_of_the_classes(table):
 
 def test_a_form_has_one_name():
     asked = Configuration("lightgbm", {"levels": "ordinal"})
-    assert form_of(asked) == form_of(default_configuration("lightgbm")) == "ordinal"
-    assert form_of(Configuration("xgboost", {"levels": "target"})) == "plain+target"
+    assert (
+        configuration_encoding(asked)
+        == configuration_encoding(default_configuration("lightgbm"))
+        == "ordinal"
+    )
+    assert configuration_encoding(Configuration("xgboost", {"levels": "target"})) == "plain+target"
 
 
 @pytest.mark.parametrize("family", ["linear", "lightgbm"])
 def test_balanced_classes_have_the_rare_one_predicted_more_often(table, family):
-    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    schema = TableSchema(COLUMNS, "y", "binary", ("no", "yes"))
     truth = (table["z"] + np.random.default_rng(1).normal(size=300) > 1.8).to_numpy(float)
     shares = [
         predict(
@@ -94,7 +103,7 @@ def test_balanced_classes_have_the_rare_one_predicted_more_often(table, family):
 def test_columns_left_out_are_left_out_of_predictions_too(table, truth, schema, family):
     point = Configuration(family, {"select": "filter", "select_share": 0.6})
     model = fitted(point, table, truth, schema)
-    assert len(model.columns) < model.encoder.transform(matrix(table, schema)).shape[1]
+    assert len(model.columns) < model.encoder.transform(feature_frame(table, schema)).shape[1]
     assert np.isfinite(predict(model, table, schema).values).all()
 
 
@@ -106,6 +115,6 @@ def test_a_column_without_a_value_is_harmless(table, truth, schema, family):
 
 
 def test_a_family_that_does_not_exist_is_refused(table):
-    schema = Schema(COLUMNS, "y", "binary", ("no", "yes"))
+    schema = TableSchema(COLUMNS, "y", "binary", ("no", "yes"))
     with pytest.raises(ValueError, match=r"family must be one of linear, .* but got 'oracle'"):
         fitted(Configuration("oracle"), table, np.zeros(300), schema)

@@ -4,53 +4,55 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.tuning.growing import Setting, Watch, drawn, grow_in_chunks, patience
+from evertune.models.training import EarlyStopping, FitContext, fit_in_chunks, patience, sample_rows
 
-SETTING = Setting("binary", 2, 0, seed=0, n_jobs=1)
+SETTING = FitContext("binary", 2, 0, seed=0, n_jobs=1)
 
 
 def test_without_a_deadline_there_is_one_chunk():
     asked = []
-    assert grow_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=math.inf) == 7
+    assert fit_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=math.inf) == 7
     assert asked == [7]
 
 
 def test_with_time_enough_all_rounds_are_reached():
     asked = []
     later = time.monotonic() + 1000
-    assert grow_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=later) == 7
+    assert fit_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=later) == 7
     assert asked[0] == 1
     assert asked[-1] == 7
 
 
 def test_after_the_deadline_only_the_first_chunk_is_grown():
-    assert grow_in_chunks(lambda _: False, total=7, deadline=0.0) == 1
+    assert fit_in_chunks(lambda _: False, total=7, deadline=0.0) == 1
 
 
 def test_a_fit_that_is_done_before_its_time_counts_as_whole():
-    assert grow_in_chunks(lambda _: True, total=7, deadline=0.0) == 7
+    assert fit_in_chunks(lambda _: True, total=7, deadline=0.0) == 7
 
 
 def test_a_watch_ends_a_fit_when_its_patience_is_used_up():
-    watch = Watch(math.inf)
+    watch = EarlyStopping(math.inf)
     scores = [3.0, 2.0, 1.0] + [1.5] * 100
     last = next(round_ for round_, score in enumerate(scores, 1) if watch.is_over(round_, score))
     assert (watch.best, last) == (3, 3 + math.floor(patience(3)) + 1)
 
 
 def test_a_watch_ends_a_fit_at_the_deadline():
-    watch = Watch(0.0)
+    watch = EarlyStopping(0.0)
     assert watch.is_over(1, None)
     assert watch.expired
 
 
 def test_rows_without_weights_are_taken_as_they_are():
-    assert drawn(SETTING, 10, most=10) is None
+    assert sample_rows(SETTING, 10, most=10) is None
 
 
 @pytest.mark.parametrize("most", [5, 100])
 def test_rows_are_drawn_by_their_weight(most):
     weights = np.r_[np.zeros(50), np.full(50, 2.0)]
-    rows = drawn(Setting("binary", 2, 0, seed=0, n_jobs=1, weights=weights), 100, most=most)
+    rows = sample_rows(
+        FitContext("binary", 2, 0, seed=0, n_jobs=1, weights=weights), 100, most=most
+    )
     assert len(rows) == most
     assert rows.min() >= 50

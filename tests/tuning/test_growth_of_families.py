@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.model import said_by
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES, grow
+from evertune.models.families import FAMILIES, fit_encoded
+from evertune.models.model import predict_encoded
+from evertune.trials import Configuration
 from tests.tuning.rows import TASKS, rows, setting, skip_where_missing
 
 STOPPING = (
@@ -32,7 +32,7 @@ def told(family, task, **given):
 def said(grown, X, task):
     n_classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
     kept = X if grown.columns is None else X[:, list(grown.columns)]
-    return said_by(grown.predictor, kept, task=task, n_classes=n_classes)
+    return predict_encoded(grown.predictor, kept, task=task, n_classes=n_classes)
 
 
 def shares(found):
@@ -43,7 +43,9 @@ def shares(found):
 @pytest.mark.parametrize("family", STOPPING)
 def test_rows_that_watch_end_a_fit_at_its_best_round(family, task):
     X, y = rows(task)
-    grown = grow(Configuration(family), X, y, told(family, task, validation=rows(task, seed=1)))
+    grown = fit_encoded(
+        Configuration(family), X, y, told(family, task, validation=rows(task, seed=1))
+    )
     assert 0 < grown.iterations < 1000
     assert grown.whole
 
@@ -52,14 +54,14 @@ def test_rows_that_watch_end_a_fit_at_its_best_round(family, task):
 def test_asked_for_so_many_rounds_a_fit_has_them(family):
     X, y = rows("binary")
     asked = told(family, "binary", iterations=7, validation=rows("binary", seed=1))
-    assert grow(Configuration(family), X, y, asked).iterations == 7
+    assert fit_encoded(Configuration(family), X, y, asked).iterations == 7
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("family", COUNTED)
 def test_a_fit_past_its_deadline_gives_what_it_has_and_says_so(family, task):
     X, y = rows(task)
-    grown = grow(Configuration(family), X, y, told(family, task, deadline=time.monotonic()))
+    grown = fit_encoded(Configuration(family), X, y, told(family, task, deadline=time.monotonic()))
     assert (grown.iterations, grown.whole) == (1, False)
     assert np.isfinite(said(grown, X, task).values).all()
 
@@ -69,7 +71,7 @@ def test_a_deadline_that_is_kept_changes_nothing(family):
     X, y = rows("regression")
     free = told(family, "regression", iterations=5)
     timed = replace(free, deadline=time.monotonic() + 1000)
-    first, second = (grow(Configuration(family), X, y, each) for each in (free, timed))
+    first, second = (fit_encoded(Configuration(family), X, y, each) for each in (free, timed))
     assert (said(first, X, "regression").values == said(second, X, "regression").values).all()
 
 
@@ -78,7 +80,7 @@ def test_a_deadline_that_is_kept_changes_nothing(family):
 def test_any_metric_can_be_watched(family, metric):
     X, y = rows("binary")
     watched = told(family, "binary", validation=rows("binary", seed=1), metric=metric)
-    found = said(grow(Configuration(family), X, y, watched), X, "binary")
+    found = said(fit_encoded(Configuration(family), X, y, watched), X, "binary")
     assert (found.values == y).mean() > 0.85
 
 
@@ -87,7 +89,7 @@ def test_rows_of_one_class_can_watch(family):
     X, y = rows("binary")
     one = (X[y == 1], y[y == 1])
     watched = told(family, "binary", validation=one, metric="roc_auc")
-    assert grow(Configuration(family), X, y, watched).iterations > 0
+    assert fit_encoded(Configuration(family), X, y, watched).iterations > 0
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -99,7 +101,7 @@ def test_rows_of_no_weight_have_no_say(family, task):
 
     def gap(**given):
         both = [
-            grow(Configuration(family), X, truth, told(family, task, **given))
+            fit_encoded(Configuration(family), X, truth, told(family, task, **given))
             for truth in (y, np.where(light, y[::-1], y))
         ]
         first, second = (shares(said(grown, X, task)) for grown in both)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipelines.core.folds import Fold
-from pipelines.core.trials import Configuration
-from pipelines.tuning.memory import free_bytes, needed_bytes, shortage
+from evertune.data.folds import Fold
+from evertune.search.objective import estimate_fit_bytes, free_bytes, wait_for_memory
+from evertune.trials import Configuration
 
 GIGABYTE = 10**9
 
@@ -47,16 +47,16 @@ def test_where_nothing_is_known_nothing_is_held_back(tmp_path):
 
 
 def test_a_fit_that_finds_room_is_begun():
-    assert shortage(GIGABYTE, until=0.0, free=lambda: GIGABYTE) is None
+    assert wait_for_memory(GIGABYTE, until=0.0, free=lambda: GIGABYTE) is None
 
 
 def test_a_fit_waits_until_others_have_ended():
     found = iter([0, 0, 2 * GIGABYTE])
-    assert shortage(GIGABYTE, until=time.monotonic() + 60, free=lambda: next(found)) is None
+    assert wait_for_memory(GIGABYTE, until=time.monotonic() + 60, free=lambda: next(found)) is None
 
 
 def test_a_fit_without_room_is_told_with_what_it_needs():
-    told = shortage(3 * GIGABYTE, until=0.0, free=lambda: GIGABYTE)
+    told = wait_for_memory(3 * GIGABYTE, until=0.0, free=lambda: GIGABYTE)
     assert told == "its fit needs about 3,000 MB of memory, but 1,000 MB are free"
 
 
@@ -65,7 +65,7 @@ def test_more_rows_and_hungrier_families_need_more():
         folds = (Fold(np.arange(n_rows), np.arange(10)),)
         schema = SimpleNamespace(features=range(30), classes=())
         work = SimpleNamespace(folds=folds, schema=schema)
-        return needed_bytes(work, Configuration(family), 0, encodings={})
+        return estimate_fit_bytes(work, Configuration(family), 0, encodings={})
 
     assert needed("lightgbm", 10_000) < needed("lightgbm", 1_000_000)
     assert needed("lightgbm", 100_000) < needed("catboost", 100_000)

@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.tuning.ranges import KNOWN, ON_REQUEST
-from pipelines.tuning.spaces import space
+from evertune.search.default_space import ALL_SPACES, OPTIONAL_PARAMETERS
+from evertune.search.space import build_space
 
 
 @pytest.mark.parametrize(
@@ -9,10 +9,10 @@ from pipelines.tuning.spaces import space
     [("pairs", ("none", "both")), ("text", ("words",)), ("levels", ("hashed",))],
 )
 def test_what_is_asked_for_is_searched_whatever_the_columns(name, values):
-    assert space(["linear"], {"linear": {name: values}})["linear"][name].values == values
+    assert build_space(["linear"], {"linear": {name: values}})["linear"][name].values == values
 
 
 def test_what_narrows_a_space_leaves_the_space_itself_alone():
-    space(["linear"], {"linear": {"levels": ["target"]}})
-    assert "hashed" in KNOWN["linear"]["levels"].values
-    assert "both" in ON_REQUEST["pairs"].values
+    build_space(["linear"], {"linear": {"levels": ["target"]}})
+    assert "hashed" in ALL_SPACES["linear"]["levels"].values
+    assert "both" in OPTIONAL_PARAMETERS["pairs"].values

@@ -5,17 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import Fold
-from pipelines.core.metrics import METRICS
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration
-from pipelines.tuning.account import Account
-from pipelines.tuning.clocks import Clock
-from pipelines.tuning.portfolio import Portfolio
-from pipelines.tuning.starts import Start
-from pipelines.tuning.strategies import History, Strategy
-from pipelines.tuning.units import steps
-from pipelines.tuning.work import Work
+from evertune.data.folds import Fold
+from evertune.data.schema import Column, TableSchema
+from evertune.metrics.metrics import METRICS
+from evertune.search.objective import Objective, run_job
+from evertune.search.portfolio import PortfolioSampler
+from evertune.search.samplers import SamplerContext
+from evertune.search.study import PastTrials, SearchConfig, TimeBudget, TrialTracker
+from evertune.trials import Configuration
 
 FAMILIES = ("linear", "lightgbm", "extra_trees")
 
@@ -26,23 +23,25 @@ def work():
     table = pd.DataFrame(draws.normal(size=(90, 2)), columns=["a", "b"])
     rows = np.arange(90)
     folds = tuple(Fold(rows[rows % 3 != part], rows[rows % 3 == part]) for part in range(3))
-    schema = Schema((Column("a", "number"), Column("b", "number")), "y", "regression")
-    return Work(
+    schema = TableSchema((Column("a", "number"), Column("b", "number")), "y", "regression")
+    return Objective(
         table, (table["a"] + table["b"] ** 2).to_numpy(), schema, folds, (METRICS["rmse"],), 0
     )
 
 
 def proposing(work, *, seconds=math.inf, n_trials=None, warm_starts=()):
-    account = Account(work, clock=lambda: 1.0, on_finished=lambda *_: None)
+    account = TrialTracker(work, clock=lambda: 1.0, on_finished=lambda *_: None)
     moment = math.inf if math.isinf(seconds) else time.monotonic() + seconds
-    start = Start(History(work.metrics[0], 3), account, Clock(seconds, moment, 2), n_trials)
-    strategy = Strategy(FAMILIES, warm_starts=warm_starts)
-    return Portfolio(work, strategy, start), account
+    start = SamplerContext(
+        PastTrials(work.metrics[0], 3), account, TimeBudget(seconds, moment, 2), n_trials
+    )
+    strategy = SearchConfig(FAMILIES, warm_starts=warm_starts)
+    return PortfolioSampler(work, strategy, start), account
 
 
 def follow(made, account, work, unit):
     account.begin(unit)
-    for step in steps(work, unit, {}):
+    for step in run_job(work, unit, {}):
         account.take(unit, step)
     made.tell(unit.number, account.end(unit, step))
 

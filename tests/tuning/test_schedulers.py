@@ -2,11 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.core.trials import Configuration, FoldResult, Trial
-from pipelines.tuning.schedulers import scheduler
-from pipelines.tuning.strategies import History
-from pipelines.tuning.trials import FOLDS_DONE, OBJECTIVE
+from evertune.metrics.metrics import METRICS
+from evertune.search.ray_tune import FOLDS_DONE, OBJECTIVE, build_scheduler
+from evertune.search.study import PastTrials
+from evertune.trials import Configuration, FoldResult, Trial
 
 
 def past(number, *scores):
@@ -25,7 +24,7 @@ def decisions(race, objectives):
 
 
 def test_the_first_three_pass_and_then_a_third():
-    race = scheduler("asha", History(METRICS["rmse"], 5))
+    race = build_scheduler("asha", PastTrials(METRICS["rmse"], 5))
     assert decisions(race, [3, 2, 1, 2.1, 4, 2.5]) == ["CONTINUE"] * 3 + [
         "STOP",
         "CONTINUE",
@@ -35,12 +34,12 @@ def test_the_first_three_pass_and_then_a_third():
 
 def test_trials_of_an_earlier_run_set_the_mark():
     finished = (past(0, 1.0), past(1, 2.0), past(2, 3.0))
-    race = scheduler("asha", History(METRICS["rmse"], 5, finished))
+    race = build_scheduler("asha", PastTrials(METRICS["rmse"], 5, finished))
     assert decisions(race, [-2.5, -0.5]) == ["STOP", "CONTINUE"]
 
 
 def test_without_a_scheduler_every_trial_goes_on():
-    race = scheduler("none", History(METRICS["rmse"], 5))
+    race = build_scheduler("none", PastTrials(METRICS["rmse"], 5))
     assert decisions(race, [3, 2, 1, 0]) == ["CONTINUE"] * 4
 
 
@@ -48,4 +47,4 @@ def test_a_scheduler_that_does_not_exist_is_refused():
     with pytest.raises(
         ValueError, match="scheduler must be one of racing, asha, none, but got 'pbt'"
     ):
-        scheduler("pbt", History(METRICS["rmse"], 5))
+        build_scheduler("pbt", PastTrials(METRICS["rmse"], 5))

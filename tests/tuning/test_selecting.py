@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import grow
-from pipelines.tuning.selecting import only, selected
+from evertune.models.families import fit_encoded
+from evertune.models.feature_selection import restrict_to_columns, select_features
+from evertune.trials import Configuration
 from tests.tuning.rows import rows, setting
 
 WAYS = ("filter", "l1", "importance", "recursive")
@@ -20,7 +20,7 @@ def wide(task):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_decides_is_kept_and_noise_left_out(way, task):
-    kept = selected(*wide(task), {"select": way, "select_share": 0.2}, setting(task))
+    kept = select_features(*wide(task), {"select": way, "select_share": 0.2}, setting(task))
     assert 1 in kept
     assert len(kept) == 4
 
@@ -28,13 +28,14 @@ def test_what_decides_is_kept_and_noise_left_out(way, task):
 @pytest.mark.parametrize(("way", "share"), [("none", 0.5), ("filter", 1.0)])
 def test_all_columns_are_none(way, share):
     assert (
-        selected(*wide("binary"), {"select": way, "select_share": share}, setting("binary")) is None
+        select_features(*wide("binary"), {"select": way, "select_share": share}, setting("binary"))
+        is None
     )
 
 
 def test_codes_and_rows_that_watch_follow_the_columns():
     X, y = wide("binary")
-    kept, told = only((1, 3), X, setting("binary", n_levels=1, validation=(X, y)))
+    kept, told = restrict_to_columns((1, 3), X, setting("binary", n_levels=1, validation=(X, y)))
     assert kept.shape == told.validation[0].shape == (400, 2)
     assert told.n_levels == 0
 
@@ -42,6 +43,6 @@ def test_codes_and_rows_that_watch_follow_the_columns():
 def test_columns_left_out_twice_are_counted_from_the_first():
     X, y = wide("regression")
     point = Configuration("hist_boosting", {"select": "filter", "select_share": 0.95})
-    grown = grow(point, X, y, setting("regression"))
+    grown = fit_encoded(point, X, y, setting("regression"))
     assert 7 not in grown.columns
     assert grown.predictor.n_features_in_ == len(grown.columns)

@@ -1,26 +1,23 @@
 import pytest
 
-from pipelines.core.trials import Configuration
-from pipelines.tuning.families import FAMILIES, PARTS
-from pipelines.tuning.spaces import (
-    SPACES,
-    Choice,
-    Float,
-    Integer,
-    default_points,
-    grid,
-    named,
-    nearest,
-    sampled,
-    searched_values,
-    space,
+from evertune.models.families import COMMON_DEFAULTS, FAMILIES
+from evertune.search.default_space import DEFAULT_SPACES, Choice, Float, Integer
+from evertune.search.space import (
+    build_space,
+    default_configurations,
+    draw_values,
+    flat_parameters,
+    grid_points,
+    nearest_configuration,
+    nearest_values,
 )
+from evertune.trials import Configuration
 
 ONE_PART = {"select": ["none"]}
 
 
 def test_a_space_has_its_families_cheapest_first():
-    assert list(space(["random_forest", "lightgbm", "linear"])) == [
+    assert list(build_space(["random_forest", "lightgbm", "linear"])) == [
         "linear",
         "lightgbm",
         "random_forest",
@@ -30,19 +27,19 @@ def test_a_space_has_its_families_cheapest_first():
 @pytest.mark.parametrize("families", [[], ["linear", "zero_rule"]])
 def test_a_family_that_cannot_be_searched_is_refused(families):
     with pytest.raises(ValueError, match=r"families must be some of linear, .* but got"):
-        space(families)
+        build_space(families)
 
 
 def test_what_is_searched_has_a_default():
-    for family, parameters in space(SPACES, metric="f1").items():
-        assert parameters.keys() <= (PARTS | FAMILIES[family].defaults).keys()
+    for family, parameters in build_space(DEFAULT_SPACES, metric="f1").items():
+        assert parameters.keys() <= (COMMON_DEFAULTS | FAMILIES[family].defaults).keys()
 
 
 def test_every_default_lies_in_its_space():
-    searched = space(SPACES)
-    for point in default_points(SPACES):
-        values = searched_values(point, searched)
-        assert values.items() <= (PARTS | point.hyperparameters).items()
+    searched = build_space(DEFAULT_SPACES)
+    for point in default_configurations(DEFAULT_SPACES):
+        values = nearest_values(point, searched)
+        assert values.items() <= (COMMON_DEFAULTS | point.hyperparameters).items()
 
 
 @pytest.mark.parametrize(
@@ -50,49 +47,51 @@ def test_every_default_lies_in_its_space():
     [("binary", "f1", True), ("binary", "roc_auc", False), ("regression", "f1", False)],
 )
 def test_class_weights_are_searched_where_labels_are_judged(task, metric, searched):
-    found = space(["tree"], task=task, metric=metric)["tree"]
+    found = build_space(["tree"], task=task, metric=metric)["tree"]
     assert ("class_weight" in found) == searched
 
 
 def test_values_outside_are_moved_to_the_edge():
     point = Configuration("extra_trees", {"max_features": 9.0, "min_samples_leaf": 0})
-    moved = nearest(point, space(["extra_trees"])).hyperparameters
+    moved = nearest_configuration(point, build_space(["extra_trees"])).hyperparameters
     assert (moved["max_features"], moved["min_samples_leaf"]) == (1.0, 1)
 
 
 def test_what_is_not_searched_stays_as_it_is_named():
     point = Configuration("catboost", {"n_estimators": 7})
-    assert nearest(point, space(["catboost"])).hyperparameters["n_estimators"] == 7
+    assert (
+        nearest_configuration(point, build_space(["catboost"])).hyperparameters["n_estimators"] == 7
+    )
 
 
 def test_the_nearest_of_the_nearest_is_itself():
-    searched = space(SPACES)
-    for point in default_points(SPACES):
-        moved = nearest(point, searched)
-        assert nearest(moved, searched) == moved
+    searched = build_space(DEFAULT_SPACES)
+    for point in default_configurations(DEFAULT_SPACES):
+        moved = nearest_configuration(point, searched)
+        assert nearest_configuration(moved, searched) == moved
 
 
 def test_a_family_that_is_not_searched_has_no_nearest_point():
-    assert nearest(Configuration("lightgbm"), space(["linear"])) is None
+    assert nearest_configuration(Configuration("lightgbm"), build_space(["linear"])) is None
 
 
 def test_a_parameter_whose_condition_fails_is_left_out():
     draw = {"levels": "one_hot", "select": "filter"}
-    found = sampled(space(["lightgbm"])["lightgbm"], lambda name, _: draw.get(name, 0.5))
+    found = draw_values(build_space(["lightgbm"])["lightgbm"], lambda name, _: draw.get(name, 0.5))
     assert "select_share" in found
     assert "cat_smooth" not in found
 
 
 def test_a_grid_has_every_combination_once():
-    points = grid(space(["tree"], {"tree": ONE_PART | {"max_depth": [2, 4]}}))
+    points = grid_points(build_space(["tree"], {"tree": ONE_PART | {"max_depth": [2, 4]}}))
     assert len(points) == 2 * 3 * 3
-    assert len({tuple(named(point).items()) for point in points}) == len(points)
+    assert len({tuple(flat_parameters(point).items()) for point in points}) == len(points)
 
 
 def test_a_grid_too_large_to_be_run_is_drawn_from():
-    points = grid(space(["catboost"]))
+    points = grid_points(build_space(["catboost"]))
     assert 900 < len(points) <= 1000
-    assert points == grid(space(["catboost"]))
+    assert points == grid_points(build_space(["catboost"]))
 
 
 @pytest.mark.parametrize(
@@ -107,11 +106,11 @@ def test_a_grid_too_large_to_be_run_is_drawn_from():
 )
 def test_a_user_narrows_and_widens_a_space(asked, parameter):
     (name,) = asked
-    assert space(["tree"], {"tree": asked})["tree"][name] == parameter
+    assert build_space(["tree"], {"tree": asked})["tree"][name] == parameter
 
 
 def test_a_value_that_is_only_a_default_can_be_searched():
-    found = space(["xgboost"], {"xgboost": {"n_estimators": [100, 900]}})["xgboost"]
+    found = build_space(["xgboost"], {"xgboost": {"n_estimators": [100, 900]}})["xgboost"]
     assert found["n_estimators"] == Integer(100, 900, log=True)
     assert isinstance(found["learning_rate"], Float)
 
@@ -130,4 +129,4 @@ def test_a_value_that_is_only_a_default_can_be_searched():
 )
 def test_a_space_that_does_not_fit_is_refused(asked, words):
     with pytest.raises(ValueError, match=words):
-        space(["tree"], asked)
+        build_space(["tree"], asked)

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from pipelines.core.metrics import METRICS
-from pipelines.tuning.strategies import Budget, signed
+from evertune.metrics.metrics import METRICS
+from evertune.search.study import Budget, maximized_score
 
 
 def test_seconds_that_a_killed_run_spent_are_not_given_again():
@@ -22,4 +22,4 @@ def test_a_budget_in_trials_has_no_deadline():
 
 @pytest.mark.parametrize(("metric", "expected"), [("r2", 0.5), ("rmse", -0.5)])
 def test_more_is_better_once_a_score_is_signed(metric, expected):
-    assert signed(0.5, METRICS[metric]) == expected
+    assert maximized_score(0.5, METRICS[metric]) == expected

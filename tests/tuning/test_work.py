@@ -2,19 +2,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.core.folds import Fold
-from pipelines.core.metrics import METRICS
-from pipelines.core.schema import Column, Schema
-from pipelines.core.trials import Configuration, FoldResult
-from pipelines.tuning.work import Work, fold_yield, mean_score
+from evertune.data.folds import Fold
+from evertune.data.schema import Column, TableSchema
+from evertune.metrics.metrics import METRICS
+from evertune.search.objective import Objective, evaluate_fold, mean_score
+from evertune.trials import Configuration, FoldResult
 
 
 def test_a_fold_is_fitted_on_its_training_rows_and_judged_on_the_others():
     table = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
     fold = Fold(np.array([0, 1]), np.array([2, 3]))
-    schema, truth = Schema((Column("a", "number"),), "y", "regression"), np.array([1.0, 3.0, 6, 8])
-    work = Work(table, truth, schema, (fold,), (METRICS["mae"], METRICS["rmse"]), 0)
-    result = fold_yield(work, Configuration("zero_rule"), 0, encodings={}).result
+    schema, truth = (
+        TableSchema((Column("a", "number"),), "y", "regression"),
+        np.array([1.0, 3.0, 6, 8]),
+    )
+    work = Objective(table, truth, schema, (fold,), (METRICS["mae"], METRICS["rmse"]), 0)
+    result = evaluate_fold(work, Configuration("zero_rule"), 0, encodings={}).result
     assert result.figures == {"mae": 5.0, "rmse": pytest.approx(26**0.5)}
     assert result.fold == 0
 

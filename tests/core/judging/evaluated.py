@@ -1,8 +1,9 @@
 """An evaluation and evidence that pass every gate, for tests to change."""
 
-from pipelines.core.evaluation import BaselineRow, Evaluation, MetricRow, SearchSummary
-from pipelines.core.intervals import Difference
-from pipelines.core.judging.evidence import Evidence, Rival
+from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.registry.evidence import ChampionComparison, GateEvidence
+from evertune.search.summary import SearchSummary
+from evertune.stats.bootstrap import PairedDifference
 
 
 def baseline(name, kind, figure, low):
@@ -33,12 +34,12 @@ EVALUATION = Evaluation(
     metrics=(MetricRow("f1", True, 0.6), MetricRow("log_loss", False, 0.5)),
     baselines=(GUESS, SIMPLE),
 )
-EVIDENCE = Evidence("4", 100, faults=())
+EVIDENCE = GateEvidence("4", 100, faults=())
 
 
 def difference(mean, low, high, p_value=None):
-    return Difference(mean, low, high, None, 100, p_value=p_value)
+    return PairedDifference(mean, low, high, None, 100, p_value=p_value)
 
 
 def rival(mean, low, high):
-    return Rival("3", difference(mean, low, high))
+    return ChampionComparison("3", difference(mean, low, high))

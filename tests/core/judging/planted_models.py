@@ -4,22 +4,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.core.evaluation import BaselineRow
-from pipelines.core.judging.evidence import Evidence, Rival, Rules
-from pipelines.core.judging.gate import judge
-from pipelines.core.judging.measuring import (
-    Pair,
-    calibration_rise,
-    gain,
-    slice_falls,
+from evertune.evaluation.records import BaselineRow
+from evertune.evaluation.slices import Slice
+from evertune.metrics.metrics import METRICS
+from evertune.registry.evidence import (
+    ChampionComparison,
+    GateEvidence,
+    GateRules,
+    PairedPredictions,
+    calibration_error_increase,
+    improvement_over_champion,
+    n_missing_predictions,
+    slice_regressions,
     slice_tests,
 )
-from pipelines.core.judging.pairing import n_silent
-from pipelines.core.judging.spending import confidence_of_look
-from pipelines.core.metrics import METRICS
-from pipelines.core.model_figures import Bootstrap
-from pipelines.core.predictions import Predictions
-from pipelines.core.slicing import Slice
+from evertune.registry.gates import evaluate_gates
+from evertune.registry.holdout_reuse import adjusted_confidence
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import Predictions
 from tests.core.judging.evaluated import EVALUATION
 
 GUESS = BaselineRow("zero_rule", "none", "", {"roc_auc": 0.5}, {}, 0.2, 0.1, 0.3, n_rows=300)
@@ -54,30 +56,34 @@ def model(made, rng, noise):
 def found(made, ours, theirs, *, look=1, draws=300):
     """Return the evidence of two models on rows that neither was trained on."""
     first, second = (
-        Bootstrap(draws, confidence_of_look(each, false_promotions=0.05), 0)
+        BootstrapConfig(draws, adjusted_confidence(each, false_promotions=0.05), 0)
         for each in (look, look + 1)
     )
-    pair = Pair(made.truth, ours, theirs)
-    rival = Rival("1", gain(AUC, pair, first), loss=gain(BRIER, pair, second))
-    return Evidence(
-        "2", made.truth.size, n_silent=n_silent(ours), rival=rival, look=look,
+    pair = PairedPredictions(made.truth, ours, theirs)
+    rival = ChampionComparison(
+        "1",
+        improvement_over_champion(AUC, pair, first),
+        loss=improvement_over_champion(BRIER, pair, second),
+    )
+    return GateEvidence(
+        "2", made.truth.size, n_silent=n_missing_predictions(ours), rival=rival, look=look,
         confidence=first.confidence, faults=(),
     )  # fmt: skip
 
 
 def with_checks(evidence, made, ours, theirs):
     """Return the evidence with that of slices and calibration."""
-    pair, drawn = Pair(made.truth, ours, theirs), Bootstrap(300, 0.95, 0)
-    falls = slice_falls((AUC, BRIER), pair, made.slices, drawn)
+    pair, drawn = PairedPredictions(made.truth, ours, theirs), BootstrapConfig(300, 0.95, 0)
+    falls = slice_regressions((AUC, BRIER), pair, made.slices, drawn)
     return replace(
         evidence,
         slice_columns=("plan",),
         falls=falls,
         tests=slice_tests(falls),
         has_chances=True,
-        calibration=calibration_rise(pair, drawn),
+        calibration=calibration_error_increase(pair, drawn),
     )
 
 
 def verdict(evidence):
-    return judge(GOOD, evidence, Rules())
+    return evaluate_gates(GOOD, evidence, GateRules())

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.evaluation import BaselineRow, Guard
-from pipelines.core.judging.baseline_gates import (
+from evertune.evaluation.records import BaselineRow, Guard
+from evertune.registry.gates import (
     baselines_gate,
     existing_gate,
     guards_gate,
-    rows_for_baselines,
+    rows_needed_for_baselines,
 )
 from tests.core.judging.evaluated import EVALUATION, GUESS, baseline
 
@@ -95,4 +95,4 @@ def test_smaller_is_better_where_the_metric_says_so():
 
 def test_the_most_rows_that_any_baseline_needs_are_told():
     near, nearer = (baseline(name, "none", 0.5, low) for name, low in [("a", -0.1), ("b", -0.2)])
-    assert rows_for_baselines(beside(near, nearer)) == pytest.approx(900, abs=1)
+    assert rows_needed_for_baselines(beside(near, nearer)) == pytest.approx(900, abs=1)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.core.judging.bootstrapping import Sample, bootstrapped, unseen_share
-from pipelines.core.metrics import METRICS, custom_metric
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS, custom_metric
+from evertune.stats.bootstrap import PairedSample, bootstrap_metric, rule_of_three_bound
+from evertune.types import Predictions
 
 HOW = {"draws": 1000, "confidence": 0.95, "seed": 0}
 
@@ -14,7 +14,7 @@ def labels(n_rows, n_wrong=0):
 
 
 def judged(name, truth, *said, **changed):
-    return bootstrapped(Sample(METRICS[name], truth, said), **(HOW | changed))
+    return bootstrap_metric(PairedSample(METRICS[name], truth, said), **(HOW | changed))
 
 
 def test_a_perfect_accuracy_has_the_exact_binomial_low_end():
@@ -27,7 +27,7 @@ def test_a_perfect_accuracy_has_the_exact_binomial_low_end():
 def test_a_perfect_area_is_as_sure_as_the_rarer_class_has_rows():
     truth = (np.arange(100) < 5).astype(float)
     found = judged("roc_auc", truth, Predictions(truth, np.column_stack([1 - truth, truth])))
-    assert (found.low, found.high) == pytest.approx((1 - unseen_share(5, 0.025), 1.0))
+    assert (found.low, found.high) == pytest.approx((1 - rule_of_three_bound(5, 0.025), 1.0))
 
 
 def test_a_perfect_loss_has_no_ends_since_what_is_unseen_has_no_bound():
@@ -47,13 +47,13 @@ def test_models_that_are_right_on_the_same_rows_may_differ_on_others():
     chances = [np.column_stack([np.full(40, c), np.full(40, 1 - c)]) for c in (0.1, 0.2)]
     left, right = (Predictions(np.ones(40), each) for each in chances)
     found = judged("accuracy", np.ones(40), left, right)
-    share = unseen_share(40, 0.025)
+    share = rule_of_three_bound(40, 0.025)
     assert (found.low, found.high, found.p_value) == pytest.approx((-share, share, 1.0))
 
 
 def test_a_model_that_is_always_right_beside_one_that_never_is_passes_the_sign_test():
     found = judged("accuracy", np.ones(40), labels(40), labels(40, 40))
-    assert found.low == pytest.approx(1 - 2 * unseen_share(40, 0.025))
+    assert found.low == pytest.approx(1 - 2 * rule_of_three_bound(40, 0.025))
     assert found.p_value == pytest.approx(stats.binomtest(40, 40, alternative="greater").pvalue)
 
 
@@ -118,7 +118,7 @@ def test_a_metric_of_ones_own_is_drawn_like_any_other():
 
     own = custom_metric("share", share, greater_is_better=True, task="binary")
     both = labels(100, 30), labels(100, 60)
-    found = bootstrapped(Sample(own, np.ones(100), both), **HOW)
+    found = bootstrap_metric(PairedSample(own, np.ones(100), both), **HOW)
     built_in = judged("accuracy", np.ones(100), *both)
     assert (found.low, found.high) == (built_in.low, built_in.high)
 
@@ -128,5 +128,5 @@ def test_what_is_undefined_in_most_draws_has_no_ends():
         return float("nan") if (values > 0).sum() != 1 else 1.0
 
     own = custom_metric("own", undefined, greater_is_better=True, task="binary")
-    found = bootstrapped(Sample(own, np.zeros(20), (labels(20, 19),)), **HOW)
+    found = bootstrap_metric(PairedSample(own, np.zeros(20), (labels(20, 19),)), **HOW)
     assert (found.figure, found.low, found.method) == (1.0, None, "undefined")

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.intervals import Difference
-from pipelines.core.judging.champion_gate import champion_gate, is_known
-from pipelines.core.judging.evidence import Rival
+from evertune.registry.evidence import ChampionComparison
+from evertune.registry.gates import champion_gate, is_finite_difference
+from evertune.stats.bootstrap import PairedDifference
 from tests.core.judging.evaluated import EVIDENCE, rival
 
 
@@ -21,7 +21,7 @@ def said(other):
         (rival(0.1, 0.0, 0.2), "unknown"),
         (rival(0.0, 0.0, 0.0), "fail"),
         (rival(-0.1, -0.3, 0.1), "fail"),
-        (Rival("3"), "unknown"),
+        (ChampionComparison("3"), "unknown"),
         (rival(None, None, None), "unknown"),
         (rival(0.1, None, None), "unknown"),
         (rival(0.1, float("nan"), 0.2), "unknown"),
@@ -34,20 +34,22 @@ def test_the_whole_interval_has_to_speak_for_the_new_model(other, outcome):
 @pytest.mark.parametrize(
     ("loss", "share", "outcome"),
     [
-        (Difference(0.03, 0.01, 0.05, None, 100), 0.4, "pass"),
-        (Difference(0.03, 0.01, 0.05, None, 100), 0.2, "fail"),
-        (Difference(0.03, -0.01, 0.05, None, 100), 0.4, "fail"),
-        (Difference(None, None, None, None, 0), 0.4, "fail"),
+        (PairedDifference(0.03, 0.01, 0.05, None, 100), 0.4, "pass"),
+        (PairedDifference(0.03, 0.01, 0.05, None, 100), 0.2, "fail"),
+        (PairedDifference(0.03, -0.01, 0.05, None, 100), 0.4, "fail"),
+        (PairedDifference(None, None, None, None, 0), 0.4, "fail"),
     ],
 )
 def test_a_lower_loss_decides_where_the_metric_tells_the_two_hardly_apart(loss, share, outcome):
-    found = said(Rival("3", Difference(-0.001, -0.02, 0.02, share, 100), loss=loss))
+    found = said(
+        ChampionComparison("3", PairedDifference(-0.001, -0.02, 0.02, share, 100), loss=loss)
+    )
     assert found.outcome == outcome
     assert ("its loss is lower (+0.03, +0.01 to +0.05" in found.reason) == (outcome == "pass")
 
 
 def test_few_rows_never_tell_however_alike_their_draws_are():
-    found = said(Rival("3", Difference(0.1, 0.05, 0.15, 1.0, 29)))
+    found = said(ChampionComparison("3", PairedDifference(0.1, 0.05, 0.15, 1.0, 29)))
     assert found.outcome == "unknown"
     assert "29 rows cannot tell it from the champion, version 3, 30 are needed" in found.reason
 
@@ -64,10 +66,10 @@ def test_rows_that_were_left_out_are_counted_in_the_reason():
 
 
 def test_a_champion_that_cannot_be_compared_stays_and_the_reason_says_what_to_do():
-    reason = said(Rival("3", obstacle="it predicts 'left'")).reason
+    reason = said(ChampionComparison("3", obstacle="it predicts 'left'")).reason
     assert "version 3: it predicts 'left'; give a new question a name of its own" in reason
 
 
 @pytest.mark.parametrize("odd", [None, float("nan"), float("inf")])
 def test_a_difference_is_known_by_all_three_of_its_figures(odd):
-    assert not is_known(Difference(0.1, 0.0, odd, None, 50))
+    assert not is_finite_difference(PairedDifference(0.1, 0.0, odd, None, 50))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.core.judging.delong import delong
-from pipelines.core.metrics import METRICS
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.stats.comparison import delong_test
+from evertune.types import Predictions
 
 
 def scored(n_rows, seed=0, decimals=1):
@@ -29,7 +29,7 @@ def by_all_pairs(positive, left, right):
 @pytest.mark.parametrize("decimals", [0, 1, 9])
 def test_the_test_is_that_of_all_pairs_of_rows(decimals):
     rows = scored(120, decimals=decimals)
-    found = delong(*rows, confidence=0.95)
+    found = delong_test(*rows, confidence=0.95)
     gap, error = by_all_pairs(*rows)
     expected = (gap, gap - 1.959964 * error, gap + 1.959964 * error, stats.norm.sf(gap / error))
     assert (found.difference, found.low, found.high, found.p_value) == pytest.approx(expected)
@@ -41,7 +41,7 @@ def test_the_difference_is_that_of_the_metric():
         METRICS["roc_auc"].figure(positive * 1.0, Predictions(s, np.column_stack([-s, s])))
         for s in (left, right)
     ]
-    assert delong(positive, left, right, confidence=0.9).difference == pytest.approx(
+    assert delong_test(positive, left, right, confidence=0.9).difference == pytest.approx(
         areas[0] - areas[1]
     )
 
@@ -51,7 +51,7 @@ def test_equal_models_seem_better_as_often_as_the_level_says():
     for _ in range(400):
         positive = rng.random(150) < 0.3
         left, right = positive + rng.normal(0, 1, (2, 150))
-        found.append(delong(positive, left, right, confidence=0.95).p_value)
+        found.append(delong_test(positive, left, right, confidence=0.95).p_value)
     assert np.mean(np.array(found) < 0.1) == pytest.approx(0.1, abs=0.045)
 
 
@@ -60,11 +60,11 @@ def test_equal_models_seem_better_as_often_as_the_level_says():
     [([False] * 4, "only one class occurs"), ([True] + [False] * 3, "one class has a single row")],
 )
 def test_a_class_without_rows_enough_has_no_interval(positive, note):
-    found = delong(np.array(positive), np.arange(4.0), np.arange(4.0)[::-1], confidence=0.95)
+    found = delong_test(np.array(positive), np.arange(4.0), np.arange(4.0)[::-1], confidence=0.95)
     assert (found.low, found.p_value, found.note) == (None, None, note)
 
 
 def test_two_perfect_rankings_do_not_tell_how_far_each_may_be_off():
     positive = np.array([True, True, False, False])
-    found = delong(positive, positive * 2.0, positive * 1.0, confidence=0.95)
+    found = delong_test(positive, positive * 2.0, positive * 1.0, confidence=0.95)
     assert (found.difference, found.low, found.note) == (0.0, None, "no row tells them apart")

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.judging.evidence import RateGap, SliceFall
-from pipelines.core.judging.limit_gates import (
+from evertune.registry.evidence import RateGap, SliceRegression
+from evertune.registry.gates import (
     calibration_gate,
     data_gate,
     megabytes_gate,
@@ -20,7 +20,9 @@ FAIR = replace(EVIDENCE, sensitive=("sex",))
 
 
 def fall(mean, p_value, *, value="a", figure=0.8):
-    return SliceFall("plan", value, "f1", figure, difference(mean, mean - 0.1, mean + 0.1, p_value))
+    return SliceRegression(
+        "plan", value, "f1", figure, difference(mean, mean - 0.1, mean + 0.1, p_value)
+    )
 
 
 @pytest.mark.parametrize(

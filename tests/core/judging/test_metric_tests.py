@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.core.judging.delong import delong
-from pipelines.core.judging.mcnemar import mcnemar
-from pipelines.core.judging.metric_tests import metric_tests
-from pipelines.core.metrics import METRICS
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.stats.comparison import delong_test, mcnemar_test, metric_tests
+from evertune.types import Predictions
 
 RNG = np.random.default_rng(0)
 TRUTH = (RNG.random(60) < 0.4).astype(float)
@@ -22,13 +20,13 @@ LEFT, RIGHT = said(0.2), said(0.3)
 def test_two_areas_are_tested_by_delong():
     [found] = metric_tests(METRICS["roc_auc"], TRUTH, LEFT, RIGHT, confidence=0.9)
     scores = LEFT.probabilities[:, 1], RIGHT.probabilities[:, 1]
-    assert found == delong(TRUTH == 1, *scores, confidence=0.9)
+    assert found == delong_test(TRUTH == 1, *scores, confidence=0.9)
 
 
 def test_two_accuracies_are_tested_by_mcnemar():
     [found] = metric_tests(METRICS["accuracy"], TRUTH, LEFT, RIGHT, confidence=0.9)
     right = LEFT.values == TRUTH, RIGHT.values == TRUTH
-    assert found == mcnemar(*right, confidence=0.9)
+    assert found == mcnemar_test(*right, confidence=0.9)
 
 
 def test_rows_that_either_does_not_predict_are_left_out():

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.core.predictions import Predictions
+from evertune.types import Predictions
 from tests.core.judging.planted_models import found, model, rows, verdict, with_checks
 
 BINOMIAL = 17  # of 200 at 5 %: more come by chance in 1.5 % of cases

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from pipelines.core.intervals import Difference, paired_difference
-from pipelines.core.judging.power import rows_needed
-from pipelines.core.metrics import METRICS
-from pipelines.core.predictions import Predictions
+from evertune.metrics.metrics import METRICS
+from evertune.stats.bootstrap import PairedDifference, paired_difference
+from evertune.stats.comparison import required_sample_size
+from evertune.types import Predictions
 
 
 @pytest.mark.parametrize(("mean", "low"), [(None, None), (0.1, None), (0.0, -0.1), (-0.1, -0.2)])
 def test_no_number_of_rows_shows_what_does_not_seem_so(mean, low):
-    assert rows_needed(Difference(mean, low, 0.2, None, 50)) is None
+    assert required_sample_size(PairedDifference(mean, low, 0.2, None, 50)) is None
 
 
 def better_by_a_tenth(n_rows):
@@ -22,6 +22,6 @@ def better_by_a_tenth(n_rows):
 
 def test_as_many_rows_as_it_says_would_do():
     found = better_by_a_tenth(100)
-    needed = rows_needed(found)
+    needed = required_sample_size(found)
     assert found.low < 0 < better_by_a_tenth(int(1.2 * needed)).low
     assert better_by_a_tenth(int(0.8 * needed)).low < 0

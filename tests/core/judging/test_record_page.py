@@ -3,13 +3,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.core.intervals import Difference
-from pipelines.core.judging.record_page import bar, headline, record_html
-from pipelines.core.judging.records import Record
-from pipelines.core.judging.results import TestResult
-from pipelines.core.judging.verdicts import GateResult
+from evertune.registry.gates import GateResult
+from evertune.registry.records import DecisionRecord, interval_bar, record_headline, record_html
+from evertune.stats.bootstrap import PairedDifference, TestResult
 
-PLAIN = Record(
+PLAIN = DecisionRecord(
     id="9f86d081884c7d65",
     moment=datetime(2024, 5, 1, 12, tzinfo=UTC),
     model="churn",
@@ -26,7 +24,7 @@ FULL = replace(
     gates=(GateResult("slices", "unknown", "too few rows"),),
     tests=(TestResult("DeLong", 0.01, 0.001, 0.02, 0.0123, 4401, "on ranks"),),
     metric="roc_auc",
-    difference=Difference(0.01, 0.001, 0.02, 0.99, 4401),
+    difference=PairedDifference(0.01, 0.001, 0.02, 0.99, 4401),
     rival="2",
     n_rows=4401,
     n_left_out=12,
@@ -49,7 +47,7 @@ FULL = replace(
     ],
 )
 def test_the_headline_says_what_was_decided(changed, words):
-    assert words in headline(replace(PLAIN, **changed))
+    assert words in record_headline(replace(PLAIN, **changed))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_a_first_champion_that_nothing_was_compared_with_has_a_page():
 
 
 def test_a_difference_without_ends_has_no_picture():
-    assert bar(Difference(0.1, None, None, None, 3)) is None
+    assert interval_bar(PairedDifference(0.1, None, None, None, 3)) is None
     assert "<svg" not in record_html(
-        replace(FULL, difference=Difference(None, None, None, None, 0))
+        replace(FULL, difference=PairedDifference(None, None, None, None, 0))
     )

@@ -1,11 +1,11 @@
 import pytest
 
-from pipelines.core.judging.records import (
-    challenged_aliases,
+from evertune.registry.records import (
+    aliases_after_promotion,
+    aliases_after_rollback,
+    aliases_with_challenger,
     holdout_fingerprint,
-    promoted_aliases,
-    record_id,
-    rolled_back_aliases,
+    make_record_id,
 )
 
 STANDING = {"champion": "2", "previous": "1", "challenger": "3"}
@@ -25,14 +25,14 @@ STANDING = {"champion": "2", "previous": "1", "challenger": "3"}
 def test_a_promotion_sets_previous_and_removes_a_challenger_that_is_not_newer(
     before, version, after
 ):
-    assert promoted_aliases(before, version) == after
+    assert aliases_after_promotion(before, version) == after
 
 
 @pytest.mark.parametrize(
     ("version", "after"), [("4", {**STANDING, "challenger": "4"}), ("2", STANDING)]
 )
 def test_a_refused_version_is_challenger_until_the_next_one(version, after):
-    assert challenged_aliases(STANDING, version) == after
+    assert aliases_with_challenger(STANDING, version) == after
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_refused_version_is_challenger_until_the_next_one(version, after):
     ],
 )
 def test_a_rollback_leaves_another_challenger(version, after):
-    assert rolled_back_aliases(STANDING, version) == after
+    assert aliases_after_rollback(STANDING, version) == after
 
 
 def test_the_id_tells_evidence_apart():
     def made(**changed):
         given = {"model": "churn", "version": "2", "evidence": ["promote", "1"], **changed}
-        return record_id("gate", **given)
+        return make_record_id("gate", **given)
 
     others = {made(model="sales"), made(version="3"), made(evidence=["keep", "1"])}
     assert made() == made()

@@ -1,0 +1,63 @@
+"""What every command shares: loading its project, error messages and exit codes.
+
+`error_boundary` turns an `EvertuneError`, Ctrl-C or SIGTERM into one message and an exit code.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from evertune.errors import EvertuneError
+from evertune.orchestration.environment import set_defaults
+
+if TYPE_CHECKING:
+    from evertune.config.schema import Params
+
+
+EXIT_CHAMPION_STAYS = 3
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+RESUME_MESSAGE = "Stopped. What was finished is kept; the same command goes on from there."
+
+
+def load_project() -> "tuple[Path, Params]":
+    """Return the folder and the values of the project that the command was started in."""
+    from evertune.config.loader import find_root, load_params
+
+    root = find_root(Path.cwd())
+    params = load_params(root)
+    set_defaults(params.paths.state)
+    return root, params
+
+
+@contextmanager
+def error_boundary() -> Iterator[None]:
+    """Turn a failure of ours, Ctrl-C and SIGTERM into one message and an exit code."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        yield
+    except EvertuneError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"\n{RESUME_MESSAGE}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    except SystemExit as ending:
+        if ending.code != signal.SIGTERM:
+            raise
+        typer.echo(f"\n{RESUME_MESSAGE}", err=True)
+        raise typer.Exit(EXIT_TERMINATED) from ending
+
+
+def _exit_on_signal(number: int, _: FrameType | None) -> None:
+    # Ray puts a handler in place of this one that does the same.
+    raise SystemExit(number)

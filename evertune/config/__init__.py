@@ -1,0 +1,1 @@
+"""params.yaml: its schema, the checks across sections, reading and editing it."""

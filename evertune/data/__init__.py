@@ -1,0 +1,1 @@
+"""Tables: reading, parsing, schema, cleaning, hold-out, folds, training windows."""

@@ -1,0 +1,307 @@
+"""Parse raw cells, typed or text, as numbers, booleans, dates or text.
+
+A blank cell (also one of spaces) is missing, and so is each word that the user declares. Words
+such as `NA` are missing in a column of numbers, booleans or dates, and ordinary values
+elsewhere.
+
+`as_number`, `as_boolean` and `as_date` return the values and a mask of the cells that could not
+be parsed. Dates need a four-digit year; times with a zone are converted to UTC. A date such as
+03/04/2024 is bad where the column does not show whether the day or the month comes first.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import (
+    infer_dtype,
+    is_bool_dtype,
+    is_datetime64_any_dtype,
+    is_integer_dtype,
+    is_numeric_dtype,
+    is_string_dtype,
+)
+
+MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "none", "null", "<na>"})
+NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?i:inf|infinity)"
+WHITESPACE = " \t\r\n"
+TRUE_WORDS = frozenset({"true", "yes", "1"})
+FALSE_WORDS = frozenset({"false", "no", "0"})
+
+ParsedCells = tuple[pd.Series, pd.Series]
+
+
+def normalize_dtype(column: pd.Series) -> pd.Series:
+    """Return the column as text, bool, float64, int64 or datetime64, whatever it came as.
+
+    Objects of several types become text, and so do truth values where some are missing.
+
+    Examples
+    --------
+    >>> from decimal import Decimal
+    >>> normalize_dtype(pd.Series([Decimal("1.5"), None], dtype=object)).dtype
+    dtype('float64')
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return normalize_dtype(column.astype(column.cat.categories.dtype))
+    if is_datetime64_any_dtype(column.dtype):
+        return column
+    if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
+        return _normalize_numbers(column)
+    if column.dtype == object and infer_dtype(column, skipna=True) != "string":
+        return _normalize_objects(column)
+    return column if column.dtype == "str" else column.astype("str")
+
+
+def _normalize_numbers(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, np.dtype):
+        return column
+    if is_bool_dtype(column.dtype):
+        return _to_text(column) if column.isna().any() else column.astype("bool")
+    gaps = column.isna().any()
+    return column.astype("int64" if is_integer_dtype(column.dtype) and not gaps else "float64")
+
+
+def _normalize_objects(column: pd.Series) -> pd.Series:
+    kind = infer_dtype(column, skipna=True)
+    if kind in {"decimal", "integer", "floating", "mixed-integer-float", "empty"}:
+        return column.astype("float64")
+    if kind in {"date", "datetime", "datetime64"}:
+        return pd.to_datetime(column, utc=True)
+    return _to_text(column)
+
+
+def _to_text(column: pd.Series) -> pd.Series:
+    return column.map(str, na_action="ignore").astype("str")
+
+
+def is_text_column(column: pd.Series) -> bool:
+    """Tell whether a plain column holds text."""
+    return is_string_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+
+
+def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+    """Return text cells without blanks around them, NaN where blank or declared missing.
+
+    Examples
+    --------
+    >>> strip_cells(pd.Series([" a", " ", "?"], dtype="str"), ["?"]).tolist()
+    ['a', nan, nan]
+    """
+    cells = column.str.strip(WHITESPACE)
+    return cells.mask(cells.isin(["", *missing]))
+
+
+def mask_missing_words(cells: pd.Series) -> pd.Series:
+    """Return stripped cells with NaN for the words that mean "missing", such as NA and null."""
+    return cells.mask(cells.str.lower().isin(MISSING_WORDS))
+
+
+def as_number(
+    column: pd.Series, *, missing: Collection[str] = (), decimal: str = "."
+) -> ParsedCells:
+    """Return the cells as float64, and which of them are no numbers.
+
+    Parameters
+    ----------
+    column : series of n cells, typed or text
+    missing : collection of str
+        What means "missing" beside a blank cell and words such as NA.
+    decimal : str
+        `.` or `,`.
+
+    Returns
+    -------
+    series of float64, boolean series
+        NaN where missing or bad; infinite where a cell says so or is too large.
+
+    Examples
+    --------
+    >>> values, bad = as_number(pd.Series(["1e3", "NA", "$12"], dtype="str"))
+    >>> values.tolist(), bad.tolist()
+    ([1000.0, nan, nan], [False, False, True])
+    """
+    column = normalize_dtype(column)
+    if is_datetime64_any_dtype(column.dtype):
+        return pd.Series(np.nan, index=column.index, name=column.name), column.notna()
+    if not is_text_column(column):
+        values = column.astype("float64")
+        return values.mask(values.isin(_parse_number_words(missing))), pd.Series(
+            False, index=column.index
+        )
+    cells = mask_missing_words(strip_cells(column, missing))
+    if decimal == ",":
+        cells = cells.where(~cells.str.contains(".", regex=False, na=False), "x" + cells)
+        cells = cells.str.replace(",", ".", regex=False)
+    good = cells.str.fullmatch(NUMBER_PATTERN, na=False)
+    return _parse_floats(cells, good), cells.notna() & ~good
+
+
+def _parse_number_words(words: Collection[str]) -> list[float]:
+    series = pd.Series(list(words), dtype="str")
+    return _parse_floats(series, series.str.fullmatch(NUMBER_PATTERN, na=False)).dropna().tolist()
+
+
+def _parse_floats(cells: pd.Series, good: pd.Series) -> pd.Series:
+    values = np.full(len(cells), np.nan)
+    values[good.to_numpy()] = cells[good].to_numpy(dtype=object).astype("float64")
+    return pd.Series(values, index=cells.index, name=cells.name)
+
+
+def as_boolean(column: pd.Series, *, missing: Collection[str] = ()) -> ParsedCells:
+    """Return the cells as 1.0, 0.0 and NaN, and which of them are no truth values.
+
+    Examples
+    --------
+    >>> values, bad = as_boolean(pd.Series(["True", "no", "maybe"], dtype="str"))
+    >>> values.tolist(), bad.tolist()
+    ([1.0, 0.0, nan], [False, False, True])
+    """
+    column = normalize_dtype(column)
+    if not is_text_column(column):
+        values, bad = as_number(column, missing=missing)
+        wrong = values.notna() & ~values.isin([0, 1])
+        return values.mask(wrong), bad | wrong
+    words = mask_missing_words(strip_cells(column, missing)).str.lower()
+    values = words.isin(TRUE_WORDS).astype("float64")
+    known = words.isin(TRUE_WORDS | FALSE_WORDS)
+    return values.where(known), words.notna() & ~known
+
+
+def as_text(column: pd.Series, *, missing: Collection[str] = ()) -> pd.Series:
+    """Return the cells as text, NaN where missing; a number is written the same however it came.
+
+    Examples
+    --------
+    >>> as_text(pd.Series([1.0, 2.5])).tolist(), as_text(pd.Series(["1.0", "007"])).tolist()
+    (['1', '2.5'], ['1', '007'])
+    """
+    column = normalize_dtype(column)
+    if not is_text_column(column):
+        column = _to_text(column)
+    cells = strip_cells(column, missing)
+    return cells.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1", regex=True)
+
+
+ZONE_PATTERN = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
+TIME_PATTERN = rf"(?:[T ][0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?{ZONE_PATTERN})?"
+YEAR_FIRST_PATTERN = rf"([0-9]{{4}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{1,2}})({TIME_PATTERN})"
+YEAR_LAST_PATTERN = rf"([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})({TIME_PATTERN})"
+DAY_MONTH_PATTERN = r"[0-9]{1,2}[ -][A-Za-z]{3,9}\.?,?[ -][0-9]{4}"
+MONTH_DAY_PATTERN = r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
+NAMED_MONTH_PATTERN = f"(?:{DAY_MONTH_PATTERN}|{MONTH_DAY_PATTERN}){TIME_PATTERN}"
+MONTHS_IN_YEAR = 12
+FIRST_DATE, LAST_DATE = pd.Timestamp(datetime.min), pd.Timestamp(datetime.max)
+
+
+def looks_like_dates(cells: pd.Series) -> pd.Series:
+    """Tell of each stripped cell whether it is written like a date with a four-digit year.
+
+    Examples
+    --------
+    >>> looks_like_dates(pd.Series(["2024-01-31", "31/1/24", "Jan 31, 2024", "20240131"])).tolist()
+    [True, False, True, False]
+    """
+    return cells.str.fullmatch(
+        f"(?:{YEAR_FIRST_PATTERN}|{YEAR_LAST_PATTERN}|{NAMED_MONTH_PATTERN})", na=False
+    )
+
+
+def detect_day_first(column: pd.Series, missing: Collection[str] = ()) -> bool | None:
+    """Tell whether the day comes before the month in dates that end with the year.
+
+    With dots the day comes first; with slashes or dashes a part above 12 tells.
+
+    Returns
+    -------
+    bool or None
+        None where the column has no such dates, or day and month cannot be told apart.
+
+    Examples
+    --------
+    >>> detect_day_first(pd.Series(["03/04/2024", "13/04/2024"], dtype="str"))
+    True
+    >>> detect_day_first(pd.Series(["03/04/2024", "05/04/2024"], dtype="str")) is None
+    True
+    """
+    column = normalize_dtype(column)
+    if not is_text_column(column):
+        return None
+    cells = pd.Series(strip_cells(column, missing).dropna().unique(), dtype="str")
+    parts = cells.str.extract(f"^{YEAR_LAST_PATTERN}$").dropna(subset=[0])
+    first = int((parts[0].astype(int) > MONTHS_IN_YEAR).sum())
+    second = int((parts[1].astype(int) > MONTHS_IN_YEAR).sum())
+    dotted = len(parts) > 0 and cells.loc[parts.index].str.contains(".", regex=False).all()
+    if first > second or dotted:
+        return True
+    return False if second else None
+
+
+def as_date(
+    column: pd.Series, *, days_first: bool | None = None, missing: Collection[str] = ()
+) -> ParsedCells:
+    """Return the cells as datetime64[us] without a zone, and which of them are no dates.
+
+    Times with a zone are moved to UTC. Years before 1 and after 9999 are no dates.
+
+    Parameters
+    ----------
+    column : series of n cells, typed or text
+    days_first : bool, optional
+        Whether the day comes before the month in dates that end with the year; found by a look
+        where it is None. Dates with the year first or a named month need no telling.
+    missing : collection of str
+
+    Returns
+    -------
+    series of datetime64[us], boolean series
+        A cell is bad too where its day and month cannot be told apart.
+
+    Examples
+    --------
+    >>> values, bad = as_date(pd.Series(["31.12.2024", "2024-02-30"], dtype="str"))
+    >>> values.tolist(), bad.tolist()
+    ([Timestamp('2024-12-31 00:00:00'), NaT], [False, True])
+    """
+    column = normalize_dtype(column)
+    if is_datetime64_any_dtype(column.dtype):
+        values = _mask_out_of_range(_drop_time_zone(column))
+        return values, column.notna() & values.isna()
+    if not is_text_column(column):
+        return _all_missing_dates(column), column.notna()
+    cells = mask_missing_words(strip_cells(column, missing))
+    levels = pd.Series(cells.dropna().unique(), dtype="str")
+    read = _parse_date_levels(
+        levels, detect_day_first(column, missing) if days_first is None else days_first
+    )
+    values = cells.map(dict(zip(levels, read, strict=True))).astype("datetime64[us]")
+    values = _mask_out_of_range(values)
+    return values, cells.notna() & values.isna()
+
+
+def _all_missing_dates(column: pd.Series) -> pd.Series:
+    return pd.Series(pd.NaT, index=column.index, name=column.name, dtype="datetime64[us]")
+
+
+def _drop_time_zone(column: pd.Series) -> pd.Series:
+    if column.dt.tz is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.astype("datetime64[us]")
+
+
+def _mask_out_of_range(values: pd.Series) -> pd.Series:
+    return values.where(values.between(FIRST_DATE, LAST_DATE))
+
+
+def _parse_date_levels(levels: pd.Series, days_first: bool | None) -> pd.Series:
+    iso = levels.str.replace(f"^{YEAR_FIRST_PATTERN}$", r"\1-\2-\3\4", regex=True)
+    if days_first is not None:
+        order = r"\3-\2-\1\4" if days_first else r"\3-\1-\2\4"
+        iso = iso.str.replace(f"^{YEAR_LAST_PATTERN}$", order, regex=True)
+    iso = iso.str.replace("UTC", "Z", regex=False).where(looks_like_dates(levels))
+    read = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
+    named = levels.where(levels.str.fullmatch(NAMED_MONTH_PATTERN, na=False))
+    if named.notna().any():
+        read = read.fillna(pd.to_datetime(named, format="mixed", errors="coerce", utc=True))
+    return read.dt.tz_localize(None)

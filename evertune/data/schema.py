@@ -1,0 +1,214 @@
+"""Table schemas, the user's table spec, and the target as an array.
+
+`TableSpec` is what the user declares about a raw table, `TableSchema` what all later steps and
+all models rely on, `PreparedTable` a clean table with its schema. `encode_target` and
+`encode_predictions` turn columns into class codes or values. `moment` is a reserved column:
+when a row of production happened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that a model may learn from.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        `number` and `boolean` are float64 in a clean table (0, 1 and NaN for booleans),
+        `category` and `text` are str with NaN for missing, `date` is datetime64.
+    categories : tuple of str
+        The values seen, sorted, of a category; empty for other kinds.
+    minimum, maximum : float, optional
+        The range seen, of a number.
+    day_first : bool, optional
+        Of dates that end with the year: whether the day comes before the month.
+    """
+
+    name: str
+    kind: ColumnKind
+    categories: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    day_first: bool | None = None
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What the columns of a clean table are.
+
+    Attributes
+    ----------
+    features : tuple of Column
+        What models learn from, in the table's order.
+    target : str
+    task : str
+    classes : tuple of str
+        The target's values as text, in the order of their codes; in a binary task the second is
+        the positive class. Empty in regression.
+    identifier, group, human, existing : str, optional
+        Columns with a role; they are no features. `human` and `existing` hold predictions made
+        by people and by the system in use.
+    time : str, optional
+        The column that orders the rows: datetime64, or float64 where it is a counter.
+    time_column : Column, optional
+        What that column is: of kind `date`, or `number`.
+    missing_values : tuple of str
+        What means "missing" in a raw table, beside a blank cell.
+    decimal : str
+        The decimal sign of a raw table's text cells, `.` or `,`.
+    """
+
+    features: tuple[Column, ...]
+    target: str
+    task: Task
+    classes: tuple[str, ...] = ()
+    identifier: str | None = None
+    time: str | None = None
+    group: str | None = None
+    human: str | None = None
+    existing: str | None = None
+    time_column: Column | None = None
+    missing_values: tuple[str, ...] = ()
+    decimal: str = "."
+
+
+MOMENT_COLUMN = (
+    "moment"  # when a row of production happened; the clean table has it beside the source's
+)
+RESERVED_COLUMNS = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT_COLUMN)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """Roles and kinds of columns as far as the user knows them; a look at the table tells the rest.
+
+    Attributes
+    ----------
+    target, identifier, time, group, human, existing : str
+        Names of columns.
+    task, positive : str
+        `auto` where a look at the target tells.
+    ignore : tuple of str
+        Columns that are no features.
+    columns : mapping from name to kind
+    missing_values : tuple of str
+        What means "missing" beside a blank cell.
+    decimal : str
+        `.` or `,`.
+    """
+
+    target: str
+    task: str = "auto"
+    positive: str | float | bool = "auto"
+    identifier: str | None = None
+    time: str | None = None
+    group: str | None = None
+    human: str | None = None
+    existing: str | None = None
+    ignore: tuple[str, ...] = ()
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
+    missing_values: tuple[str, ...] = ()
+    decimal: str = "."
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Names of the columns with a role, by the key of params.yaml."""
+        named = {
+            "target": self.target,
+            "identifier": self.identifier,
+            "time": self.time,
+            "group": self.group,
+            "human_column": self.human,
+            "existing_column": self.existing,
+        }
+        return {role: name for role, name in named.items() if name is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTable:
+    """A clean table and how it came about.
+
+    Attributes
+    ----------
+    clean : DataFrame
+        Features, target and columns with a role; only rows with a target.
+    schema : TableSchema
+    excluded : dict
+        Columns that are no features, each with the reason.
+    n_unlabelled : int
+        Rows that were dropped because they have no target.
+    """
+
+    clean: pd.DataFrame
+    schema: TableSchema
+    excluded: dict[str, str]
+    n_unlabelled: int
+
+
+def encode_target(table: pd.DataFrame, schema: TableSchema) -> FloatArray:
+    """Return the target of a clean table: class codes, or values in regression.
+
+    Parameters
+    ----------
+    table : DataFrame, n rows
+        Holds the column `schema.target`.
+    schema : TableSchema
+
+    Returns
+    -------
+    array of shape (n,)
+        Codes 0 to n_classes - 1 in the order of `schema.classes`; values in regression.
+
+    Raises
+    ------
+    ValueError
+        If a row has no target or a class that the schema does not know.
+
+    Examples
+    --------
+    >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
+    >>> encode_target(pd.DataFrame({"churned": ["yes", "no"]}), schema)
+    array([1., 0.])
+    """
+    truth = _encode_column(table[schema.target], schema)
+    unknown = np.flatnonzero(np.isnan(truth))
+    if unknown.size:
+        found = table[schema.target].iloc[unknown[0]]
+        raise ValueError(
+            f"Every row must have a known target in column {schema.target!r}. Got {found!r} in "
+            f"row {unknown[0]} ({unknown.size} such rows) instead."
+        )
+    return truth
+
+
+def encode_predictions(column: pd.Series, schema: TableSchema) -> Predictions:
+    """Return the predictions that a column holds, without probabilities.
+
+    Parameters
+    ----------
+    column : Series, n rows
+        Labels, or numbers in regression. Missing and unknown labels become NaN: no prediction.
+    schema : TableSchema
+
+    Examples
+    --------
+    >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
+    >>> encode_predictions(pd.Series(["yes", None]), schema).values
+    array([ 1., nan])
+    """
+    return Predictions(_encode_column(column, schema))
+
+
+def _encode_column(column: pd.Series, schema: TableSchema) -> FloatArray:
+    if schema.task == "regression":
+        return np.asarray(column, dtype=np.float64)
+    return encode_classes(column, schema.classes)

@@ -1,0 +1,499 @@
+"""The SQL database of predictions, labels, windows and decisions: SQLite or PostgreSQL.
+
+Several models and several processes may share it; a `ModelLog` is the part of one model. Open
+it with `closing_log`, then use `read_transaction` (one state of the database, whoever writes
+meanwhile) or `write_transaction` (all changes take effect together or none does). Database
+errors become Evertune errors that never show the password. The default is a SQLite file in
+`state`, in WAL mode; `scoring.log_variable` names the environment variable with another
+address. `to_microseconds` and `from_microseconds` convert times: columns hold whole
+microseconds since 1970 in UTC, which both databases compare, index and return fastest.
+`record_to_json` and `record_from_json` convert dataclasses to and from text columns.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    RootTransaction,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from evertune.errors import BusyError, EvertuneError, ParamsError, StageError, UnsafeError
+from evertune.messages import strip_credentials
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ROW_NUMBER_TYPE = BigInteger().with_variant(Integer, "sqlite")
+
+METADATA = MetaData()
+PREDICTIONS = Table(
+    "predictions",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("request_id", String, nullable=False),
+    Column("identifier", String),
+    Column("moment", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("version", String, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("probabilities", Text),
+    Column("inputs", Text, nullable=False),
+    Index("predictions_by_moment", "model", "moment", "id"),
+    Index("predictions_by_identifier", "model", "identifier", "moment"),
+)
+SHADOWS = Table(
+    "shadows",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("probabilities", Text),
+)
+LABELS = Table(
+    "labels",
+    METADATA,
+    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("value", String, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    UniqueConstraint("model", "id", "moment", "value"),
+)
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("moment", BigInteger, nullable=False),
+    Column("action", String, nullable=False),
+    Column("record", Text, nullable=False),
+)
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("claimed_by", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+)
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("model", "id", "moment", "kind"),
+)
+DECISION_RECORDS = Table(
+    "records",
+    METADATA,
+    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("act", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("model", "id"),
+)
+CHAMPIONS = Table(
+    "champions",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", String, nullable=False),
+    Column("previous", String),
+    Column("moment", BigInteger, nullable=False),
+    Column("record_id", String),
+)
+HOLDOUT_USES = Table(
+    "looks",
+    METADATA,
+    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False),
+    Column("record_id", String, nullable=False),
+    Column("moment", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("model", "record_id"),
+)
+WINDOWS = Table(
+    "windows",
+    METADATA,
+    Column("model", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return an aware moment as the database keeps it.
+
+    Examples
+    --------
+    >>> to_microseconds(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the aware moment of a number of microseconds.
+
+    Examples
+    --------
+    >>> from_microseconds(1_000_000).isoformat()
+    '1970-01-01T00:00:01+00:00'
+    """
+    return EPOCH + timedelta(microseconds=count)
+
+
+DATABASE_FILE = "predictions.db"
+TIMEOUT_SECONDS = 20
+RETRY_SECONDS = 0.02
+MAX_QUERY_VALUES = 10_000  # values in one query; databases take some 30,000
+CREATION_LOCK_ID = 8_305_061  # any number that nothing else on the server locks
+CORRUPT_MESSAGES = ("not a database", "malformed")
+UNWRITABLE_MESSAGES = ("is full", "readonly", "unable to open", "No space left")
+REFUSED_MESSAGES = ("authentication failed", "no password supplied", "does not exist")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelLog:
+    """The part of a database that belongs to one model.
+
+    Attributes
+    ----------
+    engine : Engine
+    model : str
+        `registry.name`.
+    """
+
+    engine: Engine
+    model: str
+
+
+def database_url(variable: str | None) -> str | None:
+    """Return the database's address from the environment, None where no variable is named.
+
+    Raises
+    ------
+    ParamsError
+        Where the variable is named and not set.
+    """
+    if variable is None:
+        return None
+    address = os.environ.get(variable)
+    if not address:
+        raise ParamsError(
+            f"scoring.log_variable: the environment variable {variable} is not set; it has to hold"
+            " the address of the log's database, such as postgresql://user@host/name. Set it, or"
+            " write null to keep the log in SQLite."
+        )
+    return address
+
+
+def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog:
+    """Return the log of a model, with its tables made if there are none yet.
+
+    Parameters
+    ----------
+    state : Path
+        The project's `state` folder; the log is a SQLite file in it where no address is given.
+    model : str
+    address : str, optional
+        Of the database; it is never shown with its password.
+
+    Raises
+    ------
+    BusyError
+        The database does not answer, or is locked.
+    UnsafeError
+        The file is no database, or cannot be written.
+    ParamsError
+        The address cannot be read, or its driver is not installed.
+    """
+    engine = _engine_from_url(address) if address else _sqlite_engine(state / DATABASE_FILE)
+    log = ModelLog(engine, model)
+    with write_transaction(log) as connection:
+        if is_postgresql(log):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CREATION_LOCK_ID})")
+        METADATA.create_all(connection)
+    return log
+
+
+def is_postgresql(log: ModelLog) -> bool:
+    """Tell whether the log lies in PostgreSQL, else it is SQLite."""
+    return log.engine.dialect.name == "postgresql"
+
+
+def close_log(log: ModelLog) -> None:
+    """Give back the log's connections."""
+    log.engine.dispose()
+
+
+@contextmanager
+def closing_log(state: Path, *, model: str, variable: str | None) -> Iterator[ModelLog]:
+    """Give the log whose database the environment variable names, and close it in the end."""
+    log = open_log(state, model=model, address=database_url(variable))
+    try:
+        yield log
+    finally:
+        close_log(log)
+
+
+@contextmanager
+def read_transaction(log: ModelLog) -> Iterator[Connection]:
+    """Give a connection that sees one state of the database, whoever writes meanwhile."""
+    # PostgreSQL would show every query of the block another state
+    level = {"isolation_level": "REPEATABLE READ"} if is_postgresql(log) else {}
+    with (
+        _translate_errors(log),
+        log.engine.connect() as connection,
+        _begin_transaction(connection, **level),
+    ):
+        yield connection
+
+
+@contextmanager
+def write_transaction(log: ModelLog) -> Iterator[Connection]:
+    """Give a connection whose changes all take effect when the block ends, or none does.
+
+    SQLite takes the right to write at once: a reader that turned writer half-way could fail.
+    """
+    with (
+        _translate_errors(log),
+        log.engine.connect() as connection,
+        _begin_transaction(connection, evertune_writes=True),
+    ):
+        yield connection
+
+
+def insert_if_absent(log: ModelLog, table: Table) -> Any:
+    """Return the statement that adds rows and leaves those that are there as they are.
+
+    The `rowcount` of its result is the number of rows that are new.
+    """
+    added = _insert_statement(log, table).on_conflict_do_nothing()
+    return added.execution_options(preserve_rowcount=True)
+
+
+def insert_or_replace(log: ModelLog, table: Table, values: Sequence[str]) -> Any:
+    """Return the statement that adds rows, or sets these values of those that are there."""
+    statement = _insert_statement(log, table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: statement.excluded[name] for name in values},
+    )
+
+
+def select_in_batches(
+    log: ModelLog, query: Select[Any], column: Column[str], values: Iterable[str]
+) -> Iterator[Select[Any]]:
+    """Yield the query for the rows of the model whose column is one of the values, part by part."""
+    wanted = list(dict.fromkeys(values))
+    for first in range(0, len(wanted), MAX_QUERY_VALUES):
+        some = column.in_(wanted[first : first + MAX_QUERY_VALUES])
+        yield query.where(column.table.c.model == log.model, some)
+
+
+def _begin_transaction(connection: Connection, **options: Any) -> RootTransaction:
+    return connection.execution_options(**options).begin()
+
+
+def _insert_statement(log: ModelLog, table: Table) -> Any:
+    if is_postgresql(log):
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # closing a file that SQLite has open here would take SQLite's locks away, and break it
+        if not (path.is_file() and os.access(path, os.W_OK)):
+            path.open("ab").close()
+    except OSError as error:
+        raise UnsafeError(
+            f"The prediction log {path} cannot be written: {error.strerror}. Make its folder"
+            " writable, or name a database under scoring.log_variable."
+        ) from error
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    _check_writable(path)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves
+    connection.execute(f"PRAGMA busy_timeout = {TIMEOUT_SECONDS * 1000}")
+    _enable_wal(connection)
+    connection.execute("PRAGMA cache_size = -65536")  # 64 MB: whole logs are read at once
+    # in WAL mode NORMAL loses nothing when the process is killed, however it is killed; a power
+    # cut may lose the last commits, but leaves no broken file
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _enable_wal(connection: Any) -> None:
+    # a file changes its mode once; where two change it, SQLite refuses one without any patience
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("evertune_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _engine_from_url(address: str) -> Engine:
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError) as error:
+        raise ParamsError(_wrong_url_message("what it holds cannot be read")) from error
+    if url.get_backend_name() == "sqlite" and url.database:
+        return _sqlite_engine(Path(url.database))
+    if url.get_backend_name() != "postgresql":
+        raise ParamsError(_wrong_url_message(f"found {url.get_backend_name()!r}"))
+    return _postgresql_engine(url)
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,  # a server that was started again is not noticed otherwise
+            connect_args={"connect_timeout": TIMEOUT_SECONDS},
+        )
+    except ImportError as error:
+        raise ParamsError(
+            "The log's address names PostgreSQL, whose driver is not installed: install"
+            " evertune[postgres]."
+        ) from error
+
+
+def _wrong_url_message(found: str) -> str:
+    return (
+        "The address of the log's database must start with postgresql:// or sqlite:///, but"
+        f" {found}; correct the variable that scoring.log_variable names."
+    )
+
+
+@contextmanager
+def _translate_errors(log: ModelLog) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _convert_error(log, error) from error
+
+
+def _convert_error(log: ModelLog, error: DBAPIError) -> EvertuneError:
+    place = f"The prediction log {strip_credentials(str(log.engine.url))}"
+    reason = _hide_password(log, str(error.orig).strip().partition("\n")[0])
+    if any(words in reason for words in CORRUPT_MESSAGES):
+        return UnsafeError(
+            f"{place} cannot be used: {reason}. Nothing was changed: put a copy of it back, or"
+            " move it away to start a new one."
+        )
+    if any(words in reason for words in UNWRITABLE_MESSAGES):
+        return UnsafeError(f"{place} cannot be written: {reason}. Make room, or let us write.")
+    if not isinstance(error, OperationalError):
+        return StageError(f"{place} refused: {reason}.")
+    if any(words in reason for words in REFUSED_MESSAGES):
+        return ParamsError(
+            f"{place} does not let us in: {reason}. Correct the address in the variable that"
+            " scoring.log_variable names."
+        )
+    return BusyError(f"{place} does not answer: {reason}. Try again once it does.")
+
+
+def _hide_password(log: ModelLog, reason: str) -> str:
+    password = log.engine.url.password
+    return reason.replace(str(password), "...") if password else reason
+
+
+T = TypeVar("T")
+
+
+def record_to_json(record: object) -> str:
+    """Return a record as JSON; NaN and infinities as null."""
+    return to_json(record, inf_nan_mode="null").decode()
+
+
+def record_from_json(text: str, kind: type[T], *, name: str) -> T:
+    """Return the record that `record_to_json` wrote.
+
+    Parameters
+    ----------
+    text : str
+    kind : type
+        A dataclass, or a type such as ``dict[str, float]``.
+    name : str
+        What it is, for the message.
+
+    Raises
+    ------
+    StageError
+        Where the text is something else.
+    """
+    try:
+        found: T = _type_adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
+        return found
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the record"
+        raise StageError(
+            f"The record of {name} in the log's database cannot be read: {place}:"
+            f" {first['msg']}. Nothing is decided on it: mend that row, or remove it."
+        ) from error
+
+
+@lru_cache
+def _type_adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

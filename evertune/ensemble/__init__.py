@@ -1,0 +1,1 @@
+"""Out-of-fold predictions, greedy ensemble selection, calibration and thresholds."""

@@ -1,0 +1,1 @@
+"""Baselines, evaluation, slices, importance, plots, the report."""

@@ -1,0 +1,214 @@
+"""Fingerprints of the code that a stage runs, so that DVC runs it again when the code changes.
+
+`write_fingerprints` writes one small file for each stage of dvc.yaml to `data/code/`; each stage
+depends on its own. A fingerprint covers the modules of Evertune that the stage's module imports,
+directly or not, the templates that they name, the Python files in the project's folder (metrics
+and heuristics of the user), and the versions of the numeric libraries that those modules import.
+Comments, docstrings and layout don't count: a module is hashed as its syntax tree. Modules that only
+check values and word messages don't count either, since no result depends on them.
+
+`python -m evertune.fingerprint` is the stage `code`, which DVC always runs, so that `dvc repro`
+alone notices a new version of Evertune.
+"""
+
+import ast
+import hashlib
+import json
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+STAGES = ("prepare", "split", "baseline", "search", "fit", "evaluate")
+FOLDER = Path("data", "code")
+CACHE = Path("state", "fingerprints.json")
+# They refuse or word messages; what a stage computes does not depend on them.
+NOT_COUNTED = (
+    "evertune.errors",
+    "evertune.messages",
+    "evertune.config",
+    "evertune.fingerprint",
+)
+NUMERIC_LIBRARIES = {
+    "catboost": "catboost",
+    "lightgbm": "lightgbm",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "optuna": "optuna",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+    "ray": "ray",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "skops": "skops",
+    "torch": "torch",
+    "xgboost": "xgboost-cpu",
+}
+
+
+def write_fingerprints(root: Path) -> tuple[str, ...]:
+    """Write the fingerprint of each stage to the project's folder.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+
+    Returns
+    -------
+    tuple of str
+        The stages whose fingerprint is new or has changed.
+    """
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for stage, fingerprint in stage_fingerprints(root).items():
+        path = folder / stage
+        text = f"{fingerprint}\n"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(stage)
+    return tuple(changed)
+
+
+def stage_fingerprints(root: Path) -> dict[str, str]:
+    """Return the fingerprint of each stage, as 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder: its own Python files count. Syntax trees are cached in its `state`
+        folder by size and time of change.
+    """
+    modules = _package_modules(root / CACHE)
+    own = sorted(
+        (path.name, _hash(_syntax_tree(path.read_text(encoding="utf-8"))))
+        for path in root.glob("*.py")
+    )
+    return {stage: _fingerprint(f"evertune.stages.{stage}", modules, own) for stage in STAGES}
+
+
+def _fingerprint(start: str, modules: dict[str, "_Module"], own: list[tuple[str, str]]) -> str:
+    reached, waiting, libraries = {start}, [start], set()
+    while waiting:
+        module = modules[waiting.pop()]
+        libraries |= set(module["libraries"])
+        new = {name for name in module["imports"] if _counts(name)} - reached
+        reached |= new
+        waiting += sorted(new)
+    parts = [(name, modules[name]["hash"]) for name in sorted(reached)]
+    versions = [(library, _installed_version(library)) for library in sorted(libraries)]
+    return _hash(json.dumps([parts, own, versions]))
+
+
+_Module = dict[str, str | list[str]]  # hash, imports (of Evertune), libraries, stat
+
+
+def _package_modules(cache_file: Path) -> dict[str, _Module]:
+    """Return hash and imports of each module of Evertune, from the cache where it is unchanged."""
+    known = _read_cache(cache_file)
+    paths = {_module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    found: dict[str, _Module] = {}
+    for name, path in paths.items():
+        status = path.stat()
+        stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
+        entry = known.get(name)
+        if entry is None or entry.get("stamp") != stamp:
+            entry = _read_module(path, set(paths)) | {"stamp": stamp}
+        found[name] = entry
+    if found != known:
+        _write_cache(cache_file, found)
+    return found
+
+
+def _read_module(path: Path, names: set[str]) -> _Module:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    imported = set(_imported_names(tree))
+    templates = [
+        _hash(page.read_text(encoding="utf-8"))
+        for page in sorted((PACKAGE / "templates").glob("*.jinja"))
+        if page.name in text
+    ]
+    return {
+        "hash": _hash(_syntax_tree(text) + "".join(templates)),
+        "imports": sorted({_longest_module(name, names) for name in imported} - {""}),
+        "libraries": sorted({name.partition(".")[0] for name in imported} & set(NUMERIC_LIBRARIES)),
+    }
+
+
+def _syntax_tree(text: str) -> str:
+    """Return the syntax tree of a module as text, without docstrings and positions."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list) or not body:
+            continue
+        first = body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            body[:1] = [] if len(body) > 1 else [ast.Pass()]
+    return ast.dump(tree)
+
+
+def _imported_names(tree: ast.Module) -> list[str]:
+    """Return dotted names that a module imports, also in functions, but not for types alone."""
+    names: list[str] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def _longest_module(name: str, names: set[str]) -> str:
+    while name and name not in names:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _counts(name: str) -> bool:
+    return not any(name == other or name.startswith(f"{other}.") for other in NOT_COUNTED)
+
+
+@cache
+def _installed_version(library: str) -> str:
+    try:
+        return version(NUMERIC_LIBRARIES[library])
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _read_cache(path: Path) -> dict[str, _Module]:
+    try:
+        found: dict[str, _Module] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no cache, or one that was cut off: it is made anew
+        return {}
+    return found
+
+
+def _write_cache(path: Path, modules: dict[str, _Module]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(modules), encoding="utf-8")
+    beside.replace(path)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    write_fingerprints(Path.cwd())
+    sys.exit(0)

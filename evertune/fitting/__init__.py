@@ -1,0 +1,1 @@
+"""The final model: which trials, which training window, refits, where it came from."""

@@ -1,0 +1,94 @@
+"""Helpers for messages: spelling suggestions, and values shown without secrets.
+
+`did_you_mean` suggests the nearest known name. `to_safe_json` shortens a value and hides what
+looks like a password, a key or a token; `strip_credentials` does so for an address.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+
+SECRET_PATTERN = re.compile(
+    r"""://[^/\s:@]*:[^/\s@]+@                                 # a password in an address
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY                         # a key file
+    | (password|passwd|pwd|secret|token|api_?key)\s*=(?!=)\s*\S  # a password in a connection text
+    | \b(AKIA|ASIA)[0-9A-Z]{16}\b                             # the forms of well-known services
+    | \b(gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|hf_|pn[ub]_|dapi)[\w-]{16,}
+    | \beyJ[\w-]{8,}\.[\w-]{8,}\.                             # a signed web token
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+MAX_VALUE_LENGTH = 40
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known name, or nothing where none is near.
+
+    Case, blanks at the ends, and the difference between `-`, `_` and blanks do not count.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    known : iterable of str
+        What would have been accepted.
+
+    Returns
+    -------
+    str
+        The question with a blank before it, so that it can follow a sentence, or ``""``.
+
+    Examples
+    --------
+    >>> did_you_mean("n_fold", ["n_folds", "seed"])
+    " Did you mean 'n_folds'?"
+    >>> did_you_mean("Churned", ["churned", "plan"])
+    " Did you mean 'churned'?"
+    >>> did_you_mean("price", ["seed"])
+    ''
+    """
+    by_plain = {_normalize_name(candidate): candidate for candidate in sorted(known, reverse=True)}
+    nearest = get_close_matches(_normalize_name(name), by_plain, n=1, cutoff=0.6)
+    return f" Did you mean '{by_plain[nearest[0]]}'?" if nearest else ""
+
+
+def looks_like_secret(text: str) -> bool:
+    """Say whether a text looks like a password, a key or a token, or holds one.
+
+    Examples
+    --------
+    >>> looks_like_secret("postgresql://reader:open-sesame@db/sales"), looks_like_secret("data/sales.csv")
+    (True, False)
+    """
+    return SECRET_PATTERN.search(text) is not None
+
+
+def to_safe_json(value: object) -> str:
+    """Return a value as a message may show it: as JSON, at most 40 characters, never a secret.
+
+    Examples
+    --------
+    >>> print(to_safe_json("10"), to_safe_json(None), to_safe_json([1, 2]), to_safe_json("x" * 50))
+    "10" null [1, 2] "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...
+    >>> print(to_safe_json("password=open-sesame"))
+    a value that looks like a secret
+    """
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if looks_like_secret(text):
+        return "a value that looks like a secret"
+    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "..."
+
+
+def _normalize_name(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+def strip_credentials(address: str) -> str:
+    """Return the address as it may be shown: without user and password, query and fragment."""
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return address
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}"

@@ -1,0 +1,1 @@
+"""Metrics, their weighted forms, and losses of single rows."""

@@ -1,0 +1,1 @@
+"""Families of models, fits with early stopping and deadlines, fitted models and their files."""

@@ -1,0 +1,363 @@
+"""The model families: their defaults, and how a configuration of one is fitted.
+
+`FAMILIES` maps a name to a `Family`: its fit function and the hyperparameters that a
+configuration need not name. `fit_configuration` fits encoder and predictor on a clean table;
+`fit_encoded` fits on rows that are already encoded, with class weights and feature selection.
+To add a family, write its fit function and add a row to `FAMILIES`.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from evertune.data.schema import TableSchema
+from evertune.models.boosting import fit_catboost, fit_lightgbm, fit_xgboost
+from evertune.models.embedding_mlp import fit_embedding_network
+from evertune.models.feature_selection import restrict_to_columns, select_features
+from evertune.models.mlp import fit_neural_network
+from evertune.models.model import FittedPipeline
+from evertune.models.sklearn_models import (
+    fit_extra_trees,
+    fit_hist_boosting,
+    fit_linear,
+    fit_naive_bayes,
+    fit_neighbours,
+    fit_random_forest,
+    fit_svm,
+    fit_tree,
+    fit_zero_rule,
+)
+from evertune.models.training import FitContext, FitFunction, FitResult, Hyperparameters
+from evertune.preprocessing.encoders import (
+    EncodingName,
+    EncodingSpec,
+    feature_frame,
+    format_encoding,
+    make_encoder,
+    ordinal_columns,
+)
+from evertune.trials import Configuration
+from evertune.types import FloatArray
+
+# what every family takes beside its own hyperparameters
+COMMON_DEFAULTS: Hyperparameters = {
+    "numbers": "plain",
+    "levels": "one_hot",
+    "text": "auto",
+    "pairs": "none",
+    "class_weight": "none",
+    "select": "none",
+    "select_share": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model.
+
+    Attributes
+    ----------
+    fit : callable
+        Takes X, y, hyperparameters and a setting.
+    defaults : dict
+        The values that a configuration need not name; `numbers` and `levels` say the form of the
+        encoder.
+    endless : bool
+        Whether a fit looks at no clock, so that only the end of its process can stop it.
+    """
+
+    fit: FitFunction
+    defaults: Hyperparameters
+    endless: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "linear": Family(fit_linear, {"numbers": "scaled", "regularisation": 1.0, "penalty": "l2"}),
+    "naive_bayes": Family(fit_naive_bayes, {"numbers": "power", "var_smoothing": 1e-3}),
+    "neighbours": Family(
+        fit_neighbours,
+        {"numbers": "scaled", "n_neighbors": 20, "weights": "distance", "p": 2},
+        endless=True,
+    ),
+    "svm": Family(fit_svm, {"numbers": "scaled", "C": 1.0, "gamma": 1.0}, endless=True),
+    "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}),
+    "random_forest": Family(
+        fit_random_forest, {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2}
+    ),
+    "extra_trees": Family(
+        fit_extra_trees, {"n_estimators": 100, "max_features": 0.6, "min_samples_leaf": 2}
+    ),
+    "hist_boosting": Family(
+        fit_hist_boosting,
+        {
+            "max_iter": 1000,
+            "learning_rate": 0.06,
+            "max_leaf_nodes": 16,
+            "min_samples_leaf": 20,
+            "l2_regularization": 0.1,
+            "max_features": 1.0,
+        },
+    ),
+    "lightgbm": Family(
+        fit_lightgbm,
+        {
+            "n_estimators": 1000,
+            "learning_rate": 0.05,
+            "num_leaves": 16,
+            "min_data_in_leaf": 20,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.8,
+            "extra_trees": False,
+            "lambda_l1": 1e-3,
+            "lambda_l2": 0.1,
+            "cat_smooth": 10.0,
+            "cat_l2": 10.0,
+            "levels": "ordinal",
+        },
+    ),
+    "xgboost": Family(
+        fit_xgboost,
+        {
+            "n_estimators": 1000,
+            "learning_rate": 0.08,
+            "max_depth": 6,
+            "min_child_weight": 1.0,
+            "subsample": 0.8,
+            "colsample_bylevel": 0.9,
+            "reg_alpha": 1e-3,
+            "reg_lambda": 1.0,
+        },
+    ),
+    "catboost": Family(
+        fit_catboost,
+        {
+            "n_estimators": 1000,
+            "learning_rate": 0.08,
+            "depth": 6,
+            "grow_policy": "SymmetricTree",
+            "l2_leaf_reg": 3.0,
+            "random_strength": 1.0,
+            "subsample": 0.8,
+            "one_hot_max_size": 16,
+            "max_ctr_complexity": 2,
+            "leaf_estimation_iterations": 1,
+            "levels": "codes",
+        },
+    ),
+    "neural_network": Family(
+        fit_neural_network,
+        {
+            "numbers": "spline",
+            "layers": 2,
+            "width": 128,
+            "activation": "relu",
+            "solver": "adam",
+            "learning_rate": 0.001,
+            "schedule": "cosine",
+            "momentum": 0.9,
+            "beta_1": 0.9,
+            "beta_2": 0.98,
+            "batch_size": 256,
+            "alpha": 0.01,
+            "dropout": 0.1,
+            "epochs": 100,
+        },
+    ),
+    "embedding_network": Family(
+        fit_embedding_network,
+        {
+            "numbers": "spline",
+            "levels": "codes",
+            "embedding_width": 8,
+            "layers": 2,
+            "width": 128,
+            "activation": "relu",
+            "solver": "adam",
+            "learning_rate": 0.002,
+            "schedule": "cosine",
+            "momentum": 0.9,
+            "beta_1": 0.9,
+            "beta_2": 0.98,
+            "batch_size": 256,
+            "alpha": 0.01,
+            "dropout": 0.1,
+            "epochs": 100,
+        },
+    ),
+    "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}),
+}
+
+
+def default_configuration(family: str) -> Configuration:
+    """Return the configuration of a family that is tried first."""
+    return Configuration(family, dict(FAMILIES[family].defaults))
+
+
+def configuration_encoding(configuration: Configuration) -> EncodingName:
+    """Return the form of the encoder that a configuration asks for.
+
+    Examples
+    --------
+    >>> configuration_encoding(Configuration("linear", {"numbers": "power"})), configuration_encoding(Configuration("catboost"))
+    ('power', 'codes')
+    """
+    _, chosen = _family_and_params(configuration)
+    parts = ("numbers", "levels", "text", "pairs")
+    return format_encoding(EncodingSpec(*(str(chosen[name]) for name in parts)))
+
+
+def make_fit_context(  # noqa: PLR0913
+    configuration: Configuration,
+    schema: TableSchema,
+    *,
+    seed: int,
+    n_jobs: int,
+    weights: FloatArray | None = None,
+    validation: tuple[FloatArray, FloatArray] | None = None,
+    metric: str = "",
+    iterations: int | None = None,
+    deadline: float = math.inf,
+) -> FitContext:
+    """Return what a fit of a configuration needs to know; weights are made 1 on average."""
+    return FitContext(
+        task=schema.task,
+        n_classes=len(schema.classes),
+        n_levels=len(ordinal_columns(configuration_encoding(configuration), schema)),
+        seed=seed,
+        n_jobs=n_jobs,
+        weights=None if weights is None else weights / weights.mean(),
+        validation=validation,
+        metric=metric,
+        iterations=iterations,
+        deadline=deadline,
+    )
+
+
+def fit_encoded(
+    configuration: Configuration, X: FloatArray, y: FloatArray, setting: FitContext
+) -> FitResult:
+    """Return a configuration fitted on encoded rows.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        Hyperparameters that it does not name have their family's default.
+    X : array of shape (n, width)
+        Rows as the encoder of `configuration_encoding` gives them.
+    y : array of shape (n,)
+        Codes of classes, or values.
+    setting : FitContext
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown, or the rows cannot be learned from.
+    """
+    family, chosen = _family_and_params(configuration)
+    own = {name: value for name, value in chosen.items() if name not in COMMON_DEFAULTS}
+    with _ignore_fit_warnings(), threadpool_limits(None if setting.n_jobs < 0 else setting.n_jobs):
+        weighed = replace(setting, weights=_sample_weights(y, chosen, setting))
+        columns = select_features(X, y, chosen, weighed)
+        kept, told = restrict_to_columns(columns, X, weighed)
+        grown = family.fit(kept, y, own, told)
+    return replace(grown, columns=_compose_columns(columns, grown.columns))
+
+
+def fit_configuration(  # noqa: PLR0913
+    configuration: Configuration,
+    table: pd.DataFrame,
+    truth: FloatArray,
+    *,
+    schema: TableSchema,
+    seed: int,
+    n_jobs: int,
+    weights: FloatArray | None = None,
+    iterations: int | None = None,
+    deadline: float = math.inf,
+) -> FittedPipeline:
+    """Return a configuration fitted on the n rows of a clean table.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        Hyperparameters that it does not name have their family's default.
+    table : DataFrame of n rows
+        Clean features; other columns are not looked at.
+    truth : array of shape (n,)
+        Codes of classes, or values.
+    schema : TableSchema
+    seed : int
+    n_jobs : int
+        Threads; -1 is one for each processor.
+    weights : array of shape (n,), optional
+        How much each row counts, above 0; by default all count the same. The encoder's view of
+        the columns is not weighted.
+    iterations : int, optional
+        Exactly so many rounds, trees or epochs.
+    deadline : float
+        Moment of the monotonic clock at which the fit ends with what it has.
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown, or the rows cannot be learned from.
+    """
+    setting = make_fit_context(
+        configuration,
+        schema,
+        seed=seed,
+        n_jobs=n_jobs,
+        weights=weights,
+        iterations=iterations,
+        deadline=deadline,
+    )
+    with _ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
+        columns = make_encoder(configuration_encoding(configuration), schema)
+        X = columns.fit_transform(feature_frame(table, schema), truth)
+    grown = fit_encoded(configuration, X, truth, setting)
+    return FittedPipeline(columns, grown.predictor, grown.columns)
+
+
+def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
+    if configuration.family not in FAMILIES:
+        names = ", ".join(FAMILIES)
+        raise ValueError(f"family must be one of {names}, but got {configuration.family!r}.")
+    family = FAMILIES[configuration.family]
+    return family, COMMON_DEFAULTS | family.defaults | configuration.hyperparameters
+
+
+def _sample_weights(
+    y: FloatArray, chosen: Hyperparameters, setting: FitContext
+) -> FloatArray | None:
+    if chosen["class_weight"] == "none" or setting.task == "regression":
+        return setting.weights
+    counts = np.bincount(y.astype(int), minlength=setting.n_classes)
+    balanced: FloatArray = (len(y) / ((counts > 0).sum() * np.maximum(counts, 1)))[y.astype(int)]
+    return balanced if setting.weights is None else balanced * setting.weights
+
+
+def _compose_columns(
+    outer: tuple[int, ...] | None, inner: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    return tuple(outer[place] for place in inner)
+
+
+@contextmanager
+def _ignore_fit_warnings() -> Iterator[None]:
+    """Leave it to the score to judge a fit that did not converge or that has empty bins."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Bins whose width are too small")
+        warnings.filterwarnings("ignore", "Feature .* is constant")
+        warnings.filterwarnings("ignore", "Features .* are constant")
+        warnings.filterwarnings("ignore", "n_quantiles .* is greater")
+        yield

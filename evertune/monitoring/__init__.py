@@ -1,0 +1,1 @@
+"""The prediction log, windows, data contract, drift, performance, triggers, policy."""

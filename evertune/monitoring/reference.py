@@ -1,0 +1,162 @@
+"""The monitoring reference of a model version: what its production is compared with.
+
+`build_reference` joins the input reference (training and hold-out rows) with the performance
+reference (hold-out only: rows that the model never saw). `cap_reference_loss` limits the base
+loss of a new champion to that of the one before it plus 0.03: a champion that is worse than its
+predecessor is compared with the better past, and the baseline never moves up by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
+
+from evertune.data.schema import TableSchema, encode_target
+from evertune.metrics.metrics import Metric
+from evertune.models.model import Model, predict
+from evertune.monitoring.input_reference import InputReference, build_input_reference
+from evertune.monitoring.performance_reference import (
+    PerformanceReference,
+    build_performance_reference,
+)
+from evertune.types import Predictions
+
+MOMENT_COLUMN = "moment"
+MAX_LOSS_RISE = 0.03
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The picture of a version that its production is held against.
+
+    Attributes
+    ----------
+    schema : TableSchema
+        A window with another one cannot be compared.
+    window_days : float
+        Of the windows that input drift is calibrated on.
+    inputs : InputReference
+        Of the rows that it was learned from and judged on.
+    performance : PerformanceReference
+        Of the hold-out alone: rows that it never saw.
+    importance : dict
+        What it loses when a column is shuffled, by column.
+    """
+
+    schema: TableSchema
+    window_days: float
+    inputs: InputReference
+    performance: PerformanceReference
+    importance: dict[str, float]
+
+
+def build_reference(  # noqa: PLR0913
+    model: Model,
+    *,
+    training: pd.DataFrame,
+    holdout: pd.DataFrame,
+    metrics: Sequence[Metric],
+    importance: Mapping[str, float],
+    slices: Sequence[str] = (),
+    window_days: float = 1,
+    seed: int = 0,
+) -> Reference:
+    """Return the reference of a model.
+
+    Parameters
+    ----------
+    model : Model
+    training, holdout : DataFrame
+        Clean rows with the target: those that it was learned from, and those that it never saw.
+        `moment`, or the schema's time column, says when a row was; without dates, windows are
+        drawn at random.
+    metrics : sequence of Metric
+        The metric that is optimised comes first.
+    importance : mapping
+        By column, from the evaluation.
+    slices : sequence of str
+        Columns whose values are judged on their own.
+    window_days : float
+    seed : int
+    """
+    schema = model.schema
+    said = predict(model.fitted, holdout, schema)
+    features = holdout[[column.name for column in schema.features]]
+    judged = [name for name in slices if name in holdout]
+    performance = build_performance_reference(
+        encode_target(holdout, schema),
+        said,
+        task=schema.task,
+        metrics=metrics,
+        moments=row_moments(holdout, schema),
+        slices=holdout[judged] if judged else None,
+        features=features,
+        seed=seed,
+    )
+    rows = pd.concat([training, holdout], ignore_index=True)
+    inputs = build_input_reference(
+        rows,
+        schema,
+        moments=row_moments(rows, schema),
+        predictions=_pad_training_rows(said, n_before=len(training)),
+        window_days=window_days,
+        seed=seed,
+    )
+    return Reference(schema, window_days, inputs, performance, dict(importance))
+
+
+def row_moments(table: pd.DataFrame, schema: TableSchema) -> pd.Series | None:
+    """Return when each row of a clean table was, None where nothing says so.
+
+    A row from the prediction log has its `moment`; any other has the schema's time column, where
+    that is a date and not a counter.
+
+    Examples
+    --------
+    >>> schema = TableSchema((), "left", "binary", ("no", "yes"), time="day")
+    >>> rows = pd.DataFrame({"day": pd.to_datetime(["2024-05-01", "2024-05-02"])})
+    >>> logged = rows.assign(moment=[pd.NaT, pd.Timestamp("2024-06-01")])
+    >>> row_moments(logged, schema).dt.month.tolist()
+    [5, 6]
+    >>> row_moments(pd.DataFrame({"day": [1.0, 2.0]}), schema) is None
+    True
+    """
+    time = table[schema.time] if schema.time is not None and schema.time in table else None
+    dated = time if time is not None and is_datetime64_any_dtype(time) else None
+    if MOMENT_COLUMN not in table or not table[MOMENT_COLUMN].notna().any():
+        return dated
+    return table[MOMENT_COLUMN] if dated is None else table[MOMENT_COLUMN].fillna(dated)
+
+
+def cap_reference_loss(reference: Reference, former: Reference | None) -> Reference:
+    """Return a new champion's reference with a base loss that rose by 0.03 at most.
+
+    The baseline never moves up by itself: a champion that is worse than the one before it is
+    held against the better past.
+
+    Parameters
+    ----------
+    reference : Reference
+        Of the champion, from its own hold-out.
+    former : Reference, optional
+        Of the champion before it, capped itself; None where there was none.
+    """
+    if former is None:
+        return reference
+    found, most = reference.performance, former.performance.loss + MAX_LOSS_RISE
+    if found.task != former.performance.task or found.loss <= most:
+        return reference
+    share = most / found.loss
+    days = tuple(replace(day, total=day.total * share) for day in found.days)
+    return replace(reference, performance=replace(found, loss=most, days=days))
+
+
+def _pad_training_rows(said: Predictions, *, n_before: int) -> Predictions:
+    """Return predictions behind rows that have none: what was learned from is known too well."""
+    values = np.concatenate([np.full(n_before, np.nan), said.values])
+    if said.probabilities is None:
+        return Predictions(values)
+    none = np.full((n_before, said.probabilities.shape[1]), np.nan)
+    return Predictions(values, np.concatenate([none, said.probabilities]))

@@ -1,0 +1,164 @@
+"""Split the rows of a reference into windows, and place windows in the week.
+
+Mondays are compared with Mondays: `n_seasons` is the number of windows in a week (1 where they
+do not divide it) and `rows_by_season` counts a window's rows by its place in the week.
+`split_into_windows` cuts rows by time, with longer windows where short ones would have too few
+rows, and falls back to random windows where the rows have no time or span too few windows.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evertune.times import MICROSECONDS_PER_DAY, times_to_numbers
+from evertune.types import FloatArray
+
+Codes = NDArray[np.int64]
+DAYS_PER_WEEK = 7
+MAX_SEASONS = 168
+FIRST_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+
+
+def n_seasons(window_days: float) -> int:
+    """Return how many windows make a week, and 1 where they do not divide it.
+
+    Examples
+    --------
+    >>> n_seasons(1), n_seasons(0.5), n_seasons(7), n_seasons(2)
+    (7, 14, 1, 1)
+    """
+    windows = round(DAYS_PER_WEEK / window_days)
+    divides = abs(windows * window_days - DAYS_PER_WEEK) < 1e-9  # noqa: PLR2004
+    return windows if divides and 1 <= windows <= MAX_SEASONS else 1
+
+
+def rows_by_season(
+    start: datetime, end: datetime, *, n_rows: int, window_days: float
+) -> FloatArray:
+    """Return the rows of a window by place in the week; a longer window spreads them evenly.
+
+    Parameters
+    ----------
+    start, end : datetime
+    n_rows : int
+    window_days : float
+        Of the windows that make the places.
+
+    Returns
+    -------
+    array of shape (n_phases,)
+
+    Examples
+    --------
+    >>> monday = FIRST_MONDAY
+    >>> rows_by_season(monday, monday + timedelta(days=2), n_rows=10, window_days=1)
+    array([5., 5., 0., 0., 0., 0., 0.])
+    """
+    count = n_seasons(window_days)
+    first = int((start - FIRST_MONDAY) / timedelta(days=window_days) + 1e-9)
+    steps = round((end - start) / timedelta(days=window_days))
+    rows = np.zeros(count)
+    np.add.at(rows, (first + np.arange(min(max(steps, 1), count))) % count, 1.0)
+    return np.asarray(rows * (n_rows / rows.sum()), dtype=np.float64)
+
+
+MIN_WINDOWS = 8
+MIN_MEDIAN_ROWS = 30
+MAX_WINDOWS = 1000
+MIN_SHARE_OF_MEDIAN_ROWS = 0.2
+LENGTH_FACTORS = (1, 2, 3, 7, 14, 28)
+MAX_RANDOM_WINDOWS, MIN_RANDOM_WINDOW_ROWS, MIN_RANDOM_WINDOWS = 60, 20, 5
+FIRST_MONDAY_DAY = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceWindows:
+    """Which window each row lies in.
+
+    Attributes
+    ----------
+    places : array of shape (n_rows,)
+        -1 for rows of no window, such as those of a day that was hardly begun.
+    phases : array of shape (n_windows,)
+        The place of each window in its week.
+    rows : array of shape (n_windows,)
+    days : float
+        The length of a window.
+    timed : bool
+        Whether they are windows of time.
+    span_days : float
+    """
+
+    places: Codes
+    phases: Codes
+    rows: FloatArray
+    days: float
+    timed: bool
+    span_days: float
+
+
+def split_into_windows(
+    moments: pd.Series | None, n_rows: int, *, window_days: float, seed: int
+) -> ReferenceWindows:
+    """Return windows of the wanted length, longer ones where they would have too few rows.
+
+    Parameters
+    ----------
+    moments : series of datetime64, n rows, optional
+        Rows without a moment are in no window.
+    n_rows : int
+    window_days : float
+    seed : int
+        Of random windows, which are made where time gives fewer than eight.
+
+    Examples
+    --------
+    >>> days = pd.Series(pd.date_range("2024-09-02", periods=20).repeat(40))
+    >>> windows = split_into_windows(days, 800, window_days=1, seed=0)
+    >>> len(windows.rows), windows.phases[:3].tolist(), windows.timed
+    (20, [0, 1, 2], True)
+    """
+    if moments is not None:
+        times = times_to_numbers(moments.to_numpy())
+        for factor in LENGTH_FACTORS:
+            found = _time_windows(times, window_days * factor)
+            if len(found.rows) < MIN_WINDOWS:
+                break
+            if np.median(found.rows) >= MIN_MEDIAN_ROWS:
+                return found
+    return _random_windows(n_rows, window_days=window_days, seed=seed)
+
+
+def _time_windows(times: FloatArray, days: float) -> ReferenceWindows:
+    known = ~np.isnan(times)
+    since = times[known] / MICROSECONDS_PER_DAY - FIRST_MONDAY_DAY
+    numbers = np.floor(since / days + 1e-9).astype(np.int64)
+    distinct, places, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    usual = np.median(counts) if len(counts) else 0
+    full = np.flatnonzero(counts >= MIN_SHARE_OF_MEDIAN_ROWS * usual)[-MAX_WINDOWS:]
+    renamed = np.full(len(distinct), -1)
+    renamed[full] = np.arange(len(full))
+    all_places = np.full(len(times), -1)
+    all_places[known] = renamed[places]
+    span = float(np.ptp(distinct[full]) + 1) * days if len(full) else 0.0
+    phases = distinct[full] % n_seasons(days)
+    return ReferenceWindows(all_places, phases, counts[full].astype(np.float64), days, True, span)
+
+
+def _random_windows(n_rows: int, *, window_days: float, seed: int) -> ReferenceWindows:
+    count = min(MAX_RANDOM_WINDOWS, n_rows // MIN_RANDOM_WINDOW_ROWS)
+    count = count if count >= MIN_RANDOM_WINDOWS else 0
+    order = np.random.default_rng(seed).permutation(n_rows)
+    places = order % count if count else np.full(n_rows, -1)
+    rows = np.bincount(places, minlength=count)[:count] if count else np.empty(0)
+    return ReferenceWindows(
+        places.astype(np.int64),
+        np.zeros(count, dtype=np.int64),
+        rows.astype(np.float64),
+        window_days,
+        False,
+        0.0,
+    )

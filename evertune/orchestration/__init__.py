@@ -1,0 +1,1 @@
+"""What flows share: Prefect tasks, progress, deployments, the server of a run."""

@@ -1,0 +1,1 @@
+"""Encoders, transforms, generated features, texts."""

@@ -1,0 +1,174 @@
+"""Encode text columns as numbers: target means, hashes, or n-grams of words or characters.
+
+`TextColumns` chooses an encoding for each column from its training rows where none is given.
+N-grams are hashed, weighted by TF-IDF and reduced by a truncated SVD (latent semantic analysis,
+Deerwester et al. 1990). The class name is stored in saved models: do not rename it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler, TargetEncoder
+
+from evertune.preprocessing.transformers import MIN_LEVEL_ROWS, hash_levels, make_target_encoder
+from evertune.types import FloatArray
+
+TextEncodingName = Literal["auto", "target", "hashed", "words", "characters"]
+TEXT_ENCODINGS: tuple[TextEncodingName, ...] = get_args(TextEncodingName)
+
+N_HASH_FEATURES = 1024  # that n-grams are hashed into
+MAX_COMPONENTS = 12  # directions kept of them
+MIN_NGRAM_ROWS = 100  # in which words that few of them share tell more of chance than of the target
+ROWS_PER_COMPONENT = (
+    20  # of few rows fewer are kept: they would only fit what these rows happen to say
+)
+MAX_FITTED_TEXTS = 3_000  # distinct texts that the directions are learned from
+MIN_MEAN_WORDS = 2.5  # a text with fewer words on average is told apart by its letters
+NGRAM_OPTIONS: dict[str, dict[str, Any]] = {
+    "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\b\w+\b"},
+    "characters": {"analyzer": "char_wb", "ngram_range": (3, 4)},
+}
+
+
+class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Make columns of text into numbers.
+
+    Parameters
+    ----------
+    way : str
+        `target` (the mean target of other rows with the same text; texts of fewer than 3 rows
+        count as one), `hash_levels` (16 columns, nothing learned), `words` and `characters`
+        (n-grams,
+        weighted by how rare they are, and of these the directions that tell most, 12 or one for
+        20 rows: latent semantic analysis, Deerwester et al. 1990), or `auto`: `target`, unless
+        there are 100 rows and most have a text of their own, whose mean would say nothing.
+    continuous : bool
+        Whether the target is a value rather than a class.
+    scaled : bool
+        Whether the columns are standardised.
+
+    Attributes
+    ----------
+    ways_ : list of str
+        Of each column, by its own rows.
+    parts_ : list
+        What was fitted for each column: None where nothing is learned.
+    known_ : list of lists of str
+        Of columns that are means, the texts with a mean of their own.
+
+    Examples
+    --------
+    >>> names = [f"Mr {n}" for n in range(120)]
+    >>> texts = pd.DataFrame({"note": ["good", "bad"] * 60, "name": names})
+    >>> TextColumns("auto", continuous=False, scaled=False).fit(texts, [1, 0] * 60).ways_
+    ['target', 'characters']
+    """
+
+    def __init__(self, way: TextEncodingName, *, continuous: bool, scaled: bool) -> None:
+        self.way, self.continuous, self.scaled = way, continuous, scaled
+
+    def fit(self, X: pd.DataFrame, y: Any) -> Self:
+        """Learn from n rows; returns itself."""
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X: pd.DataFrame, y: Any) -> FloatArray:
+        """Learn from n rows and return them, each by the means of other rows."""
+        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        self.n_features_in_ = X.shape[1]
+        self.ways_: list[str] = []
+        self.parts_: list[TargetEncoder | Pipeline | None] = []
+        self.known_: list[list[str]] = []
+        self.widths_: list[int] = []
+        found = [self._learned(X[name], np.asarray(y)) for name in X]
+        self.widths_ = [each.shape[1] for each in found]
+        return np.hstack(found)
+
+    def transform(self, X: pd.DataFrame) -> FloatArray:
+        """Return n rows, of shape (n, width)."""
+        return np.hstack([self.column(place, X[name].tolist()) for place, name in enumerate(X)])
+
+    def column(self, place: int, words: Sequence[str]) -> FloatArray:
+        """Return what becomes of n texts of one column, of shape (n, its width)."""
+        way, part = self.ways_[place], self.parts_[place]
+        if way == "hashed":
+            return hash_levels(words)
+        if part is None:
+            return np.zeros((len(words), self.widths_[place]))
+        cells = _mask_rare_texts(words, self.known_[place]) if way == "target" else list(words)
+        return np.asarray(part.transform(cells), dtype=np.float64)
+
+    def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
+        """Return a name for each column."""
+        pairs = zip(self.feature_names_in_, self.ways_, self.widths_, strict=True)
+        names = [f"{name}:{way}{place}" for name, way, n in pairs for place in range(n)]
+        return np.array(names, dtype=object)
+
+    def _learned(self, words: pd.Series, y: NDArray[Any]) -> FloatArray:
+        way = _choose_encoding(self.way, words)
+        known = _repeated_texts(words) if way == "target" else []
+        told = known if way == "target" else _distinct_texts(words)
+        part = self._part(way, len(words)) if told and way != "hashed" else None
+        self.ways_.append(way)
+        self.parts_.append(part)
+        self.known_.append(known)
+        self.widths_.append(1)
+        if part is not None and way == "target":
+            return np.asarray(
+                part.fit_transform(_mask_rare_texts(words.tolist(), known), y), np.float64
+            )
+        if part is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):  # texts that do not differ
+                part.fit(told)
+        return self.column(len(self.ways_) - 1, words.tolist())
+
+    def _part(self, way: str, n_rows: int) -> TargetEncoder | Pipeline:
+        if way == "target":
+            return make_target_encoder(continuous=self.continuous, scaled=self.scaled)
+        n_parts = min(MAX_COMPONENTS, max(1, n_rows // ROWS_PER_COMPONENT))
+        return make_ngram_encoder(way, n_parts=n_parts, scaled=self.scaled)
+
+
+def make_ngram_encoder(way: str, *, n_parts: int, scaled: bool) -> Pipeline:
+    """Return an unfitted transformer from n texts to what their words or characters tell."""
+    grams = HashingVectorizer(
+        n_features=N_HASH_FEATURES, alternate_sign=False, norm=None, **NGRAM_OPTIONS[way]
+    )
+    weights = TfidfTransformer(sublinear_tf=True)
+    directions = TruncatedSVD(n_parts, n_iter=2, random_state=0)
+    scaler = [StandardScaler()] if scaled else []
+    return make_pipeline(grams, weights, directions, *scaler)
+
+
+def _choose_encoding(way: str, words: pd.Series) -> str:
+    if way != "auto":
+        return way
+    counts = words.map(words.value_counts())
+    if len(words) < MIN_NGRAM_ROWS or (counts >= MIN_LEVEL_ROWS).mean() >= 1 / 2:
+        return "target"
+    return "words" if words.str.count(r"\S+").mean() >= MIN_MEAN_WORDS else "characters"
+
+
+def _repeated_texts(words: pd.Series) -> list[str]:
+    counts = words.value_counts()
+    return sorted(counts.index[counts >= MIN_LEVEL_ROWS])
+
+
+def _distinct_texts(words: pd.Series) -> list[str]:
+    """Return texts with something to read in them, each once, and not too many."""
+    told = [word for word in dict.fromkeys(words) if any(sign.isalnum() for sign in word)]
+    return told[:: -(-len(told) // MAX_FITTED_TEXTS)] if told else []
+
+
+def _mask_rare_texts(words: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
+    """Return texts as one column in which those without a mean of their own are missing."""
+    kept = set(known)
+    cells = [word if word in kept else "\x00" for word in words]
+    return pd.DataFrame({"text": np.array(cells, dtype=object)})

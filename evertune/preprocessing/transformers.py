@@ -1,0 +1,354 @@
+"""Column transformers: Box-Cox, hashed categories, products of numbers, crosses of categories.
+
+- `BoxCox`: Box-Cox for positive columns, Yeo-Johnson for the others, then standardised.
+- `HashedLevels`: signed feature hashing (Weinberger et al. 2009) with BLAKE2b, so that a level
+  has the same code on every machine and no level is unseen.
+- `Products` and `Crosses`: a few pairs of columns that relate most strongly to the target.
+- `make_target_encoder`: cross-fitted mean target of each level.
+
+The class names are stored in saved models: do not rename them.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import combinations
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_selection import f_classif, f_regression
+from sklearn.model_selection import KFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PowerTransformer, StandardScaler, TargetEncoder
+
+from evertune.types import FloatArray
+
+MAX_POWER = 5.0  # beyond, values a little above those seen would leave the range of numbers
+
+
+class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    r"""Bend columns towards a normal distribution and standardise them.
+
+    A column whose values are all above 0 becomes $(x^\lambda - 1) / \lambda$, or $\log x$ where
+    $\lambda = 0$, with the most likely $\lambda$ between -5 and 5 (Box and Cox 1964); later values
+    below the smallest one seen count as that one. Other columns are bent by Yeo and Johnson.
+
+    Attributes
+    ----------
+    powers_ : array of shape (width,)
+        NaN where the column is bent by Yeo and Johnson.
+    least_ : array of shape (width,)
+
+    Examples
+    --------
+    >>> X = np.exp(np.array([[0.0], [1.0], [2.0], [3.0]]))
+    >>> BoxCox().fit_transform(X).round(2).tolist()
+    [[-1.34], [-0.45], [0.45], [1.34]]
+    """
+
+    def fit(self, X: FloatArray, y: Any = None) -> Self:  # noqa: ARG002
+        """Learn from n rows; returns itself."""
+        cells = np.asarray(X, dtype=np.float64)
+        self.n_features_in_ = cells.shape[1]
+        self.least_ = cells.min(axis=0)
+        self.powers_ = np.array([_box_cox_lambda(column) for column in cells.T])
+        positive = ~np.isnan(self.powers_)
+        self.others_ = None if positive.all() else PowerTransformer(standardize=False)
+        if self.others_ is not None:
+            self.others_.fit(cells[:, ~positive])
+        self.scaler_ = StandardScaler().fit(self._bent(cells))
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Return n rows bent and standardised, of shape (n, width)."""
+        found: FloatArray = self.scaler_.transform(self._bent(np.asarray(X, dtype=np.float64)))
+        return found
+
+    def _bent(self, cells: FloatArray) -> FloatArray:
+        positive = ~np.isnan(self.powers_)
+        bent = np.empty(cells.shape)
+        kept = np.maximum(cells[:, positive], self.least_[positive])
+        bent[:, positive] = special.boxcox(kept, self.powers_[positive])
+        if self.others_ is not None:
+            bent[:, ~positive] = self.others_.transform(cells[:, ~positive])
+        return bent
+
+
+def _box_cox_lambda(column: FloatArray) -> float:
+    """Return the most likely power of a positive column, NaN of any other."""
+    if column.min() <= 0 or column.min() == column.max():
+        return float("nan")
+    unit = column / np.exp(np.log(column).mean())  # the power is the same in any unit
+    found = optimize.minimize_scalar(
+        lambda power: -stats.boxcox_llf(power, unit),
+        bounds=(-MAX_POWER, MAX_POWER),
+        method="bounded",
+    )
+    return float(found.x)
+
+
+HASH_WIDTH = 16  # columns of one category
+HASHES_PER_LEVEL = 2  # columns that a level has a say in: two levels that share both are rare
+HASH_CACHE_SIZE = 100_000
+
+
+def hash_levels(words: Iterable[str]) -> FloatArray:
+    """Return each level as two of 16 columns that are 1 or -1; the empty one, missing, as zeros.
+
+    The same level is the same on every machine and in every process (BLAKE2b), as in feature
+    hashing with signs (Weinberger et al. 2009).
+
+    Returns
+    -------
+    array of shape (n, 16)
+
+    Examples
+    --------
+    >>> found = hash_levels(["Berlin", "", "Berlin"])
+    >>> found.shape, np.abs(found).sum(axis=1).tolist(), bool((found[0] == found[2]).all())
+    ((3, 16), [2.0, 0.0, 2.0], True)
+    """
+    codes, levels = pd.factorize(np.array(list(words), dtype=object))
+    return np.array([_hash_row(str(level)) for level in levels]).reshape(-1, HASH_WIDTH)[codes]
+
+
+class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Make columns of words into 16 columns each.
+
+    Examples
+    --------
+    >>> HashedLevels().fit_transform(pd.DataFrame({"city": ["a", "b"], "zip": ["1", "2"]})).shape
+    (2, 32)
+    """
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: ARG002
+        """Learn the names of the columns alone; returns itself."""
+        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: pd.DataFrame) -> FloatArray:
+        """Return n rows, of shape (n, 16 times the columns)."""
+        return np.hstack([hash_levels(X[name]) for name in X])
+
+    def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
+        """Return a name for each column."""
+        names = [
+            f"{name}:hash{place}" for name in self.feature_names_in_ for place in range(HASH_WIDTH)
+        ]
+        return np.array(names, dtype=object)
+
+
+@lru_cache(HASH_CACHE_SIZE)
+def _hash_row(level: str) -> tuple[float, ...]:
+    row = [0.0] * HASH_WIDTH
+    if level == "":
+        return tuple(row)
+    digest = blake2b(
+        level.encode("utf-8", "surrogatepass"), digest_size=HASHES_PER_LEVEL * 2
+    ).digest()
+    first = digest[0] % HASH_WIDTH
+    second = (first + 1 + digest[1] % (HASH_WIDTH - 1)) % HASH_WIDTH
+    for place, sign in ((first, digest[2]), (second, digest[3])):
+        row[place] = 1.0 if sign % 2 else -1.0
+    return tuple(row)
+
+
+MAX_PAIRED_COLUMNS = 6  # columns that are paired
+MAX_PRODUCTS = 8
+MAX_CROSSES = 6
+MAX_STANDARD_DEVIATIONS = 1e6  # that a value counts as lying off, at most
+MAX_PAIR_ROWS = 10_000  # that pairs are chosen by
+LEVEL_SEPARATOR = "\x1f"  # stands between two levels that are made one
+
+
+class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Multiply the columns that tell most of the target with one another.
+
+    Each column is centred at its median and divided by its spread, so that a product says whether
+    two values lie off on the same side; a gap counts as the median. Of the six columns whose ranks
+    tell most of the target (F test) the eight products are kept that tell most.
+
+    Parameters
+    ----------
+    continuous : bool
+        Whether the target is a value rather than a class.
+
+    Attributes
+    ----------
+    centres_, spreads_ : array of shape (width,)
+    places_ : array of shape (n_products, 2)
+        The columns of each product.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 3.0], [4.0, 0.0]])
+    >>> Products(continuous=True).fit_transform(X, [2.0, 2.0, 9.0, 0.0]).round(2).tolist()
+    [[-0.6], [0.2], [0.6], [-1.8]]
+    """
+
+    def __init__(self, *, continuous: bool) -> None:
+        self.continuous = continuous
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn from n rows; returns itself."""
+        cells, truth = (
+            _subsample_evenly(np.asarray(X, dtype=np.float64)),
+            _subsample_evenly(np.asarray(y)),
+        )
+        empty = np.isnan(cells).all(axis=0)
+        known = np.where(empty, 0.0, cells)
+        self.n_features_in_ = cells.shape[1]
+        self.centres_ = np.nanmedian(known, axis=0)
+        spread = np.nanstd(known, axis=0)
+        self.spreads_ = np.where(spread > 0, spread, 1.0)
+        self.places_ = _choose_products(self._centred(cells), truth, continuous=self.continuous)
+        return self
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the products of n rows, of shape (n, n_products)."""
+        centred = self._centred(np.asarray(X, dtype=np.float64))
+        found: FloatArray = centred[:, self.places_[:, 0]] * centred[:, self.places_[:, 1]]
+        return found
+
+    def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
+        """Return a name for each column."""
+        return np.array([f"product:{a}x{b}" for a, b in self.places_], dtype=object)
+
+    def _centred(self, cells: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore"):
+            off = (cells - self.centres_) / self.spreads_
+        found: FloatArray = np.clip(
+            np.nan_to_num(off, nan=0.0), -MAX_STANDARD_DEVIATIONS, MAX_STANDARD_DEVIATIONS
+        )
+        return found
+
+
+class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Make two categories one, and encode it by the mean target of other rows.
+
+    Pairs are made of the six categories whose levels tell most of the target, and the six are kept
+    whose joint levels do. A pair of levels that was never seen has the mean of all rows.
+
+    Parameters
+    ----------
+    continuous, scaled : bool
+        As `make_target_encoder` takes them.
+
+    Attributes
+    ----------
+    places_ : array of shape (n_pairs, 2)
+        The columns of each pair.
+    means_ : TargetEncoder or Pipeline
+    """
+
+    def __init__(self, *, continuous: bool, scaled: bool) -> None:
+        self.continuous, self.scaled = continuous, scaled
+
+    def fit(self, X: pd.DataFrame, y: Any) -> Self:
+        """Learn from n rows; returns itself."""
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X: pd.DataFrame, y: Any) -> FloatArray:
+        """Learn from n rows and return them, each by the means of other rows."""
+        self.n_features_in_ = X.shape[1]
+        self.places_ = _choose_crosses(X, np.asarray(y), continuous=self.continuous)
+        self.means_ = make_target_encoder(continuous=self.continuous, scaled=self.scaled)
+        found = self.means_.fit_transform(self.joint(X), y)
+        self.width_ = found.shape[1]
+        return np.asarray(found, dtype=np.float64)
+
+    def transform(self, X: pd.DataFrame) -> FloatArray:
+        """Return n rows, of shape (n, n_pairs), times the classes where there are three or more."""
+        return np.asarray(self.means_.transform(self.joint(X)), dtype=np.float64)
+
+    def joint(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the pairs as columns of words."""
+        columns = [X.iloc[:, place].astype(object) for place in range(X.shape[1])]
+        pairs = {
+            f"cross{n}": columns[a] + LEVEL_SEPARATOR + columns[b]
+            for n, (a, b) in enumerate(self.places_)
+        }
+        return pd.DataFrame(pairs, index=X.index, dtype=object)
+
+    def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
+        """Return a name for each column."""
+        return np.array([f"cross:{place}" for place in range(self.width_)], dtype=object)
+
+
+def _subsample_evenly(rows: Any) -> Any:
+    """Return rows spread evenly over all, in their order."""
+    return rows[:: -(-len(rows) // MAX_PAIR_ROWS)]
+
+
+def _f_statistics(X: FloatArray, y: NDArray[Any], *, continuous: bool) -> FloatArray:
+    """Return the F statistic of each column's ranks, -1 where a column does not vary."""
+    found = np.full(X.shape[1], -1.0)
+    varying = np.ptp(X, axis=0) > 0
+    if varying.any() and len(np.unique(y)) > 1:
+        ranks = rankdata(X[:, varying], axis=0)
+        score = f_regression if continuous else f_classif
+        target = rankdata(y) if continuous else y
+        found[varying] = np.nan_to_num(score(ranks, target)[0], posinf=1e300)
+    return found
+
+
+def _top_indices(strength: FloatArray, most: int) -> NDArray[np.intp]:
+    return np.sort(np.argsort(-strength, kind="stable")[:most])
+
+
+def _choose_products(X: FloatArray, y: NDArray[Any], *, continuous: bool) -> NDArray[np.intp]:
+    kept = _top_indices(_f_statistics(X, y, continuous=continuous), MAX_PAIRED_COLUMNS)
+    places = np.array(list(combinations(kept.tolist(), 2)), dtype=np.intp).reshape(-1, 2)
+    products = X[:, places[:, 0]] * X[:, places[:, 1]]
+    return places[_top_indices(_f_statistics(products, y, continuous=continuous), MAX_PRODUCTS)]
+
+
+def _choose_crosses(X: pd.DataFrame, y: NDArray[Any], *, continuous: bool) -> NDArray[np.intp]:
+    rows, truth = _subsample_evenly(X), _subsample_evenly(y)
+    codes = np.column_stack([pd.factorize(rows[name])[0] for name in rows])
+    outcomes = truth[:, None] if continuous else np.eye(int(truth.max()) + 1)[truth.astype(int)]
+    alone = np.array([_adjusted_r2(each, outcomes) for each in codes.T])
+    kept = _top_indices(alone, MAX_PAIRED_COLUMNS)
+    places = np.array(list(combinations(kept.tolist(), 2)), dtype=np.intp).reshape(-1, 2)
+    joint = [codes[:, a] * (int(codes[:, b].max()) + 1) + codes[:, b] for a, b in places]
+    gains = [
+        _adjusted_r2(each, outcomes) - max(alone[a], alone[b])
+        for each, (a, b) in zip(joint, places, strict=True)
+    ]
+    best = _top_indices(np.array(gains), MAX_CROSSES)
+    return places[[place for place in best if gains[place] > 0] or best[:1]]
+
+
+def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
+    r"""Return the adjusted share of the target's variance that lies between levels.
+
+    $1 - (1 - R^2) (n - 1) / (n - k)$ of n rows in k levels: many levels alone tell nothing.
+    """
+    levels, places = np.unique(codes, return_inverse=True)
+    n, k = len(codes), len(levels)
+    total = float(((outcomes - outcomes.mean(axis=0)) ** 2).sum())
+    if total == 0 or n <= k:
+        return -1.0
+    sums = np.column_stack([np.bincount(places, column) for column in outcomes.T])
+    means = sums / np.bincount(places)[:, None]
+    within = float(((outcomes - means[places]) ** 2).sum())
+    return 1 - within / total * (n - 1) / (n - k)
+
+
+MIN_LEVEL_ROWS = 3  # levels with fewer rows share one code
+
+
+def make_target_encoder(*, continuous: bool, scaled: bool) -> TargetEncoder | Pipeline:
+    """Return an unfitted transformer from levels to the mean target of other rows."""
+    means = TargetEncoder(
+        target_type="continuous" if continuous else "auto",
+        cv=KFold(5, shuffle=True, random_state=0),
+    )
+    return make_pipeline(means, StandardScaler()) if scaled else means

@@ -1,0 +1,1 @@
+"""MLflow: runs, versions, aliases; the promotion gate, decision records, reproduce."""

@@ -1,0 +1,222 @@
+"""Evaluate a registered version on any labelled table: CSV, Parquet or a .sql file.
+
+`assess_version` reads the version, its run's metrics on its own hold-out, and the table. It
+writes pages, plots and metrics to a folder in state/evaluations and, on request, a run in
+MLflow. Rows that the version was trained or chosen on are left out and counted, since they
+would flatter it. `evaluation_config`, `bootstrap_config` and `misclassification_costs` turn the
+`evaluation` section of params.yaml into the arguments of `evertune.evaluation`.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from evertune.config.custom_metrics import load_metrics
+from evertune.config.loader import load_params
+from evertune.config.schema import DataSection, EvaluationSection, Params
+from evertune.data.feedback import (
+    EvaluationTable,
+    count_unseen_category_rows,
+    digest_table,
+    parse_evaluation_table,
+)
+from evertune.data.readers import inspect_source
+from evertune.data.schema import TableSchema, encode_target
+from evertune.data.validation import format_issues, quote_list
+from evertune.errors import InputError, ParamsError, TableError
+from evertune.evaluation.assessment import (
+    Assessment,
+    assess_model,
+    compare_with_holdout,
+    describe_left_out_rows,
+    summarize_assessment,
+)
+from evertune.evaluation.evaluate import EvaluationOptions, EvaluationRows
+from evertune.evaluation.plots import evaluation_plots
+from evertune.evaluation.records import Evaluation
+from evertune.evaluation.report import write_report
+from evertune.evaluation.thresholds import cost_matrix
+from evertune.files import read_record, write_record
+from evertune.models.model import Model, predict
+from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
+from evertune.registry.runs import download_artifact, log_assessment
+from evertune.registry.versions import ModelVersion, list_versions, load_version_model
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.types import FloatArray
+
+
+def bootstrap_config(section: EvaluationSection) -> BootstrapConfig:
+    """Return how intervals over rows are made."""
+    return BootstrapConfig(section.bootstrap_draws, section.confidence, section.seed)
+
+
+def evaluation_config(section: EvaluationSection) -> EvaluationOptions:
+    """Return how a model is appraised."""
+    return EvaluationOptions(
+        bootstrap=bootstrap_config(section),
+        importance_rows=section.importance_rows,
+        importance_repeats=section.importance_repeats,
+        slices=section.slices,
+        sensitive=section.sensitive,
+        slice_rows=section.slice_rows,
+        worst_slices=section.worst_slices,
+    )
+
+
+def misclassification_costs(
+    section: EvaluationSection, classes: tuple[str, ...]
+) -> FloatArray | None:
+    """Return the costs of mistakes by true and predicted class, None where none are given.
+
+    Raises
+    ------
+    ParamsError
+        If a class is not one of `classes`; a regression has none.
+    """
+    if section.costs is None:
+        return None
+    try:
+        return cost_matrix(section.costs, classes)
+    except ValueError as error:
+        raise ParamsError(f"evaluation.costs: {error}") from error
+
+
+METRICS_FILE = "figures.json"
+
+
+@dataclass(frozen=True)
+class AssessmentResult:
+    """What an evaluation on demand came to: its folder, and lines for a person."""
+
+    folder: Path
+    lines: tuple[str, ...]
+
+
+def assess_version(
+    root: Path, version: str, *, source: str, out: Path | None = None, logged: bool = False
+) -> AssessmentResult:
+    """Judge a version by a table and write the pages.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    version : str
+        Its number or an alias, such as `champion`.
+    source : str
+        A CSV, Parquet or .sql file, seen from the project's folder.
+    out : Path, optional
+        Where the pages go; None: a folder of their own below state/evaluations.
+    logged : bool
+        Whether a run in MLflow shows them, too.
+
+    Raises
+    ------
+    InputError
+        There is no such version, or the table cannot judge it.
+    """
+    params = load_params(root)
+    store = open_tracking_store(params.paths.state, params.registry.name)
+    asked = _find_version(store, version)
+    model, own = load_version_model(store, asked), _own_evaluation(store, asked)
+    raw, schema = _read_table(root, params.data, source=source, schema=model.schema)
+    name = Path(source).name
+    rows = _evaluation_rows(raw, schema, model, section=params.evaluation, name=name)
+    found, pictures = _evaluate_version(root, params, model, rows=rows.table, own=own)
+    told = Assessment(
+        model=store.name,
+        version=asked.number,
+        table=name,
+        digest=digest_table(raw),
+        n_rows=len(raw),
+        n_judged=len(rows.table),
+        n_trained=rows.n_trained,
+        n_unlabelled=rows.n_unlabelled,
+        n_repeated=rows.n_repeated,
+        n_unseen=count_unseen_category_rows(rows.table, schema),
+        figures=compare_with_holdout(found, own),
+    )
+    folder = out or params.paths.state / "evaluations" / f"{asked.number}-{told.digest}"
+    _write_pages(folder, found, pictures, told)
+    lines = [
+        summarize_assessment(told),
+        *describe_left_out_rows(told),
+        f"the page: {folder}/report/report.html",
+    ]
+    if logged:
+        run_id = log_assessment(store, told, folder=folder, source=root / source, rows=raw)
+        lines.append(f"MLflow shows it as run {run_id}")
+    return AssessmentResult(folder, tuple(lines))
+
+
+def _find_version(store: TrackingStore, version: str) -> ModelVersion:
+    known = list_versions(store)
+    for each in known:
+        if version in (each.number, *each.aliases):
+            return each
+    names = [each.number for each in known] + [alias for each in known for alias in each.aliases]
+    there = f"there are {quote_list(names)}" if names else "there is none; run `evertune train`"
+    raise InputError(f"expected a version or alias of {store.name}, but got {version!r}; {there}")
+
+
+def _own_evaluation(store: TrackingStore, version: ModelVersion) -> Evaluation | None:
+    with TemporaryDirectory() as beside:
+        kept = download_artifact(store, version.run_id, name=METRICS_FILE, folder=Path(beside))
+        return None if kept is None else read_record(kept, Evaluation)
+
+
+def _read_table(
+    root: Path, data: DataSection, *, source: str, schema: TableSchema
+) -> tuple[pd.DataFrame, TableSchema]:
+    """Return the table, and the schema with the decimal sign that its file is written with."""
+    asked = data.model_copy(update={"source": source, "dialect": type(data.dialect)()})
+    looked = inspect_source(asked, root)
+    decimal = looked.dialect.decimal or schema.decimal
+    return looked.table, replace(schema, decimal=decimal)
+
+
+def _evaluation_rows(
+    raw: pd.DataFrame, schema: TableSchema, model: Model, *, section: EvaluationSection, name: str
+) -> EvaluationTable:
+    beside = (*section.slices, *section.sensitive)
+    rows, breaches = parse_evaluation_table(raw, schema, trained=model.row_keys, beside=beside)
+    if rows is None:
+        raise TableError(f"{name}: the table cannot judge a model.\n{format_issues(breaches)}")
+    if rows.table.empty:
+        raise TableError(
+            f"{name}: expected rows with a target that the version was not trained on, but of"
+            f" {len(raw)} rows {rows.n_unlabelled} have no target and {rows.n_trained} were"
+            " trained on; give newer rows."
+        )
+    return rows
+
+
+def _evaluate_version(
+    root: Path, params: Params, model: Model, *, rows: pd.DataFrame, own: Evaluation | None
+) -> tuple[Evaluation, dict[str, bytes]]:
+    schema, section = model.schema, params.evaluation
+    costs = misclassification_costs(section, schema.classes)
+    judged = EvaluationRows(
+        model, rows, encode_target(rows, schema), predict(model.fitted, rows, schema)
+    )
+    metrics = load_metrics(params.metric, schema.task, root)
+    found = assess_model(judged, metrics, how=evaluation_config(section), own=own, costs=costs)
+    return found, evaluation_plots(found, judged.truth, predictions=judged.said, costs=costs)
+
+
+def _write_pages(
+    folder: Path, found: Evaluation, pictures: dict[str, bytes], told: Assessment
+) -> None:
+    if folder.is_file():
+        raise InputError(f"expected a folder for the pages, but {folder} is a file")
+    write_report(
+        found,
+        pictures,
+        figures=folder / METRICS_FILE,
+        plots=folder / "plots",
+        report=folder / "report",
+        assessment=told,
+    )
+    write_record(folder / "assessment.json", told)

@@ -1,0 +1,1 @@
+"""The search: space, study, samplers, portfolio, objective, Ray Tune."""

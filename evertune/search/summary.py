@@ -1,0 +1,289 @@
+"""Summarize a finished search: trials by outcome, scores by family, where the budget went.
+
+`summarize_search` counts trials and gives the best score of each family. `build_search_report`
+adds the worker time by purpose and by family, the best score over time, the reasons for which
+trials ended and the weights of the ensemble. Worker time that no fit accounts for is reported
+as `outside fits`. `failure_reasons` is the one-line text for errors.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from evertune.models.origin import ModelOrigin, TrialWeight, is_baseline
+from evertune.trials import Configuration, ParameterValue, SearchHeader, Trial
+
+COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class FamilyRow:
+    """What the search did in one family; `best` is the best mean over all folds."""
+
+    family: str
+    trials: int
+    complete: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """What was searched; seconds are those of the search's own clock."""
+
+    trials: int
+    complete: int
+    stopped: int
+    failed: int
+    seconds: float
+    families: tuple[FamilyRow, ...] = ()
+
+
+def summarize_search(trials: Iterable[Trial], *, greater_is_better: bool) -> SearchSummary:
+    """Return how many trials there were, how they ended and what each family reached.
+
+    Parameters
+    ----------
+    trials : iterable of Trial
+    greater_is_better : bool
+        Of the metric that the scores are in.
+
+    Examples
+    --------
+    >>> trial = Trial(0, Configuration("linear"), "complete", (), 0.8, None, 3.0)
+    >>> summarize_search([trial], greater_is_better=True).families
+    (FamilyRow(family='linear', trials=1, complete=1, best=0.8),)
+    """
+    known = list(trials)
+    endings = [trial.status for trial in known]
+    families = sorted({trial.configuration.family for trial in known})
+    rows = [_family_row(family, known, greater_is_better=greater_is_better) for family in families]
+    return SearchSummary(
+        trials=len(known),
+        complete=endings.count("complete"),
+        stopped=endings.count("stopped"),
+        failed=endings.count("failed"),
+        seconds=max((trial.elapsed_seconds for trial in known), default=0.0),
+        families=_rank_families(rows, greater_is_better=greater_is_better),
+    )
+
+
+def find_complete_trial(configuration: Configuration, trials: Iterable[Trial]) -> Trial | None:
+    """Return the first trial that tried a configuration on all folds, if there is one.
+
+    Examples
+    --------
+    >>> trial = Trial(0, Configuration("linear"), "complete", (), 0.8, None, 3.0)
+    >>> find_complete_trial(Configuration("linear"), [trial]) == trial
+    True
+    """
+    tried = (trial for trial in trials if trial.configuration == configuration)
+    return next((trial for trial in tried if trial.status == COMPLETE), None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One hyperparameter of the model."""
+
+    name: str
+    value: ParameterValue
+
+
+def hyperparameter_settings(configuration: Configuration) -> tuple[Setting, ...]:
+    """Return the hyperparameters of a configuration, by name.
+
+    Examples
+    --------
+    >>> hyperparameter_settings(Configuration("tree", {"max_depth": 4}))
+    (Setting(name='max_depth', value=4),)
+    """
+    return tuple(Setting(*item) for item in sorted(configuration.hyperparameters.items()))
+
+
+def _family_row(family: str, trials: Iterable[Trial], *, greater_is_better: bool) -> FamilyRow:
+    tried = [trial for trial in trials if trial.configuration.family == family]
+    whole = [trial for trial in tried if trial.status == COMPLETE]
+    scores = [trial.score for trial in whole if trial.score is not None]
+    best = (max if greater_is_better else min)(scores) if scores else None
+    return FamilyRow(family, len(tried), len(whole), best)
+
+
+def _rank_families(rows: Iterable[FamilyRow], *, greater_is_better: bool) -> tuple[FamilyRow, ...]:
+    sign = -1.0 if greater_is_better else 1.0
+
+    def rank(row: FamilyRow) -> tuple[bool, float, str]:
+        return row.best is None, sign * (row.best or 0.0), row.family
+
+    return tuple(sorted(rows, key=rank))
+
+
+OUT_OF_BUDGET = "the budget was used up"
+CUT_SHORT = "cut short"
+FAILED = "failed"
+OVERHEAD = "outside fits"
+PURPOSE_ORDER = ("given", "portfolio", "search", CUT_SHORT, FAILED, OVERHEAD)
+MAX_REASON_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class TimeSpent:
+    """Where time of the workers went: fits and predictions of some trials.
+
+    Attributes
+    ----------
+    phase : str
+        `portfolio`, `search` or `given`; `cut short` by the end of the budget; `failed`; or
+        `outside fits`, the rest of the workers' time, with fits that left nothing.
+    """
+
+    phase: str
+    seconds: float
+    trials: int
+
+
+@dataclass(frozen=True)
+class EndingCount:
+    """How many trials ended in one way, and why."""
+
+    status: str
+    reason: str
+    trials: int
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """What became of a search.
+
+    Attributes
+    ----------
+    weights : tuple of TrialWeight
+        Of the ensemble's trials, the heaviest first.
+    spent : tuple of TimeSpent
+        Seconds of all workers together, by what they were for.
+    families : tuple of TimeSpent
+        The same fits by family, the most expensive first.
+    curve : tuple of (float, float)
+        Seconds since the start, and the best score over all folds that was known then.
+    ended : tuple of EndingCount
+        The most frequent first.
+    baseline_instead : bool
+        Whether nothing was found, so that the model is a baseline.
+    workers : int, optional
+    seconds : float
+        Of the search's own clock.
+    """
+
+    weights: tuple[TrialWeight, ...] = ()
+    spent: tuple[TimeSpent, ...] = ()
+    families: tuple[TimeSpent, ...] = ()
+    curve: tuple[tuple[float, float], ...] = ()
+    ended: tuple[EndingCount, ...] = ()
+    baseline_instead: bool = False
+    workers: int | None = None
+    seconds: float = 0.0
+
+
+def build_search_report(
+    trials: Sequence[Trial], header: SearchHeader, *, origin: ModelOrigin | None = None
+) -> SearchReport:
+    """Return what became of a search.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        In the order in which they ended.
+    header : SearchHeader
+    origin : ModelOrigin, optional
+        Of the model that was made.
+
+    Examples
+    --------
+    >>> from evertune.trials import Configuration
+    >>> header = SearchHeader("d", "roc_auc", True, 5, 60.0, None)
+    >>> trials = [Trial(n, Configuration("tree"), "complete", (), score, None, n + 1.0)
+    ...           for n, score in enumerate([0.5, 0.4, 0.7])]
+    >>> build_search_report(trials, header).curve
+    ((1.0, 0.5), (2.0, 0.5), (3.0, 0.7))
+    """
+    seconds = max((trial.elapsed_seconds for trial in trials), default=0.0)
+    workers = header.workers
+    return SearchReport(
+        weights=() if origin is None else origin.weights,
+        spent=_time_by_purpose(trials, seconds=seconds, workers=workers),
+        families=_time_by_name(
+            trials, {trial.number: trial.configuration.family for trial in trials}
+        ),
+        curve=_best_score_curve(trials, greater_is_better=header.greater_is_better),
+        ended=count_endings(trials),
+        baseline_instead=origin is not None and is_baseline(origin),
+        workers=workers,
+        seconds=seconds,
+    )
+
+
+def count_endings(trials: Iterable[Trial]) -> tuple[EndingCount, ...]:
+    """Return how trials ended, each way counted, the most frequent first.
+
+    Examples
+    --------
+    >>> from evertune.trials import Configuration
+    >>> one = Trial(0, Configuration("tree"), "failed", (), None, "no memory", 1.0)
+    >>> count_endings([one, one])
+    (EndingCount(status='failed', reason='no memory', trials=2),)
+    """
+    counts = Counter((trial.status, (trial.reason or "")[:MAX_REASON_LENGTH]) for trial in trials)
+    found = [EndingCount(status, reason, n) for (status, reason), n in counts.items()]
+    return tuple(sorted(found, key=lambda each: (-each.trials, each.status, each.reason)))
+
+
+def failure_reasons(trials: Sequence[Trial]) -> str:
+    """Return why trials failed, each reason with how often.
+
+    Examples
+    --------
+    >>> from evertune.trials import Configuration
+    >>> one = Trial(0, Configuration("tree"), "failed", (), None, "no memory", 1.0)
+    >>> failure_reasons([one, one])
+    '2 x no memory'
+    """
+    failed = [ending for ending in count_endings(trials) if ending.status == FAILED]
+    return "; ".join(f"{each.trials} x {each.reason or 'no reason'}" for each in failed)
+
+
+def _time_by_purpose(
+    trials: Sequence[Trial], *, seconds: float, workers: int | None
+) -> tuple[TimeSpent, ...]:
+    found = _time_by_name(trials, {trial.number: _purpose(trial) for trial in trials})
+    rest = (workers or 0) * seconds - sum(each.seconds for each in found)
+    if workers is not None and rest > 0:
+        found = (*found, TimeSpent(OVERHEAD, rest, 0))
+    return tuple(sorted(found, key=lambda each: PURPOSE_ORDER.index(each.phase)))
+
+
+def _purpose(trial: Trial) -> str:
+    if trial.status == "failed":
+        return FAILED
+    return CUT_SHORT if trial.reason == OUT_OF_BUDGET else trial.phase
+
+
+def _time_by_name(trials: Sequence[Trial], names: dict[int, str]) -> tuple[TimeSpent, ...]:
+    seconds: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for trial in trials:
+        name = names[trial.number]
+        seconds[name] += sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)  # type: ignore[assignment]
+        counts[name] += 1
+    found = [TimeSpent(name, float(seconds[name]), counts[name]) for name in counts]
+    return tuple(sorted(found, key=lambda each: (-each.seconds, each.phase)))
+
+
+def _best_score_curve(
+    trials: Sequence[Trial], *, greater_is_better: bool
+) -> tuple[tuple[float, float], ...]:
+    known = [
+        (trial.elapsed_seconds, trial.score)
+        for trial in trials
+        if trial.status == "complete" and trial.score is not None
+    ]
+    best = accumulate((score for _, score in known), max if greater_is_better else min)
+    return tuple((moment, score) for (moment, _), score in zip(known, best, strict=True))

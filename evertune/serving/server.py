@@ -1,0 +1,112 @@
+"""Run the scoring service under uvicorn: `evertune serve`.
+
+`serve_project` serves until Ctrl-C or SIGTERM and lets open requests finish. uvicorn limits
+only the time between requests, so `HeaderTimeoutProtocol` also closes a connection whose
+request headers do not arrive in time.
+"""
+
+import errno
+import os
+import socket
+import sys
+from asyncio import TimerHandle, Transport
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from evertune.config.loader import load_params
+from evertune.errors import BusyError
+from evertune.serving.app import create_app
+
+HEADER_TIMEOUT_SECONDS = 10.0
+
+
+class HeaderTimeoutProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it; a connection whose request does not begin in time is closed.
+
+    A request has begun when its headers are whole. How long the body may take is for those who
+    read it.
+    """
+
+    header_seconds = HEADER_TIMEOUT_SECONDS
+    _timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the headers of the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; wait on where it was not all of a request's headers."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.header_seconds, self.timeout_keep_alive_handler)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+KEEP_ALIVE_SECONDS = 30
+GRACE_SECONDS = 10
+LISTEN_BACKLOG = 512
+
+
+def serve_project(root: Path, port: int) -> None:
+    """Serve the project's champion until Ctrl-C or SIGTERM; requests under way are answered first.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    port : int
+        At the host of `scoring.host`.
+
+    Raises
+    ------
+    BusyError
+        The port is taken, or the log or the registry does not answer.
+    EvertuneError
+        What else keeps it from starting.
+    """
+    host = load_params(root).scoring.host
+    with _open_socket(host, port) as listener:
+        app = create_app(root, clock=lambda: datetime.now(UTC))
+        config = uvicorn.Config(
+            app,
+            http=HeaderTimeoutProtocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        sys.stdout.write(f"The scoring service: http://{host}:{port} (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _open_socket(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EINVAL)
+        raise BusyError(
+            f"Port {port} of {host} cannot be used: {reason}. Choose another one, for example"
+            f" `evertune serve --port {port + 1}`."
+        ) from error

@@ -1,0 +1,1 @@
+"""Replay of a table in the order of time, policies compared, simulated traffic."""

@@ -1,0 +1,116 @@
+"""Take a version of the source table with DVC.
+
+`take_snapshot` reads the source that params.yaml names. It writes paths.source with its DVC
+pointer and, where they do not exist yet, paths.plan and an empty paths.absorbed; versions are
+copied to the DVC remote if there is one. A source that has not changed gives the same version.
+If data.existing_model is set, that model's predictions become the column `existing_system`.
+`check_source` finds faults of the table before anything is started, and writes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from evertune.config.loader import load_params
+from evertune.config.schema import DataSection, Params
+from evertune.data.example import training_table
+from evertune.data.readers import (
+    EXISTING_SYSTEM_COLUMN,
+    clean_or_raise,
+    read_source,
+    spec_from_params,
+)
+from evertune.data.schema import MOMENT_COLUMN
+from evertune.files import write_record, write_table_if_changed
+from evertune.plan import Plan
+from evertune.versioning import dvc
+
+EXAMPLE = "example"
+MAX_CHECKED_BYTES = 50_000_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version of the source table.
+
+    Attributes
+    ----------
+    version : str
+        The md5 that DVC keeps it under.
+    changed : bool
+        Whether it differs from the last one.
+    rows : int
+    pushed : bool, optional
+        Whether anything had to be copied to the remote; None without a remote.
+    """
+
+    version: str
+    changed: bool
+    rows: int
+    pushed: bool | None
+
+
+def take_snapshot(root: Path) -> Snapshot:
+    """Take a version of the project's source table.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+
+    Raises
+    ------
+    TableError
+        Where the source cannot be read.
+    BusyError
+        Where the remote cannot be reached; the version is kept here and copied next time.
+    """
+    params = load_params(root)
+    table = _source_table(params.data, root)
+    if params.data.existing_model is not None:
+        table = _with_existing_predictions(table, params)
+    changed = write_table_if_changed(params.paths.source, table)
+    if not params.paths.plan.exists():
+        write_record(params.paths.plan, Plan())
+    dvc.ensure_project(root)
+    if not params.paths.absorbed.exists():
+        nothing = pd.DataFrame({MOMENT_COLUMN: pd.Series(dtype="datetime64[us]")})
+        write_table_if_changed(params.paths.absorbed, nothing)
+        dvc.add_file(root, params.paths.absorbed)
+    version = dvc.add_file(root, params.paths.source)
+    return Snapshot(version, changed, len(table), dvc.push_to_remote(root))
+
+
+def check_source(root: Path) -> None:
+    """Refuse a table that cannot be used before anything is started for it; nothing is written.
+
+    A query, and a file of more than 50 MB, is left to `take_snapshot`.
+
+    Raises
+    ------
+    TableError
+        Where the source cannot be read, or the table has faults.
+    """
+    data = load_params(root).data.model_copy(update={"existing_model": None})
+    file = root / data.source
+    if data.address_variable is None and not (
+        file.is_file() and file.stat().st_size > MAX_CHECKED_BYTES
+    ):
+        raw = _source_table(data, root)
+        clean_or_raise(raw, spec_from_params(data, raw), source=data.source)
+
+
+def _source_table(data: DataSection, root: Path) -> pd.DataFrame:
+    return training_table() if data.source == EXAMPLE else read_source(data, root)
+
+
+def _with_existing_predictions(table: pd.DataFrame, params: Params) -> pd.DataFrame:
+    from evertune.registry.mlflow_client import open_tracking_store
+    from evertune.registry.versions import predict_existing_model
+
+    data, store = params.data, open_tracking_store(params.paths.state, params.registry.name)
+    said = predict_existing_model(
+        store, str(data.existing_model), table=table, positive=data.positive
+    )
+    return table.assign(**{EXISTING_SYSTEM_COLUMN: said.to_numpy()})

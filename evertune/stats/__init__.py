@@ -1,0 +1,1 @@
+"""Bootstrap intervals, tests of two models, sequential tests."""

@@ -1,0 +1,1 @@
+"""Jinja templates of the pages: report, decision, monitoring, replay."""

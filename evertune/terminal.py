@@ -1,0 +1,390 @@
+"""Results of steps, monitoring and versions, formatted for the terminal (and some in Markdown).
+
+Every function takes a result and returns a line, lines or a page; none prints. `verdict_line`,
+`status_lines`, `monitoring_lines`, `history_lines`, `comparison_lines` and `gc_lines` are the
+main ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+
+from evertune.config.schema import CONTRACT_SIGNALS
+from evertune.decisions import Finding
+from evertune.monitoring.backtest import Backtest, TriggerBacktest
+from evertune.monitoring.labels import LabelCounts
+from evertune.monitoring.records import MonitoringResult, latest_finding
+from evertune.registry.gates import Verdict
+from evertune.registry.gc import CollectionResult, SpaceUsage
+from evertune.registry.overview import (
+    ChampionSummary,
+    ProjectStatus,
+    VersionHistory,
+    VersionSummary,
+)
+from evertune.registry.records import ChampionPeriod, DecisionRecord
+from evertune.registry.reproduce import ComparisonRow, Reproduction
+from evertune.stages.snapshot import Snapshot
+
+HASH_LENGTH = 8
+HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
+
+
+def snapshot_line(taken: Snapshot) -> str:
+    """Return what a snapshot found, in one line."""
+    state = "new" if taken.changed else "up to date"
+    copied = {None: "", True: ", copied to the remote", False: ", the remote has it"}[taken.pushed]
+    return f"{state}, {taken.rows} rows, version {_short_hash(taken.version)}{copied}"
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return what the gate says and why, in one line."""
+    reasons = "; ".join(verdict.reasons)
+    return f"{verdict.decision}, {_champion_text(verdict)}: {reasons}{_rows_needed_text(verdict)}"
+
+
+def verdict_page(verdict: Verdict) -> str:
+    """Return what the gate says and why, in Markdown."""
+    lines = [f"# {verdict.decision.capitalize()}", "", f"{_champion_text(verdict)}.", ""]
+    reasons = [f"- {reason}" for reason in verdict.reasons]
+    return "\n".join([*lines, *reasons, _rows_needed_text(verdict)])
+
+
+def labels_line(counts: LabelCounts) -> str:
+    """Return what labels were, each case counted, in one line, and why any were refused."""
+    cases = {each.name: getattr(counts, each.name) for each in fields(counts)}
+    faults = cases.pop("faults")
+    told = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
+    return "\n".join([told or "no label", *(f"  {fault}" for fault in faults)])
+
+
+def status_lines(found: ProjectStatus) -> list[str]:
+    """Return how a project stands."""
+    return [
+        *_champion_lines(found),
+        f"data: {_short_hash(found.data)}{'' if found.has_remote else ', no remote has a copy'}",
+        f"not up to date: {', '.join(found.stale)}" if found.stale else "every stage is up to date",
+        f"last run: {_last_run_text(found)}",
+    ]
+
+
+def _champion_lines(found: ProjectStatus) -> Iterator[str]:
+    champion = found.champion
+    if champion is None:
+        yield f"{found.name}: no champion yet"
+    else:
+        yield f"{found.name}: version {champion.version} is the champion, {_champion_age(champion)}"
+        yield f"  hold-out: {_champion_scores(champion)}"
+        yield f"  trained on data {_short_hash(champion.data)}"
+    for alias, version in (("challenger", found.challenger), ("previous", found.previous)):
+        if version is not None:
+            yield f"  version {version} is the {alias}"
+
+
+def _champion_scores(champion: ChampionSummary) -> str:
+    figures = champion.figures
+    names = sorted(figures, key=lambda name: (name != champion.metric, name))
+    return ", ".join(f"{name} {figures[name]:.4g}" for name in names)
+
+
+def _champion_age(champion: ChampionSummary) -> str:
+    hours = champion.age_seconds / HOUR_SECONDS
+    return (
+        f"{hours / 24:.0f} days old"
+        if champion.age_seconds > 2 * DAY_SECONDS
+        else f"{hours:.1f} h old"
+    )
+
+
+def _last_run_text(found: ProjectStatus) -> str:
+    return f"{found.last_run.title}, {found.last_run.status}" if found.last_run else "none yet"
+
+
+def _short_hash(md5: str | None) -> str:
+    return md5[:HASH_LENGTH] if md5 else "no snapshot yet"
+
+
+def _champion_text(verdict: Verdict) -> str:
+    if verdict.champion is None:
+        return f"version {verdict.version} is a challenger and there is no champion"
+    if verdict.promoted:
+        return f"version {verdict.champion} is the champion"
+    return f"version {verdict.champion} stays champion, version {verdict.version} is a challenger"
+
+
+def _rows_needed_text(verdict: Verdict) -> str:
+    if verdict.rows_needed is None:
+        return ""
+    return f" (about {verdict.rows_needed} hold-out rows would tell)"
+
+
+SHOWN_SIGNALS = (
+    "main_metric",
+    "loss",
+    "estimated_loss",
+    "input_drift",
+    "prediction_drift",
+    "joint_drift",
+)
+MAX_CAUSES = 5
+
+
+def decision_line(found: MonitoringResult) -> str:
+    """Return what was decided and why, in one line."""
+    decision = found.decision
+    asks = "; a person is asked" if decision.ask_a_person else ""
+    return f"{decision.action} ({decision.id}): {'; '.join(decision.reasons)}{asks}"
+
+
+def decision_page(found: MonitoringResult) -> str:
+    """Return what was found and decided, in Markdown."""
+    decision = found.decision
+    champion = f"version {found.champion}" if found.champion else "no champion"
+    lines = [
+        f"# {decision.action.capitalize()}",
+        "",
+        f"{found.model}, {champion}, {found.now:%Y-%m-%d %H:%M} UTC, {len(found.windows)} windows."
+        f" Decision `{decision.id}`.",
+        "",
+        *(f"- {reason}" for reason in (*decision.reasons, *found.notes)),
+        "",
+        "| figure | latest | interval | window | state |",
+        "|---|---|---|---|---|",
+        *_finding_rows(found),
+    ]
+    causes = [f"{each.column} ({each.drift:.2g})" for each in found.causes[:MAX_CAUSES]]
+    if causes:
+        lines += ["", f"Columns that drifted, the likeliest cause first: {', '.join(causes)}."]
+    return "\n".join(lines)
+
+
+def monitoring_lines(found: MonitoringResult) -> list[str]:
+    """Return what was found and decided, for the terminal."""
+    shown = [latest_finding(found.findings, signal) for signal in SHOWN_SIGNALS]
+    figures = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
+    return [
+        f"{found.model}: {len(found.windows)} windows until {found.now:%Y-%m-%d %H:%M} UTC",
+        *([f"  {', '.join(figures)}"] if figures else ["  no window can be judged yet"]),
+        *(f"  {note}" for note in found.notes),
+        f"decision: {decision_line(found)}",
+    ]
+
+
+def backtest_lines(found: Backtest) -> list[str]:
+    """Return what each trigger would have done, for the terminal."""
+    if found.start is None or found.end is None:
+        return ["No window is over yet, so there is nothing to try triggers on."]
+    change = found.change_from
+    return [
+        f"Windows from {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d};"
+        f" {f'the loss rose from {change:%Y-%m-%d} on' if change else 'the loss did not rise'}.",
+        *(_trigger_line(each, found.false_alarms_a_year) for each in found.tried),
+    ]
+
+
+def _trigger_line(tried: TriggerBacktest, wanted: float) -> str:
+    if tried.alarms_a_year is None:
+        return f"{tried.trigger}: nothing to judge"
+    delay = "" if tried.delay_days is None else f", {tried.delay_days:.0f} days after the change"
+    advice = (
+        "" if tried.suggested is None else f"; for {wanted:g} a year choose {tried.suggested:.4g}"
+    )
+    note = f" ({tried.note})" if tried.note else ""
+    return (
+        f"{tried.trigger}: {len(tried.alarms)} alarms in {tried.n_windows} windows,"
+        f" {tried.alarms_a_year:.2g} a year{delay}{advice}{note}"
+    )
+
+
+def _finding_rows(found: MonitoringResult) -> Iterator[str]:
+    for signal in SHOWN_SIGNALS:
+        each = latest_finding(found.findings, signal)
+        if each is not None:
+            yield _finding_row(each)
+    last = found.windows[-1] if found.windows else None
+    for each in found.findings:
+        broken = each.signal in CONTRACT_SIGNALS and each.state == "breach"
+        if broken and last is not None and each.window.start == last.start:
+            yield _finding_row(each)
+
+
+def _finding_row(each: Finding) -> str:
+    name = each.signal if each.part is None else f"{each.signal} of {each.part}"
+    interval = "" if each.low is None or each.high is None else f"{each.low:.4g} to {each.high:.4g}"
+    window = f"{each.window.start:%Y-%m-%d %H:%M}"
+    return f"| {name} | {_finding_value(each)} | {interval} | {window} | {each.state} |"
+
+
+def _finding_value(each: Finding) -> str:
+    return "no data" if each.value is None else f"{each.value:.4g}"
+
+
+MAX_REASON_LENGTH = 70
+ONE_HOUR = timedelta(hours=1)
+CHAMPION_COLUMNS = ("since (UTC)", "version", "by", "for", "figure", "why")
+DECISION_COLUMNS = ("when (UTC)", "version", "decided", "by", "id", "why")
+
+
+def history_lines(found: VersionHistory, *, now: datetime) -> list[str]:
+    """Return the champions as a table, the newest first."""
+    rows = [
+        (
+            _format_minute(turn.since),
+            turn.version,
+            _promoted_by(turn),
+            _format_duration((turn.until or now) - turn.since),
+            turn.figure,
+            _truncate_reason(turn.reason),
+        )
+        for turn in reversed(found.turns)
+    ]
+    return [
+        *_current_champion_lines(found),
+        *(_table_with_header(CHAMPION_COLUMNS, rows) if rows else []),
+    ]
+
+
+def decision_history_lines(found: VersionHistory) -> list[str]:
+    """Return every decision as a table, the newest first."""
+    rows = [
+        (
+            _format_minute(each.moment),
+            each.version,
+            _decision_text(each),
+            each.by,
+            each.id,
+            _truncate_reason(each.reasons[0] if each.reasons else ""),
+        )
+        for each in reversed(found.decisions)
+    ]
+    if not rows:
+        return [*_current_champion_lines(found), "no decision is recorded yet"]
+    return [*_current_champion_lines(found), *_table_with_header(DECISION_COLUMNS, rows)]
+
+
+def decision_result_line(record: DecisionRecord, name: str) -> str:
+    """Return what a decision did, in one line."""
+    champion = record.aliases_after.get("champion")
+    standing = f"version {champion} is the champion" if champion else "there is no champion"
+    over = record.aliases_before.get("champion")
+    instead = f" in place of version {over}" if record.changes_champion and over else ""
+    return f"{name}: {standing}{instead}; decision {record.id} by {record.by}"
+
+
+def _current_champion_lines(found: VersionHistory) -> Iterator[str]:
+    if found.champion is None:
+        yield f"{found.name}: no champion yet"
+        return
+    yield f"{found.name}: version {found.champion} is the champion"
+    if found.turns and found.turns[-1].version != found.champion:
+        yield "  it has the alias from another hand than Evertune's; no decision says why"
+
+
+def _promoted_by(turn: ChampionPeriod) -> str:
+    if turn.record_id is None:
+        return "before there were records"
+    return f"{turn.act} ({turn.by})"
+
+
+def _decision_text(record: DecisionRecord) -> str:
+    waits = ", waits for approval" if record.waits_for_approval else ""
+    return f"{record.act}: {record.verdict}{waits}"
+
+
+def _format_minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _format_duration(passed: timedelta) -> str:
+    hours = passed / ONE_HOUR
+    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} h"  # noqa: PLR2004
+
+
+def _truncate_reason(text: str) -> str:
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[: MAX_REASON_LENGTH - 1]}…"
+
+
+def _table_with_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [names, *rows]
+    ]
+
+
+MODEL_COLUMNS = ("version", "aliases", "registered (UTC)", "figure", "data", "mode")
+COMPARISON_COLUMNS = ("", "what", "recorded", "made again", "difference", "may be")
+
+
+def comparison_lines(found: Reproduction) -> list[str]:
+    """Return a table of what was compared, and what it comes to."""
+    lines = table_lines([COMPARISON_COLUMNS, *(_comparison_cells(row) for row in found.rows)])
+    differing = sum(not row.equal for row in found.rows)
+    if found.equal:
+        return [*lines, "", f"version {found.version} was made again: nothing differs"]
+    count = f"{differing} of {len(found.rows)}"
+    return [*lines, "", f"version {found.version} was not made again: {count} differ"]
+
+
+def model_lines(found: Sequence[VersionSummary]) -> list[str]:
+    """Return versions as a table."""
+    if not found:
+        return ["no version yet; `evertune train` makes one"]
+    rows = [
+        (
+            each.number,
+            ", ".join(each.aliases),
+            f"{each.created:%Y-%m-%d %H:%M}",
+            "" if each.figure is None else f"{each.metric} {each.figure}",
+            each.data.get("source", "")[:HASH_LENGTH],
+            each.mode or "",
+        )
+        for each in found
+    ]
+    return table_lines([MODEL_COLUMNS, *rows])
+
+
+def gc_lines(found: CollectionResult, did: str) -> list[str]:
+    """Return what was removed and what was kept.
+
+    Parameters
+    ----------
+    found : CollectionResult
+    did : str
+        `freed`, or `would free`.
+    """
+    removed = [f"  {_space_line(part)}" for part in found.removed]
+    kept = [f"  {_space_line(part)}" for part in found.kept]
+    total = sum(part.megabytes for part in found.kept)
+    return [
+        f"{did} {found.megabytes:.1f} MB{':' if removed else ''}",
+        *removed,
+        f"kept {total:.1f} MB in DVC's store:",
+        *kept,
+    ]
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of texts as lines with columns of one width.
+
+    Examples
+    --------
+    >>> table_lines([("a", "bc"), ("def", "g")])
+    ['a    bc', 'def  g']
+    """
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _comparison_cells(row: ComparisonRow) -> tuple[str, ...]:
+    difference = "" if row.difference is None else f"{row.difference:.2g}"
+    tolerance = "" if row.tolerance is None else f"{row.tolerance:.2g}"
+    mark = "ok" if row.equal else "DIFFERS"
+    return (mark, row.what, row.recorded, row.rebuilt, difference, tolerance)
+
+
+def _space_line(part: SpaceUsage) -> str:
+    return f"{part.megabytes:.1f} MB in {part.count}: {part.what}"

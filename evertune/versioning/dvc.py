@@ -1,0 +1,391 @@
+"""DVC: record and restore the versions of tables and models, and run state of the stages.
+
+Everything works with and without git. Each call opens the repository anew (0.05 s), so that
+changes by other processes are seen; DVC's own lock is waited for, and a lock file that a killed
+process left half-written is moved away. `commit_stage` records what a stage has just made; call
+it only after success. `restore_by_md5` writes a file from the cache or else the remote, and
+checks it. The cache holds files by md5; a folder is a list of its files whose md5 ends in
+`.dir` (`folder_contents`).
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dvc.config import Config, NoRemoteError
+from dvc.dependency import ParamsDependency
+from dvc.exceptions import DvcException, OutputNotFoundError
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.rwlock import RWLockFileCorruptedError
+from dvc.scm import SCM, SCMError
+from dvc.stage import PipelineStage
+
+from evertune.errors import BusyError, StageError
+from evertune.fingerprint import write_fingerprints
+
+LOCK_TIMEOUT_SECONDS = 10.0
+CODE_STAGE = "code"
+T = TypeVar("T")
+
+
+def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
+    """Return what an action gives on the repository of the project in `root`.
+
+    Raises
+    ------
+    BusyError
+        Another process has held DVC's lock for ten seconds.
+    StageError
+        DVC refuses.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            with silence_dvc(), Repo(str(root)) as repo:
+                return action(repo)
+        except RWLockFileCorruptedError:
+            _move_torn_lock(root / ".dvc" / "tmp" / "rwlock")
+        except LockError as error:
+            if time.monotonic() > deadline:
+                raise BusyError(f"DVC is in use in {root}: {error}") from error
+            time.sleep(0.2)
+        except DvcException as error:
+            raise StageError(f"DVC in {root}: {error}") from error
+
+
+@contextlib.contextmanager
+def silence_dvc() -> Iterator[None]:
+    """Keep DVC from writing to the terminal until the block ends."""
+    log = logging.getLogger("dvc")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what DVC uses
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _move_torn_lock(torn: Path) -> None:
+    # DVC writes this file in place: a kill can leave half of it, which blocks every later call.
+    torn.replace(torn.with_name(f"{torn.name}.torn"))
+
+
+def ensure_project(root: Path) -> None:
+    """Make `root` a DVC project if it is none; whether git is there is looked at each time.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder. Settings of this machine go to .dvc/config.local.
+
+    Raises
+    ------
+    StageError
+        DVC refuses, for example because git ignores .dvc.
+    """
+    with silence_dvc():
+        git = _has_git(root)
+        try:
+            if not (root / ".dvc").is_dir():
+                Repo.init(str(root), no_scm=not git, subdir=git).close()
+                _set_config(root, "repo", {"analytics": False, "check_update": False})
+            caches = str(root / ".dvc" / "tmp" / "site")
+            _set_config(root, "local", {"no_scm": not git, "site_cache_dir": caches})
+        except DvcException as error:
+            raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
+
+
+def share_cache(root: Path, other: Path) -> None:
+    """Have DVC keep the versions of the project in `root` where it keeps those of `other`."""
+    place = with_repository(other, lambda repo: str(repo.cache.local_cache_dir))
+    _set_config(root, "local", {"dir": place}, part="cache")
+
+
+def list_stages(root: Path) -> tuple[str, ...]:
+    """Names of the stages of dvc.yaml, each after those that it depends on.
+
+    The stage `code`, which writes the fingerprints of the code, is left out: it takes milliseconds
+    and is done here, so that whoever asks next what is current asks about the code as it is.
+    """
+    names = with_repository(root, _stage_names)
+    if CODE_STAGE in names:
+        write_fingerprints(root)
+    return tuple(name for name in names if name != CODE_STAGE)
+
+
+def is_stage_current(root: Path, stage: str) -> bool:
+    """Whether the stage's dependencies, parameters and outputs are those that DVC recorded."""
+    return with_repository(root, lambda repo: not repo.status([_stage_address(root, stage)]))
+
+
+def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
+    """Hash of each file, folder and section of params.yaml that the stage depends on, as they are.
+
+    Raises
+    ------
+    StageError
+        A dependency does not exist.
+    """
+    return with_repository(root, lambda repo: _dependency_hashes(repo, stage))
+
+
+def commit_stage(root: Path, stage: str) -> None:
+    """Have DVC record what the stage's function has just made; only call it after success."""
+    # DVC's cache of runs looks for dvc.yaml in the folder that the process runs in.
+    with contextlib.chdir(root):
+        with_repository(root, lambda repo: repo.commit(_stage_address(root, stage), force=True))
+
+
+def add_file(root: Path, path: Path) -> str:
+    """Put a file under DVC's care and return its md5; the pointer `path`.dvc is written."""
+    return with_repository(root, lambda repo: str(repo.add(str(path))[0].outs[0].hash_info.value))
+
+
+def output_hash(root: Path, path: Path) -> str:
+    """Return the md5 that DVC recorded for an output or an added file (ends in .dir for a folder).
+
+    Raises
+    ------
+    StageError
+        Nothing was recorded for that path.
+    """
+    recorded = recorded_hash(root, path)
+    if recorded is None:
+        raise StageError(
+            f"expected a recorded version of {path.relative_to(root)}, but DVC has none;"
+            " run `evertune train`"
+        )
+    return recorded
+
+
+def recorded_hash(root: Path, path: Path) -> str | None:
+    """Return the md5 that DVC recorded for an output or an added file, None if there is none."""
+    return with_repository(root, lambda repo: _recorded_md5(repo, path))
+
+
+def pointer_files(root: Path) -> tuple[Path, ...]:
+    """dvc.lock and the .dvc files: with them, and DVC's store, all data can be got back."""
+    pointers = with_repository(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
+    found = {path for path in pointers if path.suffix == ".dvc"} | {Path("dvc.lock")}
+    return tuple(root / path for path in sorted(found) if (root / path).is_file())
+
+
+def restore_by_md5(root: Path, md5: str, *, target: Path) -> None:
+    """Write the file with this md5 to `target`, from DVC's cache or else from its remote.
+
+    Raises
+    ------
+    StageError
+        Neither has it, or what was found is damaged.
+    """
+    kept = with_repository(root, lambda repo: _cached_path(repo, md5))
+    if not kept.is_file():
+        raise StageError(f"expected a file with md5 {md5} in DVC's store, but it has none")
+    found = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise StageError(f"expected md5 {md5} in {kept}, but found {found}: the copy is damaged")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.new")
+    shutil.copyfile(kept, beside)
+    beside.replace(target)
+
+
+def cache_folder(root: Path) -> Path:
+    """Return the folder in which DVC keeps the versions of the project, by their md5s."""
+    return with_repository(root, lambda repo: Path(repo.cache.local.path))
+
+
+def run_with_cache_locked(root: Path, action: Callable[[], T]) -> T:
+    """Return what an action gives while no other process puts anything into DVC's store."""
+
+    def held(repo: Repo) -> T:
+        with repo.lock:
+            return action()
+
+    return with_repository(root, held)
+
+
+def has_remote(root: Path) -> bool:
+    """Whether DVC has a remote to push to (`dvc remote add --default NAME ADDRESS`)."""
+    return with_repository(root, lambda repo: bool(repo.config["core"].get("remote")))
+
+
+def push_to_remote(root: Path) -> bool | None:
+    """Copy what the project's pointers name to the remote.
+
+    Returns
+    -------
+    bool or None
+        Whether anything had to be copied; None without a remote.
+
+    Raises
+    ------
+    BusyError
+        The remote cannot be used now; nothing is lost, the next push copies it.
+    """
+    if not has_remote(root):
+        return None
+    try:
+        return with_repository(root, lambda repo: bool(repo.push()))
+    except (StageError, OSError) as error:
+        raise BusyError(
+            f"expected to push to DVC's remote, but it failed: {error};"
+            " all is kept here, check `dvc remote list` and run again"
+        ) from error
+
+
+def current_commit(root: Path) -> str | None:
+    """Return the commit that is checked out in `root`; None without git or without a commit."""
+    return _run_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+
+
+def git_is_dirty(root: Path) -> bool:
+    """Whether files that git follows below `root` differ from the commit."""
+    return bool(_run_git(root, "status", "--porcelain", "--untracked-files=no", "--", "."))
+
+
+def _run_git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _has_git(root: Path) -> bool:
+    try:
+        SCM(str(root)).close()
+    except SCMError:
+        return False
+    return True
+
+
+def _set_config(root: Path, level: str, values: dict[str, Any], part: str = "core") -> None:
+    config = Config(str(root / ".dvc"), validate=False)
+    known = config.read(level).get(part, {})
+    if all(str(known.get(key)) == str(value) for key, value in values.items()):
+        return
+    with config.edit(level) as edited:
+        edited.setdefault(part, {}).update(values)
+
+
+def _stage_names(repo: Repo) -> tuple[str, ...]:
+    named = {stage: stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)}
+    needs = {
+        name: [named[other] for other in repo.index.graph.successors(stage) if other in named]
+        for stage, name in named.items()
+    }
+    return tuple(TopologicalSorter(needs).static_order())
+
+
+def _stage_address(root: Path, stage: str) -> str:
+    # A bare name would be looked for in the dvc.yaml of the folder that the process runs in.
+    return f"{root / 'dvc.yaml'}:{stage}"
+
+
+def _dependency_hashes(repo: Repo, stage: str) -> dict[str, str]:
+    loaded = repo.stage.load_one(path=os.path.join(repo.root_dir, "dvc.yaml"), name=stage)
+    return {
+        os.path.relpath(dependency.fs_path, repo.root_dir): _dependency_hash(dependency)
+        for dependency in loaded.deps
+    }
+
+
+def _dependency_hash(dependency: Any) -> str:
+    if not dependency.exists:
+        raise StageError(f"expected {dependency} to exist, but it does not; run `evertune train`")
+    value = dependency.get_hash().value
+    if not isinstance(dependency, ParamsDependency):
+        return str(value)
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded_md5(repo: Repo, path: Path) -> str | None:
+    try:
+        found = repo.find_outs_by_path(str(path), strict=True)
+    except OutputNotFoundError:
+        return None
+    return found[0].hash_info.value if found[0].hash_info else None
+
+
+def _cached_path(repo: Repo, md5: str) -> Path:
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    kept = Path(repo.cache.local.oid_to_path(md5))
+    if not kept.is_file():
+        try:
+            remote = repo.cloud.get_remote_odb()
+        except NoRemoteError:
+            return kept
+        transfer(remote, repo.cache.local, {HashInfo("md5", md5)})
+    return kept
+
+
+FOLDER_SUFFIX = ".dir"
+
+
+@dataclass(frozen=True)
+class CacheObject:
+    """One file in DVC's store.
+
+    Attributes
+    ----------
+    md5 : str
+    path : Path
+    n_bytes : int
+    changed_seconds : float
+        When it was put there, since 1970.
+    """
+
+    md5: str
+    path: Path
+    n_bytes: int
+    changed_seconds: float
+
+
+def iter_cache_objects(store: Path) -> Iterator[CacheObject]:
+    """Yield every file of the store; what is being written is left out."""
+    for path in sorted(store.glob("[0-9a-f][0-9a-f]/*")):
+        md5 = f"{path.parent.name}{path.name}"
+        if len(md5.removesuffix(FOLDER_SUFFIX)) == 32:  # noqa: PLR2004 -- hexadecimal digits of an md5
+            found = path.stat()
+            yield CacheObject(md5, path, found.st_size, found.st_mtime)
+
+
+def folder_contents(store: Path, md5: str) -> dict[str, str]:
+    """Return the md5 of each file of a folder by its path there; empty where it is not kept here.
+
+    Parameters
+    ----------
+    store : Path
+    md5 : str
+        Of the folder.
+    """
+    path = store / md5[:2] / md5[2:]
+    if not path.is_file():
+        return {}
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
+
+
+def with_folder_contents(store: Path, md5s: Iterable[str]) -> frozenset[str]:
+    """Return md5s with those of all files in the folders among them."""
+    named = frozenset(md5s)
+    folders = [md5 for md5 in named if md5.endswith(FOLDER_SUFFIX)]
+    return named.union(*(folder_contents(store, md5).values() for md5 in folders))

@@ -1,1 +1,0 @@
-"""What thinks: pure functions, no files, network, clock or unseeded randomness."""

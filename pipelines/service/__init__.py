@@ -1,1 +1,0 @@
-"""Answers requests: what the scoring service is made of."""

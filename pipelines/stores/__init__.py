@@ -1,1 +1,0 @@
-"""What remembers, one module for each memory outside of the process."""
