@@ -344,7 +344,7 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     array([0, 2])
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         metric: str | Metric = "auto",
         *,
@@ -428,7 +428,7 @@ class TunedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     True
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         metric: str | Metric = "auto",
         *,

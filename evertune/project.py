@@ -24,7 +24,7 @@ EXAMPLE_SOURCE = "example"
 TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|gz|parquet|pq|sql))+$", re.IGNORECASE)
 
 
-def configure_project(  # noqa: PLR0913
+def configure_project(
     root: Path,
     file: str,
     *,

@@ -297,7 +297,7 @@ def _format_minute(moment: datetime) -> str:
 
 def _format_duration(passed: timedelta) -> str:
     hours = passed / ONE_HOUR
-    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} h"  # noqa: PLR2004
+    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} h"
 
 
 def _truncate_reason(text: str) -> str:

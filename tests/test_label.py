@@ -95,12 +95,12 @@ def test_a_table_that_lacks_columns_is_told_all_of_them(root):
         load_label_table(root, pd.DataFrame({"id": ["a"]}), now=day(9))
 
 
-def test_without_a_champion_there_is_nothing_to_label(tmp_path, state):  # noqa: ARG001
+def test_without_a_champion_there_is_nothing_to_label(tmp_path, state):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     with pytest.raises(StageError, match="churn has no champion yet; run `evertune train`"):
         load_label_table(tmp_path, pd.DataFrame(), now=day(9))
 
 
-def test_the_log_is_exported_with_the_champions_classes(root, log):  # noqa: ARG001
+def test_the_log_is_exported_with_the_champions_classes(root, log):
     assert export_prediction_log(root, root / "log.parquet", start=day(0), end=day(1)) == 2
     assert list(pd.read_parquet(root / "log.parquet")["p_1"]) == [0.75, 0.75]

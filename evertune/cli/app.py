@@ -38,7 +38,7 @@ def main() -> None:
 
 
 @app.command()
-def use(  # noqa: PLR0913
+def use(
     file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file, or `example`.")],
     *,
     target: Annotated[str, typer.Option(metavar="COLUMN", help="What to predict.")],

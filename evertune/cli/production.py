@@ -130,7 +130,7 @@ def retune(
 
 
 @app.command()
-def replay(  # noqa: PLR0913
+def replay(
     *,
     data: Annotated[Path | None, typer.Option(help="A table in the order of time.")] = None,
     time: Annotated[str | None, typer.Option(help="Its column of time.")] = None,

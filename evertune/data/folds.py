@@ -356,7 +356,7 @@ def resolve_fold_kind(
     return "kfold" if task == "regression" else "stratified"
 
 
-def make_folds(  # noqa: PLR0913
+def make_folds(
     kind: FoldKind | Literal["auto"],
     *,
     n_rows: int,

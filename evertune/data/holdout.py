@@ -306,7 +306,7 @@ def _build_split(table: pd.DataFrame, held: Mask, *, choosing: Mask, left_out: M
     )
 
 
-def make_training_folds(  # noqa: PLR0913
+def make_training_folds(
     training: pd.DataFrame,
     schema: TableSchema,
     *,

@@ -156,7 +156,7 @@ def _brier(blends: FloatArray, truth: FloatArray) -> FloatArray:
 
 
 def _predicted_codes(blends: FloatArray) -> FloatArray:
-    codes = blends > 0.5 if blends.ndim == TWO_AXES else blends.argmax(axis=2)  # noqa: PLR2004
+    codes = blends > 0.5 if blends.ndim == TWO_AXES else blends.argmax(axis=2)
     return np.asarray(codes, dtype=np.float64)
 
 

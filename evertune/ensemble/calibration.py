@@ -153,7 +153,7 @@ def _cross_fit_rows(unseen: OOFPredictions) -> list[tuple[IntArray, IntArray]]:
 
 
 def _is_clear_gain(gains: FloatArray) -> bool:
-    if len(gains) < 2 or not np.isfinite(gains).all():  # noqa: PLR2004
+    if len(gains) < 2 or not np.isfinite(gains).all():
         return False
     error = gains.std(ddof=1) / np.sqrt(len(gains))
     return bool(gains.mean() > MIN_STANDARD_ERRORS * error)

@@ -241,7 +241,7 @@ class EnsembleSelection:
     unseen: OOFPredictions
 
 
-def select_ensemble(  # noqa: PLR0913
+def select_ensemble(
     entries: Sequence[TrialArtifacts],
     truth: FloatArray,
     metric: Metric,

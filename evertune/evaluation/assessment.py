@@ -220,7 +220,7 @@ def _model_metrics(
     )
 
 
-def _evaluation_without_diagnostics(  # noqa: PLR0913
+def _evaluation_without_diagnostics(
     judged: EvaluationRows,
     metrics: Sequence[Metric],
     *,

@@ -291,7 +291,7 @@ def expected_baseline_metrics(
     }
 
 
-def baseline_predictions(  # noqa: PLR0913
+def baseline_predictions(
     table: pd.DataFrame,
     schema: TableSchema,
     *,

@@ -101,7 +101,7 @@ class DataCard:
     never_seen: str = ""
 
 
-def build_data_card(  # noqa: PLR0913
+def build_data_card(
     training: pd.DataFrame,
     holdout: pd.DataFrame,
     schema: TableSchema,

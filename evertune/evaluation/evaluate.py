@@ -121,7 +121,7 @@ class EvaluationOptions:
     worst_slices: int = 3
 
 
-def add_diagnostics(  # noqa: PLR0913
+def add_diagnostics(
     found: Evaluation,
     judged: EvaluationRows,
     metric: Metric,
@@ -532,7 +532,7 @@ class FoldEvaluation:
     member: Mapping[str, FoldMean]
 
 
-def evaluate_on_folds(  # noqa: PLR0913
+def evaluate_on_folds(
     model: Model,
     trials: Sequence[Trial],
     metrics: Sequence[Metric],
@@ -659,7 +659,7 @@ def positive_class_probabilities(
 ) -> tuple[FloatArray, FloatArray] | None:
     """Return truth and probability of the positive class of two; None where there is none."""
     shares = None if unseen is None else unseen.predictions.probabilities
-    if unseen is None or shares is None or shares.shape[1] != 2:  # noqa: PLR2004
+    if unseen is None or shares is None or shares.shape[1] != 2:
         return None
     return unseen.truth, shares[:, 1]
 

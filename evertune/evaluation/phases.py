@@ -117,7 +117,7 @@ class Phase:
     pays: bool | None = None
 
 
-def compare_phases(  # noqa: PLR0913
+def compare_phases(
     trials: Sequence[Trial],
     baselines: Sequence[BaselineResult],
     metric: Metric,
@@ -188,7 +188,7 @@ def simplest_sufficient_phase(
     return best.name
 
 
-def _baseline_phase(  # noqa: PLR0913
+def _baseline_phase(
     name: PhaseName,
     kind: str,
     baselines: Sequence[BaselineResult],
@@ -248,7 +248,7 @@ def _complex_phase(
     )
 
 
-def _build_phase(  # noqa: PLR0913
+def _build_phase(
     name: PhaseName,
     what: str,
     members: Sequence[Trial],

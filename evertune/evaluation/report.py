@@ -154,7 +154,7 @@ def format_two_digits(figure: float | None) -> str:
     """
     if figure is None:
         return "-"
-    return f"{figure:,.0f}" if abs(figure) >= 10 else f"{figure:.2g}"  # noqa: PLR2004
+    return f"{figure:,.0f}" if abs(figure) >= 10 else f"{figure:.2g}"
 
 
 def _render_report(
@@ -200,7 +200,7 @@ def _holdout_class_shares(evaluation: Evaluation) -> list[tuple[str, int, float]
     ]
 
 
-def write_report(  # noqa: PLR0913
+def write_report(
     found: Evaluation,
     pictures: Mapping[str, bytes],
     *,

@@ -206,7 +206,7 @@ def _format_value(value: object) -> str:
     """Return a value as people write it; ranges end in values that occur."""
     if isinstance(value, np.datetime64 | pd.Timestamp):
         return f"{pd.Timestamp(value):%Y-%m-%d}"
-    return f"{value:.5g}" if abs(float(str(value))) < 1e5 else f"{value:,.0f}"  # noqa: PLR2004
+    return f"{value:.5g}" if abs(float(str(value))) < 1e5 else f"{value:,.0f}"
 
 
 def _positions(mask: pd.Series) -> IntArray:
@@ -242,7 +242,7 @@ def _jaccard_similarity(left: Slice, right: Slice) -> float:
     return shared / (len(left.rows) + len(right.rows) - shared)
 
 
-def evaluate_slice(  # noqa: PLR0913
+def evaluate_slice(
     part: Slice,
     metric: Metric,
     truth: FloatArray,

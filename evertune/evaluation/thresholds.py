@@ -148,7 +148,7 @@ def cost_implied_threshold(matrix: FloatArray) -> float | None:
     return float(false_alarm / (false_alarm + miss))
 
 
-def evaluate_decision_rules(  # noqa: PLR0913
+def evaluate_decision_rules(
     truth: FloatArray,
     said: Predictions,
     *,
@@ -187,7 +187,7 @@ def evaluate_decision_rules(  # noqa: PLR0913
     return tuple(
         _evaluate_rule(
             each, truth, values, matrix=matrix, bootstrap=bootstrap, two=len(classes) == 2
-        )  # noqa: PLR2004
+        )
         for each, values in found
     )
 
@@ -266,7 +266,7 @@ def _constant_rules(
         )
 
 
-def _evaluate_rule(  # noqa: PLR0913
+def _evaluate_rule(
     decision: DecisionRule,
     truth: FloatArray,
     values: FloatArray,

@@ -350,7 +350,7 @@ def window_training_set(
     )
 
 
-def fit_window(  # noqa: PLR0913
+def fit_window(
     lesson: TrainingSet,
     moments: pd.Series,
     choosing: pd.DataFrame,

@@ -172,7 +172,7 @@ def _train(
     return FitResult(best, watch.best or epoch, whole=not watch.expired)
 
 
-def _make_epoch_trainer(  # noqa: PLR0913
+def _make_epoch_trainer(
     tables: EmbeddingTables,
     layers: LinearLayers,
     rows: NetworkRows,

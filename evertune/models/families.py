@@ -213,7 +213,7 @@ def configuration_encoding(configuration: Configuration) -> EncodingName:
     return format_encoding(EncodingSpec(*(str(chosen[name]) for name in parts)))
 
 
-def make_fit_context(  # noqa: PLR0913
+def make_fit_context(
     configuration: Configuration,
     schema: TableSchema,
     *,
@@ -270,7 +270,7 @@ def fit_encoded(
     return replace(grown, columns=_compose_columns(columns, grown.columns))
 
 
-def fit_configuration(  # noqa: PLR0913
+def fit_configuration(
     configuration: Configuration,
     table: pd.DataFrame,
     truth: FloatArray,

@@ -175,7 +175,7 @@ def forward_pass(layers: Layers, X: Float32Array, *, activation: str, task: Task
     return OUTPUT_ACTIVATIONS[task](X @ weights + biases)
 
 
-def gradients(  # noqa: PLR0913
+def gradients(
     layers: Layers,
     X: Float32Array,
     targets: Float32Array,

@@ -68,7 +68,7 @@ class ShareBound:
     p_value: float
 
 
-def contract_findings(  # noqa: PLR0913
+def contract_findings(
     profile: WindowProfile,
     reference: InputReference,
     *,

@@ -58,7 +58,7 @@ class ExpectedLosses:
     spread: FloatArray
 
 
-def estimated_findings(  # noqa: PLR0913
+def estimated_findings(
     frame: pd.DataFrame,
     reference: PerformanceReference,
     windows: Sequence[TimeWindow],

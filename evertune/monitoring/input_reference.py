@@ -73,7 +73,7 @@ class InputReference:
     notes: tuple[str, ...]
 
 
-def build_input_reference(  # noqa: PLR0913
+def build_input_reference(
     table: pd.DataFrame,
     schema: TableSchema,
     *,

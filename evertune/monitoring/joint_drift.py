@@ -62,7 +62,7 @@ def build_joint_reference(
     seed : int
     """
     n_windows = len(windows.rows)
-    if codes.shape[1] < 2 or n_windows < 2:  # noqa: PLR2004
+    if codes.shape[1] < 2 or n_windows < 2:
         return None
     random = np.random.default_rng(seed)
     within = np.flatnonzero(windows.places >= 0)

@@ -109,7 +109,7 @@ class PerformanceSettings:
     least_rows: int
 
 
-def matured_loss_days(  # noqa: PLR0913
+def matured_loss_days(
     frame: pd.DataFrame,
     reference: PerformanceReference,
     *,
@@ -151,7 +151,7 @@ def matured_loss_days(  # noqa: PLR0913
     )
 
 
-def realised_findings(  # noqa: PLR0913
+def realised_findings(
     frame: pd.DataFrame,
     reference: PerformanceReference,
     windows: Sequence[TimeWindow],

@@ -304,7 +304,7 @@ class PerformanceReference:
     slices: tuple[SliceReference, ...] = ()
 
 
-def build_performance_reference(  # noqa: PLR0913
+def build_performance_reference(
     truth: FloatArray,
     predictions: Predictions,
     *,

@@ -327,7 +327,7 @@ def append_shadow(log: ModelLog, rows: Sequence[ShadowPrediction], *, version: s
     return _insert_rows(log, SHADOWS, added)
 
 
-def read_log(  # noqa: PLR0913
+def read_log(
     log: ModelLog,
     start: datetime | None,
     end: datetime | None,
@@ -373,7 +373,7 @@ def read_log(  # noqa: PLR0913
         )
 
 
-def read_shadow(  # noqa: PLR0913
+def read_shadow(
     log: ModelLog,
     start: datetime | None,
     end: datetime | None,

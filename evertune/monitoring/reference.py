@@ -52,7 +52,7 @@ class Reference:
     importance: dict[str, float]
 
 
-def build_reference(  # noqa: PLR0913
+def build_reference(
     model: Model,
     *,
     training: pd.DataFrame,

@@ -96,7 +96,7 @@ class ChartScale:
         return round(TOP + (HEIGHT - TOP) * (1 - min(max(share, 0.0), 1.0)), 1)
 
 
-def draw_chart(  # noqa: PLR0913
+def draw_chart(
     title: str,
     points: Sequence[ChartPoint],
     *,
@@ -155,9 +155,9 @@ def format_tick(value: float) -> str:
     >>> format_tick(0.12345), format_tick(3650.0), format_tick(2e7)
     ('0.123', '3,650', '2e+07')
     """
-    if abs(value) >= 1e6:  # noqa: PLR2004
+    if abs(value) >= 1e6:
         return f"{value:.0e}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _fit_scale(

@@ -108,7 +108,7 @@ def _normal_scores(shares: FloatArray) -> tuple[tuple[float, ...], tuple[float, 
 def _standardise(scores: FloatArray, shares: FloatArray) -> FloatArray:
     centred = scores - shares @ scores
     variance = float(shares @ centred**2)
-    return centred / np.sqrt(variance) if variance > 1e-9 else np.empty(0)  # noqa: PLR2004
+    return centred / np.sqrt(variance) if variance > 1e-9 else np.empty(0)
 
 
 def drift_statistics(shape: ReferenceHistogram, bins: Bins) -> tuple[DriftStatistic, ...]:

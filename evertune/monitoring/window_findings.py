@@ -377,7 +377,7 @@ class MonitoredVersion:
         return self.reference.schema.classes
 
 
-def load_monitored_version(  # noqa: PLR0913
+def load_monitored_version(
     root: Path, params: Params, *, log: ModelLog, version: str, reference: Reference, now: datetime
 ) -> MonitoredVersion:
     """Return what a version predicted within the horizon, with the labels known until now."""

@@ -31,7 +31,7 @@ def n_seasons(window_days: float) -> int:
     (7, 14, 1, 1)
     """
     windows = round(DAYS_PER_WEEK / window_days)
-    divides = abs(windows * window_days - DAYS_PER_WEEK) < 1e-9  # noqa: PLR2004
+    divides = abs(windows * window_days - DAYS_PER_WEEK) < 1e-9
     return windows if divides and 1 <= windows <= MAX_SEASONS else 1
 
 

@@ -44,7 +44,7 @@ def prefect_listener(baselines: Sequence[BaselineResult]) -> ProgressListener:
         view = search_progress(now, seconds, baselines=baselines)
         percent, line = 100 * fraction_done(view), search_line_with_time_left(view)
         is_early = artifact is not None and monotonic() - told < ARTIFACT_SECONDS
-        if is_early and percent < 100:  # noqa: PLR2004
+        if is_early and percent < 100:
             return
         told = monotonic()
         if artifact is None:

@@ -546,7 +546,7 @@ def roll_back_on_decision(
         return outcome
 
 
-def roll_back(  # noqa: PLR0913
+def roll_back(
     root: Path,
     *,
     to: str | None = None,

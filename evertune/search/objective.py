@@ -95,7 +95,7 @@ class FoldOutcome:
 EncodingCache = dict[tuple[EncodingName, int], EncodedFold]
 
 
-def evaluate_fold(  # noqa: PLR0913
+def evaluate_fold(
     work: Objective,
     configuration: Configuration,
     fold: int,

@@ -116,7 +116,7 @@ MIN_SEARCH_SECONDS = 0.2
 SAMPLERS = {"portfolio": PortfolioSampler}
 
 
-def run_search(  # noqa: PLR0913
+def run_search(
     work: Objective,
     strategy: SearchConfig,
     *,

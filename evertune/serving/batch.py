@@ -146,7 +146,7 @@ def _parse_table(raw: pd.DataFrame, model: Model, name: str) -> pd.DataFrame:
     return clean
 
 
-def _predict_and_log_batches(  # noqa: PLR0913
+def _predict_and_log_batches(
     log: ModelLog,
     named: pd.DataFrame,
     clean: pd.DataFrame,

@@ -106,7 +106,7 @@ def _load_version(
 def _smoke_test(made: LoadedModel, store: TrackingStore) -> None:
     raw = example_rows(store, made.version)
     rows = [
-        {str(name): None if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124
+        {str(name): None if cell != cell else cell for name, cell in row.items()}
         for row in raw.to_dict("records")
     ]
     whole = predict_rows(made.model, raw)

@@ -121,7 +121,7 @@ def _predict_and_log(
     return BatchResult(replies, tuple((flat[place].id, flat[place].row) for place in good))
 
 
-def _batch_errors(  # noqa: PLR0913
+def _batch_errors(
     batch: Sequence[PredictRequest],
     requests: Sequence[Sequence[RequestRow]],
     unread: Mapping[int, Sequence[DataIssue]],

@@ -70,7 +70,7 @@ def project_traffic(root: Path, address: str) -> TrafficState:
     )
 
 
-def start_traffic(  # noqa: PLR0913
+def start_traffic(
     table: pd.DataFrame,
     *,
     time: str,

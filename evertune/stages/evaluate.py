@@ -180,7 +180,7 @@ def _read_oof_predictions(
 Metrics = tuple[Metric, ...]
 
 
-def run(  # noqa: PLR0913
+def run(
     *,
     paths: PathsSection,
     data: DataSection,

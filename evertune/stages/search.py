@@ -88,7 +88,7 @@ def _open_trial_log(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
     return open_trials(path, header)
 
 
-def _run_search(  # noqa: PLR0913
+def _run_search(
     work: Objective,
     strategy: SearchConfig,
     *,

@@ -599,7 +599,7 @@ class PairedDifference:
     p_value: float | None = None
 
 
-def bootstrap_interval(  # noqa: PLR0913
+def bootstrap_interval(
     metric: Metric,
     truth: FloatArray,
     predictions: Predictions,
@@ -653,7 +653,7 @@ def bootstrap_interval(  # noqa: PLR0913
     return Interval(found.low, found.high, found.method)
 
 
-def paired_difference(  # noqa: PLR0913
+def paired_difference(
     metric: Metric,
     truth: FloatArray,
     left: Predictions,

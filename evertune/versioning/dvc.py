@@ -364,7 +364,7 @@ def iter_cache_objects(store: Path) -> Iterator[CacheObject]:
     """Yield every file of the store; what is being written is left out."""
     for path in sorted(store.glob("[0-9a-f][0-9a-f]/*")):
         md5 = f"{path.parent.name}{path.name}"
-        if len(md5.removesuffix(FOLDER_SUFFIX)) == 32:  # noqa: PLR2004 -- hexadecimal digits of an md5
+        if len(md5.removesuffix(FOLDER_SUFFIX)) == 32:
             found = path.stat()
             yield CacheObject(md5, path, found.st_size, found.st_mtime)
 

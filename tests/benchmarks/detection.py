@@ -45,7 +45,7 @@ def _delays(rule: Rule, name: str, kind: str, given: argparse.Namespace) -> list
     return [_delay(rule, name, kind, rows, rise, given) for rows in ROWS for rise in RISES]
 
 
-def _delay(  # noqa: PLR0913, PLR0917
+def _delay(
     rule: Rule, name: str, kind: str, rows: int, rise: float, given: argparse.Namespace
 ) -> str:
     n_days = given.reference + BEFORE + AFTER

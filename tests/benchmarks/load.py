@@ -43,7 +43,7 @@ async def loaded(
     return figures(latencies, statuses, seconds)
 
 
-async def client(  # noqa: PLR0913
+async def client(
     address: str,
     bodies: Iterator[bytes],
     latencies: list[float],

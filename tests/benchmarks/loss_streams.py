@@ -28,7 +28,7 @@ class Streams:
     totals: FloatArray
 
 
-def streams(  # noqa: PLR0913
+def streams(
     rng: np.random.Generator,
     *,
     n_streams: int,

@@ -102,7 +102,7 @@ def work(metric: Metric, *, n_folds: int) -> Objective:
     return Objective(table, truth, schema, folds, (metric,), 0)
 
 
-def busy_figure(truth: FloatArray, values: FloatArray, probabilities: FloatArray | None) -> float:  # noqa: ARG001
+def busy_figure(truth: FloatArray, values: FloatArray, probabilities: FloatArray | None) -> float:
     """Compute for a second of this process's own time."""
     until = time.process_time() + BUSY_SECONDS
     while time.process_time() < until:

@@ -379,7 +379,7 @@ def _loss_alarms(
     return evaluate_triggers([trigger], [], processes={trigger.name: process})
 
 
-def _monitoring_state(  # noqa: PLR0913
+def _monitoring_state(
     stream: LabelledStream,
     rules: LoopConfig,
     state: LoopState,
@@ -432,7 +432,7 @@ def _roll_back(state: LoopState, decision: MonitoringDecision, *, day: float) ->
     )
 
 
-def _retrain(  # noqa: PLR0913
+def _retrain(
     stream: LabelledStream,
     rules: LoopConfig,
     state: LoopState,

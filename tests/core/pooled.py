@@ -13,7 +13,7 @@ def folds_of_rows(n_rows, n_folds=4):
     return [Fold(np.setdiff1d(np.arange(n_rows), part), part) for part in parts]
 
 
-def entry(number, said, folds, *, classes=False, family="linear", data=b""):  # noqa: PLR0913
+def entry(number, said, folds, *, classes=False, family="linear", data=b""):
     """Return an entry that says something of every row: values, or the positive class's chance."""
     models = [
         FoldModel(place, fold.validation, _predictions(said[fold.validation], classes), "", data)

@@ -31,7 +31,7 @@ def deployment(client: SyncPrefectClient) -> UUID:
 
 
 @pytest.fixture(scope="module")
-def told(client: SyncPrefectClient) -> Iterator["queue.Queue[str]"]:  # noqa: ARG001
+def told(client: SyncPrefectClient) -> Iterator["queue.Queue[str]"]:
     """Return what arrives at a webhook, which is kept as a Prefect block by the client's server."""
     heard: queue.Queue[str] = queue.Queue()
 
