@@ -119,7 +119,7 @@ def fit_xgboost(
         values["num_class"] = setting.n_classes
 
     class AfterRound(library.callback.TrainingCallback):  # type: ignore[misc]
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             scores = evals_log.get("validation", {}).get(watched, [])
             return watch.is_over(epoch + 1, _last_loss(scores, watched))
 

@@ -433,7 +433,7 @@ class ServedModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, model_input: pd.DataFrame, params: object = None) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
         """Return `prediction` and, of a classifier, `probability_<class>` for each row."""
         return prediction_table(predict_rows(self.model, model_input), self.model.schema)
 

@@ -51,7 +51,7 @@ class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     [[-1.34], [-0.45], [0.45], [1.34]]
     """
 
-    def fit(self, X: FloatArray, y: Any = None) -> Self:
+    def fit(self, X: FloatArray, y: Any = None) -> Self:  # noqa: ARG002
         """Learn from n rows; returns itself."""
         cells = np.asarray(X, dtype=np.float64)
         self.n_features_in_ = cells.shape[1]
@@ -126,7 +126,7 @@ class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     (2, 32)
     """
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: ARG002
         """Learn the names of the columns alone; returns itself."""
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         self.n_features_in_ = X.shape[1]

@@ -52,7 +52,7 @@ def smoke_test_in_subprocess() -> Iterator[SmokeTest]:
 
 def preload_predictor() -> None:
     """Import what predicting takes."""
-    import evertune.models.persistence
+    import evertune.models.persistence  # noqa: F401
 
 
 def predict_example(files: Path) -> "Predictions":

@@ -85,7 +85,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Give Tune nothing to write: its own restore is never used."""
         return {}
 
-    def suggest(self, trial_id: str) -> Any:
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         """Return the next unit, that there is none now, or that there will be none."""
         unit = self._agenda.next_unit()
         if unit is not None:

@@ -208,7 +208,7 @@ class SequentialSampler:
         used_up = self._left == 0 or self._clock.left() <= 0
         return used_up or not (self._points or self._samples)
 
-    def next_unit(self, *, endable: bool = True) -> Job | None:
+    def next_unit(self, *, endable: bool = True) -> Job | None:  # noqa: ARG002
         """Return the next unit; None where there is none now."""
         if self.ended:
             return None
