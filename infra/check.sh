@@ -6,7 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # inside a git hook these would turn the tests' own repositories into this one
 unset $(git rev-parse --local-env-vars)
 
+report="$(mktemp)"
+trap 'rm -f "$report"' EXIT
+
 python -m ruff format --check .
 python -m ruff check .
+lint-imports --no-cache >"$report" || { cat "$report"; exit 1; }
 python -m mypy
-python -m pytest "$@"
+python -m pytest -n auto --dist worksteal "$@"
