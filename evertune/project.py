@@ -1,86 +1,265 @@
-"""Configure a project for a table: inspect it and write what was found to params.yaml.
+"""A project: a folder with a params.yaml, and everything that is done with it from Python.
 
-`configure_project` writes the section `data` and `registry.name`. A table that cannot be used
-changes nothing. What params.yaml already says about the same source stays as it is.
+>>> project = Project("models/churn")     # doctest: +SKIP
+>>> project.train().decision              # doctest: +SKIP
+'promote'
+>>> project.champion().predict(rows)      # doctest: +SKIP
+
+`Project` opens what it needs when it is first asked for, so that making one costs nothing and
+importing this module is cheap. Use it as a context manager where the prediction log is read,
+or call `close`. `project_id` is the name under which servers that several projects share tell
+one project from another.
 """
 
+import json
+import os
 import re
-from dataclasses import replace
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from uuid import UUID, uuid4
 
-import pandas as pd
+from evertune.errors import InputError, ParamsError, UnsafeError
 
-from evertune.config.loader import load_params
-from evertune.config.schema import DataSection
-from evertune.config.yaml_file import edit_section
-from evertune.data.example import training_table
-from evertune.data.profiling import TableProfile, find_identifier, profile_table
-from evertune.data.readers import SourceTable, clean_or_raise, inspect_source, spec_from_params
-from evertune.data.schema import PreparedTable, TableSchema, TableSpec
-from evertune.errors import TableError
+if TYPE_CHECKING:
+    from evertune.config.schema import Params
+    from evertune.database import ModelLog
+    from evertune.decisions import DecisionOutcome
+    from evertune.models.persistence import ServedModel
+    from evertune.monitoring.records import MonitoringResult
+    from evertune.registry.gates import Verdict
+    from evertune.registry.mlflow_client import TrackingStore
+    from evertune.registry.overview import ProjectStatus, VersionHistory, VersionSummary
+    from evertune.serving.batch import ScoringResult
 
-EXAMPLE_SOURCE = "example"
+PROJECT_FILE = Path("data") / "project.json"
+PROJECT_FILE_VERSION = 1
 TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|gz|parquet|pq|sql))+$", re.IGNORECASE)
 
 
-def configure_project(
-    root: Path,
-    file: str,
-    *,
-    target: str,
-    positive: str | None = None,
-    identifier: str | None = None,
-    time: str | None = None,
-    group: str | None = None,
-    address_variable: str | None = None,
-) -> TableProfile:
-    """Look at a table, write what was found to params.yaml, and return it.
-
-    What params.yaml says about the same source beyond the arguments (kinds of columns, columns to
-    ignore, words that mean missing, the dialect) stays as it is.
+class Project:
+    """A folder with a params.yaml.
 
     Parameters
     ----------
-    root : Path
-        The project's folder.
-    file : str
-        A CSV, Parquet or .sql file, from the working directory or absolute; or `example`.
-    target, identifier, time, group : str
-        Names of columns.
-    positive : str, optional
-        The class of interest; the rarer one where it is None.
-    address_variable : str, optional
-        Of a .sql file: the environment variable that holds the database's address.
+    root : path
+        The project's folder; relative to the working directory.
 
     Raises
     ------
-    TableError
-        Where the table cannot be used; params.yaml stays as it was.
+    ParamsError
+        There is no params.yaml in `root`; faults in it are raised when `params` is first read.
     """
-    roles = {"target": target, "identifier": identifier, "time": time, "group": group}
-    said = _current_data_section(root, source_from_root(file, root), target).model_copy(
-        update=roles | {"positive": positive or "auto", "address_variable": address_variable}
-    )
-    looked = load_source(said, root)
-    prepared, declared = _prepare_source(
-        looked.table, said.model_copy(update={"dialect": looked.dialect})
-    )
-    section = _data_section_values(said, prepared, looked)
-    edit_section(root / "params.yaml", "data", section)
-    edit_section(root / "params.yaml", "registry", {"name": registry_name(file)})
-    found = profile_table(
-        looked.table, prepared, declared, today=datetime.now(UTC).replace(tzinfo=None)
-    )
-    return replace(found, notes=(*looked.notes, *found.notes))
+
+    def __init__(self, root: str | Path = ".") -> None:
+        self.root = Path(root).absolute()
+        if not (self.root / "params.yaml").is_file():
+            raise ParamsError(
+                f"expected a project's folder, but there is no params.yaml in {self.root}; make a"
+                f" project with `evertune init {root}`"
+            )
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Self:
+        """Return the project that a folder (by default the working directory) lies in.
+
+        Raises
+        ------
+        ParamsError
+            Neither the folder nor one above it has a params.yaml.
+        """
+        from evertune.config.loader import find_root
+
+        return cls(find_root(start or Path.cwd()))
+
+    def __enter__(self) -> Self:
+        """Return the project; the block's end closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the project."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return the call that makes it."""
+        return f"Project({str(self.root)!r})"
+
+    @property
+    def id(self) -> str:
+        """The id in data/project.json, which is made at first use."""
+        return project_id(self.root)
+
+    @cached_property
+    def params(self) -> "Params":
+        """The values of params.yaml, checked, with absolute paths; read once."""
+        from evertune.config.loader import load_params
+
+        return load_params(self.root)
+
+    @property
+    def name(self) -> str:
+        """The name of the registered model (`registry.name`)."""
+        return self.params.registry.name
+
+    @property
+    def state(self) -> Path:
+        """The folder of what runs leave behind on this machine (`paths.state`)."""
+        return self.params.paths.state
+
+    @cached_property
+    def registry(self) -> "TrackingStore":
+        """The project's runs and registered versions in MLflow."""
+        from evertune.registry.mlflow_client import open_tracking_store
+
+        return open_tracking_store(self.state, self.name)
+
+    @cached_property
+    def log(self) -> "ModelLog":
+        """The log of predictions, labels and decisions; `close` gives its connections back."""
+        from evertune.database import database_url, open_log
+
+        address = database_url(self.params.scoring.log_variable)
+        return open_log(self.state, model=self.name, address=address)
+
+    def close(self) -> None:
+        """Give back the connections of the log; the project can be used again afterwards."""
+        log = self.__dict__.pop("log", None)
+        if log is not None:
+            from evertune.database import close_log
+
+            close_log(log)
+
+    def lock(self, purpose: str) -> AbstractContextManager[None]:
+        """Hold the project for one run.
+
+        Parameters
+        ----------
+        purpose : str
+            Shown to whoever finds the project locked, such as `evertune train`.
+
+        Raises
+        ------
+        BusyError
+            Another run holds it.
+        """
+        from evertune.files import project_lock
+
+        return project_lock(self.state, purpose)
+
+    def train(self) -> "Verdict":
+        """Bring every stage up to date and register the model, as `evertune train` does."""
+        from evertune.orchestration.server import prefect_server
+
+        with self._ready("Project.train()"), prefect_server(self.state) as wait_for_server:
+            wait_for_server()
+            from evertune.orchestration.train import train_project
+
+            return train_project(self.root)
+
+    def score(self) -> "ScoringResult":
+        """Score the table of `scoring.source` with the champion and log every prediction."""
+        from evertune.serving.batch import score
+
+        return score(self.root, now=datetime.now(UTC))
+
+    def monitor(
+        self, *, act: bool = False, now: datetime | None = None
+    ) -> "tuple[MonitoringResult, DecisionOutcome | None]":
+        """Look at production and decide.
+
+        Parameters
+        ----------
+        act : bool
+            Whether to carry the decision out in this process.
+        now : datetime, optional
+            Aware; by default what `monitoring.clock` says.
+
+        Returns
+        -------
+        tuple
+            What was found and decided, and what came of it; None where nothing was done.
+        """
+        from evertune.orchestration.follow import monitor_and_act, resolve_now, run_monitoring
+        from evertune.orchestration.progress import print_step
+
+        moment = now or resolve_now(self.root, None)
+        if act:
+            return monitor_and_act(self.root, now=moment, say=print_step)
+        return run_monitoring(self.root, now=moment, say=print_step), None
+
+    def champion(self) -> "ServedModel":
+        """Return the model in use; its `predict` takes rows and returns a table of predictions.
+
+        Raises
+        ------
+        StageError
+            There is no champion yet, or its files are gone.
+        """
+        from evertune.models.persistence import ServedModel
+        from evertune.registry.versions import load_champion_model
+
+        return ServedModel(load_champion_model(self.registry))
+
+    def status(self) -> "ProjectStatus":
+        """Return which version is champion, its figures, and which stages are out of date."""
+        from evertune.registry.overview import read_status
+
+        return read_status(self.root)
+
+    def history(self) -> "VersionHistory":
+        """Return which version was champion when, and every decision."""
+        from evertune.registry.overview import read_history
+
+        return read_history(self.root)
+
+    def models(self, *, used: str | None = None) -> "tuple[VersionSummary, ...]":
+        """Return the registered versions, the newest first.
+
+        Parameters
+        ----------
+        used : str, optional
+            The md5 of a table, or its beginning: only versions that learned from it.
+        """
+        from evertune.registry.overview import list_models
+
+        return list_models(self.root, used=used)
+
+    def _ready(self, purpose: str) -> AbstractContextManager[None]:
+        from evertune.orchestration.environment import set_defaults
+
+        set_defaults(self.state)
+        return self.lock(purpose)
 
 
-def source_from_root(file: str, root: Path) -> str:
-    """Return how params.yaml names a file: from the project's folder where it lies inside it."""
-    if file == EXAMPLE_SOURCE:
-        return file
-    path = Path(file).absolute()
-    return str(path.relative_to(root.absolute()) if path.is_relative_to(root.absolute()) else path)
+def project_id(root: Path) -> str:
+    """Return the id of a project, a UUID in `root`/data/project.json; made at first use.
+
+    The file is meant to be committed: a clone, and the checkout that `evertune up` runs, is the
+    same project. A copy under another name is another project once the file is removed from it.
+
+    Raises
+    ------
+    InputError
+        The file holds something else, or was written by a later release.
+    UnsafeError
+        The file cannot be written.
+    """
+    path = root / PROJECT_FILE
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return _read_project_id(path)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    content = {"schema_version": PROJECT_FILE_VERSION, "id": str(uuid4())}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with suppress(FileExistsError):
+            os.link(beside, path)  # unlike a rename, it never replaces another process's file
+        beside.unlink()
+    except OSError as error:
+        raise UnsafeError(f"{path} cannot be written: {error.strerror}.") from error
+    return _read_project_id(path)
 
 
 def registry_name(file: str) -> str:
@@ -89,50 +268,18 @@ def registry_name(file: str) -> str:
     return plain or "model"
 
 
-def _current_data_section(root: Path, source: str, target: str) -> DataSection:
-    """Return what params.yaml says about this very source, else nothing but source and target."""
-    known = load_params(root).data
-    if known.source != source:
-        return DataSection(source=source, target=target)
-    return known if known.target == target else known.model_copy(update={"task": "auto"})
-
-
-def load_source(data: DataSection, root: Path) -> SourceTable:
-    """Return the table that is to be used, and how it is written."""
-    return (
-        SourceTable(training_table())
-        if data.source == EXAMPLE_SOURCE
-        else inspect_source(data, root)
-    )
-
-
-def _prepare_source(raw: pd.DataFrame, data: DataSection) -> tuple[PreparedTable, TableSpec]:
-    declared = spec_from_params(data, raw)
-    if declared.target in raw.columns and declared.identifier is None:
-        declared = replace(declared, identifier=find_identifier(raw, declared))
-    prepared = clean_or_raise(raw, declared, source=data.source)
-    _check_positive(data, prepared.schema)
-    return prepared, declared
-
-
-def _check_positive(data: DataSection, schema: TableSchema) -> None:
-    if data.positive == "auto" or schema.task == "binary":
-        return
-    raise TableError(
-        f"{data.source}: expected a target with two classes, one of them {data.positive!r}, but"
-        f" {schema.target!r} makes a {schema.task} task. Leave --positive out, or choose a target"
-        " with two values."
-    )
-
-
-def _data_section_values(
-    data: DataSection, prepared: PreparedTable, looked: SourceTable
-) -> dict[str, object]:
-    schema = prepared.schema
-    return data.model_dump(mode="json") | {
-        "identifier": schema.identifier,
-        "task": schema.task,
-        "positive": schema.classes[1] if schema.task == "binary" else "auto",
-        "columns": {column.name: column.kind for column in schema.features},
-        "dialect": looked.dialect.model_dump(exclude_none=True),
-    }
+def _read_project_id(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, identity = content["schema_version"], str(UUID(content["id"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'{path}: expected {{"schema_version": 1, "id": "<a UUID>"}}, but it holds something'
+            " else. Restore it from git, or remove it to give the project a new id."
+        ) from error
+    if version != PROJECT_FILE_VERSION:
+        raise InputError(
+            f"{path}: expected schema_version {PROJECT_FILE_VERSION}, but found {version!r}."
+            " Update evertune (`pip install -U evertune`)."
+        )
+    return identity

@@ -5,7 +5,8 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import TableError
-from evertune.project import configure_project, registry_name
+from evertune.project import registry_name
+from evertune.scaffold import configure_project
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 HEADER = "customerID,tenure,TotalCharges,plan,Churn"

@@ -54,7 +54,7 @@ def use(
     with error_boundary():
         from evertune.config.loader import find_root
         from evertune.data.profiling import format_profile
-        from evertune.project import configure_project as look
+        from evertune.scaffold import configure_project as look
 
         found = look(
             find_root(Path.cwd()),
