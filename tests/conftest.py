@@ -1,10 +1,14 @@
 import shutil
 import signal
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from evertune.registry.mlflow_client import open_tracking_store
+
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def pytest_configure() -> None:
@@ -30,4 +34,28 @@ def state(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -
     folder = tmp_path / "state"
     folder.mkdir()
     shutil.copy(new_database, folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_project_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project as release 0.1 left it (see fixtures/README.md); it must not be changed."""
+    folder = tmp_path_factory.mktemp("golden") / "project"
+    with tarfile.open(FIXTURES / "project-0.1.tar.xz", "r:xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def golden_project(tmp_path: Path, golden_project_files: Path) -> Path:
+    """Return a project as release 0.1 left it, in a folder of the test's own."""
+    return shutil.copytree(golden_project_files, tmp_path / "project", symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the models that release 0.1 saved; they must not be changed."""
+    folder = tmp_path_factory.mktemp("golden-models")
+    with tarfile.open(FIXTURES / "models-0.1.tar.xz", "r:xz") as archive:
+        archive.extractall(folder, filter="data")
     return folder
