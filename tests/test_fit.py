@@ -132,7 +132,7 @@ def test_the_fold_models_of_several_trials_make_the_model(pooled, capsys):
     assert {len(member.fitted) for member in model.fitted.members} == {2}
     assert sum(member.weight for member in model.fitted.members) == pytest.approx(1)
     assert model.configuration == model.fitted.members[0].configuration
-    assert model.fitted.errors.n_rows == (25, 25)
+    assert model.fitted.temperature == 1.0
     assert "on folds that did not choose the weights" in capsys.readouterr().out
 
 

@@ -1,27 +1,20 @@
-"""Calibrate ensembles on out-of-fold predictions: temperature, threshold, prediction intervals.
+"""Calibrate ensembles on out-of-fold predictions: temperature and threshold.
 
 `fit_temperature` (Guo et al. 2017) and `fit_threshold` return a value only where it helps on
-rows that did not choose it. `measure_oof_errors` keeps quantiles of absolute errors by fold,
-from which `prediction_intervals` computes CV+ intervals (Barber et al. 2021).
+rows that did not choose it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from evertune.data.folds import IntArray
-from evertune.data.schema import TableSchema
 from evertune.ensemble.blend_metrics import make_blend_scorer
 from evertune.metrics.metrics import Metric
 from evertune.metrics.weighted import TWO_CLASSES
 from evertune.models.model import (
     MIN_PROBABILITY,
-    Ensemble,
-    FittedPipeline,
-    OOFErrors,
     apply_temperature,
-    predict_by_fold,
 )
 from evertune.types import FloatArray, Predictions
 
@@ -31,7 +24,6 @@ TEMPERATURES = np.geomspace(0.4, 2.5, 41)
 N_THRESHOLDS = 101
 DEFAULT_THRESHOLD = 0.5
 N_RANDOM_PARTS = 5
-N_ERROR_QUANTILES = 201
 MIN_STANDARD_ERRORS = 2.0  # standard errors by which a temperature must help
 
 
@@ -116,26 +108,6 @@ def fit_threshold(unseen: OOFPredictions, metric: Metric) -> float | None:
     return best(np.arange(len(chances))) if helps else None
 
 
-def measure_oof_errors(unseen: OOFPredictions) -> OOFErrors:
-    """Return the absolute errors of each fold, in regression.
-
-    Examples
-    --------
-    >>> said = Predictions(np.array([1.0, 4.0]))
-    >>> errors = measure_oof_errors(OOFPredictions(np.arange(2), np.array([0, 1]), np.array([2.0, 2.0]), said))
-    >>> errors.n_rows, errors.quantiles[1][0]
-    ((1, 1), 2.0)
-    """
-    sizes = np.abs(unseen.truth - unseen.predictions.values)
-    parts = [sizes[unseen.folds == fold] for fold in np.unique(unseen.folds)]
-    shares = np.linspace(0, 1, N_ERROR_QUANTILES)
-    quantiles = [np.quantile(part, shares, method="higher") for part in parts]
-    return OOFErrors(
-        n_rows=tuple(len(part) for part in parts),
-        quantiles=tuple(tuple(float(size) for size in each) for each in quantiles),
-    )
-
-
 def _candidate_thresholds(chances: FloatArray) -> FloatArray:
     """Return the thresholds to try, the nearest to one half first."""
     inner = np.quantile(chances, np.linspace(0, 1, N_THRESHOLDS + 2)[1:-1])
@@ -157,86 +129,3 @@ def _is_clear_gain(gains: FloatArray) -> bool:
         return False
     error = gains.std(ddof=1) / np.sqrt(len(gains))
     return bool(gains.mean() > MIN_STANDARD_ERRORS * error)
-
-
-CHUNK_ROWS = 5_000
-
-
-def prediction_intervals(
-    fitted: FittedPipeline | Ensemble,
-    table: pd.DataFrame,
-    schema: TableSchema,
-    *,
-    coverage: float = 0.9,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the lower and upper ends of intervals that hold the truth with a given chance.
-
-    These are the CV+ intervals of Barber and others (2021): each fold's models predict, and from
-    each prediction the errors on that fold's rows are gone down and up. They hold at least
-    2 coverage - 1 of new rows and in practice about `coverage`; of members that were fitted on all
-    rows only the latter.
-
-    Parameters
-    ----------
-    fitted : Ensemble
-        Of a regression.
-    table : DataFrame of n rows
-        Clean features.
-    schema : TableSchema
-    coverage : float
-        0 to 1.
-
-    Raises
-    ------
-    ValueError
-        If the model keeps no errors.
-    """
-    if not isinstance(fitted, Ensemble) or fitted.errors is None:
-        raise ValueError(
-            "Intervals need a regression model that keeps its out-of-fold errors, but got one"
-            " without; fit it from a pool."
-        )
-    by_fold = predict_by_fold(fitted, table, schema)
-    starts = range(0, len(table), CHUNK_ROWS)
-    parts = [
-        interval_bounds(by_fold[:, start : start + CHUNK_ROWS], fitted.errors, coverage=coverage)
-        for start in starts
-    ]
-    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
-
-
-def interval_bounds(
-    by_fold: FloatArray, errors: OOFErrors, *, coverage: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the ends of the intervals of n rows.
-
-    Parameters
-    ----------
-    by_fold : array of shape (n_folds, n) or (1, n)
-        What the models of each fold say; of one for all, what it says.
-    errors : OOFErrors
-    coverage : float
-
-    Examples
-    --------
-    >>> errors = OOFErrors((10, 10), ((1.0, 1.0, 1.0), (3.0, 3.0, 3.0)))
-    >>> low, high = interval_bounds(np.array([[5.0], [5.0]]), errors, coverage=0.9)
-    >>> low.tolist(), high.tolist()
-    ([2.0], [8.0])
-    """
-    sizes = np.array(errors.quantiles)
-    weights = np.repeat(np.array(errors.n_rows) / sizes.shape[1], sizes.shape[1])
-    n_rows = sum(errors.n_rows)
-    share = min(1.0, np.ceil(coverage * (n_rows + 1)) / n_rows)
-    up = (by_fold[:, None, :] + sizes[:, :, None]).reshape(sizes.size, -1)
-    down = (sizes[:, :, None] - by_fold[:, None, :]).reshape(sizes.size, -1)
-    return -_weighted_quantile(down, weights, share), _weighted_quantile(up, weights, share)
-
-
-def _weighted_quantile(table: FloatArray, weights: FloatArray, share: float) -> FloatArray:
-    """Return the weighted quantile of each column."""
-    order = np.argsort(table, axis=0)
-    reached = np.cumsum(weights[order], axis=0) / weights.sum()
-    places = (reached < share - 1e-12).sum(axis=0).clip(max=len(table) - 1)
-    found: FloatArray = np.take_along_axis(table, order, axis=0)[places, np.arange(table.shape[1])]
-    return found

@@ -23,7 +23,6 @@ from evertune.ensemble.calibration import (
     OOFPredictions,
     fit_temperature,
     fit_threshold,
-    measure_oof_errors,
 )
 from evertune.ensemble.oof import FoldModel, TrialArtifacts
 from evertune.ensemble.selection import EnsembleSelection, Guards, meets_guard
@@ -124,8 +123,8 @@ def calibrate_on_oof(
 ) -> Ensemble:
     """Return an ensemble with what rows that it never saw teach about its predictions.
 
-    In a regression the sizes of its errors; else a temperature and a threshold, where the metric
-    asks for them and they help clearly. A threshold that breaks a bound is not taken.
+    Of a classifier a temperature and a threshold, where the metric asks for them and they help
+    clearly. A threshold that breaks a bound is not taken.
 
     Parameters
     ----------
@@ -137,7 +136,7 @@ def calibrate_on_oof(
     """
     shares = unseen.predictions.probabilities
     if shares is None:
-        return replace(ensemble, errors=measure_oof_errors(unseen))
+        return ensemble
     threshold = fit_threshold(unseen, metric)
     if threshold is not None:
         said = Predictions(apply_threshold(shares, threshold), shares)

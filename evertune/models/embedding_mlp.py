@@ -1,7 +1,7 @@
 """Multilayer perceptrons with embeddings of categories, trained by PyTorch.
 
 PyTorch comes with the extra `neural` and is imported only during a fit; `check_installed`
-explains how to install it. The result is an `evertune.models.mlp.Network`, which predicts
+explains how to install it. The result is an `evertune.models.network.Network`, which predicts
 without PyTorch. Training is seeded and single-threaded, so that it is reproducible.
 """
 
@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 
 from evertune.models.mlp import (
-    Network,
     NetworkRows,
     TargetScale,
-    codes_with_unknown,
     effective_batch_size,
     fit_target_scale,
     iter_batches,
@@ -30,6 +28,7 @@ from evertune.models.mlp import (
     make_validation_scorer,
     max_epochs,
 )
+from evertune.models.network import Network, codes_with_unknown
 from evertune.models.training import (
     EarlyStopping,
     FitContext,

@@ -1,10 +1,8 @@
-"""Multilayer perceptrons for tables, trained with numpy, and networks that predict with numpy.
+"""Multilayer perceptrons for tables, trained with numpy.
 
 `fit_neural_network` adds what scikit-learn's MLP lacks: dropout, a learning-rate schedule over
 all epochs, decoupled weight decay, the best epoch by the metric itself, and a deadline. The
-result is stored as a scikit-learn MLP. `Network` holds a trained network with embeddings as
-plain arrays, so that prediction and loading need no training library. Its name is stored in
-saved models. The batching, scaling and scoring helpers are shared with
+result is stored as a scikit-learn MLP. The batching, scaling and scoring helpers are shared with
 `evertune.models.embedding_mlp`.
 """
 
@@ -33,93 +31,6 @@ from evertune.models.training import (
     minority_count,
 )
 from evertune.types import FloatArray, Predictions, Task
-
-ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "relu": lambda raw: np.maximum(raw, 0.0),
-    "tanh": np.tanh,
-    "silu": lambda raw: raw * expit(raw),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A network that predicts as scikit-learn's estimators do.
-
-    Attributes
-    ----------
-    task : str
-    tables : list of arrays of shape (n_codes + 1, size)
-        The embedding of each code of the first columns; the last row is that of unknown ones.
-    weights, biases : lists of arrays of shape (in, out) and (out,)
-        Of each layer, in single precision; sums are in double.
-    activation : str
-        `relu`, `tanh`, or `silu`, which is x / (1 + exp(-x)).
-    centre, spread : float
-        What a regression's last layer is multiplied by, and what is added then.
-
-    Examples
-    --------
-    >>> one = np.ones((2, 1), dtype=np.float32)
-    >>> network = Network("regression", [], [one], [np.zeros(1, np.float32)], "relu", 5.0, 2.0)
-    >>> network.predict(np.array([[1.0, 2.0]])).tolist()
-    [11.0]
-    """
-
-    task: Task
-    tables: list[FloatArray]
-    weights: list[FloatArray]
-    biases: list[FloatArray]
-    activation: str
-    centre: float = 0.0
-    spread: float = 1.0
-
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Return n values, or codes of the likeliest classes."""
-        if self.task == "regression":
-            values: FloatArray = self._raw(X)[:, 0] * self.spread + self.centre
-            return values
-        likeliest: FloatArray = self.predict_proba(X).argmax(axis=1).astype(np.float64)
-        return likeliest
-
-    def predict_proba(self, X: FloatArray) -> FloatArray:
-        """Return the probabilities of n rows, of shape (n, n_classes)."""
-        raw = self._raw(X)
-        if self.task == "binary":
-            positive: FloatArray = expit(raw)
-            return np.hstack([1 - positive, positive])
-        shares: FloatArray = softmax(raw, axis=1)
-        return shares
-
-    def _raw(self, X: FloatArray) -> FloatArray:
-        passed = self._embedded(np.asarray(X, dtype=np.float64))
-        for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            passed = ACTIVATIONS[self.activation](passed @ weights + biases)
-        last: FloatArray = passed @ self.weights[-1] + self.biases[-1]
-        return last
-
-    def _embedded(self, X: FloatArray) -> FloatArray:
-        n_codes = len(self.tables)
-        known = [
-            table[codes_with_unknown(X[:, place], len(table) - 1)]
-            for place, table in enumerate(self.tables)
-        ]
-        return np.hstack([*known, X[:, n_codes:]])
-
-
-def codes_with_unknown(
-    codes: FloatArray, n_known: int
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return codes as whole numbers; one that is missing or not known is the number of known ones.
-
-    Examples
-    --------
-    >>> codes_with_unknown(np.array([0.0, np.nan, 7.0]), 3).tolist()
-    [0, 3, 3]
-    """
-    with np.errstate(invalid="ignore"):
-        known = (codes >= 0) & (codes < n_known)
-    return np.where(known, codes, n_known).astype(np.int64)
-
 
 Float32Array = NDArray[np.float32]
 Layers = list[

@@ -1,7 +1,7 @@
 """Fitted models and their predictions: `FittedPipeline`, `Ensemble`, `Model` and `predict`.
 
 A `FittedPipeline` is an encoder with a predictor. An `Ensemble` is a weighted mean of
-`EnsembleMember`s with a temperature, a threshold and out-of-fold errors from calibration. A
+`EnsembleMember`s with a temperature and a threshold from calibration. A
 `Model` adds the schema and the keys of its training rows, which must never evaluate it.
 `predict_encoded` hides the differences between scikit-learn, LightGBM, XGBoost and CatBoost.
 """
@@ -45,22 +45,6 @@ def to_catboost_rows(X: FloatArray, places: tuple[int, ...]) -> Any:
 
 
 MIN_PROBABILITY = 1e-15
-
-
-@dataclass(frozen=True)
-class OOFErrors:
-    """How far out-of-fold predictions were from the truth.
-
-    Attributes
-    ----------
-    n_rows : tuple of int
-        Rows of each fold.
-    quantiles : tuple of tuples of float
-        Of each fold, its absolute errors at evenly spaced shares from 0 to 1.
-    """
-
-    n_rows: tuple[int, ...]
-    quantiles: tuple[tuple[float, ...], ...]
 
 
 def apply_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
@@ -150,14 +134,11 @@ class Ensemble:
     threshold : float, optional
         The probability of the positive class from which a row is predicted to be of it; None: the
         class of the greatest probability is.
-    errors : OOFErrors, optional
-        In regression, of what its members said of rows that they never saw.
     """
 
     members: tuple[EnsembleMember, ...]
     temperature: float = 1.0
     threshold: float | None = None
-    errors: OOFErrors | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,28 +204,6 @@ def predict(
                 _predict_pipeline(part.fitted, X, schema)
             )
     return finalize_predictions(total, fitted)
-
-
-def predict_by_fold(ensemble: Ensemble, table: pd.DataFrame, schema: TableSchema) -> FloatArray:
-    """Return what the models of each fold say together of n rows, in regression.
-
-    Returns
-    -------
-    array of shape (n_folds, n)
-        A member that was fitted on all rows says the same for every fold.
-    """
-    cells = feature_frame(table, schema)
-    n_folds = max(len(member.fitted) for member in ensemble.members)
-    total = np.zeros((n_folds, len(table)))
-    for encoder, parts in group_by_encoder(ensemble):
-        X = _encode(encoder, cells)
-        for part in parts:
-            said = part.weight * _predict_pipeline(part.fitted, X, schema).values
-            if part.fold is None:
-                total += said
-            else:
-                total[part.fold] += said * n_folds
-    return total
 
 
 def normalized_ensemble(members: Sequence[EnsembleMember]) -> Ensemble:

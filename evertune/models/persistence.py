@@ -4,25 +4,37 @@ A model's folder holds model.json (schema, configuration, library versions, ense
 the encoders as skops archives, each predictor in its library's own format (.skops, .txt of
 LightGBM, .ubj of XGBoost, .cbm of CatBoost), row_keys.parquet, origin.json, and windows.json
 where training windows were tried. Equal models give equal bytes, because the folder's hash
-identifies a version: `canonical_skops` removes memory addresses, times and padding. Only
-`TRUSTED_TYPES` are loaded. MLflow calls `_load_pyfunc` by its name.
+identifies a version: `canonical_skops` removes memory addresses, times and padding.
+
+The format has a version, `schema_version` in model.json:
+
+1. Cards without the field. Archives name our classes by the module paths of the package
+   `pipelines` (`RENAMED_CLASSES`), an ensemble may hold `errors`, which are ignored, and the oldest
+   folders have a LightGBM predictor as booster.txt.
+2. Archives name our classes as in `OWN_CLASSES`. These module paths are a stored format: a class
+   that moves keeps its old path readable through `RENAMED_CLASSES`.
+
+Only `TRUSTED_TYPES` are loaded; the list is closed. MLflow calls `_load_pyfunc` by its name.
 """
 
 import io
 import json
 import sys
 import tempfile
+import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import ZIP_DEFLATED, BadZipFile
 
 import numpy as np
 import pandas as pd
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
+from sklearn.exceptions import InconsistentVersionWarning
 
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import TableSchema
@@ -36,29 +48,51 @@ from evertune.files import (
     write_record,
     write_table,
 )
-from evertune.models.model import (
-    Ensemble,
-    EnsembleMember,
-    FittedPipeline,
-    Model,
-    OOFErrors,
-    predict,
-)
+from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline, Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.trials import Configuration
 from evertune.types import Predictions
 
+SCHEMA_VERSION = 2
+WINDOWS_FILE = "windows.json"
+ORIGIN_FILE = "origin.json"
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a ZIP archive can name
+LEGACY_BOOSTER_FILE = "booster.txt"  # the LightGBM predictor of the oldest folders
+
 PredictorFormat = Literal["skops", "lightgbm", "xgboost", "catboost"]
 PREDICTOR_FORMATS: tuple[PredictorFormat, ...] = get_args(PredictorFormat)
 FORMAT_BY_LIBRARY: dict[str, PredictorFormat] = {kind: kind for kind in PREDICTOR_FORMATS}
-TRUSTED_TYPES = (
-    "numpy.dtype",
-    "evertune.preprocessing.transformers.BoxCox",
-    "evertune.preprocessing.transformers.HashedLevels",
-    "evertune.models.mlp.Network",
-    "evertune.preprocessing.transformers.Crosses",
-    "evertune.preprocessing.transformers.Products",
+SUFFIX_BY_FORMAT = {"skops": ".skops", "lightgbm": ".txt", "xgboost": ".ubj", "catboost": ".cbm"}
+FORMAT_BY_SUFFIX = {suffix: kind for kind, suffix in SUFFIX_BY_FORMAT.items()}
+READER_LIBRARY = {  # the library that reads a file, by its suffix
+    ".skops": "scikit-learn",
+    ".txt": "lightgbm",
+    ".ubj": "xgboost-cpu",
+    ".cbm": "catboost",
+}
+RECORDED_LIBRARIES = (*sorted({*READER_LIBRARY.values(), "numpy", "pandas", "scipy", "skops"}),)
+
+OWN_CLASSES = (
+    "evertune.models.network.Network",
     "evertune.preprocessing.text.TextColumns",
+    "evertune.preprocessing.transformers.BoxCox",
+    "evertune.preprocessing.transformers.Crosses",
+    "evertune.preprocessing.transformers.HashedLevels",
+    "evertune.preprocessing.transformers.Products",
+)
+RENAMED_CLASSES = {  # in archives of version 1
+    "pipelines.core.box_cox.BoxCox": "evertune.preprocessing.transformers.BoxCox",
+    "pipelines.core.hashed_levels.HashedLevels": (
+        "evertune.preprocessing.transformers.HashedLevels"
+    ),
+    "pipelines.core.network.Network": "evertune.models.network.Network",
+    "pipelines.core.pairs.Crosses": "evertune.preprocessing.transformers.Crosses",
+    "pipelines.core.pairs.Products": "evertune.preprocessing.transformers.Products",
+    "pipelines.core.text_columns.TextColumns": "evertune.preprocessing.text.TextColumns",
+}
+TRUSTED_TYPES = (
+    *OWN_CLASSES,
+    "numpy.dtype",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.calibration._CalibratedClassifier",
@@ -68,175 +102,15 @@ TRUSTED_TYPES = (
     "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.tree._tree.Tree",
 )
-VOLATILE_METADATA = {"model_guid", "train_finish_time"}
 
 
-def predictor_format(predictor: Any) -> PredictorFormat:
-    """Return the format in which a predictor is written.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import Ridge
-    >>> predictor_format(Ridge())
-    'skops'
-    """
-    library = type(predictor).__module__.partition(".")[0]
-    return FORMAT_BY_LIBRARY.get(library, "skops")
-
-
-def dump_predictor(predictor: Any) -> tuple[PredictorFormat, bytes]:
-    """Return the format of a fitted predictor and its bytes.
-
-    Parameters
-    ----------
-    predictor : scikit-learn estimator, or booster of LightGBM, XGBoost or CatBoost
-        Of XGBoost and CatBoost the booster alone is kept.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyRegressor
-    >>> kind, data = dump_predictor(DummyRegressor().fit([[0.0]], [3.0]))
-    >>> float(load_predictor(kind, data).predict([[1.0]])[0])
-    3.0
-    """
-    kind = predictor_format(predictor)
-    if kind == "lightgbm":
-        return kind, getattr(predictor, "booster_", predictor).model_to_string().encode()
-    if kind == "xgboost":
-        booster = predictor.get_booster() if hasattr(predictor, "get_booster") else predictor
-        return kind, bytes(booster.save_raw("ubj"))
-    if kind == "catboost":
-        return kind, _catboost_bytes(predictor)
-    return kind, skops.io.dumps(predictor, compression=ZIP_DEFLATED, compresslevel=1)
-
-
-def load_predictor(kind: str, data: bytes) -> Any:
-    """Return the predictor that `dump_predictor` made bytes of.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are not such a predictor, or hold code that is not on the list.
-    """
-    if kind == "lightgbm":
-        import lightgbm
-
-        return lightgbm.Booster(model_str=data.decode())
-    if kind == "xgboost":
-        import xgboost
-
-        return xgboost.Booster(model_file=bytearray(data))
-    if kind == "catboost":
-        import catboost
-
-        return catboost.CatBoost().load_model(blob=data)
-    if kind != "skops":
-        raise ValueError(f"kind must be one of {', '.join(PREDICTOR_FORMATS)}, but got {kind!r}.")
-    return load_trusted_skops(data)
-
-
-def load_trusted_skops(data: bytes) -> Any:
-    """Return what a skops archive holds, if all of it is on the list.
-
-    Raises
-    ------
-    ValueError
-        If it is not, or if it is no such archive.
-    """
-    try:
-        return skops.io.loads(data, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        raise ValueError(
-            f"the archive was not written by Evertune and is not loaded: {error}"
-        ) from error
-    except (BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the archive cannot be read: {error}. Fit the model again.") from error
-
-
-def _catboost_bytes(predictor: Any) -> bytes:
-    """Return a model without the time and the random name that the library gives each fit."""
-    copy = predictor.copy()
-    noted = copy.get_metadata()
-    for name in VOLATILE_METADATA & set(noted.keys()):
-        noted[name] = ""
-    with tempfile.TemporaryDirectory() as folder:  # the library writes to files alone
-        path = Path(folder) / "model.cbm"
-        copy.save_model(str(path))
-        return path.read_bytes()
-
-
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP archive knows no earlier one
-IdNumbers = dict[str, int]
-
-
-def canonical_skops(archive: bytes) -> bytes:
-    """Return the same archive, compressed, with names, times and gaps that its content decides.
-
-    Parameters
-    ----------
-    archive : bytes
-        What `skops.io.dumps` returned.
-    """
-    target, numbers, files = io.BytesIO(), IdNumbers(), dict[str, str]()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(target, "w") as new:
-        schema = _renumber_ids(json.loads(old.read("schema.json")), numbers, files)
-        for old_name, new_name in files.items():
-            _add_zip_entry(new, new_name, _zero_padding(old_name, old.read(old_name)))
-        _add_zip_entry(new, "schema.json", json.dumps(schema, separators=(",", ":")).encode())
-    return target.getvalue()
-
-
-def _renumber_ids(node: Any, numbers: IdNumbers, files: dict[str, str]) -> Any:
-    if isinstance(node, list):
-        return [_renumber_ids(part, numbers, files) for part in node]
-    if not isinstance(node, dict):
-        return node
-    plain = node.get("__loader__") == "JsonNode"  # who shares a number or a text is chance
-    parts = {key: part for key, part in node.items() if not (plain and key == "__id__")}
-    if "__id__" in parts:
-        parts["__id__"] = numbers.setdefault(str(parts["__id__"]), len(numbers) + 1)
-    if "__loader__" in parts and "file" in parts:
-        parts["file"] = files.setdefault(node["file"], _renumber_file(node["file"], numbers))
-    return {key: _renumber_ids(part, numbers, files) for key, part in parts.items()}
-
-
-def _renumber_file(name: str, numbers: IdNumbers) -> str:
-    key, dot, ending = name.partition(".")
-    return f"{numbers.setdefault(key, len(numbers) + 1)}{dot}{ending}"
-
-
-def _zero_padding(name: str, content: bytes) -> bytes:
-    array = np.load(io.BytesIO(content), allow_pickle=False) if name.endswith(".npy") else None
-    if array is None or array.dtype.names is None:
-        return content
-    filled = np.zeros(array.shape, array.dtype)  # zeros_like would leave the gaps as they are
-    for field in array.dtype.names:
-        filled[field] = array[field]
-    target = io.BytesIO()
-    np.save(target, filled, allow_pickle=False)
-    return target.getvalue()
-
-
-def _add_zip_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
-    archive.writestr(entry, content, compress_type=zipfile.ZIP_DEFLATED, compresslevel=1)
-
-
-SUFFIX_BY_FORMAT = {"skops": ".skops", "lightgbm": ".txt", "xgboost": ".ubj", "catboost": ".cbm"}
-FORMAT_BY_SUFFIX = {ending: kind for kind, ending in SUFFIX_BY_FORMAT.items()}
+class ModelVersionWarning(UserWarning):
+    """A model was saved by another release of a library that reads its files."""
 
 
 @dataclass(frozen=True)
 class FittedMetadata:
-    """Where one fitted model of a member stands.
-
-    Attributes
-    ----------
-    encoder, predictor : str
-        Names of files.
-    columns : tuple of int, optional
-        Those that the predictor takes; None: all.
-    """
+    """The files of one fitted model; `columns` are those the predictor takes, None: all."""
 
     encoder: str
     predictor: str
@@ -255,111 +129,23 @@ class MemberMetadata:
 
 @dataclass(frozen=True)
 class EnsembleMetadata:
-    """What model.json says of an ensemble."""
+    """The part of model.json about an ensemble."""
 
     members: tuple[MemberMetadata, ...]
     temperature: float
     threshold: float | None
-    errors: OOFErrors | None
-
-
-def write_ensemble(folder: Path, ensemble: Ensemble) -> EnsembleMetadata:
-    """Write the models of an ensemble and return its card."""
-    encoders: dict[int, str] = {}
-    for member in ensemble.members:
-        for fitted in member.fitted:
-            if id(fitted.encoder) not in encoders:
-                name = f"encoder_{len(encoders)}"
-                encoders[id(fitted.encoder)] = write_predictor(folder, name, fitted.encoder)
-    members = tuple(
-        _write_member(folder, member, number=number, encoders=encoders)
-        for number, member in enumerate(ensemble.members)
-    )
-    return EnsembleMetadata(members, ensemble.temperature, ensemble.threshold, ensemble.errors)
-
-
-def read_ensemble(folder: Path, card: EnsembleMetadata) -> Ensemble:
-    """Return the ensemble of a card.
-
-    Raises
-    ------
-    InputError
-        If a file is missing, or holds code that is not on the list.
-    """
-    names = {fitted.encoder for member in card.members for fitted in member.fitted}
-    encoders = {name: read_predictor(folder / name) for name in sorted(names)}
-    members = tuple(_read_member(folder, member, encoders) for member in card.members)
-    return Ensemble(members, card.temperature, card.threshold, card.errors)
-
-
-def write_predictor(folder: Path, name: str, predictor: Any) -> str:
-    """Write a predictor, or an encoder, and return the name of its file."""
-    kind, data = dump_predictor(predictor)
-    place = f"{name}{SUFFIX_BY_FORMAT[kind]}"
-    with atomic_write(folder / place) as file:
-        file.write(canonical_skops(data) if kind == "skops" else data)
-    return place
-
-
-def read_predictor(path: Path) -> Any:
-    """Return the predictor of a file.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is not one, or holds code that is not on the list.
-    """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; a model's folder was written by `fit`.")
-    try:
-        return load_predictor(FORMAT_BY_SUFFIX[path.suffix], path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _write_member(
-    folder: Path, member: EnsembleMember, *, number: int, encoders: dict[int, str]
-) -> MemberMetadata:
-    cards = tuple(
-        FittedMetadata(
-            encoder=encoders[id(fitted.encoder)],
-            predictor=write_predictor(folder, f"predictor_{number}_{fold}", fitted.predictor),
-            columns=fitted.columns,
-        )
-        for fold, fitted in enumerate(member.fitted)
-    )
-    return MemberMetadata(member.configuration, member.weight, member.iterations, cards)
-
-
-def _read_member(folder: Path, card: MemberMetadata, encoders: dict[str, Any]) -> EnsembleMember:
-    fitted = tuple(
-        FittedPipeline(
-            encoders[each.encoder], read_predictor(folder / each.predictor), each.columns
-        )
-        for each in card.fitted
-    )
-    return EnsembleMember(card.configuration, card.weight, fitted, card.iterations)
-
-
-WINDOWS_FILE = "windows.json"
-ORIGIN_FILE = "origin.json"
-LEGACY_BOOSTER_FILE = (
-    "booster.txt"  # of folders that were written before predictors of all libraries
-)
-RECORDED_LIBRARIES = (
-    "catboost", "lightgbm", "numpy", "pandas", "scikit-learn", "scipy", "skops", "xgboost-cpu"
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What model.json says."""
+    """The content of model.json."""
 
     schema: TableSchema
     configuration: Configuration
     versions: dict[str, str]
     columns: tuple[int, ...] | None = None
     ensemble: EnsembleMetadata | None = None
+    schema_version: int = 1
 
 
 def save_model(
@@ -375,9 +161,9 @@ def save_model(
     folder : Path
     model : Model
     choice : WindowChoice, optional
-        Of its training window, where several were tried.
+        The training windows that were tried, if several were.
     origin : ModelOrigin, optional
-        How the model came about.
+        How the model was built.
     """
     with atomic_folder(folder) as part:
         write_record(part / "model.json", _write_fitted(part, model))
@@ -388,43 +174,67 @@ def save_model(
             write_record(part / ORIGIN_FILE, origin)
 
 
+def load_model(folder: Path) -> Model:
+    """Return the model that `save_model` wrote.
+
+    Warns
+    -----
+    ModelVersionWarning
+        If a library that reads the files has another major or minor version than the one that
+        wrote them.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model, one of a newer format, or code that is not trusted.
+    """
+    card = read_record(folder / "model.json", ModelMetadata)
+    if card.schema_version > SCHEMA_VERSION:
+        raise InputError(
+            f"{folder / 'model.json'}: expected schema_version 1 to {SCHEMA_VERSION}, but found "
+            f"{card.schema_version}: a newer Evertune saved this model. Upgrade Evertune to load "
+            "it."
+        )
+    keys = tuple(read_table(folder / "row_keys.parquet")["row_key"])
+    with _version_check(folder, card):
+        return Model(card.schema, card.configuration, _read_fitted(folder, card), keys)
+
+
 def load_window_choice(folder: Path) -> WindowChoice | None:
-    """Return which training windows were tried for the model in a folder, None where none were."""
+    """Return the training windows tried for the model in a folder; None: there was no choice."""
     path = folder / WINDOWS_FILE
     return read_record(path, WindowChoice) if path.exists() else None
 
 
 def load_model_origin(folder: Path) -> ModelOrigin | None:
-    """Return how the model in a folder came about, None where that was not written down."""
+    """Return how the model in a folder was built; None in folders of before 0.1."""
     path = folder / ORIGIN_FILE
     return read_record(path, ModelOrigin) if path.exists() else None
 
 
-def load_model(folder: Path) -> Model:
-    """Return the model that `save_model` wrote.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no model, or one with code that is not on the list.
-    """
-    card = read_record(folder / "model.json", ModelMetadata)
-    keys = tuple(read_table(folder / "row_keys.parquet")["row_key"])
-    return Model(card.schema, card.configuration, _read_fitted(folder, card), keys)
-
-
 def predict_rows(model: Model, raw: pd.DataFrame) -> Predictions:
-    """Return predictions for n rows as they come, text or typed, columns in any order.
+    """Return predictions for n raw rows: text or typed cells, columns in any order.
 
     Raises
     ------
     TableError
         If a column is missing or cells cannot be read; every fault is listed.
     """
-    clean, breaches = conform_to_schema(raw, model.schema)
-    if breaches:
-        raise TableError(format_issues(breaches))
+    clean, issues = conform_to_schema(raw, model.schema)
+    if issues:
+        raise TableError(format_issues(issues))
     return predict(model.fitted, clean, model.schema)
+
+
+def prediction_table(predictions: Predictions, schema: TableSchema) -> pd.DataFrame:
+    """Return predictions as a table: `prediction` and `probability_<class>` for each class."""
+    if predictions.probabilities is None:
+        return pd.DataFrame({"prediction": predictions.values})
+    columns = [f"probability_{name}" for name in schema.classes]
+    table = pd.DataFrame(predictions.probabilities, columns=columns)
+    labels = [schema.classes[int(code)] for code in predictions.values]
+    table.insert(0, "prediction", pd.Series(labels, dtype=str))
+    return table
 
 
 class ServedModel:
@@ -438,39 +248,267 @@ class ServedModel:
         return prediction_table(predict_rows(self.model, model_input), self.model.schema)
 
 
-def prediction_table(predictions: Predictions, schema: TableSchema) -> pd.DataFrame:
-    """Return predictions as a table: `prediction` and `probability_<class>` for each class."""
-    if predictions.probabilities is None:
-        return pd.DataFrame({"prediction": predictions.values})
-    columns = [f"probability_{name}" for name in schema.classes]
-    table = pd.DataFrame(predictions.probabilities, columns=columns)
-    names = [schema.classes[int(code)] for code in predictions.values]
-    table.insert(0, "prediction", pd.Series(names, dtype=str))
-    return table
-
-
 def _load_pyfunc(path: str) -> ServedModel:
     return ServedModel(load_model(Path(path)))
 
 
-def _library_versions() -> dict[str, str]:
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python} | {name: version(name) for name in RECORDED_LIBRARIES}
+def dump_predictor(predictor: Any) -> tuple[PredictorFormat, bytes]:
+    """Return the format and the bytes of a fitted predictor or encoder.
+
+    Parameters
+    ----------
+    predictor : scikit-learn estimator, or booster of LightGBM, XGBoost or CatBoost
+        Of XGBoost only the booster is saved.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyRegressor
+    >>> kind, data = dump_predictor(DummyRegressor().fit([[0.0]], [3.0]))
+    >>> kind, float(load_predictor(kind, data).predict([[1.0]])[0])
+    ('skops', 3.0)
+    """
+    library = type(predictor).__module__.partition(".")[0]
+    kind = FORMAT_BY_LIBRARY.get(library, "skops")
+    if kind == "lightgbm":
+        return kind, getattr(predictor, "booster_", predictor).model_to_string().encode()
+    if kind == "xgboost":
+        booster = predictor.get_booster() if hasattr(predictor, "get_booster") else predictor
+        return kind, bytes(booster.save_raw("ubj"))
+    if kind == "catboost":
+        return kind, _dump_catboost(predictor)
+    return kind, skops.io.dumps(predictor, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+
+
+def load_predictor(kind: str, data: bytes) -> Any:
+    """Return the predictor that `dump_predictor` serialised.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no such predictor, or hold code that is not trusted.
+    """
+    if kind == "lightgbm":
+        import lightgbm
+
+        return lightgbm.Booster(model_str=data.decode())
+    if kind == "xgboost":
+        import xgboost
+
+        return xgboost.Booster(model_file=bytearray(data))
+    if kind == "catboost":
+        import catboost
+
+        return catboost.CatBoost().load_model(blob=data)
+    if kind != "skops":
+        raise ValueError(f"kind must be one of {', '.join(PREDICTOR_FORMATS)}, but got {kind!r}.")
+    return _load_skops(data)
+
+
+def canonical_skops(archive: bytes) -> bytes:
+    """Return a skops archive with names, times and padding that only its content decides."""
+    target, numbers, files = io.BytesIO(), dict[str, int](), dict[str, str]()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(target, "w") as new:
+        schema = _renumber_ids(json.loads(old.read("schema.json")), numbers, files)
+        for old_name, new_name in files.items():
+            _add_zip_entry(new, new_name, _zero_padding(old_name, old.read(old_name)))
+        _add_zip_entry(new, "schema.json", json.dumps(schema, separators=(",", ":")).encode())
+    return target.getvalue()
 
 
 def _write_fitted(folder: Path, model: Model) -> ModelMetadata:
-    card = ModelMetadata(model.schema, model.configuration, _library_versions())
+    python = ".".join(map(str, sys.version_info[:3]))
+    versions = {"python": python} | {name: version(name) for name in RECORDED_LIBRARIES}
+    card = ModelMetadata(model.schema, model.configuration, versions, schema_version=SCHEMA_VERSION)
     if isinstance(model.fitted, Ensemble):
-        return replace(card, ensemble=write_ensemble(folder, model.fitted))
-    write_predictor(folder, "encoder", model.fitted.encoder)
-    write_predictor(folder, "predictor", model.fitted.predictor)
+        return replace(card, ensemble=_write_ensemble(folder, model.fitted))
+    _write_predictor(folder, "encoder", model.fitted.encoder)
+    _write_predictor(folder, "predictor", model.fitted.predictor)
     return replace(card, columns=model.fitted.columns)
 
 
+def _write_ensemble(folder: Path, ensemble: Ensemble) -> EnsembleMetadata:
+    """Write the models of an ensemble; an encoder that members share is written once."""
+    encoders: dict[int, str] = {}
+    for member in ensemble.members:
+        for fitted in member.fitted:
+            if id(fitted.encoder) not in encoders:
+                name = f"encoder_{len(encoders)}"
+                encoders[id(fitted.encoder)] = _write_predictor(folder, name, fitted.encoder)
+    members = tuple(
+        MemberMetadata(
+            member.configuration,
+            member.weight,
+            member.iterations,
+            tuple(
+                FittedMetadata(
+                    encoder=encoders[id(fitted.encoder)],
+                    predictor=_write_predictor(
+                        folder, f"predictor_{number}_{fold}", fitted.predictor
+                    ),
+                    columns=fitted.columns,
+                )
+                for fold, fitted in enumerate(member.fitted)
+            ),
+        )
+        for number, member in enumerate(ensemble.members)
+    )
+    return EnsembleMetadata(members, ensemble.temperature, ensemble.threshold)
+
+
+def _write_predictor(folder: Path, name: str, predictor: Any) -> str:
+    kind, data = dump_predictor(predictor)
+    file_name = f"{name}{SUFFIX_BY_FORMAT[kind]}"
+    with atomic_write(folder / file_name) as file:
+        file.write(canonical_skops(data) if kind == "skops" else data)
+    return file_name
+
+
 def _read_fitted(folder: Path, card: ModelMetadata) -> FittedPipeline | Ensemble:
-    if card.ensemble is not None:
-        return read_ensemble(folder, card.ensemble)
-    places = [folder / f"predictor{ending}" for ending in FORMAT_BY_SUFFIX]
-    found = [path for path in (*places, folder / LEGACY_BOOSTER_FILE) if path.exists()]
-    predictor = read_predictor((found or places)[0])
-    return FittedPipeline(read_predictor(folder / "encoder.skops"), predictor, card.columns)
+    if card.ensemble is None:
+        candidates = [folder / f"predictor{suffix}" for suffix in FORMAT_BY_SUFFIX]
+        candidates.append(folder / LEGACY_BOOSTER_FILE)
+        existing = [path for path in candidates if path.exists()]
+        predictor = _read_predictor((existing or candidates)[0])
+        return FittedPipeline(_read_predictor(folder / "encoder.skops"), predictor, card.columns)
+    names = {fitted.encoder for member in card.ensemble.members for fitted in member.fitted}
+    encoders = {name: _read_predictor(folder / name) for name in sorted(names)}
+    members = tuple(
+        EnsembleMember(
+            member.configuration,
+            member.weight,
+            tuple(
+                FittedPipeline(
+                    encoders[fitted.encoder],
+                    _read_predictor(folder / fitted.predictor),
+                    fitted.columns,
+                )
+                for fitted in member.fitted
+            ),
+            member.iterations,
+        )
+        for member in card.ensemble.members
+    )
+    return Ensemble(members, card.ensemble.temperature, card.ensemble.threshold)
+
+
+def _read_predictor(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist, so the model's folder is incomplete. Run `fit` again, or "
+            "download the version again."
+        )
+    try:
+        return load_predictor(FORMAT_BY_SUFFIX[path.suffix], path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _version_check(folder: Path, card: ModelMetadata) -> Iterator[None]:
+    """Warn once of libraries whose release differs, in place of scikit-learn's many warnings."""
+    libraries = {READER_LIBRARY.get(path.suffix) for path in folder.iterdir()} - {None}
+    differing = [
+        f"{name} {card.versions[name]} (here {version(name)})"
+        for name in sorted(map(str, libraries & set(card.versions)))
+        if card.versions[name].split(".")[:2] != version(name).split(".")[:2]
+    ]
+    if differing:
+        warnings.warn(
+            f"{folder}: the model was saved with {', '.join(differing)}. It may not load, or may "
+            "predict differently. Install the versions that saved it (`versions` in model.json), "
+            "or train the model again.",
+            ModelVersionWarning,
+            stacklevel=4,
+        )
+    with warnings.catch_warnings():
+        if differing:
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+        yield
+
+
+def _dump_catboost(predictor: Any) -> bytes:
+    """Return a CatBoost model without the time and the random name of each fit."""
+    copy = predictor.copy()
+    metadata = copy.get_metadata()
+    for name in {"model_guid", "train_finish_time"} & set(metadata.keys()):
+        metadata[name] = ""
+    with tempfile.TemporaryDirectory() as folder:  # CatBoost saves to files only
+        path = Path(folder) / "model.cbm"
+        copy.save_model(str(path))
+        return path.read_bytes()
+
+
+def _load_skops(data: bytes) -> Any:
+    try:
+        return skops.io.loads(_with_current_names(data), trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise ValueError(
+            f"the archive was not written by Evertune and is not loaded: {error}"
+        ) from error
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the archive cannot be read: {error}. Fit the model again.") from error
+
+
+def _with_current_names(data: bytes) -> bytes:
+    """Return a skops archive in which `RENAMED_CLASSES` have their present names.
+
+    Only the names in schema.json change, before skops reads it: no code of the archive runs.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as old:
+        schema = old.read("schema.json")
+        if b'"pipelines.core.' not in schema:
+            return data
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as new:
+            for name in old.namelist():
+                if name != "schema.json":
+                    new.writestr(name, old.read(name))
+            new.writestr("schema.json", json.dumps(_rename_classes(json.loads(schema))))
+    return target.getvalue()
+
+
+def _rename_classes(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_rename_classes(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    renamed = {key: _rename_classes(part) for key, part in node.items()}
+    new_name = RENAMED_CLASSES.get(f"{node.get('__module__')}.{node.get('__class__')}")
+    if new_name is not None:
+        renamed["__module__"], _, renamed["__class__"] = new_name.rpartition(".")
+    return renamed
+
+
+def _renumber_ids(node: Any, numbers: dict[str, int], files: dict[str, str]) -> Any:
+    """Return a node of schema.json with ids and file names numbered in order of appearance."""
+    if isinstance(node, list):
+        return [_renumber_ids(part, numbers, files) for part in node]
+    if not isinstance(node, dict):
+        return node
+    plain = node.get("__loader__") == "JsonNode"  # numbers and texts share ids by chance
+    parts = {key: part for key, part in node.items() if not (plain and key == "__id__")}
+    if "__id__" in parts:
+        parts["__id__"] = numbers.setdefault(str(parts["__id__"]), len(numbers) + 1)
+    if "__loader__" in parts and "file" in parts:
+        key, dot, suffix = node["file"].partition(".")
+        number = numbers.setdefault(key, len(numbers) + 1)
+        parts["file"] = files.setdefault(node["file"], f"{number}{dot}{suffix}")
+    return {key: _renumber_ids(part, numbers, files) for key, part in parts.items()}
+
+
+def _zero_padding(name: str, content: bytes) -> bytes:
+    """Return a .npy file whose structured array has zeros between its fields."""
+    array = np.load(io.BytesIO(content), allow_pickle=False) if name.endswith(".npy") else None
+    if array is None or array.dtype.names is None:
+        return content
+    filled = np.zeros(array.shape, array.dtype)  # zeros_like would copy the padding
+    for field in array.dtype.names:
+        filled[field] = array[field]
+    target = io.BytesIO()
+    np.save(target, filled, allow_pickle=False)
+    return target.getvalue()
+
+
+def _add_zip_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
+    archive.writestr(entry, content, compress_type=zipfile.ZIP_DEFLATED, compresslevel=1)

@@ -212,7 +212,7 @@ def keep_recorded_members(
     if not kept or len(kept) == len(fitted.members):
         return fitted
     whole = normalized_ensemble(kept)
-    return Ensemble(whole.members, fitted.temperature, fitted.threshold, fitted.errors)
+    return Ensemble(whole.members, fitted.temperature, fitted.threshold)
 
 
 def metrics_by_name(evaluation: Mapping[str, Any], kind: str) -> MetricValues:

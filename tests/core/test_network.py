@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from evertune.models.mlp import Network
+from evertune.models.network import Network
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(60, 3))

@@ -9,7 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from evertune.data.schema import Column, TableSchema
 from evertune.models.model import predict_encoded
-from evertune.models.persistence import dump_predictor, load_predictor, predictor_format
+from evertune.models.persistence import dump_predictor, load_predictor
 from evertune.preprocessing.encoders import feature_frame, make_encoder
 
 DRAWS = np.random.default_rng(0)
@@ -47,7 +47,7 @@ LIBRARIES = {"skops": skops_model, "lightgbm": lightgbm, "xgboost": xgboost, "ca
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_predictor_that_was_read_back_says_the_same(kind):
     made = LIBRARIES[kind]()
-    assert predictor_format(made) == kind
+    assert dump_predictor(made)[0] == kind
     back = load_predictor(*dump_predictor(made))
     said = [
         predict_encoded(each, X, task="binary", n_classes=2).probabilities for each in (made, back)

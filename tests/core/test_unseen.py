@@ -5,7 +5,6 @@ from evertune.ensemble.calibration import (
     OOFPredictions,
     fit_temperature,
     fit_threshold,
-    measure_oof_errors,
 )
 from evertune.metrics.metrics import METRICS
 from evertune.models.model import apply_temperature, apply_threshold
@@ -73,12 +72,3 @@ def test_three_classes_have_no_threshold():
         np.arange(4), np.arange(4) % 2, np.zeros(4), Predictions(np.zeros(4), shares)
     )
     assert fit_threshold(given, METRICS["accuracy"]) is None
-
-
-def test_errors_are_kept_by_fold():
-    truth, said = np.zeros(6), np.array([1.0, -2.0, 3.0, 10.0, 10.0, 10.0])
-    folds = np.array([0, 0, 0, 1, 1, 1])
-    errors = measure_oof_errors(OOFPredictions(np.arange(6), folds, truth, Predictions(said)))
-    assert errors.n_rows == (3, 3)
-    assert (errors.quantiles[0][0], errors.quantiles[0][-1]) == (1.0, 3.0)
-    assert set(errors.quantiles[1]) == {10.0}

@@ -7,7 +7,7 @@ import pytest
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import InputError
 from evertune.models.families import fit_configuration
-from evertune.models.model import Ensemble, EnsembleMember, Model, OOFErrors, predict
+from evertune.models.model import Ensemble, EnsembleMember, Model, predict
 from evertune.models.persistence import load_model, save_model
 from evertune.trials import Configuration
 
@@ -34,8 +34,7 @@ def model(task="binary"):
         )
         for family in FAMILIES
     )
-    errors = None if schema.classes else OOFErrors((60, 60), ((0.0, 1.0), (0.5, 2.0)))
-    ensemble = Ensemble(members, 1.3, 0.4 if schema.classes else None, errors)
+    ensemble = Ensemble(members, 1.3, 0.4 if schema.classes else None)
     return Model(schema, members[0].configuration, ensemble, ("0" * 16,))
 
 
@@ -47,7 +46,6 @@ def test_an_ensemble_says_the_same_when_it_was_read_back(tmp_path, task):
     said = [predict(each.fitted, TABLE, each.schema) for each in (made, back)]
     assert (said[0].values == said[1].values).all()
     assert np.array_equal(said[0].probabilities, said[1].probabilities)
-    assert back.fitted.errors == made.fitted.errors
 
 
 def test_the_card_tells_members_weights_and_iterations(tmp_path):
@@ -84,5 +82,7 @@ def test_encoders_that_members_share_are_written_once(tmp_path):
 def test_a_folder_that_lacks_a_predictor_is_refused(tmp_path):
     save_model(tmp_path / "model", model())
     (tmp_path / "model" / "predictor_2_0.ubj").unlink()
-    with pytest.raises(InputError, match=r"predictor_2_0.ubj does not exist; a model's folder"):
+    with pytest.raises(
+        InputError, match=r"predictor_2_0.ubj does not exist, so the model's folder"
+    ):
         load_model(tmp_path / "model")

@@ -126,7 +126,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 def test_a_folder_without_its_encoder_is_refused(tmp_path, table):
     save_model(tmp_path, model(table))
     (tmp_path / "encoder.skops").unlink()
-    with pytest.raises(InputError, match=r"encoder.skops does not exist; a model's folder"):
+    with pytest.raises(InputError, match=r"encoder.skops does not exist, so the model's folder"):
         load_model(tmp_path)
 
 
