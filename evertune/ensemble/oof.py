@@ -206,7 +206,7 @@ def stack_predictions(stack: OOFStack, blend: FloatArray) -> Predictions:
 
 def score_blend(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
     """Return what a metric itself says of a blend of all rows; None where it is undefined."""
-    figure = metric.figure(stack.truth, stack_predictions(stack, blend))
+    figure = metric.score(stack.truth, stack_predictions(stack, blend))
     return figure if math.isfinite(figure) else None
 
 

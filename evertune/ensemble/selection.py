@@ -371,7 +371,7 @@ def _score_at_best_threshold(few: OOFStack, metric: Metric, blend: FloatArray) -
     if threshold is None or said.probabilities is None:
         return score_blend(few, metric, blend)
     labels = apply_threshold(said.probabilities, threshold)
-    return metric.figure(few.truth, Predictions(labels, said.probabilities))
+    return metric.score(few.truth, Predictions(labels, said.probabilities))
 
 
 def _choose_weights(

@@ -665,7 +665,7 @@ def positive_class_probabilities(
 
 
 def _finite_score(unseen: OOFPredictions, metric: Metric, rows: IntArray) -> float | None:
-    figure = metric.figure(unseen.truth[rows], take_rows(unseen.predictions, rows))
+    figure = metric.score(unseen.truth[rows], take_rows(unseen.predictions, rows))
     return figure if np.isfinite(figure) else None
 
 

@@ -720,7 +720,7 @@ def _score_fold(
     if not len(rows):
         return None
     shares = None if said.probabilities is None else said.probabilities[rows]
-    figure = metric.figure(unseen.truth[rows], Predictions(said.values[rows], shares))
+    figure = metric.score(unseen.truth[rows], Predictions(said.values[rows], shares))
     return float(figure) if np.isfinite(figure) else None
 
 

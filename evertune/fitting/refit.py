@@ -140,7 +140,7 @@ def calibrate_on_oof(
     threshold = fit_threshold(unseen, metric)
     if threshold is not None:
         said = Predictions(apply_threshold(shares, threshold), shares)
-        figures = [(guard, guard[0].figure(unseen.truth, said)) for guard in guards]
+        figures = [(guard, guard[0].score(unseen.truth, said)) for guard in guards]
         threshold = threshold if all(meets_guard(*each) for each in figures) else None
     return replace(ensemble, temperature=fit_temperature(unseen, metric), threshold=threshold)
 

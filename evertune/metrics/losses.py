@@ -2,8 +2,7 @@
 
 `bounded_losses` lies in [0, 1]: half the squared distance of the probabilities from the truth
 (Brier, 1950), 0 or 1 without probabilities, and |error| / `error_scale`, at most 1, in
-regression. `daily_losses` adds them up by day. The scale is the 99 % quantile of |error|, so
-that a single outlier proves nothing.
+regression. `daily_losses` adds them up by day.
 """
 
 from collections.abc import Sequence
@@ -21,17 +20,7 @@ ERROR_SCALE_QUANTILE = 0.99
 
 @dataclass(frozen=True)
 class DailyLoss:
-    """The losses of the rows of one day that have a label.
-
-    Attributes
-    ----------
-    day : datetime
-        Its start.
-    n : int
-        Rows.
-    total : float
-        Sum of their losses, each in [0, 1].
-    """
+    """The losses of the labelled rows of one day: its start, the rows, the sum of their losses."""
 
     day: datetime
     n: int
@@ -39,65 +28,56 @@ class DailyLoss:
 
 
 def bounded_losses(
-    truth: FloatArray, predictions: Predictions, *, task: Task, scale: float | None = None
+    y_true: FloatArray, pred: Predictions, *, task: Task, scale: float | None = None
 ) -> FloatArray:
-    """Return the loss of each row, in [0, 1].
+    """Return the loss of each row, in [0, 1], NaN where the truth is not known.
 
-    With probabilities it is half the squared distance between the probabilities and the truth
-    (Brier, 1950), in a binary task (p - y)^2; without them 1 for a wrong class and 0 for a right
-    one. The squared distance also sees a relation that changes while the likelier class stays
-    the same, as in rare classes, and varies less from row to row than right and wrong do. In
-    regression it is |error| / scale, at most 1.
+    With probabilities it is half the squared distance between the probabilities and the truth, in
+    a binary task (p - y)^2; without them 1 for a wrong class and 0 for a right one. Unlike right
+    and wrong, the squared distance also shows a relation that changes while the likelier class
+    stays the same (rare classes), and it varies less from row to row.
 
     Parameters
     ----------
-    truth : array of shape (n,)
-        NaN where the truth is unknown; such rows have the loss NaN.
-    predictions : Predictions
-    task : str
+    y_true : array of shape (n,)
     scale : float, optional
         The error that counts as 1, from `error_scale`; regression needs it.
 
     Raises
     ------
     ValueError
-        If the task is regression and the scale is no positive number.
+        If the task is regression and the scale is not a positive number.
 
     Examples
     --------
-    >>> chances = np.array([[0.2, 0.8], [0.5, 0.5]])
-    >>> said = Predictions(np.array([1.0, 0.0]), chances)
-    >>> bounded_losses(np.array([1.0, 1.0]), said, task="binary").round(2)
+    >>> proba = np.array([[0.2, 0.8], [0.5, 0.5]])
+    >>> pred = Predictions(np.array([1.0, 0.0]), proba)
+    >>> bounded_losses(np.array([1.0, 1.0]), pred, task="binary").round(2)
     array([0.04, 0.25])
-    >>> said = Predictions(np.array([1.0, 9.0]))
-    >>> bounded_losses(np.array([2.0, 1.0]), said, task="regression", scale=4.0)
-    array([0.25, 1.  ])
     """
     if task == "regression":
-        return _scaled_errors(truth, predictions.values, scale)
-    if predictions.probabilities is None:
-        wrong = (predictions.values != truth).astype(np.float64)
-        return np.where(np.isnan(truth + predictions.values), np.nan, wrong)
-    known = np.isfinite(truth)
-    chances = predictions.probabilities
-    hit = np.zeros_like(chances)
-    hit[known, truth[known].astype(np.int64)] = 1.0
-    losses = ((chances - hit) ** 2).sum(axis=1) / 2
+        if scale is None or not scale > 0:
+            raise ValueError(
+                f"Expected the scale of a regression's errors above 0, but got {scale=}."
+            )
+        return np.minimum(np.abs(y_true - pred.values) / scale, 1.0)
+    if pred.probabilities is None:
+        wrong = (pred.values != y_true).astype(np.float64)
+        return np.where(np.isnan(y_true + pred.values), np.nan, wrong)
+    known = np.isfinite(y_true)
+    target = np.zeros_like(pred.probabilities)
+    target[known, y_true[known].astype(np.int64)] = 1.0
+    losses = ((pred.probabilities - target) ** 2).sum(axis=1) / 2
     return np.where(known, np.clip(losses, 0.0, 1.0), np.nan)
 
 
-def error_scale(truth: FloatArray, predictions: Predictions) -> float:
+def error_scale(y_true: FloatArray, pred: Predictions) -> float:
     """Return the error that counts as a loss of 1 in regression: the 99 % quantile of |error|.
 
-    Errors beyond it are not told apart, so that a single outlier proves nothing. It is 1 where
-    there are no rows or no errors.
-
-    Examples
-    --------
-    >>> float(error_scale(np.zeros(101), Predictions(np.arange(101.0))))
-    99.0
+    Larger errors count the same, so that a single outlier proves nothing. 1 if there are no rows
+    or no errors.
     """
-    errors = np.abs(truth - predictions.values)
+    errors = np.abs(y_true - pred.values)
     errors = errors[np.isfinite(errors)]
     scale = float(np.quantile(errors, ERROR_SCALE_QUANTILE)) if errors.size else 0.0
     return scale if scale > 0 else float(errors.max(initial=0.0)) or 1.0
@@ -119,13 +99,12 @@ def daily_losses(
     Examples
     --------
     >>> moments = pd.Series(pd.to_datetime(["2024-05-01", "2024-05-01", "2024-05-03"]))
-    >>> [(each.day.day, each.n, each.total) for each in daily_losses(moments, np.array([0.5, 0, 1]))]
+    >>> [(d.day.day, d.n, d.total) for d in daily_losses(moments, np.array([0.5, 0, 1]))]
     [(1, 2, 0.5), (3, 1, 1.0)]
     """
-    kept = np.isfinite(losses) & moments.notna().to_numpy()
-    length = pd.Timedelta(days=days)
-    starts = moments[kept].astype("datetime64[us]").dt.floor(length)
-    sums = pd.Series(losses[kept]).groupby(starts.to_numpy()).agg(["size", "sum"])
+    mask = np.isfinite(losses) & moments.notna().to_numpy()
+    starts = moments[mask].astype("datetime64[us]").dt.floor(pd.Timedelta(days=days))
+    sums = pd.Series(losses[mask]).groupby(starts.to_numpy()).agg(["size", "sum"])
     return tuple(
         DailyLoss(to_utc_datetime(pd.Timestamp(day)), int(n), float(total))
         for day, n, total in sums.itertuples()
@@ -134,11 +113,5 @@ def daily_losses(
 
 def counts_and_totals(days: Sequence[DailyLoss]) -> tuple[FloatArray, FloatArray]:
     """Return the rows and the totals of days as arrays of shape (n_days,)."""
-    counts = np.array([each.n for each in days], dtype=np.float64)
-    return counts, np.array([each.total for each in days], dtype=np.float64)
-
-
-def _scaled_errors(truth: FloatArray, values: FloatArray, scale: float | None) -> FloatArray:
-    if scale is None or not scale > 0:
-        raise ValueError(f"Expected the scale of a regression's errors above 0, but got {scale=}.")
-    return np.minimum(np.abs(truth - values) / scale, 1.0)
+    counts = np.array([day.n for day in days], dtype=np.float64)
+    return counts, np.array([day.total for day in days], dtype=np.float64)

@@ -298,7 +298,7 @@ def make_validation_scorer(
     metric = METRICS[setting.metric if known else DEFAULT_EVAL_METRICS[setting.task]]
 
     def score(say: Callable[[FloatArray], Predictions]) -> float:
-        found = metric.figure(truth, say(X))
+        found = metric.score(truth, say(X))
         return -found if metric.greater_is_better else found
 
     return score

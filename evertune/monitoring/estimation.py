@@ -159,7 +159,7 @@ def estimate_metrics(
     chances = calibrate_probabilities(reference.calibration, predictions.probabilities)
     truth, said, weights = expand_over_classes(predictions, chances)
     estimable = [metric for metric in metrics if metric.name in ESTIMABLE_METRICS]
-    found = {metric.name: metric.figure(truth, said, weights) for metric in estimable}
+    found = {metric.name: metric.score(truth, said, weights) for metric in estimable}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

@@ -318,7 +318,7 @@ def _metric_finding(
     rules: PerformanceSettings,
 ) -> Finding:
     truth, said = held.truth[rows], take_rows(held.predictions, rows)
-    value = metric.figure(truth, said)
+    value = metric.score(truth, said)
     known = bool(np.isfinite(value))
     ends = Interval(None, None, "undefined")
     if known:

@@ -340,9 +340,9 @@ def holdout_faults(
 def _slice_regression(
     metrics: Sequence[Metric], pair: PairedPredictions, part: Slice, bootstrap: BootstrapConfig
 ) -> SliceRegression:
-    defined = (each for each in metrics if np.isfinite(each.figure(pair.truth, pair.theirs)))
+    defined = (each for each in metrics if np.isfinite(each.score(pair.truth, pair.theirs)))
     metric = next(defined, metrics[0])
-    figure = metric.figure(pair.truth, pair.theirs)
+    figure = metric.score(pair.truth, pair.theirs)
     return SliceRegression(
         part.column,
         part.value,

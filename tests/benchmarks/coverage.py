@@ -55,7 +55,7 @@ def _line(metric: Metric, table: str, n_rows: int, *, cases: int, seed: int) -> 
     start = time.perf_counter()
     rng = np.random.default_rng([seed, n_rows])
     truth, left, right = population(metric, table, np.random.default_rng(seed))
-    figures = [metric.figure(truth, said) for said in (left, right)]
+    figures = [metric.score(truth, said) for said in (left, right)]
     gap = (figures[0] - figures[1]) * (1 if metric.greater_is_better else -1)
     alone, pairs = [], []
     for case in range(cases):

@@ -101,7 +101,7 @@ def _compared(
     rows = _rows(rng, held, task, N_PRODUCTION, shift=shift)
     said = _said(model, rows.X, task)
     metrics = [get_metric(name, task, {}) for name in SHOWN[task]]
-    real = {metric.name: metric.figure(rows.y, said) for metric in metrics}
+    real = {metric.name: metric.score(rows.y, said) for metric in metrics}
     if task == "regression":
         estimated = _expected(reference, rows.X, said)
     else:

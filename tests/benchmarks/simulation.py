@@ -196,7 +196,7 @@ def _selection_mask(rows: RowIndices) -> NDArray[np.bool_]:
 
 
 def _maximized_metric(stream: LabelledStream, model: PredictFunction, rows: RowIndices) -> float:
-    figure = stream.metric.figure(stream.truth[rows], model(rows))
+    figure = stream.metric.score(stream.truth[rows], model(rows))
     if not math.isfinite(figure):
         return -math.inf
     return figure if stream.metric.greater_is_better else -figure

@@ -24,7 +24,7 @@ def test_blends_score_what_the_metric_itself_says(task, metric):
     how = make_blend_scorer(metric, TRUTH[task])
     scores = how.score(how.view(SAID[task]))
     said = [blend_to_predictions(each, classes=task != "regression") for each in SAID[task]]
-    figures = [metric.figure(TRUTH[task], each) for each in said]
+    figures = [metric.score(TRUTH[task], each) for each in said]
     sign = 1 if metric.greater_is_better else -1
     assert scores == pytest.approx(sign * np.array(figures), abs=2e-4)
 

@@ -25,7 +25,7 @@ def test_calibrated_probabilities_sum_to_one_also_where_one_class_had_all():
 def test_a_weighted_metric_of_open_truths_is_its_expectation():
     said = Predictions(np.array([1.0, 0.0]), np.array([[0.2, 0.8], [0.7, 0.3]]))
     truth, rows, weights = expand_over_classes(said, np.array([[0.4, 0.6], [0.9, 0.1]]))
-    assert METRICS["accuracy"].figure(truth, rows, weights) == pytest.approx((0.6 + 0.9) / 2)
+    assert METRICS["accuracy"].score(truth, rows, weights) == pytest.approx((0.6 + 0.9) / 2)
 
 
 def test_probabilities_that_are_missing_cannot_be_opened_into_chances():

@@ -14,7 +14,7 @@ THREE = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 
 
 def test_the_area_under_the_roc_curve_is_the_metric():
     (curve,) = roc_curves(TRUTH, CHANCES, classes=("no", "yes"))
-    metric = METRICS["roc_auc"].figure(TRUTH, Predictions((P > 0.5).astype(float), CHANCES))
+    metric = METRICS["roc_auc"].score(TRUTH, Predictions((P > 0.5).astype(float), CHANCES))
     assert auc(curve.x, curve.y) == pytest.approx(metric)
 
 

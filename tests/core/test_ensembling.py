@@ -38,7 +38,7 @@ def test_the_heaviest_member_comes_first():
 def test_what_the_selection_says_of_unseen_rows_scores_what_it_reports():
     found = chosen(entries())
     said = found.unseen.predictions
-    assert RMSE.figure(found.unseen.truth, said) == pytest.approx(found.cross_fitted)
+    assert RMSE.score(found.unseen.truth, said) == pytest.approx(found.cross_fitted)
 
 
 def test_where_blends_do_not_help_the_best_entry_stands_alone():
@@ -128,5 +128,5 @@ def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
         for name in ("f1", "log_loss")
     )
     assert by_labels.weights == by_loss.weights
-    plain = METRICS["f1"].figure(truth, by_labels.unseen.predictions)
+    plain = METRICS["f1"].score(truth, by_labels.unseen.predictions)
     assert by_labels.cross_fitted > plain

@@ -34,7 +34,7 @@ def test_the_estimate_is_near_the_realised_figures_where_only_chance_differs(n_c
     reference = build_performance_reference(*drawn(0, n_classes), task=task, metrics=metrics)
     truth, said = drawn(1, n_classes)
     found = estimate_metrics(said, reference, metrics)
-    real = {metric.name: metric.figure(truth, said) for metric in metrics}
+    real = {metric.name: metric.score(truth, said) for metric in metrics}
     assert found == pytest.approx(real, abs=0.03)
 
 

@@ -51,7 +51,7 @@ def test_a_random_guess_has_its_expected_figure(name, truth, metric, expected):
 @pytest.mark.parametrize(("truth", "expected"), [(TEN_PERCENT, 0.0), (NINETY_PERCENT, 18 / 19)])
 def test_f1_of_the_zero_rule_is_0_or_0_947(truth, expected):
     said = zero_rule(truth, n_rows=100, optimised="f1", n_classes=2)
-    assert METRICS["f1"].figure(truth, said) == pytest.approx(expected)
+    assert METRICS["f1"].score(truth, said) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", RANDOM_BASELINES)

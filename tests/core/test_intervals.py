@@ -25,7 +25,7 @@ def test_the_interval_of_a_share_is_the_binomial_one():
 
 
 def test_intervals_of_an_area_hold_the_true_area_as_often_as_they_say():
-    true_area = METRICS["roc_auc"].figure(*scored(200_000, seed=99))
+    true_area = METRICS["roc_auc"].score(*scored(200_000, seed=99))
     held = 0
     for seed in range(100):
         found = bootstrap_interval(METRICS["roc_auc"], *scored(200, seed=seed), **HOW)
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_interval():
 def test_draws_in_blocks_are_all_there():
     truth, said = scored(100_000)
     found = bootstrap_interval(METRICS["accuracy"], truth, said, draws=50, confidence=0.9, seed=0)
-    assert found.low < METRICS["accuracy"].figure(truth, said) < found.high
+    assert found.low < METRICS["accuracy"].score(truth, said) < found.high
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "log_loss"])

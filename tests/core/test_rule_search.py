@@ -58,7 +58,7 @@ def test_groups_say_positive_where_that_is_best_for_the_metric():
     table = pd.DataFrame({"x": np.repeat([0.0, 1.0], [100, 20])})
     truth = np.array([1.0] * 2 + [0.0] * 98 + [1.0] * 8 + [0.0] * 12)
     found = {name: learned(table, truth, {"x": "number"}, name)[1] for name in ("f1", "accuracy")}
-    assert METRICS["f1"].figure(truth, found["f1"]) == pytest.approx(2 * 8 / (2 * 8 + 12 + 2))
+    assert METRICS["f1"].score(truth, found["f1"]) == pytest.approx(2 * 8 / (2 * 8 + 12 + 2))
     assert found["accuracy"].values.sum() == 0
 
 

@@ -54,7 +54,7 @@ def test_a_threshold_is_found_where_the_positive_class_is_rare(name):
     shares = given.predictions.probabilities
     said = Predictions(apply_threshold(shares, threshold), shares)
     assert 0.2 < threshold < 0.4
-    assert METRICS[name].figure(TRUTH, said) > METRICS[name].figure(TRUTH, given.predictions)
+    assert METRICS[name].score(TRUTH, said) > METRICS[name].score(TRUTH, given.predictions)
 
 
 def test_where_one_half_is_as_good_there_is_no_threshold():

@@ -79,7 +79,7 @@ def test_the_models_of_the_folds_say_what_they_said_in_the_search(found, work):
     (trial,) = (each for each in found.trials if each.configuration == member.configuration)
     rows = work.folds[1].validation
     said = predict(member.fitted[1], work.table.iloc[rows], work.schema)
-    assert METRICS["rmse"].figure(work.truth[rows], said) == pytest.approx(
+    assert METRICS["rmse"].score(work.truth[rows], said) == pytest.approx(
         trial.folds[1].figures["rmse"]
     )
 

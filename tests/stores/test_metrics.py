@@ -18,7 +18,7 @@ def test_a_function_of_the_project_is_a_metric(tmp_path):
     own = CustomMetric(function="own_metrics_of_a_test:worst", greater_is_better=False)
     section = MetricSection(optimise="worst", custom={"worst": own})
     worst = load_metrics(section, "regression", tmp_path)[0]
-    assert worst.figure(np.array([1.0, 5.0]), Predictions(np.array([0.0, 0.0]))) == 5.0
+    assert worst.score(np.array([1.0, 5.0]), Predictions(np.array([0.0, 0.0]))) == 5.0
 
 
 def test_a_metric_of_another_task_is_refused(tmp_path):

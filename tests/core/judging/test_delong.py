@@ -38,7 +38,7 @@ def test_the_test_is_that_of_all_pairs_of_rows(decimals):
 def test_the_difference_is_that_of_the_metric():
     positive, left, right = scored(300)
     areas = [
-        METRICS["roc_auc"].figure(positive * 1.0, Predictions(s, np.column_stack([-s, s])))
+        METRICS["roc_auc"].score(positive * 1.0, Predictions(s, np.column_stack([-s, s])))
         for s in (left, right)
     ]
     assert delong_test(positive, left, right, confidence=0.9).difference == pytest.approx(
