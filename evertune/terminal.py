@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from evertune.config.schema import CONTRACT_SIGNALS
 from evertune.decisions import Finding
 from evertune.monitoring.backtest import Backtest, TriggerBacktest
-from evertune.monitoring.labels import LabelCounts
+from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.records import MonitoringResult, latest_finding
 from evertune.registry.gates import Verdict
 from evertune.registry.gc import CollectionResult, SpaceUsage

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from evertune.database import ModelLog
-from evertune.monitoring.labels import Label, LabelCounts, append_labels
-from evertune.monitoring.prediction_log import LoggedPrediction, append_predictions
+from evertune.monitoring.log_frames import LoggedPrediction
+from evertune.monitoring.prediction_log import Label, LabelCounts, PredictionLog
 
 CLASSES = ("no", "yes")
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
@@ -31,13 +31,22 @@ def logged(identity: str, moment: datetime = NEW_YEAR, **changed: object) -> Log
 
 
 def append(log: ModelLog, *rows: LoggedPrediction, version: str = "1") -> int:
-    return append_predictions(log, rows, version=version, received=NEW_YEAR)
+    return prediction_log(log).append_predictions(rows, version=version, received=NEW_YEAR)
+
+
+def known_ids(log: ModelLog, ids: Iterable[str]) -> set[str]:
+    """Return those ids that have a prediction in the log."""
+    return set(prediction_log(log).find(ids))
+
+
+def prediction_log(log: ModelLog) -> PredictionLog:
+    return PredictionLog(log.engine, log.model)
 
 
 def label(log: ModelLog, *events: tuple[str, str, float], dated: bool = True) -> LabelCounts:
     """Add labels by id, value and the day on which they became known."""
     labels = [Label(identity, value, day(known), dated) for identity, value, known in events]
-    return append_labels(log, labels, received=NEW_YEAR)
+    return prediction_log(log).append_labels(labels, received=NEW_YEAR)
 
 
 def ids(number: int, start: str = "id") -> Iterable[str]:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from evertune.data.schema import Column, TableSchema, encode_target
-from evertune.database import ModelLog, open_log
+from evertune.database import open_log
 from evertune.metrics.metrics import METRICS
 from evertune.models.families import fit_configuration
 from evertune.models.model import Model
 from evertune.models.persistence import load_model, predict_rows, save_model
-from evertune.monitoring.labels import Label, append_labels
-from evertune.monitoring.prediction_log import LoggedPrediction, append_predictions
+from evertune.monitoring.log_frames import LoggedPrediction
+from evertune.monitoring.prediction_log import Label, PredictionLog
 from evertune.monitoring.reference import Reference, build_reference
 from evertune.monitoring.reference_store import save_reference
 from evertune.registry import versions
@@ -102,8 +102,9 @@ def project(root: Path, **changed: str) -> Path:
     return root
 
 
-def log_of(root: Path) -> ModelLog:
-    return open_log(root / "state", model="churn")
+def log_of(root: Path) -> PredictionLog:
+    log = open_log(root / "state", model="churn")
+    return PredictionLog(log.engine, log.model)
 
 
 def served(root: Path, model: Model, table: pd.DataFrame, *, version: str = "1") -> list[str]:
@@ -124,7 +125,7 @@ def served(root: Path, model: Model, table: pd.DataFrame, *, version: str = "1")
         )
         for n in range(len(table))
     ]
-    append_predictions(log_of(root), logged, version=version, received=BEGIN)
+    log_of(root).append_predictions(logged, version=version, received=BEGIN)
     return ids
 
 
@@ -135,7 +136,7 @@ def labelled(root: Path, table: pd.DataFrame, ids: list[str], *, after_days: flo
         Label(identity, str(value), moment.to_pydatetime())
         for identity, value, moment in zip(ids, table["left"], moments, strict=True)
     ]
-    append_labels(log_of(root), labels, received=BEGIN)
+    log_of(root).append_labels(labels, received=BEGIN)
 
 
 def _reference(model: Model, training: pd.DataFrame, holdout: pd.DataFrame) -> Reference:

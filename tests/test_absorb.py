@@ -8,7 +8,6 @@ from evertune.database import closing_log
 from evertune.decisions import Alarm, Finding, MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_table
-from evertune.monitoring.prediction_log import remove_older
 from evertune.monitoring.retraining import snapshot_labels
 from evertune.registry.decision_log import record_decision
 from evertune.registry.mlflow_client import create_client, open_tracking_store
@@ -65,7 +64,7 @@ def test_a_label_of_tomorrow_is_not_known_today(root: Path, now: float, known: i
 
 def test_rows_that_the_log_has_removed_stay(root: Path) -> None:
     snapshot_labels(root, now=LATER)
-    removed = remove_older(production.log_of(root), production.day(1))
+    removed = production.log_of(root).remove_older(production.day(1))
     assert removed == 60
     assert snapshot_labels(root, now=LATER).rows == 60
 

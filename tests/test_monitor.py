@@ -17,10 +17,9 @@ from evertune.monitoring.monitor import (
     monitor,
     newest_event_time,
 )
-from evertune.monitoring.prediction_log import ShadowPrediction, append_shadow
+from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference_store import load_reference
 from evertune.monitoring.triggers import SequentialTest, Threshold
-from evertune.monitoring.window_store import load_window_records
 from evertune.registry.decision_log import read_decisions, record_outcome
 from tests.production import (
     champion,
@@ -101,7 +100,7 @@ def test_quiet_production_needs_nothing(root, made):
 def test_the_newest_figures_are_kept_for_the_metrics(root, made):
     play(root, made, QUIET)
     figures = monitor(root, now=day(6)).figures
-    kept = load_window_records(log_of(root), kind="metrics", version="", type_=dict[str, float])
+    kept = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
     assert list(kept.values()) == [figures]
     assert 0 < figures['ml_window_loss{slice="all"}'] < 0.3
 
@@ -178,7 +177,7 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made)
         ShadowPrediction(identity, float(chances.argmax()), tuple(chances.tolist()))
         for identity, chances in zip(ids, better, strict=True)
     ]
-    append_shadow(log_of(root), shadows, version="1")
+    log_of(root).append_shadow(shadows, version="1")
     looked = monitor(root, now=day(17))
     assert (looked.decision.action, looked.announced) == ("rollback", "rollback")
     assert "version 2 is worse than version 1" in looked.decision.reasons[0]

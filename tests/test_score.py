@@ -3,7 +3,6 @@ import pytest
 from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import read_table
 from evertune.models.persistence import load_model, predict_rows
-from evertune.monitoring.prediction_log import read_log
 from evertune.serving.batch import score
 from tests.production import champion, day, log_of, project, rows
 from tests.services import quickly_learned
@@ -26,7 +25,7 @@ def root(tmp_path, state, made):
 
 
 def logged(root):
-    return read_log(log_of(root), None, None, classes=CLASSES, with_inputs=True)
+    return log_of(root).read(classes=CLASSES, with_inputs=True)
 
 
 def test_a_table_is_logged_and_handed_on_as_the_model_predicts_it(root, made):

@@ -22,11 +22,11 @@ from urllib.request import urlopen
 from evertune.cli.errors import EXIT_CHAMPION_STAYS
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
-from evertune.database import closing_log
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import is_project_locked, project_lock
 from evertune.messages import strip_credentials
+from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.child_process import child_process
 from evertune.orchestration.processes import (
     Program,
@@ -119,9 +119,7 @@ class DecisionFeed:
 
 def read_new_decisions(root: Path, before: DecisionFeed) -> DecisionFeed:
     """Return what happened beyond what was told before."""
-    params = load_params(root)
-    state, variable = params.paths.state, params.scoring.log_variable
-    with closing_log(state, model=params.registry.name, variable=variable) as log:
+    with open_prediction_log(load_params(root)) as log:
         made, came = read_decisions(log), read_outcomes(log)
     new = [decision for decision in made if decision.id not in before.decisions]
     lines = [*map(dated_decision_line, new), *map(dated_outcome_line, came[before.n_outcomes :])]

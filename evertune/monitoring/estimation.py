@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from evertune.decisions import Finding
 from evertune.metrics.losses import bounded_losses
 from evertune.metrics.metrics import REGRESSION, Metric
-from evertune.monitoring.performance import logged_predictions, single_version, window_row_indices
+from evertune.monitoring.log_frames import logged_predictions, single_version
+from evertune.monitoring.performance import window_row_indices
 from evertune.monitoring.performance_reference import (
     PerformanceReference,
     calibrate_probabilities,
@@ -170,7 +171,7 @@ def _expect_losses(
     classes: tuple[str, ...],
     features: pd.DataFrame | None,
 ) -> ExpectedLosses | None:
-    predictions = logged_predictions(frame, classes=classes)
+    predictions = logged_predictions(frame)
     if reference.task == REGRESSION:
         if reference.errors is None or (reference.errors.columns and features is None):
             return None

@@ -8,7 +8,6 @@ only what came since counts: the reason for which a version went is no evidence 
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 from evertune.config.loader import load_params
 from evertune.config.schema import MonitoringSection, Params
-from evertune.database import ModelLog, closing_log
 from evertune.decisions import Alarm, DecisionOutcome, Finding
 from evertune.errors import StageError
 from evertune.monitoring.backtest import Backtest, backtest_triggers
@@ -31,7 +29,7 @@ from evertune.monitoring.policy import (
     notification_kind,
     with_claimed_requests,
 )
-from evertune.monitoring.prediction_log import newest_event, read_shadow
+from evertune.monitoring.prediction_log import PredictionLog, open_prediction_log
 from evertune.monitoring.records import Cause, MonitoringResult, process_points, prometheus_metrics
 from evertune.monitoring.reference_store import load_version_reference
 from evertune.monitoring.triggers import (
@@ -54,7 +52,6 @@ from evertune.monitoring.window_findings import (
     monitoring_notes,
     paired_loss_days,
 )
-from evertune.monitoring.window_store import save_window_record
 from evertune.registry.decision_log import (
     read_decisions,
     read_outcomes,
@@ -105,7 +102,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
     """
     params = load_params(root)
     store = open_tracking_store(params.paths.state, params.registry.name)
-    with _open_prediction_log(params) as log:
+    with open_prediction_log(params) as log:
         seen = _load_champion_production(root, params, log=log, store=store, now=now)
         look = Observations() if seen is None else _observe(seen)
         standing = _monitoring_state(log, store, seen=seen, look=look)
@@ -131,7 +128,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
         newest = TimeWindow(
             EPOCH, EPOCH
         )  # one place, so that the newest figures replace the others
-        save_window_record(log, kind="metrics", version="", window=newest, record=found.figures)
+        log.save_window_record(kind="metrics", version="", window=newest, record=found.figures)
         return found
 
 
@@ -144,8 +141,8 @@ def current_time(root: Path, *, real: datetime) -> datetime:
 
 def newest_event_time(root: Path) -> datetime | None:
     """Return the moment of the newest prediction or label, None in an empty log."""
-    with _open_prediction_log(load_params(root)) as log:
-        return newest_event(log)
+    with open_prediction_log(load_params(root)) as log:
+        return log.newest_event()
 
 
 def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> Backtest:
@@ -165,7 +162,7 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
     """
     params = load_params(root)
     store = open_tracking_store(params.paths.state, params.registry.name)
-    with _open_prediction_log(params) as log:
+    with open_prediction_log(params) as log:
         seen = _load_champion_production(root, params, log=log, store=store, now=now)
         if seen is None:
             raise StageError(
@@ -195,13 +192,8 @@ def make_triggers(section: MonitoringSection) -> tuple[Trigger, ...]:
     )
 
 
-def _open_prediction_log(params: Params) -> AbstractContextManager[ModelLog]:
-    state, variable = params.paths.state, params.scoring.log_variable
-    return closing_log(state, model=params.registry.name, variable=variable)
-
-
 def _load_champion_production(
-    root: Path, params: Params, *, log: ModelLog, store: TrackingStore, now: datetime
+    root: Path, params: Params, *, log: PredictionLog, store: TrackingStore, now: datetime
 ) -> MonitoredVersion | None:
     version = get_champion(store)
     if version is None:
@@ -253,7 +245,7 @@ def _observe(seen: MonitoredVersion) -> Observations:
 
 
 def _monitoring_state(
-    log: ModelLog, store: TrackingStore, *, seen: MonitoredVersion | None, look: Observations
+    log: PredictionLog, store: TrackingStore, *, seen: MonitoredVersion | None, look: Observations
 ) -> MonitoringState:
     version = None if seen is None else seen.version
     try:
@@ -297,15 +289,14 @@ def _loss_rise(
 
 
 def _worse_than_previous(
-    log: ModelLog, store: TrackingStore, seen: MonitoredVersion, promoted: DecisionOutcome
+    log: PredictionLog, store: TrackingStore, seen: MonitoredVersion, promoted: DecisionOutcome
 ) -> str | None:
     """Return the evidence that the champion is worse than the version before it, if there is."""
     previous = get_version_by_alias(store, "previous")
     days = seen.params.monitoring.policy.shadow_days
     if previous is None or not days:
         return None
-    shadow = read_shadow(
-        log,
+    shadow = log.read_shadow(
         promoted.moment,
         min(seen.now, promoted.moment + timedelta(days=days)),
         version=previous.number,

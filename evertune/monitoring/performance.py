@@ -24,34 +24,11 @@ from evertune.monitoring.label_delay import (
     is_mature,
     maturity_cutoff,
 )
+from evertune.monitoring.log_frames import logged_predictions, single_version
 from evertune.monitoring.performance_reference import PerformanceReference, slice_rows
 from evertune.stats.bootstrap import Interval, bootstrap_interval
 from evertune.times import TimeWindow, to_naive_timestamp
 from evertune.types import FloatArray, Predictions, Task, take_rows
-
-
-def logged_predictions(frame: pd.DataFrame, *, classes: tuple[str, ...]) -> Predictions:
-    """Return the predictions of a logged frame.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With `value`, and `p_0` to `p_{k-1}` where there are classes.
-    classes : tuple of str
-        Empty in regression.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"value": [1.0], "p_0": [0.2], "p_1": [0.8]})
-    >>> logged_predictions(frame, classes=("no", "yes")).probabilities
-    array([[0.2, 0.8]])
-    """
-    values = frame["value"].to_numpy(dtype=np.float64)
-    names = [f"p_{code}" for code in range(len(classes))]
-    known = bool(names) and set(names) <= set(frame.columns)
-    if not known or frame[names].isna().to_numpy().any():
-        return Predictions(values)
-    return Predictions(values, frame[names].to_numpy(dtype=np.float64))
 
 
 def window_row_indices(moments: pd.Series, window: TimeWindow) -> NDArray[np.int64]:
@@ -69,18 +46,6 @@ def window_row_indices(moments: pd.Series, window: TimeWindow) -> NDArray[np.int
         moments < to_naive_timestamp(window.end),
     )
     return np.flatnonzero((after & before).to_numpy())
-
-
-def single_version(frame: pd.DataFrame) -> str | None:
-    """Return the version that made all predictions of a frame, None if it is not one.
-
-    Examples
-    --------
-    >>> single_version(pd.DataFrame({"version": ["3", "3"]}))
-    '3'
-    """
-    versions = list(frame["version"].dropna().unique()) if "version" in frame else []
-    return str(versions[0]) if len(versions) == 1 else None
 
 
 N_BOOTSTRAP_DRAWS = 200
@@ -230,7 +195,7 @@ def _performance_rows(
     classes: tuple[str, ...],
     slices: pd.DataFrame | None,
 ) -> PerformanceRows:
-    predictions = logged_predictions(frame, classes=classes)
+    predictions = logged_predictions(frame)
     truth = frame["truth"].to_numpy(dtype=np.float64)
     losses = bounded_losses(truth, predictions, task=reference.task, scale=reference.scale)
     moments = frame["moment"].reset_index(drop=True)

@@ -1,269 +1,70 @@
-"""The prediction log: predictions by version, shadow predictions, labels and inputs.
+"""The prediction log: predictions, shadow predictions and labels of one model.
 
-`append_predictions` logs each id once: an id that is there already is left as it is, so that a
-batch or request can be repeated. Every append is one transaction. `read_log` returns one row
-for each prediction with its effective label (the one with the newest moment), `read_shadow`
-what another version predicted for the same ids. The id of a table's row is a hash of its cells
-(`hash_row_ids`).
+`open_prediction_log(params)` opens it; all reading and writing is a method of `PredictionLog`:
 
-`apply_retention` removes predictions that are older than `scoring.retention_days`; rows that
-were snapshot for training stay in their data versions. `export_prediction_log` writes a Parquet
-file.
+    with open_prediction_log(params) as log:
+        log.append_predictions(rows, version="3", received=now)
+        frame = log.read(start, end, classes=("no", "yes"))
+
+Predictions: an id that is in the log already stays as it is, so that a batch or a request can be
+repeated. Every append is one transaction.
+
+Labels are append-only events that may come in any order, late or more than once. The effective
+label of a prediction is the one with the newest moment; of two with the same moment, the one
+received last. The same event (id, moment and value) given again changes nothing.
+
+`remove_older` drops predictions with their labels and shadows; rows that were snapshot for
+training stay in their data versions. The log also keeps one record for each monitored window
+(`save_window_record`), so that nothing is computed twice.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
-from hashlib import sha256
-from operator import itemgetter
+from datetime import datetime, timedelta
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, exists, func, select
 
 from evertune.config.loader import load_params
+from evertune.config.schema import Params
 from evertune.data.labels import id_error
-from evertune.data.parsing import as_text
-from evertune.data.schema import TableSchema
 from evertune.data.validation import truncate_cell
 from evertune.database import (
     LABELS,
     PREDICTIONS,
     SHADOWS,
+    WINDOWS,
     ModelLog,
-    closing_log,
+    close_log,
+    database_url,
     from_microseconds,
     insert_if_absent,
+    insert_or_replace,
+    is_postgresql,
+    open_log,
     read_transaction,
+    record_from_json,
+    record_to_json,
     select_in_batches,
     to_microseconds,
     write_transaction,
 )
 from evertune.errors import InputError
 from evertune.files import atomic_write
+from evertune.monitoring.log_frames import LoggedPrediction, keep_effective_labels, make_log_frame
 from evertune.registry.mlflow_client import open_tracking_store
 from evertune.registry.versions import load_champion_schema
-from evertune.times import to_utc_datetime
-from evertune.types import FloatArray, Predictions
+from evertune.times import TimeWindow
 
-MOMENT_DTYPE = "datetime64[us]"
-DatabaseRows = Sequence[Sequence[object]]
-ColumnConverter = Callable[[Sequence[object]], object]
-
-
-@dataclass(frozen=True)
-class LoggedPrediction:
-    """A prediction as it goes to the log.
-
-    Attributes
-    ----------
-    id : str
-        Names the prediction for good; its label comes by it.
-    request_id : str
-    identifier : str, optional
-        The row's value in the schema's identifier column.
-    moment : datetime
-        When what was predicted about was so: the schema's time column where it is a date.
-    inputs : str
-        The raw values as a JSON object.
-    value : float
-        Code of the predicted class, or the predicted value.
-    probabilities : tuple of float, optional
-        One for each class in the order of their codes; None in regression.
-    """
-
-    id: str
-    request_id: str
-    identifier: str | None
-    moment: datetime
-    inputs: str
-    value: float
-    probabilities: tuple[float, ...] | None
-
-
-@dataclass(frozen=True)
-class ShadowPrediction:
-    """What a version that did not answer says about a prediction in the log."""
-
-    id: str
-    value: float
-    probabilities: tuple[float, ...] | None
-
-
-def make_log_frame(
-    rows: DatabaseRows, names: Sequence[str], *, classes: Sequence[str]
-) -> pd.DataFrame:
-    """Return rows of the log's database as columns of a logged frame.
-
-    Parameters
-    ----------
-    rows : sequence of n rows
-    names : sequence of str
-        What stands in a row: `moment`, `received` and `labelled` in microseconds since 1970,
-        `probabilities` and `probabilities_c` as JSON, `label` as text.
-    classes : sequence of str
-        In the order of their codes; none in regression.
-
-    Returns
-    -------
-    DataFrame of n rows
-        `probabilities` as `p_0`, `p_1` and so on, and `label` as `truth`.
-
-    Examples
-    --------
-    >>> make_log_frame(
-    ...     [["a", 0, "[0.2,0.8]", "yes"]],
-    ...     ["id", "moment", "probabilities", "label"],
-    ...     classes=("no", "yes"),
-    ... )
-      id     moment  p_0  p_1  truth
-    0  a 1970-01-01  0.2  0.8    1.0
-    """
-    columns: Iterable[Sequence[object]] = zip(*rows, strict=True) if rows else [()] * len(names)
-    made: dict[str, object] = {}
-    for name, values in zip(names, columns, strict=True):
-        if name.startswith("probabilities"):
-            made |= _probability_columns(
-                values, f"p{name.removeprefix('probabilities')}", len(classes)
-            )
-        elif name == "label":
-            made["truth"] = encode_labels(values, classes)
-        else:
-            made[name] = COLUMN_CONVERTERS.get(name, _to_texts)(values)
-    return pd.DataFrame(made)
-
-
-def keep_effective_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an id: the last of its labels, known since its value was first said.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With `id`, `truth` and `labelled`; the rows of an id stand together, and in the order in
-        which its labels count.
-
-    Examples
-    --------
-    >>> days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
-    >>> said = pd.DataFrame({"id": ["a"] * 3, "truth": [0.0, 1.0, 1.0], "labelled": days})
-    >>> keep_effective_labels(said)
-      id  truth   labelled
-    0  a    1.0 2024-01-02
-    """
-    ids = frame["id"]
-    last = ids.ne(ids.shift(-1))
-    if last.all():
-        return frame
-    first_said = frame.groupby(["id", "truth"], dropna=False, sort=False)["labelled"]
-    known = frame.assign(labelled=first_said.transform("min"))
-    return known[last].reset_index(drop=True)
-
-
-def encode_labels(texts: Sequence[object], classes: Sequence[str]) -> FloatArray:
-    """Return labels as class codes or values; NaN where there is none, or no such class.
-
-    Examples
-    --------
-    >>> encode_labels(["yes", None, "perhaps"], ("no", "yes")), encode_labels(["1.5"], ())
-    (array([ 1., nan, nan]), array([1.5]))
-    """
-    codes: dict[object, float] = {label: float(code) for code, label in enumerate(classes)}
-    if classes:
-        return np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
-    values = pd.to_numeric(pd.Series(list(texts), dtype="str"), errors="coerce")
-    return values.to_numpy(np.float64)
-
-
-def frame_predictions(frame: pd.DataFrame, ending: str = "") -> Predictions:
-    """Return the predictions in a logged frame.
-
-    Parameters
-    ----------
-    frame : DataFrame of n rows
-    ending : str
-        ``"_c"`` for those of the version that answered, in a frame of shadows.
-
-    Examples
-    --------
-    >>> frame_predictions(pd.DataFrame({"value": [1.0], "p_0": [0.2], "p_1": [0.8]})).probabilities
-    array([[0.2, 0.8]])
-    """
-    names = [name for name in frame.columns if _is_probability_column(name, f"p{ending}_")]
-    values = frame[f"value{ending}"].to_numpy(np.float64)
-    return Predictions(values, frame[names].to_numpy(np.float64) if names else None)
-
-
-def read_inputs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the raw rows of a logged frame that was read with its inputs.
-
-    Parameters
-    ----------
-    frame : DataFrame of n rows
-        With `inputs`.
-
-    Returns
-    -------
-    DataFrame of n rows
-        With the frame's index; columns in the order in which they were first seen, None where a
-        row lacks one, and each of the type that its values have.
-
-    Examples
-    --------
-    >>> read_inputs(pd.DataFrame({"inputs": ['{"age":31,"plan":"a"}', '{"plan":null}']}))
-        age plan
-    0  31.0    a
-    1   NaN  NaN
-    """
-    rows = orjson.loads(f"[{','.join(frame['inputs'].tolist())}]")
-    seen = dict.fromkeys(tuple(row) for row in rows)
-    names = dict.fromkeys(name for keys in seen for name in keys)
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def _is_probability_column(name: str, start: str) -> bool:
-    return name.startswith(start) and name.removeprefix(start).isdigit()
-
-
-def _probability_columns(
-    texts: Sequence[object], start: str, n_classes: int
-) -> dict[str, FloatArray]:
-    none = [np.nan] * n_classes
-    rows = orjson.loads(f"[{','.join('[]' if text is None else str(text) for text in texts)}]")
-    # a version that knew other classes says nothing about these
-    fitting = [row if len(row) == n_classes else none for row in rows]
-    values = np.array(fitting, dtype=np.float64).reshape(len(texts), n_classes)
-    return {f"{start}_{code}": values[:, code] for code in range(n_classes)}
-
-
-def _to_moments(counts: Sequence[object]) -> pd.Series:
-    none = np.iinfo(np.int64).min
-    whole = np.array([none if count is None else count for count in counts], dtype=np.int64)
-    return pd.Series(whole.view(MOMENT_DTYPE))
-
-
-def _to_floats(values: Sequence[object]) -> FloatArray:
-    return np.array(values, dtype=np.float64)
-
-
-def _to_texts(values: Sequence[object]) -> pd.Series:
-    return pd.Series(list(values), dtype="str")
-
-
-COLUMN_CONVERTERS: dict[str, ColumnConverter] = {
-    "moment": _to_moments,
-    "received": _to_moments,
-    "labelled": _to_moments,
-    "value": _to_floats,
-    "value_c": _to_floats,
-}
-
+T = TypeVar("T")
 CHUNK_ROWS = 10_000
 LOGGED_FIELDS = tuple(field.name for field in fields(LoggedPrediction))
 PREDICTION_COLUMNS = [
@@ -281,197 +82,473 @@ SHADOW_COLUMNS = [
 ]
 
 
-def append_predictions(
-    log: ModelLog, rows: Sequence[LoggedPrediction], *, version: str, received: datetime
-) -> int:
-    """Return how many predictions were logged that were not in the log before.
+@dataclass(frozen=True)
+class ShadowPrediction:
+    """The prediction of a version that did not answer, about an id in the log."""
 
-    Once it returns they are there for good, all of them; where it raises, none is.
+    id: str
+    value: float
+    probabilities: tuple[float, ...] | None
 
-    Parameters
+
+@dataclass(frozen=True)
+class Label:
+    """The true value of a prediction.
+
+    Attributes
     ----------
-    log : ModelLog
-    rows : sequence of LoggedPrediction
-    version : str
-        That made the predictions.
-    received : datetime
-        When they were asked for, by the clock.
+    id : str
+        Of the prediction, which may be logged later.
+    value : str
+        As `normalize_label` writes it: the name of a class, or a number.
+    moment : datetime
+        When it became known.
+    dated : bool
+        False if `moment` is only the time of loading. Such a label is kept only if its value is
+        new, so that a table of all labels can be loaded every day.
+    """
+
+    id: str
+    value: str
+    moment: datetime
+    dated: bool = True
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """How many labels there were of each kind.
+
+    Attributes
+    ----------
+    new : int
+        First label of a prediction in the log.
+    repeated : int
+        Same value as the effective label.
+    corrected : int
+        Another value than the effective label; the newer of the two counts.
+    early : int
+        Of ids without a prediction so far; such a label counts once the prediction comes.
+    unknown : int
+        Of identifiers that were never predicted; not kept.
+    refused : int
+        Dated in the future, or no class or number; not kept.
+    faults : tuple of str
+        Why labels were refused, a sentence each.
+    """
+
+    new: int = 0
+    repeated: int = 0
+    corrected: int = 0
+    early: int = 0
+    unknown: int = 0
+    refused: int = 0
+    faults: tuple[str, ...] = ()
+
+
+class PredictionLog(ModelLog):
+    """The predictions and labels of one model; see the module's description."""
+
+    def append_predictions(
+        self, rows: Sequence[LoggedPrediction], *, version: str, received: datetime
+    ) -> int:
+        """Write predictions and return how many were new; all are written, or none.
+
+        Parameters
+        ----------
+        rows : sequence of LoggedPrediction
+        version : str
+            That made the predictions.
+        received : datetime
+            When they were requested, by the clock.
+
+        Raises
+        ------
+        InputError
+            An id is not valid.
+        BusyError
+            The database is locked or does not answer.
+        """
+        shared = {"model": self.model, "version": version, "received": to_microseconds(received)}
+        return self._insert(
+            PREDICTIONS,
+            [
+                shared
+                | vars(row)
+                | {
+                    "moment": to_microseconds(row.moment),
+                    "probabilities": _probabilities_json(row.probabilities),
+                }
+                for row in rows
+            ],
+        )
+
+    def append_shadow(self, rows: Sequence[ShadowPrediction], *, version: str) -> int:
+        """Write predictions of a version that did not answer; return how many were new."""
+        shared = {"model": self.model, "version": version}
+        return self._insert(
+            SHADOWS,
+            [
+                shared | vars(row) | {"probabilities": _probabilities_json(row.probabilities)}
+                for row in rows
+            ],
+        )
+
+    def append_labels(self, labels: Sequence[Label], *, received: datetime) -> LabelCounts:
+        """Write labels, all of them or none, and return how many there were of each kind."""
+        # every writer orders by id; labels of one id stay in the order given
+        ordered = sorted(labels, key=attrgetter("id"))
+        cases: list[str] = []
+        kept: list[Label] = []
+        with write_transaction(self) as connection:
+            if is_postgresql(self):
+                # two loaders at once would both call the same label new
+                connection.exec_driver_sql("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE")
+            effective = self._effective_labels(connection, {label.id for label in ordered})
+            for label in ordered:
+                case = _label_case(label, effective)
+                cases.append(case)
+                if label.dated or case != "repeated":
+                    kept.append(label)
+                current, moment = effective.get(label.id), to_microseconds(label.moment)
+                if current is None or moment >= current[0]:
+                    effective[label.id] = (moment, label.value)
+            if kept:
+                rows = [
+                    {
+                        "model": self.model,
+                        "id": label.id,
+                        "moment": to_microseconds(label.moment),
+                        "value": label.value,
+                        "received": to_microseconds(received),
+                    }
+                    for label in kept
+                ]
+                connection.execute(insert_if_absent(self, LABELS), rows)
+        counts = Counter(cases)
+        return LabelCounts(counts["new"], counts["repeated"], counts["corrected"], counts["early"])
+
+    def read(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        classes: Sequence[str],
+        version: str | None = None,
+        with_inputs: bool = False,
+        known_at: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Return the logged frame (see `log_frames`): one row for each answered prediction.
+
+        Parameters
+        ----------
+        start, end : datetime, optional
+            Only predictions whose moment is at or after `start` and before `end`.
+        classes : sequence of str
+            In the order of their codes; empty in regression.
+        version : str, optional
+            Only of this version.
+        with_inputs : bool
+            Adds the column `inputs`, for `read_inputs`.
+        known_at : datetime, optional
+            Only labels that were known by then.
+
+        Returns
+        -------
+        DataFrame, ordered by moment and id
+            `id`, `request_id`, `identifier`, `moment`, `received`, `version`, `value`, `p_0`, ...,
+            `truth`, `labelled` and `inputs`.
+        """
+        more = [PREDICTIONS.c.inputs] if with_inputs else []
+        query = _labelled_query(PREDICTION_COLUMNS, more, known_at=known_at)
+        query = query.where(*self._in_time_range(start, end))
+        if version is not None:
+            query = query.where(PREDICTIONS.c.version == version)
+        return self._frame(query, classes)
+
+    def read_shadow(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        version: str,
+        classes: Sequence[str],
+        known_at: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Return the shadow predictions of a version beside the answers about the same ids.
+
+        Returns
+        -------
+        DataFrame, ordered by moment and id
+            `id`, `moment`, `value` and `p_0`, ... of the shadow; `version`, `value_c` and `p_c_0`,
+            ... of the version that answered; `truth` and `labelled`.
+        """
+        same = and_(SHADOWS.c.model == PREDICTIONS.c.model, SHADOWS.c.id == PREDICTIONS.c.id)
+        query = _labelled_query(SHADOW_COLUMNS, known_at=known_at).join(SHADOWS, same)
+        in_range = self._in_time_range(start, end)
+        return self._frame(query.where(SHADOWS.c.version == version, *in_range), classes)
+
+    def read_label_arrivals(
+        self, start: datetime, end: datetime, *, not_of: str, classes: Sequence[str]
+    ) -> pd.DataFrame:
+        """Return `moment` and `labelled` of the predictions of all versions but one."""
+        columns = [PREDICTIONS.c.id, PREDICTIONS.c.moment]
+        query = _labelled_query(columns, known_at=end).where(*self._in_time_range(start, end))
+        frame = self._frame(query.where(PREDICTIONS.c.version != not_of), classes)
+        return frame[["moment", "labelled"]]
+
+    def find(self, ids: Iterable[str]) -> dict[str, tuple[str, LoggedPrediction]]:
+        """Return version and prediction of those ids that are in the log."""
+        query = select(*(PREDICTIONS.c[name] for name in (*LOGGED_FIELDS, "version")))
+        found = {}
+        with read_transaction(self) as connection:
+            for part in select_in_batches(self, query, PREDICTIONS.c.id, ids):
+                for row in connection.execute(part):
+                    values = {name: getattr(row, name) for name in LOGGED_FIELDS}
+                    values["moment"] = from_microseconds(row.moment)
+                    values["probabilities"] = row.probabilities and tuple(
+                        orjson.loads(row.probabilities)
+                    )
+                    found[row.id] = (row.version, LoggedPrediction(**values))
+        return found
+
+    def find_ids_by_identifier(self, identifiers: Iterable[str]) -> dict[str, str]:
+        """Return the id of the latest prediction of each identifier that was predicted."""
+        query = select(PREDICTIONS.c.identifier, PREDICTIONS.c.id).order_by(
+            PREDICTIONS.c.moment, PREDICTIONS.c.received, PREDICTIONS.c.id
+        )
+        with read_transaction(self) as connection:
+            return {
+                row.identifier: row.id
+                for part in select_in_batches(self, query, PREDICTIONS.c.identifier, identifiers)
+                for row in connection.execute(part)
+            }
+
+    def newest_event(self) -> datetime | None:
+        """Return the moment of the newest prediction or label, None in an empty log."""
+        newest = [self._moment(func.max, PREDICTIONS), self._moment(func.max, LABELS)]
+        return max((moment for moment in newest if moment is not None), default=None)
+
+    def oldest_event(self) -> datetime | None:
+        """Return the moment of the oldest prediction, None in an empty log."""
+        return self._moment(func.min, PREDICTIONS)
+
+    def remove_older(self, before: datetime) -> int:
+        """Remove predictions older than a moment, with labels and shadows; return how many."""
+        old = select(PREDICTIONS.c.id).where(*self._in_time_range(None, before))
+        old = old.order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id).limit(CHUNK_ROWS)
+        removed, last = 0, CHUNK_ROWS
+        while last == CHUNK_ROWS:
+            with write_transaction(self) as connection:
+                for table in (LABELS, SHADOWS, PREDICTIONS):
+                    own = delete(table).where(table.c.model == self.model, table.c.id.in_(old))
+                    last = connection.execute(own).rowcount
+            removed += last
+        predicted = exists().where(
+            PREDICTIONS.c.model == LABELS.c.model, PREDICTIONS.c.id == LABELS.c.id
+        )
+        with write_transaction(self) as connection:
+            connection.execute(
+                delete(LABELS).where(
+                    LABELS.c.model == self.model,
+                    LABELS.c.moment < to_microseconds(before),
+                    ~predicted,
+                )
+            )
+        return removed
+
+    def export(
+        self,
+        path: Path,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        classes: Sequence[str],
+    ) -> int:
+        """Write what `read` returns with inputs to a Parquet file; return the number of rows."""
+        query = _labelled_query(PREDICTION_COLUMNS, [PREDICTIONS.c.inputs])
+        query = query.where(*self._in_time_range(start, end))
+        n_rows = 0
+        with read_transaction(self) as connection, atomic_write(path) as file:
+            result = connection.execute(query, execution_options={"stream_results": True})
+            names = list(result.keys())
+            schema = pa.Schema.from_pandas(make_log_frame([], names, classes=classes))
+            with pq.ParquetWriter(file, schema) as writer:
+                for rows in _chunks_of_whole_ids(result):
+                    frame = keep_effective_labels(make_log_frame(rows, names, classes=classes))
+                    writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+                    n_rows += len(frame)
+        return n_rows
+
+    def save_window_record(
+        self, *, kind: str, version: str, window: TimeWindow, record: object
+    ) -> None:
+        """Keep a record about a window in place of an older one with the same start.
+
+        Parameters
+        ----------
+        kind : str
+            Such as `window` or `metrics`.
+        version : str
+            Of the model; "" for records that concern none.
+        window : TimeWindow
+        record : object
+            A dataclass, or a dictionary.
+        """
+        row = {
+            "model": self.model,
+            "kind": kind,
+            "version": version,
+            "start": to_microseconds(window.start),
+            "end": to_microseconds(window.end),
+            "record": record_to_json(record),
+        }
+        with write_transaction(self) as connection:
+            connection.execute(insert_or_replace(self, WINDOWS, ("end", "record")), row)
+
+    def load_window_records(self, *, kind: str, version: str, type_: type[T]) -> dict[datetime, T]:
+        """Return the records of a kind and version by the start of their window, oldest first.
+
+        Raises
+        ------
+        StageError
+            A record is not a `type_`.
+        """
+        query = select(WINDOWS.c.start, WINDOWS.c.record).where(
+            WINDOWS.c.model == self.model, WINDOWS.c.kind == kind, WINDOWS.c.version == version
+        )
+        with read_transaction(self) as connection:
+            rows = connection.execute(query.order_by(WINDOWS.c.start)).all()
+        return {
+            from_microseconds(row.start): record_from_json(
+                row.record, type_, name=f"the {kind} of {from_microseconds(row.start)}"
+            )
+            for row in rows
+        }
+
+    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> int:
+        for row_id in {row["id"] for row in rows}:
+            fault = id_error(row_id)
+            if fault:
+                raise InputError(
+                    f"The id {truncate_cell(ascii(row_id))} {fault}; give another one."
+                )
+        if not rows:
+            return 0
+        # two writers that lock the same ids in different orders would wait for each other for ever
+        rows = sorted(rows, key=itemgetter("id"))
+        with write_transaction(self) as connection:
+            return connection.execute(insert_if_absent(self, table), rows).rowcount
+
+    def _effective_labels(
+        self, connection: Connection, ids: Collection[str]
+    ) -> dict[str, tuple[int, str] | None]:
+        """Return moment and value of the effective label of each id; None: predicted, no label."""
+        labelled = select(LABELS.c.id, LABELS.c.moment, LABELS.c.value).order_by(
+            LABELS.c.moment, LABELS.c.received, LABELS.c.number
+        )
+        effective: dict[str, tuple[int, str] | None] = {}
+        for part in select_in_batches(self, select(PREDICTIONS.c.id), PREDICTIONS.c.id, ids):
+            effective |= dict.fromkeys(connection.scalars(part))
+        for part in select_in_batches(self, labelled, LABELS.c.id, ids):
+            effective |= {row.id: (row.moment, row.value) for row in connection.execute(part)}
+        return effective
+
+    def _in_time_range(
+        self, start: datetime | None, end: datetime | None
+    ) -> Iterator[ColumnElement[bool]]:
+        yield PREDICTIONS.c.model == self.model
+        if start is not None:
+            yield PREDICTIONS.c.moment >= to_microseconds(start)
+        if end is not None:
+            yield PREDICTIONS.c.moment < to_microseconds(end)
+
+    def _frame(self, query: Select[Any], classes: Sequence[str]) -> pd.DataFrame:
+        with read_transaction(self) as connection:
+            result = connection.execute(query)
+            frame = make_log_frame(result.all(), list(result.keys()), classes=classes)
+        return keep_effective_labels(frame)
+
+    def _moment(self, extreme: Callable[..., Any], table: Table) -> datetime | None:
+        query = select(extreme(table.c.moment)).where(table.c.model == self.model)
+        with read_transaction(self) as connection:
+            found = connection.scalar(query)
+        return None if found is None else from_microseconds(found)
+
+
+@contextmanager
+def open_prediction_log(params: Params) -> Iterator[PredictionLog]:
+    """Give the project's prediction log, with its tables made, and close it in the end.
 
     Raises
     ------
-    InputError
-        Where an id cannot be one.
     BusyError
-        The database is locked or does not answer.
+        The database does not answer, or is locked.
+    UnsafeError
+        The file is no database, or cannot be written.
+    ParamsError
+        `scoring.log_variable` names a variable that is not set or holds no address.
     """
-    shared = {"model": log.model, "version": version, "received": to_microseconds(received)}
-    added = [
-        shared
-        | vars(row)
-        | {
-            "moment": to_microseconds(row.moment),
-            "probabilities": _probabilities_json(row.probabilities),
-        }
-        for row in rows
-    ]
-    return _insert_rows(log, PREDICTIONS, added)
+    log = connect_prediction_log(params)
+    try:
+        yield log
+    finally:
+        close_log(log)
 
 
-def append_shadow(log: ModelLog, rows: Sequence[ShadowPrediction], *, version: str) -> int:
-    """Return how many predictions of another version, about the same ids, are new in the log."""
-    shared = {"model": log.model, "version": version}
-    added = [
-        shared | vars(row) | {"probabilities": _probabilities_json(row.probabilities)}
-        for row in rows
-    ]
-    return _insert_rows(log, SHADOWS, added)
+def connect_prediction_log(params: Params) -> PredictionLog:
+    """Return the project's prediction log; the caller closes it with `close_log`."""
+    address = database_url(params.scoring.log_variable)
+    log = open_log(params.paths.state, model=params.registry.name, address=address)
+    return PredictionLog(log.engine, log.model)
 
 
-def read_log(
-    log: ModelLog,
-    start: datetime | None,
-    end: datetime | None,
-    *,
-    classes: Sequence[str],
-    version: str | None = None,
-    with_inputs: bool = False,
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Return the logged frame: one row a prediction of the version that answered.
-
-    Parameters
-    ----------
-    log : ModelLog
-    start, end : datetime, optional
-        Only predictions whose moment is at or after `start` and before `end`.
-    classes : sequence of str
-        The classes in the order of their codes; none in regression.
-    version : str, optional
-        Only of this version.
-    with_inputs : bool
-        Whether `inputs` is there, for `read_inputs`.
-    known_at : datetime, optional
-        Only labels whose moment is not later.
+def apply_retention(root: Path, *, now: datetime) -> int:
+    """Remove predictions older than `scoring.retention_days`, with their labels.
 
     Returns
     -------
-    DataFrame, ordered by moment and id
-        `id`, `request_id`, `identifier`, `moment`, `received`, `version`, `value`, a probability
-        `p_0`, `p_1`, ... for each class, `truth` (NaN while there is no label), `labelled` (since
-        when its value is known) and `inputs`.
+    int
+        How many were removed; 0 where `retention_days` is null.
     """
-    more = [PREDICTIONS.c.inputs] if with_inputs else []
-    query = labelled_query(PREDICTION_COLUMNS, more, known_at=known_at).where(
-        *in_time_range(log, start, end)
-    )
-    if version is not None:
-        query = query.where(PREDICTIONS.c.version == version)
-    with read_transaction(log) as connection:
-        result = connection.execute(query)
-        return keep_effective_labels(
-            make_log_frame(result.all(), list(result.keys()), classes=classes)
-        )
+    params = load_params(root)
+    days = params.scoring.retention_days
+    if days is None:
+        return 0
+    with open_prediction_log(params) as log:
+        return log.remove_older(now - timedelta(days=days))
 
 
-def read_shadow(
-    log: ModelLog,
-    start: datetime | None,
-    end: datetime | None,
-    *,
-    version: str,
-    classes: Sequence[str],
-    known_at: datetime | None = None,
-) -> pd.DataFrame:
-    """Return what a version said in shadow, beside what was answered about the same ids.
+def export_prediction_log(
+    root: Path, path: Path, *, start: datetime | None = None, end: datetime | None = None
+) -> int:
+    """Write the project's predictions, inputs and labels to a Parquet file; return how many.
 
-    Returns
-    -------
-    DataFrame, ordered by moment and id
-        `id`, `moment`, `value` and `p_0`, ... of the shadow; `version`, `value_c` and `p_c_0`, ...
-        of the one that answered; `truth` and `labelled`.
+    Raises
+    ------
+    StageError
+        There is no champion yet, whose classes name the columns.
     """
-    same = and_(SHADOWS.c.model == PREDICTIONS.c.model, SHADOWS.c.id == PREDICTIONS.c.id)
-    query = labelled_query(SHADOW_COLUMNS, known_at=known_at).join(SHADOWS, same)
-    query = query.where(SHADOWS.c.version == version, *in_time_range(log, start, end))
-    with read_transaction(log) as connection:
-        result = connection.execute(query)
-        return keep_effective_labels(
-            make_log_frame(result.all(), list(result.keys()), classes=classes)
-        )
+    params = load_params(root)
+    store = open_tracking_store(params.paths.state, params.registry.name)
+    classes = load_champion_schema(store).classes
+    with open_prediction_log(params) as log:
+        return log.export(path, start=start, end=end, classes=classes)
 
 
-def find_logged(log: ModelLog, ids: Iterable[str]) -> dict[str, tuple[str, LoggedPrediction]]:
-    """Return version and prediction of those ids that are in the log."""
-    query = select(*(PREDICTIONS.c[name] for name in (*LOGGED_FIELDS, "version")))
-    with read_transaction(log) as connection:
-        found = [
-            row
-            for part in select_in_batches(log, query, PREDICTIONS.c.id, ids)
-            for row in connection.execute(part)
-        ]
-    return {row.id: (row.version, _logged_from_row(row)) for row in found}
-
-
-def known_ids(log: ModelLog, ids: Iterable[str]) -> set[str]:
-    """Return those ids that have a prediction in the log."""
-    query = select(PREDICTIONS.c.id)
-    with read_transaction(log) as connection:
-        return {
-            row.id
-            for part in select_in_batches(log, query, PREDICTIONS.c.id, ids)
-            for row in connection.execute(part)
-        }
-
-
-def newest_event(log: ModelLog) -> datetime | None:
-    """Return the moment of the newest prediction or label, None in an empty log."""
-    newest = [
-        _extreme_moment(log, func.max(table.c.moment), table) for table in (PREDICTIONS, LABELS)
-    ]
-    return max((moment for moment in newest if moment is not None), default=None)
-
-
-def oldest_event(log: ModelLog) -> datetime | None:
-    """Return the moment of the oldest prediction, None in an empty log."""
-    return _extreme_moment(log, func.min(PREDICTIONS.c.moment), PREDICTIONS)
-
-
-def remove_older(log: ModelLog, before: datetime) -> int:
-    """Return how many predictions older than a moment were removed, with labels and shadows."""
-    removed = last = _remove_oldest(log, before)
-    while last == CHUNK_ROWS:
-        last = _remove_oldest(log, before)
-        removed += last
-    unjoined = ~exists().where(
-        PREDICTIONS.c.model == LABELS.c.model, PREDICTIONS.c.id == LABELS.c.id
-    )
-    with write_transaction(log) as connection:
-        connection.execute(
-            delete(LABELS).where(
-                LABELS.c.model == log.model, LABELS.c.moment < to_microseconds(before), unjoined
-            )
-        )
-    return removed
+def _label_case(label: Label, effective: dict[str, tuple[int, str] | None]) -> str:
+    if label.id not in effective:
+        return "early"
+    current = effective[label.id]
+    if current is None:
+        return "new"
+    return "repeated" if current[1] == label.value else "corrected"
 
 
 def _probabilities_json(probabilities: tuple[float, ...] | None) -> str | None:
     return None if probabilities is None else orjson.dumps(probabilities).decode()
 
 
-def _insert_rows(log: ModelLog, table: Table, rows: list[dict[str, Any]]) -> int:
-    faults = {row["id"]: id_error(row["id"]) for row in rows}
-    for identity, fault in faults.items():
-        if fault:
-            raise InputError(f"The id {truncate_cell(ascii(identity))} {fault}; give another one.")
-    if not rows:
-        return 0
-    # two writers that lock the same ids in different orders would wait for each other for ever
-    rows = sorted(rows, key=itemgetter("id"))
-    with write_transaction(log) as connection:
-        return connection.execute(insert_if_absent(log, table), rows).rowcount
-
-
-def labelled_query(
+def _labelled_query(
     columns: Sequence[ColumnElement[Any]],
     more: Sequence[ColumnElement[Any]] = (),
     *,
@@ -491,70 +568,8 @@ def labelled_query(
     )
 
 
-def in_time_range(
-    log: ModelLog, start: datetime | None, end: datetime | None
-) -> Iterator[ColumnElement[bool]]:
-    """Yield what holds of the model's predictions from `start` to before `end`."""
-    yield PREDICTIONS.c.model == log.model
-    if start is not None:
-        yield PREDICTIONS.c.moment >= to_microseconds(start)
-    if end is not None:
-        yield PREDICTIONS.c.moment < to_microseconds(end)
-
-
-def _logged_from_row(row: Any) -> LoggedPrediction:
-    values = {name: getattr(row, name) for name in LOGGED_FIELDS}
-    probabilities = row.probabilities and tuple(orjson.loads(row.probabilities))
-    return LoggedPrediction(
-        **values | {"moment": from_microseconds(row.moment), "probabilities": probabilities}
-    )
-
-
-def _extreme_moment(log: ModelLog, extreme: ColumnElement[int], table: Table) -> datetime | None:
-    with read_transaction(log) as connection:
-        found = connection.scalar(select(extreme).where(table.c.model == log.model))
-    return None if found is None else from_microseconds(found)
-
-
-def _remove_oldest(log: ModelLog, before: datetime) -> int:
-    old = select(PREDICTIONS.c.id).where(*in_time_range(log, None, before))
-    old = old.order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id).limit(CHUNK_ROWS)
-    with write_transaction(log) as connection:
-        for table in (LABELS, SHADOWS):
-            connection.execute(delete(table).where(table.c.model == log.model, table.c.id.in_(old)))
-        found = delete(PREDICTIONS).where(
-            PREDICTIONS.c.model == log.model, PREDICTIONS.c.id.in_(old)
-        )
-        return connection.execute(found).rowcount
-
-
-def write_log_parquet(
-    log: ModelLog,
-    path: Path,
-    *,
-    start: datetime | None,
-    end: datetime | None,
-    classes: Sequence[str],
-) -> int:
-    """Return how many predictions were written to a Parquet file, as `read_log` with inputs."""
-    query = labelled_query(PREDICTION_COLUMNS, [PREDICTIONS.c.inputs]).where(
-        *in_time_range(log, start, end)
-    )
-    n_rows = 0
-    with read_transaction(log) as connection, atomic_write(path) as file:
-        result = connection.execute(query, execution_options={"stream_results": True})
-        names = list(result.keys())
-        schema = pa.Schema.from_pandas(make_log_frame([], names, classes=classes))
-        with pq.ParquetWriter(file, schema) as writer:
-            for rows in _chunks_of_whole_ids(result):
-                frame = keep_effective_labels(make_log_frame(rows, names, classes=classes))
-                writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
-                n_rows += len(frame)
-    return n_rows
-
-
 def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:
-    """Yield rows some at a time, never parting those of one id."""
+    """Yield rows in chunks that never part the rows of one id."""
     rest: list[Any] = []
     for some in result.partitions(CHUNK_ROWS):
         rows = [*rest, *some]
@@ -562,182 +577,3 @@ def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:
         rest = rows[cut:]
         yield rows[:cut]
     yield rest
-
-
-JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
-ROW_ID_LENGTH = 32
-
-
-def inputs_as_json(raw: pd.DataFrame) -> list[str]:
-    """Return the cells of each row as a JSON object, the same for the same cells.
-
-    Parameters
-    ----------
-    raw : DataFrame of n rows
-        Typed or text cells; a missing one is null, a date its ISO form.
-
-    Examples
-    --------
-    >>> inputs_as_json(pd.DataFrame({"plan": ["a", None], "age": [1.5, float("nan")]}))
-    ['{"age":1.5,"plan":"a"}', '{"age":null,"plan":null}']
-    """
-    rows = raw.astype(object).to_dict("records")
-    return [orjson.dumps(row, default=_json_default, option=JSON_OPTIONS).decode() for row in rows]
-
-
-def hash_row_ids(texts: Sequence[str]) -> list[str]:
-    """Return the ids of rows: a hash of all cells, and of how many such rows stand before.
-
-    Examples
-    --------
-    >>> hash_row_ids(['{"age":1.5}', '{"age":2.5}', '{"age":1.5}'])[0]
-    '55f4795a5a590a880887be54f85658a4'
-    """
-    seen: Counter[str] = Counter()
-    ids = []
-    for text in texts:
-        repeated = f" {seen[text]}" if seen[text] else ""
-        ids.append(sha256(f"{text}{repeated}".encode()).hexdigest()[:ROW_ID_LENGTH])
-        seen[text] += 1
-    return ids
-
-
-def identify_rows(raw: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
-    """Return `id`, `inputs` and `identifier` of n raw rows; the target is no input.
-
-    Examples
-    --------
-    >>> schema = TableSchema((), "left", "binary", ("no", "yes"))
-    >>> identify_rows(pd.DataFrame({"age": [31], "left": ["no"]}), schema)["inputs"].tolist()
-    ['{"age":31}']
-    """
-    texts = inputs_as_json(raw.drop(columns=schema.target, errors="ignore"))
-    names = {"id": hash_row_ids(texts), "inputs": texts, "identifier": _identifiers(raw, schema)}
-    return pd.DataFrame(names, dtype=object)
-
-
-def make_logged_predictions(
-    named: pd.DataFrame,
-    clean: pd.DataFrame,
-    said: Predictions,
-    schema: TableSchema,
-    *,
-    now: datetime,
-) -> list[LoggedPrediction]:
-    """Return the predictions for n rows as they go to the log.
-
-    Parameters
-    ----------
-    named : DataFrame of n rows
-        From `identify_rows`.
-    clean : DataFrame of n rows
-    said : Predictions
-    schema : TableSchema
-    now : datetime
-        The moment of rows whose time column says none.
-    """
-    moments = _row_moments(clean, schema, now)
-    shares = said.probabilities
-    rows = zip(named["id"], named["inputs"], named["identifier"], strict=True)
-    return [
-        LoggedPrediction(
-            id=identity,
-            request_id=f"score {now.isoformat()}",
-            identifier=identifier,
-            moment=moments[place],
-            inputs=inputs,
-            value=float(said.values[place]),
-            probabilities=None if shares is None else tuple(shares[place].tolist()),
-        )
-        for place, (identity, inputs, identifier) in enumerate(rows)
-    ]
-
-
-def scored_table(said: Sequence[tuple[str, LoggedPrediction]], schema: TableSchema) -> pd.DataFrame:
-    """Return predictions, each with the version that made it, as a table to be handed on.
-
-    Returns
-    -------
-    DataFrame of n rows
-        `prediction_id`, the identifier where there is one, `prediction`, `probability_<class>` for
-        each class, and `version`.
-    """
-    table: dict[str, list[Any]] = {"prediction_id": [row.id for _, row in said]}
-    if schema.identifier:
-        table[schema.identifier] = [row.identifier for _, row in said]
-    values = [row.value for _, row in said]
-    table["prediction"] = [schema.classes[int(v)] for v in values] if schema.classes else values
-    for code, name in enumerate(schema.classes):
-        table[f"probability_{name}"] = [(row.probabilities or ())[code] for _, row in said]
-    table["version"] = [version for version, _ in said]
-    return pd.DataFrame(table)
-
-
-def _row_moments(clean: pd.DataFrame, schema: TableSchema, now: datetime) -> list[datetime]:
-    if schema.time is None or clean[schema.time].dtype.kind != "M":
-        return [now] * len(clean)
-    return [now if pd.isna(moment) else to_utc_datetime(moment) for moment in clean[schema.time]]
-
-
-def _identifiers(raw: pd.DataFrame, schema: TableSchema) -> list[str | None]:
-    if schema.identifier is None or schema.identifier not in raw:
-        return [None] * len(raw)
-    cells = as_text(raw[schema.identifier], missing=schema.missing_values)
-    return [None if pd.isna(cell) else str(cell) for cell in cells]
-
-
-def _json_default(cell: object) -> object:
-    if cell is pd.NA or cell is pd.NaT:
-        return None
-    return cell.isoformat() if isinstance(cell, datetime | date) else str(cell)
-
-
-def apply_retention(root: Path, *, now: datetime) -> int:
-    """Return how many predictions were removed, with their labels.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    now : datetime
-        What is older than `scoring.retention_days` before it goes; nothing where that is null.
-
-    Raises
-    ------
-    BusyError
-        The log's database does not answer.
-    """
-    params = load_params(root)
-    days, state = params.scoring.retention_days, params.paths.state
-    if days is None:
-        return 0
-    with closing_log(
-        state, model=params.registry.name, variable=params.scoring.log_variable
-    ) as log:
-        return remove_older(log, now - timedelta(days=days))
-
-
-def export_prediction_log(
-    root: Path, path: Path, *, start: datetime | None = None, end: datetime | None = None
-) -> int:
-    """Return how many predictions were written, with their inputs and labels.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    path : Path
-        A Parquet file.
-    start, end : datetime, optional
-        Only predictions whose moment is at or after `start` and before `end`.
-
-    Raises
-    ------
-    StageError
-        Where there is no champion yet, whose classes the columns are about.
-    """
-    params = load_params(root)
-    state, name = params.paths.state, params.registry.name
-    classes = load_champion_schema(open_tracking_store(state, name)).classes
-    with closing_log(state, model=name, variable=params.scoring.log_variable) as log:
-        return write_log_parquet(log, path, start=start, end=end, classes=classes)

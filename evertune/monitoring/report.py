@@ -16,9 +16,9 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from evertune.config.loader import load_params
-from evertune.database import close_log, database_url, open_log
 from evertune.decisions import DecisionOutcome, Finding, MonitoringDecision
 from evertune.files import write_text
+from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.monitoring.records import MonitoringResult
 from evertune.registry.decision_log import read_outcomes
 from evertune.registry.mlflow_client import MetricPoint, open_tracking_store
@@ -430,12 +430,8 @@ def publish_report(root: Path, found: MonitoringResult) -> Path:
         MLflow or the log's database does not answer.
     """
     params = load_params(root)
-    address = database_url(params.scoring.log_variable)
-    log = open_log(params.paths.state, model=params.registry.name, address=address)
-    try:
+    with open_prediction_log(params) as log:
         came = read_outcomes(log)
-    finally:
-        close_log(log)
     page = params.paths.state / "monitoring" / "monitoring.html"
     write_text(page, report_html(found, came))
     store = open_tracking_store(params.paths.state, params.registry.name)

@@ -26,12 +26,12 @@ from evertune.data.feedback import clean_production_rows
 from evertune.data.holdout import ROW_KEY, add_row_keys
 from evertune.data.schema import MOMENT_COLUMN, TableSchema
 from evertune.data.training_windows import TrainingWindow, WindowName
-from evertune.database import closing_log
 from evertune.decisions import MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_record, write_table_if_changed
 from evertune.models.model import Model, model_configurations
-from evertune.monitoring.prediction_log import oldest_event, read_inputs, read_log
+from evertune.monitoring.log_frames import read_inputs
+from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.plan import Plan
 from evertune.registry import versions as registry
 from evertune.registry.decision_log import read_decisions
@@ -383,11 +383,10 @@ def snapshot_labels(root: Path, *, now: datetime) -> LabelSnapshot:
 def _labelled_rows(
     params: Params, schema: TableSchema, *, columns: Collection[str], now: datetime
 ) -> pd.DataFrame:
-    state, variable = params.paths.state, params.scoring.log_variable
-    with closing_log(state, model=params.registry.name, variable=variable) as log:
-        frame = read_log(log, None, None, classes=schema.classes, with_inputs=True, known_at=now)
+    with open_prediction_log(params) as log:
+        frame = log.read(classes=schema.classes, with_inputs=True, known_at=now)
         blocked = blocked_windows(read_decisions(log))
-        oldest = oldest_event(log)
+        oldest = log.oldest_event()
     frame = rows_outside_windows(frame, blocked).reset_index(drop=True)
     rows = feedback_rows(frame, read_inputs(frame), schema, columns=columns)
     return _with_expired_rows(rows, params.paths.absorbed, oldest=oldest)

@@ -27,7 +27,6 @@ from evertune.config.custom_metrics import load_metrics
 from evertune.config.schema import BUSINESS_PREFIX, Params
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import TableSchema
-from evertune.database import PREDICTIONS, ModelLog, read_transaction
 from evertune.decisions import Finding
 from evertune.files import load_function
 from evertune.metrics.losses import DailyLoss, bounded_losses, daily_losses
@@ -41,21 +40,12 @@ from evertune.monitoring.data_contract import (
 from evertune.monitoring.drift import drift_findings
 from evertune.monitoring.estimation import estimated_findings
 from evertune.monitoring.label_delay import ArrivalCurve, fit_arrival_curve
+from evertune.monitoring.log_frames import logged_predictions, read_inputs
 from evertune.monitoring.performance import matured_loss_days, realised_findings
-from evertune.monitoring.prediction_log import (
-    frame_predictions,
-    in_time_range,
-    keep_effective_labels,
-    labelled_query,
-    make_log_frame,
-    oldest_event,
-    read_inputs,
-    read_log,
-)
+from evertune.monitoring.prediction_log import PredictionLog
 from evertune.monitoring.records import WindowFindings
 from evertune.monitoring.reference import Reference
 from evertune.monitoring.window_profiles import WindowProfile, build_window_profile
-from evertune.monitoring.window_store import load_window_records, save_window_record
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
 from evertune.types import Task
 
@@ -305,7 +295,7 @@ def paired_loss_days(
     answered, shadowed = (
         daily_losses(
             rows["moment"],
-            bounded_losses(truth, frame_predictions(rows, ending), task=task, scale=scale),
+            bounded_losses(truth, logged_predictions(rows, ending), task=task, scale=scale),
         )
         for ending in ("_c", "")
     )
@@ -346,7 +336,7 @@ class MonitoredVersion:
     root : Path
         The project's folder, for functions of the user's own.
     params : Params
-    log : ModelLog
+    log : PredictionLog
     version : str
     reference : Reference
     metrics : tuple of Metric
@@ -362,7 +352,7 @@ class MonitoredVersion:
 
     root: Path
     params: Params
-    log: ModelLog
+    log: PredictionLog
     version: str
     reference: Reference
     metrics: tuple[Metric, ...]
@@ -378,19 +368,24 @@ class MonitoredVersion:
 
 
 def load_monitored_version(
-    root: Path, params: Params, *, log: ModelLog, version: str, reference: Reference, now: datetime
+    root: Path,
+    params: Params,
+    *,
+    log: PredictionLog,
+    version: str,
+    reference: Reference,
+    now: datetime,
 ) -> MonitoredVersion:
     """Return what a version predicted within the horizon, with the labels known until now."""
     schema, start = reference.schema, now - timedelta(days=params.monitoring.horizon_days)
-    frame = read_log(
-        log,
+    frame = log.read(
         start,
         now,
         classes=schema.classes,
         version=version,
         known_at=now,
     )
-    others = _label_arrivals_of_others(log, start, now, version=version, classes=schema.classes)
+    others = log.read_label_arrivals(start, now, not_of=version, classes=schema.classes)
     waited = pd.concat([frame[ARRIVAL_COLUMNS], others], ignore_index=True)
     return MonitoredVersion(
         root=root,
@@ -400,7 +395,7 @@ def load_monitored_version(
         reference=reference,
         metrics=load_metrics(params.metric, schema.task, root),
         frame=frame,
-        windows=_closed_windows(params, frame, oldest=oldest_event(log), now=now),
+        windows=_closed_windows(params, frame, oldest=log.oldest_event(), now=now),
         curve=fit_arrival_curve(waited["moment"], waited["labelled"], now=now),
         now=now,
     )
@@ -432,8 +427,7 @@ def monitoring_notes(seen: MonitoredVersion) -> tuple[str, ...]:
 
 def window_inputs(seen: MonitoredVersion, window: TimeWindow) -> pd.DataFrame:
     """Return what was predicted from in a window: raw rows in the order of the frame's."""
-    frame = read_log(
-        seen.log,
+    frame = seen.log.read(
         window.start,
         window.end,
         classes=seen.classes,
@@ -441,21 +435,6 @@ def window_inputs(seen: MonitoredVersion, window: TimeWindow) -> pd.DataFrame:
         with_inputs=True,
     )
     return read_inputs(frame)
-
-
-def _label_arrivals_of_others(
-    log: ModelLog, start: datetime, now: datetime, *, version: str, classes: tuple[str, ...]
-) -> pd.DataFrame:
-    """Return when the rows of all other versions were predicted, and since when labels are known.
-
-    How labels come does not depend on who answered; a new champion has hardly any rows to tell.
-    """
-    columns = [PREDICTIONS.c.id, PREDICTIONS.c.moment]
-    query = labelled_query(columns, known_at=now).where(*in_time_range(log, start, now))
-    with read_transaction(log) as connection:
-        result = connection.execute(query.where(PREDICTIONS.c.version != version))
-        found = make_log_frame(result.all(), list(result.keys()), classes=classes)
-    return keep_effective_labels(found)[ARRIVAL_COLUMNS]
 
 
 def _closed_windows(
@@ -539,8 +518,8 @@ def compute_findings(seen: MonitoredVersion) -> Findings:
 
 def _load_or_count_profiles(seen: MonitoredVersion) -> dict[datetime, StoredProfile]:
     """Return what was counted in each window, by its start, oldest first."""
-    kept = load_window_records(
-        seen.log, kind=PROFILE_KIND, version=seen.version, type_=StoredProfile
+    kept = seen.log.load_window_records(
+        kind=PROFILE_KIND, version=seen.version, type_=StoredProfile
     )
     found: dict[datetime, StoredProfile] = {}
     for window in seen.windows:
@@ -549,8 +528,8 @@ def _load_or_count_profiles(seen: MonitoredVersion) -> dict[datetime, StoredProf
         known = kept.get(window.start)
         if known is None or known.mark != mark:
             known = StoredProfile(mark, _count_profile(seen, window, rows))
-            save_window_record(
-                seen.log, kind=PROFILE_KIND, version=seen.version, window=window, record=known
+            seen.log.save_window_record(
+                kind=PROFILE_KIND, version=seen.version, window=window, record=known
             )
         found[window.start] = known
     return found
@@ -558,7 +537,7 @@ def _load_or_count_profiles(seen: MonitoredVersion) -> dict[datetime, StoredProf
 
 def _count_profile(seen: MonitoredVersion, window: TimeWindow, rows: pd.DataFrame) -> WindowProfile:
     schema, inputs = seen.reference.schema, seen.reference.inputs
-    said = frame_predictions(rows)
+    said = logged_predictions(rows)
     return build_window_profile(
         window_inputs(seen, window), inputs, schema, window=window, predictions=said
     )
@@ -714,10 +693,10 @@ def _digest(parts: Sequence[object]) -> str:
 
 
 def _load_findings(seen: MonitoredVersion, kind: str) -> dict[datetime, WindowFindings]:
-    return load_window_records(seen.log, kind=kind, version=seen.version, type_=WindowFindings)
+    return seen.log.load_window_records(kind=kind, version=seen.version, type_=WindowFindings)
 
 
 def _save_findings(
     seen: MonitoredVersion, kind: str, window: TimeWindow, record: WindowFindings
 ) -> None:
-    save_window_record(seen.log, kind=kind, version=seen.version, window=window, record=record)
+    seen.log.save_window_record(kind=kind, version=seen.version, window=window, record=record)

@@ -10,18 +10,18 @@ outcome resumes it.
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from evertune.config.loader import load_params
-from evertune.database import ModelLog, closing_log
+from evertune.database import ModelLog
 from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import BusyError, EvertuneError, InputError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
 from evertune.monitoring.policy import REQUEST_ACTIONS
-from evertune.monitoring.prediction_log import apply_retention
+from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
 from evertune.monitoring.records import MonitoringResult
 from evertune.monitoring.report import publish_report
 from evertune.monitoring.retraining import LabelSnapshot, snapshot_labels, write_plan
@@ -133,7 +133,7 @@ def take_up_decision(
     InputError
         There is no such decision, or it asks for nothing that can be run.
     """
-    with _open_project_log(root) as log:
+    with open_prediction_log(load_params(root)) as log:
         decision = _find_decision(log, decision_id)
         past = [each for each in read_outcomes(log) if each.decision_id == decision_id]
         taken = _earlier_outcome(past, by=_runner_id(root), resume=resume)
@@ -167,7 +167,7 @@ def record_verdict(
         n_rows=verdict.n_rows,
         rows_needed=verdict.rows_needed,
     )
-    with _open_project_log(root) as log:
+    with open_prediction_log(load_params(root)) as log:
         record_outcome(log, outcome)
     return outcome
 
@@ -180,7 +180,7 @@ def recording_failures(
     try:
         yield
     except EvertuneError as error:
-        with _open_project_log(root) as log:
+        with open_prediction_log(load_params(root)) as log:
             record_outcome(log, DecisionOutcome(decision.id, now, "failed", detail=str(error)))
         raise
 
@@ -273,12 +273,6 @@ def _earlier_outcome(
 def _runner_id(root: Path) -> str:
     state = load_params(root).paths.state.resolve()
     return f"{RUN_BY_PREFIX}{socket.gethostname()}:{state}"
-
-
-def _open_project_log(root: Path) -> AbstractContextManager[ModelLog]:
-    params = load_params(root)
-    state, variable = params.paths.state, params.scoring.log_variable
-    return closing_log(state, model=params.registry.name, variable=variable)
 
 
 NEWEST = "newest"

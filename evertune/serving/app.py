@@ -37,7 +37,7 @@ from evertune.data.parsing import FALSE_WORDS, TRUE_WORDS
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import EvertuneError
 from evertune.models.compiled_rows import RowReader
-from evertune.monitoring.labels import Label, LabelCounts, append_labels
+from evertune.monitoring.prediction_log import Label, LabelCounts
 from evertune.serving.metrics import render_metrics
 from evertune.serving.model_holder import (
     Clock,
@@ -387,7 +387,7 @@ def store_labels(service: ScoringService, told: Sequence[SubmittedLabel]) -> Rep
         for each, text in zip(told, texts, strict=True)
     ]
     try:
-        counts = append_labels(service.log, labels, received=now)
+        counts = service.log.append_labels(labels, received=now)
     except EvertuneError as error:
         service.complain(error)
         return error_reply(NOT_READY_ERROR)

@@ -19,19 +19,19 @@ from evertune.data.cleaning import conform_to_schema
 from evertune.data.example import production_table
 from evertune.data.readers import read_source
 from evertune.data.validation import format_issues
-from evertune.database import ModelLog, closing_log
 from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import write_table
 from evertune.models.model import Model, predict
-from evertune.monitoring.prediction_log import (
+from evertune.monitoring.log_frames import (
     LoggedPrediction,
-    ShadowPrediction,
-    append_predictions,
-    append_shadow,
-    find_logged,
     identify_rows,
     make_logged_predictions,
     scored_table,
+)
+from evertune.monitoring.prediction_log import (
+    PredictionLog,
+    ShadowPrediction,
+    open_prediction_log,
 )
 from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
 from evertune.registry.versions import ModelVersion, get_champion, load_version_model
@@ -94,8 +94,7 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     model = load_version_model(store, standing)
     clean = _parse_table(raw, model, _output_name(params, table))
     named = identify_rows(raw, model.schema)
-    variable = params.scoring.log_variable
-    with closing_log(params.paths.state, model=store.name, variable=variable) as log:
+    with open_prediction_log(params) as log:
         parts = _predict_and_log_batches(
             log, named, clean, model, version=standing, now=now, params=params
         )
@@ -147,7 +146,7 @@ def _parse_table(raw: pd.DataFrame, model: Model, name: str) -> pd.DataFrame:
 
 
 def _predict_and_log_batches(
-    log: ModelLog,
+    log: PredictionLog,
     named: pd.DataFrame,
     clean: pd.DataFrame,
     model: Model,
@@ -163,8 +162,8 @@ def _predict_and_log_batches(
         rows = make_logged_predictions(
             named.iloc[part], clean.iloc[part], said, model.schema, now=now
         )
-        added = append_predictions(log, rows, version=version.number, received=now)
-        known = {} if added == len(rows) else find_logged(log, [row.id for row in rows])
+        added = log.append_predictions(rows, version=version.number, received=now)
+        known = {} if added == len(rows) else log.find([row.id for row in rows])
         yield added, [known.get(row.id, (version.number, row)) for row in rows]
 
 
@@ -191,9 +190,8 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
     if other is None:
         return 0
     rows = [_to_shadow_row(row) for row in _predictions_to_log(table, other, now)]
-    variable = params.scoring.log_variable
-    with closing_log(params.paths.state, model=store.name, variable=variable) as log:
-        return append_shadow(log, rows, version=other.version.number)
+    with open_prediction_log(params) as log:
+        return log.append_shadow(rows, version=other.version.number)
 
 
 def _load_shadow_model(store: TrackingStore, now: datetime, *, days: float) -> LoadedModel | None:

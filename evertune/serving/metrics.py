@@ -12,8 +12,7 @@ from itertools import groupby
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from evertune.database import ModelLog
-from evertune.monitoring.window_store import load_window_records
+from evertune.monitoring.prediction_log import PredictionLog
 
 LATENCY_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 BATCH_ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 1024, 10_000)
@@ -58,7 +57,7 @@ def create_metrics() -> ServiceMetrics:
     )
 
 
-def render_metrics(figures: ServiceMetrics, log: ModelLog) -> bytes:
+def render_metrics(figures: ServiceMetrics, log: PredictionLog) -> bytes:
     """Return all figures in Prometheus' text format.
 
     Raises
@@ -66,7 +65,7 @@ def render_metrics(figures: ServiceMetrics, log: ModelLog) -> bytes:
     BusyError, StageError
         What monitoring left cannot be read.
     """
-    kept = load_window_records(log, kind="metrics", version="", type_=dict[str, float | None])
+    kept = log.load_window_records(kind="metrics", version="", type_=dict[str, float | None])
     newest = next(reversed(kept.values()), {})
     known = {name: value for name, value in newest.items() if value is not None}
     return generate_latest(figures.registry) + "".join(monitoring_metric_lines(known)).encode()

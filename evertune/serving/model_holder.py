@@ -19,12 +19,13 @@ from datetime import datetime
 import numpy as np
 
 from evertune.config.schema import Params
-from evertune.database import ModelLog, close_log, database_url, open_log
+from evertune.database import close_log
 from evertune.errors import EvertuneError, ParamsError, StageError
 from evertune.models.compiled import CompiledModel, compile_model, predict_compiled
 from evertune.models.compiled_rows import Row
 from evertune.models.model import Model
 from evertune.models.persistence import predict_rows
+from evertune.monitoring.prediction_log import PredictionLog, connect_prediction_log
 from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
 from evertune.registry.versions import (
     ModelVersion,
@@ -173,7 +174,7 @@ class ScoringService:
         What callers must show.
     clock : callable
     store : TrackingStore
-    log : ModelLog
+    log : PredictionLog
     figures : ServiceMetrics
     worker, shadower : ThreadPoolExecutor
         One thread each: batches are predicted and logged one after the other.
@@ -193,7 +194,7 @@ class ScoringService:
     token: bytes | None
     clock: Clock
     store: TrackingStore
-    log: ModelLog
+    log: PredictionLog
     figures: ServiceMetrics
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "predict"))
     shadower: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "shadow"))
@@ -222,8 +223,7 @@ def open_service(params: Params, *, clock: Clock) -> ScoringService:
     """
     state, name, scoring = params.paths.state, params.registry.name, params.scoring
     token = read_token(scoring.token_variable)
-    address = database_url(scoring.log_variable)
-    log = open_log(state, model=name, address=address)
+    log = connect_prediction_log(params)
     return ScoringService(
         params, token, clock, open_tracking_store(state, name), log, create_metrics()
     )

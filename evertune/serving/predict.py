@@ -19,13 +19,8 @@ from evertune.data.validation import DataIssue
 from evertune.errors import EvertuneError
 from evertune.models.compiled import encode_rows
 from evertune.models.compiled_rows import CellColumns, Row, read_rows
-from evertune.monitoring.prediction_log import (
-    LoggedPrediction,
-    ShadowPrediction,
-    append_predictions,
-    append_shadow,
-    find_logged,
-)
+from evertune.monitoring.log_frames import LoggedPrediction
+from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.serving.model_holder import (
     LoadedModel,
     PendingRequest,
@@ -94,7 +89,7 @@ def log_shadow_predictions(
     made = [
         ShadowPrediction(rows[place][0], *_prediction_at(said, n)) for n, place in enumerate(good)
     ]
-    return append_shadow(service.log, made, version=number)
+    return service.log.append_shadow(made, version=number)
 
 
 def _predict_and_log(
@@ -108,7 +103,7 @@ def _predict_and_log(
     asked_before = {
         e.id for a, es in zip(batch, requests, strict=True) if may_be_retry(a) for e in es
     }
-    said: PredictionsById = find_logged(service.log, asked_before) if named else {}
+    said: PredictionsById = service.log.find(asked_before) if named else {}
     faults = _batch_errors(batch, requests, unread, schema=schema, now=now, said=said)
     good = _new_row_indices(requests, faults, said)
     figures = _predict_rows(champion, columns, good)
@@ -217,9 +212,9 @@ def _append_to_log(
     """Log predictions; return what the log says of their ids, also where another was faster."""
     if not made:
         return {}
-    added = append_predictions(service.log, made, version=version, received=now)
+    added = service.log.append_predictions(made, version=version, received=now)
     if added < len(made):
-        return find_logged(service.log, [each.id for each in made])
+        return service.log.find([each.id for each in made])
     return {each.id: (version, each) for each in made}
 
 

@@ -22,7 +22,7 @@ from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue, truncate_cell
 from evertune.messages import did_you_mean
 from evertune.models.compiled_rows import Cell, Row, RowReader, event_time
-from evertune.monitoring.prediction_log import LoggedPrediction
+from evertune.monitoring.log_frames import LoggedPrediction
 
 MAX_ERRORS = 20
 MAX_INTEGER_BITS = 64

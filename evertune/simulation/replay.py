@@ -23,17 +23,16 @@ import pandas as pd
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.data.schema import TableSchema
-from evertune.database import closing_log
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import StageError, TableError
 from evertune.files import project_lock, read_table, write_text
 from evertune.metrics.losses import bounded_losses
 from evertune.models.persistence import load_model
 from evertune.monitoring.labels import load_label_table
+from evertune.monitoring.log_frames import logged_predictions
 from evertune.monitoring.monitor import monitor
-from evertune.monitoring.performance import logged_predictions
 from evertune.monitoring.policy import REQUEST_ACTIONS
-from evertune.monitoring.prediction_log import read_log
+from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.follow import follow_decision_locally
 from evertune.project import registry_name
 from evertune.registry.register import register
@@ -122,10 +121,9 @@ def window_losses(
     params = load_params(rehearsal.root)
     last = pace.windows[-1].end
     _load_labels(rehearsal, pace, last, last + pace.label_delay + ONE_MICROSECOND)
-    state, variable = params.paths.state, params.scoring.log_variable
-    with closing_log(state, model=params.registry.name, variable=variable) as log:
-        frame = read_log(log, None, None, classes=schema.classes)
-    said = logged_predictions(frame, classes=schema.classes)
+    with open_prediction_log(params) as log:
+        frame = log.read(classes=schema.classes)
+    said = logged_predictions(frame)
     truth = frame["truth"].to_numpy(dtype=np.float64)
     losses = bounded_losses(truth, said, task=schema.task, scale=scale)
     return tuple(_window_loss(frame.assign(loss=losses), window) for window in pace.windows)

@@ -21,8 +21,7 @@ from urllib.request import urlopen
 
 from evertune.config.loader import load_params
 from evertune.data.example import production_table
-from evertune.database import closing_log
-from evertune.monitoring.prediction_log import newest_event, read_log
+from evertune.monitoring.prediction_log import open_prediction_log
 from tests.flows.conftest import copied_project, run
 
 ROOT = Path(__file__).parents[2]
@@ -128,8 +127,8 @@ def wait_for(address: str) -> None:
 def logged(root: Path) -> int:
     """Return how many predictions the project's log has."""
     params = load_params(root)
-    with closing_log(params.paths.state, model=params.registry.name, variable=None) as log:
-        return 0 if newest_event(log) is None else len(read_log(log, None, None, classes=()))
+    with open_prediction_log(params) as log:
+        return 0 if log.newest_event() is None else len(log.read(classes=()))
 
 
 def line(name: str, found: dict[str, float]) -> str:

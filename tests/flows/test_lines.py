@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from evertune.monitoring.labels import LabelCounts
+from evertune.monitoring.prediction_log import LabelCounts
 from evertune.registry.gates import Verdict
 from evertune.registry.overview import ChampionSummary, ProjectStatus
 from evertune.registry.runs import LastRun

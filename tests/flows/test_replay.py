@@ -5,10 +5,9 @@ import pytest
 
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
-from evertune.database import closing_log
 from evertune.errors import BusyError
 from evertune.files import project_lock
-from evertune.monitoring.prediction_log import read_shadow
+from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.simulation.replay import ReplayRequest, replay
 from tests.flows.conftest import copied_project, run
 from tests.planted import TARGET, TIME, planted
@@ -75,9 +74,8 @@ def test_the_project_itself_and_its_tracking_server_stay_as_they_were(project):
 @pytest.mark.usefixtures("told")
 def test_the_model_before_predicts_beside_the_new_one(project):
     params = load_params(project / "state" / "replay" / "concept")
-    name, variable = params.registry.name, params.scoring.log_variable
-    with closing_log(params.paths.state, model=name, variable=variable) as log:
-        beside = read_shadow(log, None, None, version="1", classes=("no", "yes"))
+    with open_prediction_log(params) as log:
+        beside = log.read_shadow(version="1", classes=("no", "yes"))
     assert set(beside["version"]) == {"2"}
 
 

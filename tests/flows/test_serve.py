@@ -9,7 +9,6 @@ import threading
 import httpx
 import pytest
 
-from evertune.monitoring.prediction_log import known_ids
 from tests.production import champion, log_of, project
 from tests.services import quickly_learned, wait
 
@@ -69,7 +68,7 @@ def test_a_killed_service_has_every_answer_in_the_log(root):
         os.kill(process.pid, signal.SIGKILL)
         for caller in callers:
             caller.join()
-    assert known_ids(log_of(root), acknowledged) == set(acknowledged)
+    assert set(log_of(root).find(acknowledged)) == set(acknowledged)
     assert len(set(acknowledged)) == len(acknowledged) > LEAST_ANSWERS
 
 

@@ -9,8 +9,6 @@ import pytest
 
 from evertune.errors import ParamsError
 from evertune.models.persistence import load_model, predict_rows
-from evertune.monitoring.prediction_log import find_logged, read_log, read_shadow
-from evertune.monitoring.window_store import save_window_record
 from evertune.registry import versions as registry
 from evertune.registry.mlflow_client import open_tracking_store
 from evertune.serving.app import create_app
@@ -48,7 +46,7 @@ def fields(answer):
 
 
 def logged(root):
-    return read_log(log_of(root), None, None, classes=CLASSES, with_inputs=True)
+    return log_of(root).read(classes=CLASSES, with_inputs=True)
 
 
 def test_an_answer_is_in_the_log_with_its_inputs(root, client):
@@ -141,9 +139,9 @@ def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(roo
     wait(lambda: client.get("/ready").json()["version"] == "2")
     predict(client, row=ROW, request_id="after")
     assert {
-        key: version for key, (version, _) in find_logged(log_of(root), ["before", "after"]).items()
+        key: version for key, (version, _) in log_of(root).find(["before", "after"]).items()
     } == {"before": "1", "after": "2"}
-    wait(lambda: len(read_shadow(log_of(root), None, None, version="1", classes=CLASSES)) == 1)
+    wait(lambda: len(log_of(root).read_shadow(version="1", classes=CLASSES)) == 1)
 
 
 def test_no_request_fails_while_the_champion_changes(root, made, client):
@@ -223,7 +221,7 @@ def test_the_figures_hold_what_was_answered_and_what_monitoring_found(root, clie
     predict(client, rows=[ROW, ROW])
     window = TimeWindow(day(1), day(2))
     found = {'ml_drift_score{feature="age"}': 1.5, "ml_input_drift": 2.0}
-    save_window_record(log_of(root), kind="metrics", version="", window=window, record=found)
+    log_of(root).save_window_record(kind="metrics", version="", window=window, record=found)
     lines = client.get("/metrics").text.splitlines()
     assert "ml_predictions_total 2.0" in lines
     assert 'ml_drift_score{feature="age"} 1.5' in lines

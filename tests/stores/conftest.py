@@ -12,7 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from evertune.database import ModelLog, close_log, open_log
+from evertune.database import close_log, open_log
+from evertune.monitoring.prediction_log import PredictionLog
 
 PLACES = Path("/usr/lib/postgresql")
 MISSING = (
@@ -71,8 +72,8 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def log(address: str, tmp_path: Path) -> Iterator[ModelLog]:
+def log(address: str, tmp_path: Path) -> Iterator[PredictionLog]:
     """Return an empty log: that of a model of its own, since all share one PostgreSQL."""
     opened = open_log(tmp_path, model=f"model-{uuid4().hex}", address=address)
-    yield opened
+    yield PredictionLog(opened.engine, opened.model)
     close_log(opened)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.flows.conftest import CHECKOUT as ROOT
 
 pytestmark = pytest.mark.slow

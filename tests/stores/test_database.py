@@ -16,9 +16,8 @@ from evertune.database import (
     write_transaction,
 )
 from evertune.errors import BusyError, ParamsError, StageError, UnsafeError
-from evertune.monitoring.prediction_log import known_ids
 from evertune.registry.decision_log import claim
-from tests.logs import NEW_YEAR, append, logged
+from tests.logs import NEW_YEAR, append, known_ids, logged
 
 ROW = {"model": "churn", "id": "d1", "claimed_by": "a", "moment": 0}
 NOBODY = "postgresql://someone:open-sesame@127.0.0.1:1/log"

@@ -6,11 +6,10 @@ import sys
 import time
 
 import pytest
-from tests.flows.conftest import CHECKOUT as ROOT
 
 from evertune.database import close_log, open_log
-from evertune.monitoring.prediction_log import known_ids, read_log
-from tests.logs import CLASSES
+from tests.flows.conftest import CHECKOUT as ROOT
+from tests.logs import CLASSES, known_ids, prediction_log
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ def test_writers_at_once_lose_nothing_and_double_nothing(address, tmp_path):
     processes = [writer(tmp_path, address, "many", name, times=50) for name in names]
     told = [process.communicate(timeout=120)[0].split() for process in processes]
     log = open_log(tmp_path, model="many", address=address)
-    frame = read_log(log, None, None, classes=CLASSES)
+    frame = prediction_log(log).read(classes=CLASSES)
     close_log(log)
     assert [len(numbers) for numbers in told] == [50] * 4
     assert (len(frame), frame["id"].nunique(), frame["truth"].sum()) == (450, 450, 450)

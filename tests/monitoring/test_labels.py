@@ -1,0 +1,184 @@
+"""Late labels: their rules against a plain dictionary, and tables of them."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from evertune.config.loader import load_params
+from evertune.data.schema import TableSchema
+from evertune.database import close_log, open_log
+from evertune.errors import StageError, TableError
+from evertune.files import write_record
+from evertune.models.persistence import ModelMetadata
+from evertune.monitoring.labels import load_label_table
+from evertune.monitoring.prediction_log import (
+    Label,
+    LabelCounts,
+    export_prediction_log,
+    open_prediction_log,
+)
+from evertune.registry import versions
+from evertune.registry.mlflow_client import ModelDescription, open_run, open_tracking_store
+from evertune.trials import Configuration
+from tests.flows.conftest import CHECKOUT
+from tests.logs import CLASSES, append, day, label, logged, prediction_log
+
+SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")
+EXAMPLE = pd.DataFrame({"age": [31]})
+PAGE = ModelDescription("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE, ("numpy",), {}, {})
+IDS, VALUES, DAYS = st.sampled_from("abc"), st.sampled_from(CLASSES), st.integers(1, 5)
+
+
+class LateLabels(RuleBasedStateMachine):
+    """Predictions and labels in any order; the dictionary holds the events of each id in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.log = prediction_log(open_log(Path(self.folder.name), model="m"))
+        self.predicted: set[str] = set()
+        self.events: dict[str, list[tuple[int, str]]] = {}
+        self.clock = 0
+
+    def teardown(self):
+        close_log(self.log)
+        self.folder.cleanup()
+
+    def effective(self, row_id, *, known_at=99):
+        """Return value and first day of the effective label: the newest, of equal ones the last."""
+        known = [event for event in self.events.get(row_id, []) if event[0] <= known_at]
+        if not known:
+            return None
+        value = max(enumerate(known), key=lambda item: (item[1][0], item[0]))[1][1]
+        return value, min(number for number, each in known if each == value)
+
+    @rule(row_id=IDS)
+    def predict(self, row_id):
+        append(self.log, logged(row_id))
+        self.predicted.add(row_id)
+
+    @rule(row_id=IDS, value=VALUES, number=DAYS, dated=st.booleans())
+    def give_label(self, row_id, value, number, dated):
+        current = self.effective(row_id)
+        if current is None:
+            expected = "new" if row_id in self.predicted else "early"
+        else:
+            expected = "repeated" if current[0] == value else "corrected"
+        self.clock += 1
+        counts = self.log.append_labels(
+            [Label(row_id, value, day(number), dated)], received=day(100 + self.clock)
+        )
+        assert counts == LabelCounts(**{expected: 1})
+        events = self.events.setdefault(row_id, [])
+        if (dated or expected != "repeated") and (number, value) not in events:
+            events.append((number, value))
+
+    @rule(known_at=DAYS)
+    def read_the_past(self, known_at):
+        self.check(known_at)
+
+    @invariant()
+    def the_log_agrees(self):
+        self.check(99)
+
+    def check(self, known_at):
+        frame = self.log.read(classes=CLASSES, known_at=day(known_at)).set_index("id")
+        assert set(frame.index) == self.predicted
+        for row_id in self.predicted:
+            effective = self.effective(row_id, known_at=known_at)
+            row = frame.loc[row_id]
+            if effective is None:
+                assert pd.isna(row["truth"])
+                assert pd.isna(row["labelled"])
+            else:
+                assert CLASSES[int(row["truth"])] == effective[0]
+                assert row["labelled"] == pd.Timestamp(day(effective[1])).tz_localize(None)
+
+
+LateLabels.TestCase.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestLateLabels = LateLabels.TestCase
+
+
+def truths(log):
+    frame = log.read(classes=CLASSES).dropna(subset="truth")
+    return dict(zip(frame["id"], frame["truth"], strict=True))
+
+
+def test_one_batch_may_label_correct_and_repeat(log):
+    assert label(log, ("early", "yes", 1)) == LabelCounts(early=1)
+    append(log, logged("a"), logged("early"))
+    counts = label(log, ("a", "yes", 1), ("a", "no", 5), ("early", "yes", 3), ("unseen", "no", 1))
+    assert counts == LabelCounts(new=1, corrected=1, repeated=1, early=1)
+    assert truths(log) == {"a": 0.0, "early": 1.0}
+    assert label(log) == LabelCounts()
+
+
+def test_an_identifier_stands_for_its_latest_prediction(log):
+    append(log, logged("a", day(2), identifier="c1"), logged("b", day(1), identifier="c1"))
+    assert log.find_ids_by_identifier(["c1", "c2"]) == {"c1": "a"}
+
+
+@pytest.fixture
+def root(tmp_path, state):
+    """Return a project with a champion that has a schema and nothing else."""
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path)
+    store = open_tracking_store(state, "churn")
+    metadata = ModelMetadata(SCHEMA, Configuration("linear"), {})
+    write_record(tmp_path / "made" / "model.json", metadata)
+    run_id = open_run(store, "digest", title="search")
+    version = versions.register_version(store, run_id, model=tmp_path / "made", page=PAGE)
+    versions.promote_version(store, version.number, over=None)
+    return tmp_path
+
+
+@pytest.fixture
+def champions_log(root):
+    with open_prediction_log(load_params(root)) as log:
+        append(log, logged("a", identifier="c1"), logged("b", identifier="c2"))
+        yield log
+
+
+@pytest.mark.slow
+def test_labels_of_a_table_come_by_id_or_identifier_and_again_every_day(root, champions_log):
+    by_id = pd.DataFrame({"prediction_id": ["a", "b", "later"], "left": ["no", "", "yes"]})
+    by_identifier = pd.DataFrame({"customer": ["c2", "c3"], "left": ["yes", "yes"]})
+    assert load_label_table(root, by_id, now=day(9)) == LabelCounts(new=1, early=1)
+    assert load_label_table(root, by_identifier, now=day(9)) == LabelCounts(new=1, unknown=1)
+    assert load_label_table(root, by_id, now=day(10)) == LabelCounts(repeated=2)
+    corrected = by_id.head(1).assign(left="yes")
+    assert load_label_table(root, corrected, now=day(11)) == LabelCounts(corrected=1)
+    assert truths(champions_log) == {"a": 1.0, "b": 1.0}
+    assert export_prediction_log(root, root / "log.parquet", start=day(0), end=day(1)) == 2
+    assert list(pd.read_parquet(root / "log.parquet")["p_1"]) == [0.75, 0.75]
+
+
+@pytest.mark.slow
+def test_labels_that_cannot_be_used_are_counted_and_the_others_kept(root, champions_log):
+    dates = ["2024-01-02", "2024-01-02", "2099-01-01", "soon"]
+    table = pd.DataFrame({"prediction_id": list("abab"), "left": ["no", "?", "no", "no"]})
+    counts = load_label_table(root, table.assign(labelled_at=dates), now=day(9))
+    assert (counts.new, counts.refused, truths(champions_log)) == (1, 3, {"a": 0.0})
+    assert [fault.partition(":")[0] for fault in counts.faults] == [
+        "- column 'left'",
+        "- column 'labelled_at'",
+        "- column 'labelled_at'",
+    ]
+    unusable = pd.DataFrame({"prediction_id": ["a"], "left": ["YESS"]})
+    with pytest.raises(TableError, match=r"No label .*\n.*Did you mean 'yes'\?"):
+        load_label_table(root, unusable, now=day(9))
+    with pytest.raises(TableError, match=r"'prediction_id' or 'customer'.*\n.*'left'"):
+        load_label_table(root, pd.DataFrame({"id": ["a"]}), now=day(9))
+
+
+@pytest.mark.slow
+def test_without_a_champion_no_label_can_be_read(tmp_path, state):
+    assert state.parent == tmp_path
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path)
+    with pytest.raises(StageError, match="churn has no champion yet; run `evertune train`"):
+        load_label_table(tmp_path, pd.DataFrame(), now=day(9))
