@@ -63,7 +63,8 @@ from evertune.metrics.metrics import (
 from evertune.models.model import Ensemble, FittedPipeline, Model, finalize_predictions, predict
 from evertune.models.origin import ModelOrigin
 from evertune.search.summary import find_complete_trial
-from evertune.stats.bootstrap import BootstrapConfig, fold_interval, paired_difference
+from evertune.stats.bootstrap import BootstrapConfig, paired_difference
+from evertune.stats.comparison import corrected_resampled_t
 from evertune.trials import MetricValues, Trial
 from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 
@@ -648,7 +649,7 @@ def mean_over_folds(
     0.6
     """
     known = [score for score in scores if score is not None]
-    interval = fold_interval(
+    interval = corrected_resampled_t(
         known, n_training=n_training, n_validation=n_validation, confidence=confidence
     )
     return FoldMean(sum(known) / len(known) if known else None, interval)

@@ -22,8 +22,8 @@ from evertune.metrics.metrics import Metric, is_better
 from evertune.models.model import Ensemble, FittedPipeline, Model
 from evertune.models.origin import ModelOrigin
 from evertune.search.leaderboard import best_trial
-from evertune.stats.bootstrap import TestResult
-from evertune.stats.comparison import corrected_resampled_t_test
+from evertune.stats.bootstrap import Estimate
+from evertune.stats.comparison import corrected_resampled_t
 from evertune.trials import FoldResult, Trial
 
 SIMPLE_FAMILIES = ("linear", "naive_bayes", "tree", "neighbours")
@@ -287,28 +287,28 @@ def _with_gains(
     return tuple(told)
 
 
-def _with_gain(phase: Phase, gain: TestResult) -> Phase:
+def _with_gain(phase: Phase, gain: Estimate) -> Phase:
     pays = _is_significant(gain)
-    return replace(phase, gain=gain.difference, low=gain.low, high=gain.high, pays=pays)
+    return replace(phase, gain=gain.value, low=gain.low, high=gain.high, pays=pays)
 
 
-def _is_significant(gain: TestResult) -> bool | None:
+def _is_significant(gain: Estimate) -> bool | None:
     """Return whether a gain is more than noise; None where folds cannot tell."""
     if gain.low is not None:
         return gain.low > 0
-    return False if gain.difference is not None and gain.difference <= 0 else None
+    return False if gain.value is not None and gain.value <= 0 else None
 
 
 def _phase_difference(
     left: Phase, right: Phase, metric: Metric, *, folds: Sequence[Fold], confidence: float
-) -> TestResult:
+) -> Estimate:
     sign = 1.0 if metric.greater_is_better else -1.0
     pairs = [
         (sign * a, sign * b)
         for a, b in zip(left.scores, right.scores, strict=False)
         if a is not None and b is not None
     ]
-    return corrected_resampled_t_test(
+    return corrected_resampled_t(
         [a for a, _ in pairs],
         [b for _, b in pairs],
         n_training=round(fmean(len(fold.training) for fold in folds)),

@@ -18,7 +18,8 @@ from evertune.evaluation.slices import SliceRow
 from evertune.evaluation.thresholds import DecisionRule
 from evertune.metrics.metrics import Metric, confusion_matrix
 from evertune.search.summary import SearchReport, SearchSummary, Setting
-from evertune.stats.bootstrap import BootstrapConfig, Interval, bootstrap_interval, fold_interval
+from evertune.stats.bootstrap import BootstrapConfig, Estimate, bootstrap_interval
+from evertune.stats.comparison import corrected_resampled_t
 from evertune.trials import MetricValues, Trial
 from evertune.types import FloatArray, Predictions, Task
 
@@ -279,7 +280,7 @@ class FoldMean:
     """A mean over folds with its interval."""
 
     mean: float | None
-    interval: Interval
+    interval: Estimate
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ class ModelMetrics:
     """
 
     holdout: MetricValues
-    intervals: Mapping[str, Interval]
+    intervals: Mapping[str, Estimate]
     training: MetricValues
     folds: Mapping[str, FoldMean]
     member: Mapping[str, FoldMean] = field(default_factory=dict)
@@ -308,7 +309,7 @@ class ModelMetrics:
 
 def holdout_intervals(
     metrics: Iterable[Metric], holdout: HoldoutPredictions, *, bootstrap: BootstrapConfig
-) -> dict[str, Interval]:
+) -> dict[str, Estimate]:
     """Return the bootstrap interval of each of the model's figures on the hold-out."""
     return {
         metric.name: bootstrap_interval(metric, holdout.truth, holdout.model, **asdict(bootstrap))
@@ -367,7 +368,7 @@ def fold_means(
     for metric in metrics:
         scores = [fold.figures.get(metric.name) for fold in trial.folds]
         known = [score for score in scores if score is not None]
-        interval = fold_interval(
+        interval = corrected_resampled_t(
             known, n_training=n_training, n_validation=n_validation, confidence=confidence
         )
         mean = sum(known) / len(known) if known else None

@@ -26,7 +26,7 @@ from evertune.monitoring.label_delay import (
 )
 from evertune.monitoring.log_frames import logged_predictions, single_version
 from evertune.monitoring.performance_reference import PerformanceReference, slice_rows
-from evertune.stats.bootstrap import Interval, bootstrap_interval
+from evertune.stats.bootstrap import Estimate, bootstrap_interval
 from evertune.times import TimeWindow, to_naive_timestamp
 from evertune.types import FloatArray, Predictions, Task, take_rows
 
@@ -285,7 +285,7 @@ def _metric_finding(
     truth, said = held.truth[rows], take_rows(held.predictions, rows)
     value = metric.score(truth, said)
     known = bool(np.isfinite(value))
-    ends = Interval(None, None, "undefined")
+    ends = Estimate(method="undefined")
     if known:
         ends = bootstrap_interval(
             metric,

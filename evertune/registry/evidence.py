@@ -35,7 +35,7 @@ from evertune.stats.bootstrap import (
     TestResult,
     paired_difference,
 )
-from evertune.stats.comparison import holm_adjust, metric_tests
+from evertune.stats.comparison import delong_test, holm_adjust
 from evertune.types import FloatArray, Predictions, Task, take_rows
 
 
@@ -708,7 +708,9 @@ def _test_results(
     found = []
     if rival.difference is not None:
         found.append(difference_test(f"paired {metric.name}", rival.difference))
-    found += metric_tests(metric, pair.truth, pair.ours, pair.theirs, confidence=confidence)
+    if metric.name == "roc_auc":
+        delong = delong_test(pair.truth, pair.ours, pair.theirs, confidence=confidence)
+        found += [] if delong is None else [delong]
     if rival.loss is not None and loss is not None:
         found.append(difference_test(f"paired {loss.name}, the watched loss", rival.loss))
     return tuple(found)

@@ -16,7 +16,7 @@ import numpy as np
 
 from evertune.metrics.metrics import METRICS, REGRESSION, Metric
 from evertune.stats.bootstrap import bootstrap_interval, paired_difference
-from evertune.stats.comparison import corrected_resampled_t_test
+from evertune.stats.comparison import corrected_resampled_t
 from evertune.types import FloatArray, Predictions, take_rows
 
 POPULATION = 200_000
@@ -135,7 +135,7 @@ def _of_folds(cases: int, seed: int) -> Iterator[str]:
 
 
 def _fold_ends(left: list[float], right: list[float], sizes: dict[str, float]) -> Ends:
-    found = corrected_resampled_t_test(left, right, **sizes)
+    found = corrected_resampled_t(left, right, **sizes)
     return found.low, found.high
 
 

@@ -7,7 +7,7 @@ from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.evaluate import baseline_rows, best_baseline, metric_rows
 from evertune.evaluation.records import BaselineRow, FoldMean, HoldoutPredictions, ModelMetrics
 from evertune.metrics.metrics import METRICS
-from evertune.stats.bootstrap import BootstrapConfig, Interval
+from evertune.stats.bootstrap import BootstrapConfig, Estimate
 from evertune.types import Predictions
 
 ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
@@ -15,9 +15,9 @@ TRUTH = np.array([1.0, 0.0, 1.0, 0.0])
 BOOTSTRAP = BootstrapConfig(draws=200, confidence=0.9, seed=0)
 MODEL = ModelMetrics(
     holdout={"accuracy": 0.75, "log_loss": 0.5},
-    intervals={"accuracy": Interval(0.6, 0.9, ""), "log_loss": Interval(0.4, 0.7, "")},
+    intervals={"accuracy": Estimate(None, 0.6, 0.9), "log_loss": Estimate(None, 0.4, 0.7)},
     training={"accuracy": 1.0, "log_loss": 0.2},
-    folds={"accuracy": FoldMean(0.8, Interval(0.7, 0.9, ""))},
+    folds={"accuracy": FoldMean(0.8, Estimate(None, 0.7, 0.9))},
 )
 HOLDOUT = HoldoutPredictions(
     TRUTH,

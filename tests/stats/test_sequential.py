@@ -1,11 +1,15 @@
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
+from evertune.metrics.losses import DailyLoss
 from evertune.stats.sequential import (
     estimate_change_point,
     log_evidence,
     log_likelihood_ratios,
     overdispersion,
+    paired_sequential_test,
 )
 
 
@@ -54,3 +58,47 @@ def test_without_days_there_is_no_evidence():
 
 def test_the_likeliest_start_is_where_the_sum_from_there_on_is_largest():
     assert estimate_change_point(np.array([[5.0, 0], [-9.0, 0], [1.0, 0], [1.0, 0]])) == 2
+
+
+def days_of(means, n=500):
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    return tuple(DailyLoss(start + timedelta(days=i), n, n * mean) for i, mean in enumerate(means))
+
+
+def worse_by(mean, seed=0, n_days=14):
+    return days_of(0.1 + np.random.default_rng(seed).normal(mean, 0.012, n_days))
+
+
+OTHER = days_of([0.1] * 14)
+
+
+def test_a_champion_that_is_worse_by_five_points_is_found_within_two_weeks():
+    found = paired_sequential_test(worse_by(0.05), OTHER)
+    assert found.worse_at is not None
+    assert found.threshold == 20.0
+
+
+def test_a_better_champion_is_never_called_worse():
+    found = paired_sequential_test(worse_by(-0.05), OTHER)
+    assert found.worse_at is None
+    assert found.difference < 0
+
+
+def test_equal_champions_are_called_worse_less_often_than_the_error_allows():
+    found = [paired_sequential_test(worse_by(0.0, seed), OTHER) for seed in range(200)]
+    assert sum(each.worse_at is not None for each in found) <= 0.05 * 200
+
+
+def test_only_days_with_the_same_rows_are_compared():
+    other = (*days_of([0.1]), *days_of([0.1, 0.1], n=9)[1:])
+    found = paired_sequential_test(days_of([0.2] * 3), other)
+    assert (len(found.days), found.n) == (1, 500)
+
+
+def test_without_common_days_there_is_no_evidence_for_or_against_the_champion():
+    found = paired_sequential_test(OTHER, ())
+    assert (found.values, found.difference, found.worse_at) == ((), None, None)
+
+
+def test_identical_losses_are_no_evidence():
+    assert paired_sequential_test(OTHER, OTHER).worse_at is None
