@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from evertune.metrics import weighted
 from evertune.metrics.metrics import REGRESSION, Metric
 from evertune.metrics.weighted import (
-    TWO_CLASSES,
     average_over_classes,
     class_f1,
     class_precision,
@@ -33,7 +32,6 @@ RankKeys = NDArray[np.uint16]
 AreaMetric = Callable[[RankKeys, BoolArray], FloatArray]
 LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 FLOAT_EPSILON = np.finfo(np.float64).eps
-TWO_AXES = 2
 MAX_RANK_KEY = 2**15 - 1
 MAX_LOG_ODDS = np.float32(17)  # logarithm of the odds of the largest chance
 MIN_RANKED_PROBABILITY = np.float32(6e-8)
@@ -41,16 +39,16 @@ MIN_RANKED_PROBABILITY = np.float32(6e-8)
 
 @dataclass(frozen=True, eq=False)
 class BlendScorer:
-    """How blends are scored on some rows; greater is better.
+    """Scores blends on some rows; greater is better.
 
     Attributes
     ----------
     view : callable
-        From said, of shape (m, n) or (m, n, n_classes), to what blends are made of.
+        From predictions, of shape (m, n) or (m, n, n_classes), to the arrays that are blended.
     score : callable
-        From k blends to k scores, -inf where one is undefined.
+        From k blends to k scores, -inf if one is undefined.
     tie_break : callable, optional
-        The same, asked where scores are equal.
+        From blends with equal scores to scores that separate them.
     """
 
     view: Callable[[FloatArray], FloatArray]
@@ -59,37 +57,34 @@ class BlendScorer:
 
 
 def make_blend_scorer(metric: Metric, truth: FloatArray) -> BlendScorer:
-    """Return how blends are scored by a metric on n rows.
+    """Return the scorer of a metric on n rows.
 
-    All rows are scored together, those of all folds, also by metrics that rank rows: a member
-    whose fold models do not share a scale with each other does not share one on new rows either,
-    and areas under short curves are the more uncertain.
-
-    Parameters
-    ----------
-    metric : Metric
-    truth : array of shape (n,)
+    The rows of all folds are scored together, also by metrics that rank rows: a member whose fold
+    models do not share a scale does not share one on new rows either, and areas under short
+    curves are more uncertain.
 
     Examples
     --------
     >>> from evertune.metrics.metrics import METRICS
-    >>> how = make_blend_scorer(METRICS["rmse"], np.array([1.0, 5.0]))
-    >>> how.score(how.view(np.array([[1.0, 5.0], [1.0, 3.0]]))).round(3).tolist()
+    >>> scorer = make_blend_scorer(METRICS["rmse"], np.array([1.0, 5.0]))
+    >>> scorer.score(scorer.view(np.array([[1.0, 5.0], [1.0, 3.0]]))).round(3).tolist()
     [-0.0, -1.414]
     """
     sign = 1.0 if metric.greater_is_better else -1.0
-    asked = (_identity, partial(_call_metric, metric))
-    view, figure = asked if is_custom_metric(metric) else FAST_METRICS.get(metric.name, asked)
+    slow = (_identity, partial(_call_metric, metric))
+    view, figure = slow if is_custom_metric(metric) else FAST_METRICS.get(metric.name, slow)
 
     def score(blends: FloatArray) -> FloatArray:
         figures = figure(blends, truth)
         return np.where(np.isfinite(figures), sign * figures, -np.inf)
 
-    def nearer(blends: FloatArray) -> FloatArray:
+    def tie_break(blends: FloatArray) -> FloatArray:
         return -_log_loss(_true_class_probability(blends, truth), truth)
 
     return BlendScorer(
-        lambda said: view(said, truth), score, nearer if metric.name in LABEL_METRICS else None
+        lambda values: view(values, truth),
+        score,
+        tie_break if metric.name in LABEL_METRICS else None,
     )
 
 
@@ -112,19 +107,19 @@ def is_custom_metric(metric: Metric) -> bool:
     return getattr(metric.kernel, "func", None) is weighted.weight_by_repetition
 
 
-def _identity(said: FloatArray, _: FloatArray) -> FloatArray:
-    return said
+def _identity(values: FloatArray, _: FloatArray) -> FloatArray:
+    return values
 
 
-def _errors(said: FloatArray, truth: FloatArray) -> FloatArray:
-    return said - truth
+def _errors(values: FloatArray, truth: FloatArray) -> FloatArray:
+    return values - truth
 
 
-def _true_class_probability(said: FloatArray, truth: FloatArray) -> FloatArray:
-    if said.ndim == TWO_AXES:
-        return np.where(truth == 1, said, 1 - said)
-    chances: FloatArray = said[:, np.arange(truth.size), truth.astype(np.int64)]
-    return chances
+def _true_class_probability(values: FloatArray, truth: FloatArray) -> FloatArray:
+    if values.ndim == 2:
+        return np.where(truth == 1, values, 1 - values)
+    proba: FloatArray = values[:, np.arange(truth.size), truth.astype(np.int64)]
+    return proba
 
 
 def _rmse(errors: FloatArray, _: FloatArray) -> FloatArray:
@@ -144,19 +139,19 @@ def _r2(errors: FloatArray, truth: FloatArray) -> FloatArray:
     return 1 - safe_divide(np.einsum("ij,ij->i", errors, errors), spread)
 
 
-def _log_loss(chances: FloatArray, _: FloatArray) -> FloatArray:
-    return np.asarray(-np.log(np.clip(chances, FLOAT_EPSILON, 1.0)).mean(axis=1))
+def _log_loss(proba: FloatArray, _: FloatArray) -> FloatArray:
+    return np.asarray(-np.log(np.clip(proba, FLOAT_EPSILON, 1.0)).mean(axis=1))
 
 
 def _brier(blends: FloatArray, truth: FloatArray) -> FloatArray:
-    if blends.ndim == TWO_AXES:
+    if blends.ndim == 2:
         return np.asarray(((blends - truth) ** 2).mean(axis=1))
     wrong = blends - np.eye(blends.shape[2])[truth.astype(np.int64)]
     return np.asarray(np.einsum("ijk,ijk->i", wrong, wrong) / blends.shape[1])
 
 
 def _predicted_codes(blends: FloatArray) -> FloatArray:
-    codes = blends > 0.5 if blends.ndim == TWO_AXES else blends.argmax(axis=2)
+    codes = blends > 0.5 if blends.ndim == 2 else blends.argmax(axis=2)
     return np.asarray(codes, dtype=np.float64)
 
 
@@ -165,13 +160,13 @@ def _accuracy(blends: FloatArray, truth: FloatArray) -> FloatArray:
 
 
 def _metric_of_counts(figure: CountMetric, blends: FloatArray, truth: FloatArray) -> FloatArray:
-    """Return a figure of the rows by class: right ones, true ones, and those said to be of it."""
-    width = TWO_CLASSES if blends.ndim == TWO_AXES else blends.shape[2]
+    """Return a metric of the counts by class: hits, true rows, and predicted rows."""
+    width = 2 if blends.ndim == 2 else blends.shape[2]
     codes, true = _predicted_codes(blends), (truth[:, None] == np.arange(width)).astype(np.float64)
-    said = [codes == code for code in range(width)]
-    hits = np.column_stack([said[code] @ true[:, code] for code in range(width)])
-    n_said = np.column_stack([each.sum(axis=1, dtype=np.float64) for each in said])
-    return figure(hits, np.tile(true.sum(axis=0), (len(blends), 1)), n_said)
+    predicted = [codes == code for code in range(width)]
+    hits = np.column_stack([predicted[code] @ true[:, code] for code in range(width)])
+    n_predicted = np.column_stack([each.sum(axis=1, dtype=np.float64) for each in predicted])
+    return figure(hits, np.tile(true.sum(axis=0), (len(blends), 1)), n_predicted)
 
 
 def _balanced_accuracy(hits: FloatArray, n_truth: FloatArray, _: FloatArray) -> FloatArray:
@@ -179,19 +174,19 @@ def _balanced_accuracy(hits: FloatArray, n_truth: FloatArray, _: FloatArray) -> 
 
 
 def _one_vs_rest(area: AreaMetric, blends: FloatArray, truth: FloatArray) -> FloatArray:
-    if blends.ndim == TWO_AXES:
+    if blends.ndim == 2:
         return area(_rank_keys(blends), truth == 1)
     classes = range(blends.shape[2])
     areas = [area(_rank_keys(blends[:, :, code]), truth == code) for code in classes]
     return row_nanmean(np.column_stack(areas))
 
 
-def _rank_keys(chances: FloatArray) -> RankKeys:
-    """Return 15 bits that order chances; whole numbers of 16 bits sort ten times faster.
+def _rank_keys(proba: FloatArray) -> RankKeys:
+    """Return 15 bits that order probabilities; integers of 16 bits sort ten times faster.
 
-    They are cut from the logarithm of the odds, so that small chances keep apart.
+    They are cut from the log odds, so that small probabilities stay apart.
     """
-    inside = np.clip(chances.astype(np.float32), MIN_RANKED_PROBABILITY, 1 - MIN_RANKED_PROBABILITY)
+    inside = np.clip(proba.astype(np.float32), MIN_RANKED_PROBABILITY, 1 - MIN_RANKED_PROBABILITY)
     odds = np.log(inside) - np.log1p(-inside)
     return ((odds + MAX_LOG_ODDS) * (MAX_RANK_KEY / (2 * MAX_LOG_ODDS))).astype(np.uint16)
 
@@ -226,8 +221,8 @@ def _sort_keys(levels: RankKeys, last_bit: BoolArray) -> RankKeys:
 def _call_metric(metric: Metric, blends: FloatArray, truth: FloatArray) -> FloatArray:
     """Ask a metric itself about one blend after the other."""
     classes = REGRESSION not in metric.tasks
-    said = (blend_to_predictions(blend, classes=classes) for blend in blends)
-    return np.array([metric.score(truth, each) for each in said], dtype=np.float64)
+    values = (blend_to_predictions(blend, classes=classes) for blend in blends)
+    return np.array([metric.figure(truth, each) for each in values], dtype=np.float64)
 
 
 FAST_METRICS: dict[str, tuple[BlendMetric, BlendMetric]] = {

@@ -72,7 +72,7 @@ from evertune.evaluation.records import (
 )
 from evertune.evaluation.report import write_report
 from evertune.files import read_record, read_table
-from evertune.fitting.build import window_note
+from evertune.fitting.windows import window_note
 from evertune.metrics.metrics import Metric, compute_metrics
 from evertune.models.model import Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice

@@ -23,15 +23,14 @@ from evertune.errors import StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table
 from evertune.fitting.build import (
-    BuildRequest,
     BuiltModel,
     SearchResult,
-    WindowCandidates,
+    all_failed_note,
     build_model,
-    window_note,
+    count_complexity,
 )
-from evertune.fitting.notes import all_failed_note
 from evertune.fitting.refit import TrainingSet, resolve_mode
+from evertune.fitting.windows import WindowCandidates, window_note
 from evertune.models.model import Model
 from evertune.models.persistence import save_model
 from evertune.plan import Plan
@@ -51,54 +50,51 @@ def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
         once the zero rule is written.
     """
     end = time.monotonic() + (fit.budget_seconds or math.inf)
-    task = _build_request(paths, metric, fit, end=end)
-    try:
-        made = build_model(task)
-    except ValueError as error:
-        raise StageError(f"No model can be made of what the search found: {error}.") from error
-    _save_built_model(paths, task, made)
-    trials = task.found.trials
-    if all_failed(trials):
-        raise StageError(all_failed_note(trials, paths.trials.name))
-
-
-def _build_request(
-    paths: PathsSection, metric: MetricSection, fit: FitSection, *, end: float
-) -> BuildRequest:
     schema, plan = read_record(paths.table_schema, TableSchema), read_record(paths.plan, Plan)
     table, choosing = read_table(paths.training), read_table(paths.choosing)
     metrics = load_metrics(metric, schema.task, find_root(paths.trials.parent))
-    folds, windows = folds_from_table(read_table(paths.folds)), plan.windows
-    found = SearchResult(
-        lesson=TrainingSet(table, encode_target(table, schema), schema, fit.seed),
+    folds = folds_from_table(read_table(paths.folds))
+    search = SearchResult(
+        training=TrainingSet(table, encode_target(table, schema), schema, fit.seed),
         folds=folds,
         trials=read_trials(paths.trials),
         entries=read_entries(paths.pool, models=False),
         read=partial(read_entries, paths.pool),
         metric=metrics[0],
-        mode=resolve_mode(fit.mode, folds, n_rows=len(table), has_windows=bool(windows)),
+        mode=resolve_mode(fit.mode, folds, n_rows=len(table), has_windows=bool(plan.windows)),
         guards=tuple((m, metric.guards[m.name]) for m in metrics if m.name in metric.guards),
         end=end,
     )
-    return BuildRequest(
-        found=found,
-        windows=WindowCandidates(windows, event_times(table, schema), choosing),
-        warm_starts=plan.warm_starts,
-        baselines=_read_baselines(paths) if fit.prefer == "simplest" else (),
-    )
+    windows = WindowCandidates(plan.windows, event_times(table, schema), choosing)
+    simplest = fit.prefer == "simplest"
+    try:
+        built = build_model(
+            search,
+            windows=windows,
+            warm_starts=plan.warm_starts,
+            prefer_simplest=simplest,
+            baselines=_read_baselines(paths) if simplest else (),
+        )
+    except ValueError as error:
+        raise StageError(f"No model can be built from the search: {error}.") from error
+    _save_built_model(paths, search, windows, count_complexity(search, built))
+    if all_failed(search.trials):
+        raise StageError(all_failed_note(search.trials, paths.trials.name))
 
 
 def _read_baselines(paths: PathsSection) -> tuple[BaselineResult, ...]:
     return read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
 
 
-def _save_built_model(paths: PathsSection, task: BuildRequest, made: BuiltModel) -> None:
-    lesson, windows = task.found.lesson, task.windows
-    window = made.choice.chosen if made.choice else ALL_ROWS
-    learned = lesson.table["row_key"][is_in_window(windows.moments, window)]
+def _save_built_model(
+    paths: PathsSection, search: SearchResult, windows: WindowCandidates, built: BuiltModel
+) -> None:
+    training = search.training
+    window = built.choice.chosen if built.choice else ALL_ROWS
+    learned = training.table["row_key"][is_in_window(windows.moments, window)]
     keys = (*learned, *windows.choosing["row_key"])
-    model = Model(lesson.schema, made.configuration, made.fitted, keys)
-    save_model(paths.model, model, made.choice, made.origin)
-    sys.stdout.writelines(f"{note}\n" for note in made.origin.notes)
-    if made.choice is not None:
-        sys.stdout.write(f"{window_note(made.choice, task.found.metric.name)}\n")
+    model = Model(training.schema, built.configuration, built.fitted, keys)
+    save_model(paths.model, model, built.choice, built.origin)
+    sys.stdout.writelines(f"{note}\n" for note in built.origin.notes)
+    if built.choice is not None:
+        sys.stdout.write(f"{window_note(built.choice, search.metric.name)}\n")
