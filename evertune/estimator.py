@@ -339,7 +339,8 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
 
     def predict(self, X: TableLike) -> NDArray[Any]:
         """Return the most likely class of every row, an array of shape (n,)."""
-        labels: NDArray[Any] = self.classes_[self._predict(X).values.astype(np.int64)]
+        codes = self._predict(X).values.astype(np.int64)
+        labels: NDArray[Any] = self.classes_[codes]
         return labels
 
     def predict_proba(self, X: TableLike) -> FloatArray:

@@ -1,5 +1,7 @@
 import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from evertune.estimator import TunedClassifier, TunedRegressor
+from evertune import TunedClassifier, TunedRegressor
 from evertune.metrics.metrics import METRICS
 
 QUICK = {"budget_seconds": None, "budget_trials": 1, "workers": 1, "n_folds": 2}
@@ -106,6 +108,24 @@ def test_the_leaderboard_has_every_trial_and_the_model_names_its_own(mixed, answ
     assert set(model.weights_) <= {0, 1}
 
 
+def test_the_model_says_how_it_was_built(mixed, answers):
+    families = ["linear", "lightgbm"]
+    model = TunedClassifier(
+        **QUICK | {"budget_trials": 2}, families=families, prefer="simplest", mode="bag"
+    ).fit(mixed, answers)
+    assert model.origin_.made_of == "simplest"
+    assert model.origin_.notes[0].startswith("fit.prefer is simplest: trial")
+    assert model.model_.configuration.family == "linear"
+
+
+def test_importing_the_package_imports_no_library():
+    code = (
+        "import sys, evertune; print([m for m in sys.modules if m in ('numpy', 'sklearn', 'ray')])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
 def test_the_same_seed_gives_the_same_model():
     X, y = make_regression(80, 4, noise=5, random_state=0)
     models = [
@@ -161,6 +181,7 @@ BAD = [
     ({"families": ["boosting"]}, "must be some of linear"),
     ({"families": "linear"}, "must be some of linear"),
     ({"n_folds": "many"}, "'n_folds' parameter of TunedClassifier must be a whole number from 1"),
+    ({"prefer": "fast"}, "must be one of best, simplest. Got 'fast'"),
     ({"mode": "stack"}, "must be one of auto, bag, refit, single. Got 'stack'"),
     ({"workers": 0.5}, "'workers' parameter"),
     ({"workers": 4096}, "processors or 'auto'. Got 4096"),

@@ -222,7 +222,7 @@ def _call_metric(metric: Metric, blends: FloatArray, truth: FloatArray) -> Float
     """Ask a metric itself about one blend after the other."""
     classes = REGRESSION not in metric.tasks
     values = (blend_to_predictions(blend, classes=classes) for blend in blends)
-    return np.array([metric.figure(truth, each) for each in values], dtype=np.float64)
+    return np.array([metric.score(truth, each) for each in values], dtype=np.float64)
 
 
 FAST_METRICS: dict[str, tuple[BlendMetric, BlendMetric]] = {

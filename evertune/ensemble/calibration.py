@@ -58,7 +58,7 @@ def calibrate_on_oof(
     threshold = fit_threshold(oof, metric)
     if threshold is not None:
         predictions = Predictions(apply_threshold(proba, threshold), proba)
-        if not all(meets_guard(each, each[0].figure(oof.truth, predictions)) for each in guards):
+        if not all(meets_guard(each, each[0].score(oof.truth, predictions)) for each in guards):
             threshold = None
     return replace(ensemble, temperature=fit_temperature(oof, metric), threshold=threshold)
 

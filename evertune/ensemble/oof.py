@@ -174,7 +174,7 @@ def stack_predictions(stack: OOFStack, blend: FloatArray) -> Predictions:
 
 def score_blend(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
     """Return the metric of a blend of all rows; None if it is undefined."""
-    score = metric.figure(stack.truth, stack_predictions(stack, blend))
+    score = metric.score(stack.truth, stack_predictions(stack, blend))
     return score if math.isfinite(score) else None
 
 

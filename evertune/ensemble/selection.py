@@ -364,4 +364,4 @@ def _score_at_best_threshold(stack: OOFStack, metric: Metric, blend: FloatArray)
     if threshold is None or predictions.probabilities is None:
         return score_blend(stack, metric, blend)
     labels = apply_threshold(predictions.probabilities, threshold)
-    return metric.figure(stack.truth, Predictions(labels, predictions.probabilities))
+    return metric.score(stack.truth, Predictions(labels, predictions.probabilities))

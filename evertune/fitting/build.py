@@ -295,7 +295,7 @@ def oof_scores_by_fold(oof: OOFPredictions, metric: Metric, *, n_folds: int) -> 
     scores: list[float | None] = []
     for fold in range(n_folds):
         rows = np.flatnonzero(oof.folds == fold)
-        score = metric.figure(oof.truth[rows], take_rows(predictions, rows)) if len(rows) else None
+        score = metric.score(oof.truth[rows], take_rows(predictions, rows)) if len(rows) else None
         scores.append(float(score) if score is not None and np.isfinite(score) else None)
     return tuple(scores)
 

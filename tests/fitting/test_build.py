@@ -8,11 +8,13 @@ from evertune.config.loader import load_params
 from evertune.data.folds import Fold, folds_to_table
 from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.data.training_windows import TrainingWindow
+from evertune.ensemble.calibration import OOFPredictions
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.errors import StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table, write_record, write_table
-from evertune.metrics.metrics import metrics_for
+from evertune.fitting.build import oof_scores_by_fold
+from evertune.metrics.metrics import METRICS, metrics_for
 from evertune.models.families import configuration_encoding
 from evertune.models.model import predict
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
@@ -21,10 +23,11 @@ from evertune.search.objective import Objective, evaluate_fold
 from evertune.search.trial_log import append_trial, open_trials, save_entry
 from evertune.stages.fit import run
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
+from evertune.types import Predictions
 
 FOLDS = [Fold(np.arange(25), np.arange(25, 50)), Fold(np.arange(25, 50), np.arange(25))]
 BOUND = {"guards": {"mae": 5.0}}
-SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
@@ -295,3 +298,20 @@ def test_the_simplest_model_is_passed_over_where_it_breaks_a_guard(pooled):
     pooled = pooled.model_copy(update={"metric": pooled.metric.model_copy(update=BOUND)})
     made(pooled, prefer="simplest")
     assert load_model_origin(pooled.paths.model).phase != "simplest"
+
+
+def unseen(truth, chance, folds):
+    shares = np.column_stack([1 - np.array(chance), chance])
+    said = Predictions(shares.argmax(axis=1).astype(float), shares)
+    return OOFPredictions(np.arange(len(truth)), np.array(folds), np.array(truth, float), said)
+
+
+def test_each_fold_is_scored_on_its_own_rows():
+    found = unseen([0, 1, 0, 1], [0.2, 0.9, 0.8, 0.3], [0, 0, 1, 1])
+    assert oof_scores_by_fold(found, METRICS["roc_auc"], n_folds=2) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("folds", "n_folds"), [([0, 0], 2), ([1, 1], 2)])
+def test_a_fold_without_a_figure_has_none(folds, n_folds):
+    found = unseen([1, 1], [0.2, 0.9], folds)
+    assert oof_scores_by_fold(found, METRICS["roc_auc"], n_folds=n_folds) == (None, None)

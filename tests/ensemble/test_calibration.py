@@ -3,11 +3,12 @@ import pytest
 
 from evertune.ensemble.calibration import (
     OOFPredictions,
+    calibrate_on_oof,
     fit_temperature,
     fit_threshold,
 )
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import apply_temperature, apply_threshold
+from evertune.models.model import Ensemble, apply_temperature, apply_threshold
 from evertune.types import Predictions
 
 N_ROWS = 2_000
@@ -72,3 +73,16 @@ def test_three_classes_have_no_threshold():
         np.arange(4), np.arange(4) % 2, np.zeros(4), Predictions(np.zeros(4), shares)
     )
     assert fit_threshold(given, METRICS["accuracy"]) is None
+
+
+def test_a_threshold_that_violates_a_guard_is_not_taken():
+    chance = np.linspace(0.0, 0.5, 400)
+    truth = (np.arange(400) % 20 < 8 + 12 * (chance > 0.3)).astype(float)
+    proba = np.column_stack([1 - chance, chance])
+    oof = OOFPredictions(
+        np.arange(400), np.arange(400) % 5, truth, Predictions(np.zeros(400), proba)
+    )
+    ensemble = Ensemble(())
+    assert calibrate_on_oof(ensemble, oof, METRICS["f1"]).threshold is not None
+    guards = [(METRICS["precision"], 0.999)]
+    assert calibrate_on_oof(ensemble, oof, METRICS["f1"], guards=guards).threshold is None

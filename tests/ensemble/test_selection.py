@@ -3,7 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evertune.ensemble.selection import select_ensemble, single_best
+from evertune.ensemble.oof import cross_fit_parts, stack_oof, subsample_rows
+from evertune.ensemble.selection import (
+    drop_near_duplicates,
+    rank_candidates,
+    select_ensemble,
+    single_best,
+)
 from evertune.metrics.metrics import METRICS, custom_metric
 from tests.core.pooled import entry, folds_of_rows
 
@@ -46,22 +52,22 @@ def test_where_blends_do_not_help_the_best_entry_stands_alone():
     assert chosen(worse).weights == ((0, 1.0),)
 
 
-def test_an_entry_that_lacks_a_fold_is_not_looked_at():
-    part = entry(7, TRUTH, FOLDS)
-    part = replace(part, folds=part.folds[:3])
-    assert chosen([*entries(2), part]).single != 7
-    assert chosen([part]) is None
+def unusable():
+    whole = entry(7, TRUTH, FOLDS)
+    cut = (replace(whole.folds[0], whole=False), *whole.folds[1:])
+    missing = np.where(np.arange(N_ROWS) == 3, np.nan, TRUTH)
+    return {
+        "lacks a fold": replace(whole, folds=whole.folds[:3]),
+        "was cut short": replace(whole, folds=cut),
+        "predicts NaN": entry(7, missing, FOLDS),
+    }
 
 
-def test_an_entry_that_was_cut_short_is_not_looked_at():
-    cut = entry(7, TRUTH, FOLDS)
-    cut = replace(cut, folds=(replace(cut.folds[0], whole=False), *cut.folds[1:]))
-    assert 7 not in chosen([*entries(2), cut]).candidates
-
-
-def test_an_entry_that_says_what_is_no_number_is_not_looked_at():
-    broken = entry(7, np.where(np.arange(N_ROWS) == 3, np.nan, TRUTH), FOLDS)
-    assert 7 not in chosen([*entries(2), broken]).candidates
+@pytest.mark.parametrize("fault", unusable())
+def test_a_trial_that_is_not_whole_is_not_selected(fault):
+    trial = unusable()[fault]
+    assert 7 not in dict(chosen([*entries(2), trial]).weights)
+    assert chosen([trial]) is None
 
 
 def test_entries_that_were_validated_on_other_rows_are_refused():
@@ -130,3 +136,58 @@ def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
     assert by_labels.weights == by_loss.weights
     plain = METRICS["f1"].score(truth, by_labels.unseen.predictions)
     assert by_labels.cross_fitted > plain
+
+
+ERROR = NOISE[0]
+
+
+def stack(*said):
+    return stack_oof([entry(k, each, FOLDS) for k, each in enumerate(said)], TRUTH)
+
+
+def test_trials_are_ranked_by_their_score():
+    given = stack(TRUTH + 3 * ERROR, TRUTH + ERROR, TRUTH + 2 * ERROR)
+    assert rank_candidates(given, RMSE, (), searched=[False] * 3).tolist() == [1, 2, 0]
+
+
+def test_a_searched_entry_that_is_better_by_chance_does_not_come_first():
+    better = TRUTH + np.where(np.arange(N_ROWS) < 5, 0.9, 1.0) * ERROR
+    given = stack(TRUTH + ERROR, better)
+    assert rank_candidates(given, RMSE, (), searched=[False, True]).tolist() == [0, 1]
+    assert rank_candidates(given, RMSE, (), searched=[False, False]).tolist() == [1, 0]
+
+
+def test_a_searched_entry_that_is_clearly_better_comes_first():
+    given = stack(TRUTH + ERROR, TRUTH + ERROR / 2)
+    assert rank_candidates(given, RMSE, (), searched=[False, True]).tolist() == [1, 0]
+
+
+def test_an_entry_that_breaks_a_bound_comes_after_a_worse_one_that_keeps_it():
+    rare = np.where(np.arange(N_ROWS) % 50 == 0, 5.0, 0.0)
+    given = stack(TRUTH + 0.6, TRUTH + rare)
+    guard = (METRICS["mae"], 0.3)
+    assert rank_candidates(given, RMSE, (), searched=[False] * 2).tolist() == [0, 1]
+    assert rank_candidates(given, RMSE, [guard], searched=[False] * 2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("most", "kept"), [(9, [0, 2]), (1, [0])])
+def test_of_two_that_say_nearly_the_same_the_better_is_kept(most, kept):
+    given = stack(TRUTH + ERROR, TRUTH + ERROR * 1.001, TRUTH - ERROR)
+    assert drop_near_duplicates(given, np.arange(3), most=most).tolist() == kept
+
+
+@pytest.mark.parametrize(("n_folds", "n_parts"), [(4, 4), (20, 5), (1, 5)])
+def test_weights_are_cross_fitted_over_a_few_parts(n_folds, n_parts):
+    given = stack_oof([entry(0, TRUTH, folds_of_rows(N_ROWS, n_folds))], TRUTH)
+    parts = cross_fit_parts(given, seed=0)
+    assert len(parts) == n_parts
+    assert sorted(np.concatenate(parts).tolist()) == list(range(N_ROWS))
+
+
+def test_many_rows_are_drawn_and_keep_their_order():
+    given = stack(np.arange(N_ROWS, dtype=float))
+    few = subsample_rows(given, most=30, seed=0)
+    assert len(few.rows) == 30
+    assert (np.diff(few.rows) > 0).all()
+    assert (few.values[0] == few.rows).all()
+    assert len(subsample_rows(given, most=N_ROWS, seed=0).rows) == N_ROWS
