@@ -6,20 +6,21 @@ EvertuneError
  │   └─ TableError: a table, a file or a query
  ├─ StageError (4): a step failed and can be started again
  ├─ BusyError (75): something that is needed is in use or does not answer
- └─ UnsafeError (78): the place that the project runs in cannot be used
+ │   └─ ProjectBusyError: another run holds the project
+ └─ UnsafeError (78): the folder or machine that the project runs in cannot be used
 
 A message says what was expected, what was found, and what to do.
 """
 
 
 class EvertuneError(Exception):
-    """A failure that is told to the user in one message, without a traceback."""
+    """A failure that the user sees as one message, without a traceback."""
 
     exit_code = 1
 
 
 class InputError(EvertuneError):
-    """What was given cannot be used; nothing was changed."""
+    """The input cannot be used; nothing was changed."""
 
     exit_code = 2
 
@@ -33,7 +34,7 @@ class TableError(InputError):
 
 
 class StageError(EvertuneError):
-    """A step failed; what was finished is kept and the next run goes on from there."""
+    """A step failed; finished work is kept, and the next run continues from there."""
 
     exit_code = 4
 
@@ -44,7 +45,24 @@ class BusyError(EvertuneError):
     exit_code = 75
 
 
+class ProjectBusyError(BusyError):
+    """Another run holds the project's lock.
+
+    Attributes
+    ----------
+    purpose : str, optional
+        What the other run does, as it was given to `project_lock`; None if it is not known.
+    pid : int, optional
+        Its process id; None if it is not known.
+    """
+
+    def __init__(self, message: str, *, purpose: str | None, pid: int | None) -> None:
+        super().__init__(message)
+        self.purpose = purpose
+        self.pid = pid
+
+
 class UnsafeError(EvertuneError):
-    """The place that the project runs in cannot be used, for example a read-only folder."""
+    """The folder or machine that the project runs in cannot be used, e.g. a read-only folder."""
 
     exit_code = 78

@@ -1,13 +1,12 @@
-"""Atomic file writes, records, digests and the project lock.
+"""Atomic file writes, tables, records, digests and the project lock.
 
 A file is written next to its target, forced to disk and then renamed (`atomic_write`,
 `atomic_folder`), so that a killed process leaves either the old content or the new one.
-`append_line` cuts off the half line that a killed process left. `project_lock` keeps two runs
-apart; the kernel frees it when the process ends, however it ends.
+`append_line` cuts off the half line that a killed process left.
 
 Tables are Parquet (`read_table`, `write_table`): equal tables give equal bytes. Records are
 dataclasses as sorted JSON (`read_record`, `write_record`). `load_function` imports a
-`module:function` of the project.
+`module:function` of the project. `project_lock` keeps two runs of a project apart.
 """
 
 import fcntl
@@ -17,12 +16,12 @@ import importlib
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
@@ -30,21 +29,27 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from evertune.errors import BusyError, InputError, ParamsError, TableError, UnsafeError
+from evertune.errors import InputError, ParamsError, ProjectBusyError, TableError, UnsafeError
 from evertune.messages import did_you_mean
+
+T = TypeVar("T")
+BLOCK_BYTES = 4096
+LOCK_FILE, LOCK_OWNER_FILE = "run.lock", "run.json"
+LOCK_SECONDS = 0.2  # `is_project_locked` of another process holds the lock for an instant
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Give a file beside `path` that is renamed to it when the block ends without an error.
+    """Yield a file beside `path` that is renamed to it when the block ends without an error.
 
     Raises
     ------
     UnsafeError
-        Where the disk does not take it.
+        The file cannot be written.
     """
     beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
@@ -54,7 +59,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-        fsync_path(path.parent)
+        _fsync(path.parent)
     except OSError as error:
         raise UnsafeError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
@@ -62,23 +67,57 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             beside.unlink()
 
 
-def fsync_path(path: Path) -> None:
-    """Wait until a file or folder that was written is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces `path` when the block ends without an error."""
+    beside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    remove_path(beside)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for file in beside.rglob("*"):
+            _fsync(file)
+    except BaseException:
+        remove_path(beside)
+        raise
+    remove_path(old)
+    if path.exists() or path.is_symlink():
+        path.rename(old)
+    beside.rename(path)
+    _fsync(path.parent)
+    remove_path(old)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and force it to disk; half a line that a killed process left is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        file.truncate(_end_of_complete_lines(file))
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the complete lines of a file that may still be written to; none if it is missing."""
+    if not path.exists():
+        return []
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    return complete.decode().split("\n") if complete else []
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file, a link or a folder with all that is in it, if there is one."""
+    """Remove a file, a link or a whole folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-T = TypeVar("T")
-BLOCK_BYTES = 4096
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -87,7 +126,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     TableError
-        Where there is no such file, or it is no Parquet file.
+        The file is missing or not Parquet.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -100,12 +139,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet; equal tables give equal bytes, and the index is not kept.
+    """Write a table as Parquet; equal tables give equal bytes, and the index is not stored.
 
     Raises
     ------
     TableError
-        Where a column mixes kinds of values that Parquet cannot hold in one column.
+        A column mixes types that Parquet cannot hold in one column.
     """
     plain = table.reset_index(drop=True).infer_objects()
     plain.columns = [str(name) for name in plain.columns]
@@ -117,6 +156,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     except (pa.ArrowException, ValueError) as error:
         reason = " ".join(str(part) for part in error.args)
         raise TableError(f"{path}: the table cannot be written as Parquet: {reason}.") from error
+
+
+def write_table_if_changed(path: Path, table: pd.DataFrame) -> bool:
+    """Write a table if it differs from the file's, and return whether it did."""
+    beside = path.with_name(f".{path.name}.new")
+    write_table(beside, table)
+    if path.is_file() and filecmp.cmp(beside, path, shallow=False):
+        beside.unlink()
+        return False
+    beside.replace(path)
+    return True
 
 
 def read_record(path: Path, kind: type[T]) -> T:
@@ -131,16 +181,16 @@ def read_record(path: Path, kind: type[T]) -> T:
     Raises
     ------
     InputError
-        Where there is no such file, or it holds something else.
+        The file is missing or holds something else.
     """
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError as error:
         raise InputError(_missing_file_message(path)) from error
     except ValidationError as error:
-        raise InputError(
-            f"{path} is not what a step wrote: {_first_validation_error(error)}."
-        ) from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(step) for step in first["loc"]) or "the file"
+        raise InputError(f"{path} is not what a step wrote: {key}: {first['msg']}.") from error
 
 
 def write_record(path: Path, record: object) -> None:
@@ -151,86 +201,17 @@ def write_record(path: Path, record: object) -> None:
     Raises
     ------
     ValueError
-        Where the record holds something else than records, text, numbers, dicts and tuples.
+        The record holds something else than records, text, numbers, dicts and tuples.
     """
     plain = json.loads(to_json(record, inf_nan_mode="null", fallback=_to_plain_scalar))
     write_text(path, json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8."""
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `path` when the block ends without an error."""
-    beside, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
-    remove_path(beside)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        for file in beside.rglob("*"):
-            fsync_path(file)
-    except BaseException:
-        remove_path(beside)
-        raise
-    remove_path(old)
-    if path.exists() or path.is_symlink():
-        path.rename(old)
-    beside.rename(path)
-    fsync_path(path.parent)
-    remove_path(old)
-
-
-def append_line(path: Path, line: str) -> None:
-    """Add one line and force it to disk; half a line that a killed process left is cut off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        file.truncate(_end_of_complete_lines(file))
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return the whole lines of a file that may still be written to; none if there is no file.
-
-    A last line without its end is left out.
-    """
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    return whole.decode().split("\n") if whole else []
-
-
-def load_function(reference: str, root: Path) -> Callable[..., Any]:
-    """Return the function that `module:function` names, looked for in the project folder first.
-
-    The folder stays on the import path, for what the function imports later.
-
-    Raises
-    ------
-    ParamsError
-        Where the module cannot be imported or has no such function.
-    """
-    module_name, _, name = reference.partition(":")
-    try:
-        module = _import_module(module_name, root)
-    except (ImportError, SyntaxError) as error:
-        raise ParamsError(f"'{reference}': cannot import '{module_name}': {error}.") from error
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    if not callable(function):
-        hint = did_you_mean(name, vars(module))
-        raise ParamsError(f"'{reference}': '{module_name}' has no function '{name}'.{hint}")
-    return function
-
-
 def digest_files(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of the names and contents of files, folders with all that is in them.
+    """Return the SHA-256 of the names and contents of files and of whole folders.
 
-    Names count from the folder that all paths share, so that a moved project keeps its digest.
+    Names are relative to the folder that all paths share, so that a moved project keeps its
+    digest.
     """
     files = sorted({file for path in paths for file in _list_files(path)})
     shared = os.path.commonpath([file.parent for file in files])
@@ -241,74 +222,101 @@ def digest_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def load_function(reference: str, root: Path) -> Callable[..., Any]:
+    """Return the function `module:function`, looked up in the project's folder first.
+
+    The folder stays on the import path, for what the function imports later.
+
+    Raises
+    ------
+    ParamsError
+        The module cannot be imported or has no such function.
+    """
+    module_name, _, name = reference.partition(":")
+    sys.path[:] = [str(root), *(entry for entry in sys.path if entry != str(root))]
+    importlib.invalidate_caches()
+    own, loaded = root / f"{module_name.replace('.', '/')}.py", sys.modules.get(module_name)
+    if own.exists() and loaded and Path(str(loaded.__file__)).resolve() != own.resolve():
+        del sys.modules[module_name]  # a module of the same name, from another project
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, SyntaxError) as error:
+        raise ParamsError(f"'{reference}': cannot import '{module_name}': {error}.") from error
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(function):
+        hint = did_you_mean(name, vars(module))
+        raise ParamsError(f"'{reference}': '{module_name}' has no function '{name}'.{hint}")
+    return function
+
+
 @contextmanager
 def project_lock(state: Path, purpose: str) -> Iterator[None]:
     """Hold the project for one run; the kernel frees it when the process ends, however it ends.
 
-    `state/run.lock` says who holds it: `pid`, `purpose` and `since`.
+    `state/run.lock` is the lock. `state/run.json` tells people who holds it: `purpose`, `pid`,
+    `host` and `since`; it is meaningless while the lock is free.
 
     Raises
     ------
-    BusyError
-        Where another run holds the project.
+    ProjectBusyError
+        Another run holds the project; it has the other run's `purpose` and `pid`.
     UnsafeError
-        Where the folder cannot be written.
+        The folder cannot be written.
     """
-    path = state / "run.lock"
-    with _open_lock(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"'{purpose}' cannot start: {_describe_lock_owner(path)}.") from error
-        _write_lock_owner(file, purpose)
-        try:
-            yield
-        finally:
-            file.truncate(0)
+    owner_path = state / LOCK_OWNER_FILE
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(state / LOCK_FILE, timeout=LOCK_SECONDS, thread_local=False)
+        lock.acquire()
+    except Timeout as error:
+        raise _busy_error(owner_path, purpose) from error
+    except OSError as error:
+        reason = error.strerror
+        raise UnsafeError(f"{state / LOCK_FILE} cannot be written: {reason}.") from error
+    try:
+        owner = {
+            "purpose": purpose,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_text(owner_path, json.dumps(owner) + "\n")
+        yield
+    finally:
+        owner_path.unlink(missing_ok=True)
+        lock.release()
 
 
 def is_project_locked(state: Path) -> bool:
-    """Whether a run that is alive holds the project; asking takes nothing from anybody."""
+    """Return whether a living run holds the project.
+
+    It asks the kernel rather than `run.json`, whose process id may have been given to another
+    process since.
+    """
     try:
-        owner = json.loads((state / "run.lock").read_bytes())
-        os.kill(int(owner["pid"]), 0)
-    except (FileNotFoundError, json.JSONDecodeError, ProcessLookupError):
+        with (state / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    except PermissionError:  # it is alive, and another user's
+    except (BlockingIOError, PermissionError):  # the second: of another user
         return True
-    return True
+    return False
 
 
-def _import_module(name: str, root: Path) -> ModuleType:
-    sys.path[:] = [str(root), *(entry for entry in sys.path if entry != str(root))]
-    importlib.invalidate_caches()
-    own, loaded = root / f"{name.replace('.', '/')}.py", sys.modules.get(name)
-    if own.exists() and loaded and Path(str(loaded.__file__)).resolve() != own.resolve():
-        del sys.modules[name]  # a module of the same name, from the folder of another project
-    return importlib.import_module(name)
-
-
-def _write_lock_owner(file: BinaryIO, purpose: str) -> None:
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    file.truncate(0)
-    file.write(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": since}).encode())
-    file.flush()
-
-
-def _describe_lock_owner(path: Path) -> str:
+def _busy_error(owner_path: Path, purpose: str) -> ProjectBusyError:
     try:
-        owner = json.loads(path.read_bytes())
-        return f"'{owner['purpose']}' (process {owner['pid']}) runs since {owner['since']}"
-    except json.JSONDecodeError:
-        return "another run holds the project"
+        owner = json.loads(owner_path.read_bytes())
+        other, pid, host = str(owner["purpose"]), int(owner["pid"]), owner["host"]
+        holder = f"'{other}' (process {pid} on {host}) runs since {owner['since']}"
+    except FileNotFoundError:  # it has just taken the lock, or is just giving it back
+        other, pid, holder = None, None, "another run holds the project"
+    return ProjectBusyError(f"'{purpose}' cannot start: {holder}.", purpose=other, pid=pid)
 
 
-def _open_lock(path: Path) -> BinaryIO:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+b")
-    except OSError as error:
-        raise UnsafeError(f"{path} cannot be written: {error.strerror}.") from error
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
 
 
 def _end_of_complete_lines(file: BinaryIO) -> int:
@@ -324,9 +332,8 @@ def _end_of_complete_lines(file: BinaryIO) -> int:
 
 def _list_files(path: Path) -> list[Path]:
     if path.is_dir():
-        return [
-            file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts
-        ]
+        files = (file for file in path.rglob("*") if file.is_file())
+        return [file for file in files if "__pycache__" not in file.parts]
     if not path.exists():
         raise InputError(_missing_file_message(path))
     return [path]
@@ -336,24 +343,7 @@ def _missing_file_message(path: Path) -> str:
     return f"{path} does not exist; `evertune train` makes what a step needs."
 
 
-def _first_validation_error(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(step) for step in first["loc"]) or "the file"
-    return f"{place}: {first['msg']}"
-
-
 def _to_plain_scalar(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"A record cannot hold {value!r} of {type(value)}.")
-
-
-def write_table_if_changed(path: Path, table: pd.DataFrame) -> bool:
-    """Return whether the table differs from the file's; only then the file is replaced."""
-    beside = path.with_name(f".{path.name}.new")
-    write_table(beside, table)
-    if path.is_file() and filecmp.cmp(beside, path, shallow=False):
-        beside.unlink()
-        return False
-    beside.replace(path)
-    return True

@@ -116,9 +116,9 @@ def project(tmp_path):
     write_record(paths.plan, Plan())
     write_table(paths.source, table(100).drop(columns="row_key"))
     dvc.ensure_project(tmp_path)
-    write_table(paths.absorbed, table(1).head(0))
+    write_table(paths.production_labels, table(1).head(0))
     dvc.add_file(tmp_path, paths.source)
-    dvc.add_file(tmp_path, paths.absorbed)
+    dvc.add_file(tmp_path, paths.production_labels)
     return tmp_path
 
 

@@ -41,7 +41,7 @@ def root(tmp_path: Path, state: Path, made: Path) -> Path:
 
 
 def rows(root: Path) -> pd.DataFrame:
-    return read_table(load_params(root).paths.absorbed)
+    return read_table(load_params(root).paths.production_labels)
 
 
 def test_labelled_rows_become_rows_of_the_source_with_their_moment(root: Path) -> None:
@@ -54,7 +54,7 @@ def test_labelled_rows_become_rows_of_the_source_with_their_moment(root: Path) -
 def test_the_same_rows_are_the_same_version(root: Path) -> None:
     first, again = snapshot_labels(root, now=LATER), snapshot_labels(root, now=LATER)
     assert (again.version, again.changed) == (first.version, False)
-    assert dvc.output_hash(root, load_params(root).paths.absorbed) == first.version
+    assert dvc.output_hash(root, load_params(root).paths.production_labels) == first.version
 
 
 @pytest.mark.parametrize(("now", "known"), [(5.0, 0), (5.5, 60)])

@@ -58,14 +58,14 @@ def test_a_new_commit_takes_the_data_along_and_the_old_checkout_goes(root: Path)
 
 def test_a_checkout_that_stands_is_used_again_with_the_committed_clock(root: Path) -> None:
     use_newest_clock(check_out(root))
-    assert load_params(check_out(root)).monitoring.clock == "real"
+    assert load_params(check_out(root)).monitoring.now == "real"
 
 
 def test_the_clock_of_a_checkout_leaves_the_project_as_it_is(root: Path) -> None:
     checkout = check_out(root)
     use_newest_clock(checkout)
-    assert load_params(checkout).monitoring.clock == "newest"
-    assert load_params(root).monitoring.clock == "real"
+    assert load_params(checkout).monitoring.now == "latest_event"
+    assert load_params(root).monitoring.now == "real"
 
 
 def test_a_project_without_a_commit_is_refused(tmp_path: Path) -> None:

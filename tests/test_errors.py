@@ -19,6 +19,12 @@ def test_a_failure_has_the_exit_code_of_its_kind(kind, exit_code):
     assert kind("what went wrong").exit_code == exit_code
 
 
+def test_a_busy_project_is_busy():
+    error = errors.ProjectBusyError("in use", purpose="train", pid=7)
+    assert (error.exit_code, error.purpose, error.pid) == (75, "train", 7)
+    assert isinstance(error, errors.BusyError)
+
+
 def test_every_failure_can_be_caught_as_one_kind():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     assert all(issubclass(kind, errors.EvertuneError) for kind in kinds)

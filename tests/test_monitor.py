@@ -245,7 +245,7 @@ def test_a_backtest_needs_a_champion(place):
 
 def test_the_newest_event_can_be_now(tmp_path, made):
     (tmp_path / "state").mkdir()
-    project(tmp_path, clock="newest")
+    project(tmp_path, now="latest_event")
     assert (newest_event_time(tmp_path), current_time(tmp_path, real=day(99))) == (None, day(99))
     served(tmp_path, load_model(made / "model"), QUIET.head(1))
     assert current_time(tmp_path, real=day(99)) == day(0) + timedelta(hours=8)
@@ -259,4 +259,4 @@ def test_the_shipped_triggers_and_policy_are_records():
     rules = {each.name: each.rule for each in make_triggers(MonitoringSection())}
     assert rules["loss-rises"] == SequentialTest(tolerance=0.005, false_alarm_days=3650)
     assert rules["floor"] == Threshold()
-    assert make_policy(MonitoringSection(labels_come=False)).labels_come is False
+    assert make_policy(MonitoringSection(labels_available=False)).labels_available is False

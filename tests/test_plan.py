@@ -40,7 +40,7 @@ def root(tmp_path: Path, state: Path, made: Path) -> Path:
     assert state == tmp_path / "state"
     root = production.project(tmp_path, target="left", time="day")
     production.champion(root, made)
-    write_table(load_params(root).paths.absorbed, absorbed(8))
+    write_table(load_params(root).paths.production_labels, absorbed(8))
     return root
 
 

@@ -27,7 +27,7 @@ DATA = DataSection(source="table.csv", target="left")
 def paths(tmp_path):
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
     paths = load_params(tmp_path).paths
-    write_table(paths.absorbed, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")}))
+    write_table(paths.production_labels, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")}))
     return paths
 
 
@@ -63,7 +63,7 @@ def test_labelled_rows_of_production_are_joined_and_told(paths, capsys):
     write_table(paths.source, RAW)
     late = {"charges": [3.5, None], "plan": ["c", "a"], "left": ["yes", "perhaps"]}
     days = pd.to_datetime(["2024-03-01", "2024-03-02"]).astype("datetime64[us]")
-    write_table(paths.absorbed, pd.DataFrame(late).assign(moment=days))
+    write_table(paths.production_labels, pd.DataFrame(late).assign(moment=days))
     run(paths=paths, data=DATA)
     clean, schema = read_table(paths.clean), read_record(paths.table_schema, TableSchema)
     assert (len(clean), clean["moment"].notna().sum()) == (40, 1)

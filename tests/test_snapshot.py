@@ -73,7 +73,7 @@ def test_a_plan_is_written_only_where_there_is_none(root):
 
 
 def test_rows_of_production_stay_and_are_none_at_first(root):
-    absorbed = root / "data/raw/absorbed.parquet"
+    absorbed = root / "data/raw/production_labels.parquet"
     take_snapshot(root)
     assert list(read_table(absorbed)) == ["moment"]
     write_table(absorbed, pd.DataFrame({"moment": pd.to_datetime(["2024-01-01"])}))

@@ -138,7 +138,7 @@ def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
 def test_without_a_plan_to_judge_by_production_no_row_chooses(paths):
     prepared(paths)
     run(paths=paths, split=SplitSection())
-    choosing, training = read_table(paths.choosing), read_table(paths.training)
+    choosing, training = read_table(paths.selection), read_table(paths.training)
     assert (len(choosing), list(choosing)) == (0, list(training))
 
 
@@ -147,7 +147,7 @@ def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsy
     write_record(paths.plan, Plan("retune", judge_from="2024-12-01T00:00:00+00:00"))
     run(paths=paths, split=SplitSection())
     training, holdout, _ = read(paths)
-    choosing = read_table(paths.choosing)
+    choosing = read_table(paths.selection)
     assert (
         training["day"].max()
         < pd.Timestamp("2024-12-01")

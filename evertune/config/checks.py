@@ -1,9 +1,8 @@
 """Checks of params.yaml that involve several values.
 
 A check is a function whose parameters are sections, or `root` for the project's folder. It
-yields the dotted key and the message of each conflict. `find_conflicts` runs all `CHECKS` whose
+yields the dotted key and the message of each conflict. `find_conflicts` runs all checks whose
 sections could be read, so that one broken section does not hide the faults of the others.
-`cron_error` checks the five fields of a schedule, before a scheduler sees it.
 """
 
 import inspect
@@ -11,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from croniter import CroniterError, croniter
 
 from evertune.config.schema import (
     BUSINESS_PREFIX,
@@ -32,147 +33,66 @@ from evertune.config.schema import (
 from evertune.messages import did_you_mean
 from evertune.metrics.metrics import METRICS
 
-CRON_FIELDS = {
-    "minute": (0, 59),
-    "hour": (0, 23),
-    "day of the month": (1, 31),
-    "month": (1, 12),
-    "day of the week": (0, 7),
-}
-CRON_NAMES = {
-    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-    "day of the week": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-}
-
-
-def cron_error(text: str) -> str | None:
-    """Return what is wrong with a schedule, None where nothing is.
-
-    A field is `*`, a number, a range such as `1-5`, a list of them with commas, each with a step
-    such as `*/15` where it is no single number; months and days of the week may be names.
-
-    Examples
-    --------
-    >>> cron_error("*/15 6-20 * * mon-fri")
-    >>> cron_error("0 25 * * *")
-    "the hour must be from 0 to 23, but is '25'"
-    """
-    parts = text.split()
-    if len(parts) != len(CRON_FIELDS):
-        return f"expected five fields ({', '.join(CRON_FIELDS)}), but got {len(parts)}"
-    for name, part in zip(CRON_FIELDS, parts, strict=True):
-        for entry in part.split(","):
-            if not _is_valid_cron_entry(entry, name):
-                low, high = CRON_FIELDS[name]
-                return f"the {name} must be from {low} to {high}, but is '{entry}'"
-    return None
-
-
-def _is_valid_cron_entry(entry: str, name: str) -> bool:
-    span, slash, step = entry.partition("/")
-    if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
-        return False
-    if span == "*":
-        return True
-    first, dash, last = span.partition("-")
-    numbers = [_parse_cron_number(each, name) for each in ([first, last] if dash else [first])]
-    low, high = CRON_FIELDS[name]
-    if any(number is None or not low <= number <= high for number in numbers):
-        return False
-    return not (slash and not dash) and numbers == sorted(n for n in numbers if n is not None)
-
-
-def _parse_cron_number(text: str, name: str) -> int | None:
-    names = CRON_NAMES.get(name, [])
-    if text.lower() in names:
-        return names.index(text.lower()) + CRON_FIELDS[name][0]
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
 Conflict = tuple[str, str]
 
 
 def find_conflicts(sections: Mapping[str, Any]) -> list[Conflict]:
-    """Return the place and the words of every fault between values that are fine alone.
+    """Return the dotted key and the message of every conflict between values.
 
     Parameters
     ----------
     sections : mapping
         The sections that could be read, by name, and `root`; a check that needs another one is
-        left out.
+        skipped.
     """
-    complaints: list[Conflict] = []
+    conflicts: list[Conflict] = []
     for check in CHECKS:
         needed = inspect.signature(check).parameters
         if needed.keys() <= sections.keys():
-            complaints += check(**{name: sections[name] for name in needed})
-    return complaints
+            conflicts += check(**{name: sections[name] for name in needed})
+    return conflicts
 
 
-def check_paths_inside_project(paths: "PathsSection", root: Path) -> Iterator[Conflict]:
-    """Refuse a path that leaves the folder of the project, itself or by a link on its way."""
-    for name, path in _named_paths(paths):
+def _check_paths(paths: PathsSection, root: Path) -> Iterator[Conflict]:
+    named = {f"paths.{key}": path for key, path in paths.model_dump(by_alias=True).items()}
+    for key, path in named.items():
         inside = not path.is_absolute() and ".." not in path.parts and path != Path()
+        # a link on the way could leave the project, too
         if not inside or not (root / path).parent.resolve().is_relative_to(root.resolve()):
-            yield name, f"{name} must be a path inside the project, but got '{path}'."
+            yield key, f"{key} must be a path inside the project, but got '{path}'."
+        for other, outer in named.items():
+            if key != other and path.is_relative_to(outer):
+                yield key, f"{key} '{path}' must not be in or the same as {other} '{outer}'."
 
 
-def check_paths_disjoint(paths: "PathsSection") -> Iterator[Conflict]:
-    """Refuse a path that is or lies in another one: a step would overwrite another's work."""
-    named = list(_named_paths(paths))
-    for name, path in named:
-        for other, around in named:
-            if name != other and path.is_relative_to(around):
-                yield name, f"{name} '{path}' must not be in or the same as {other} '{around}'."
-
-
-def check_column_roles(data: "DataSection") -> Iterator[Conflict]:
-    """Refuse a column with two roles."""
+def _check_data(data: DataSection) -> Iterator[Conflict]:
     roles = ("target", "identifier", "time", "group", "human_column", "existing_column")
-    given = {role: getattr(data, role) for role in roles if getattr(data, role) is not None}
-    counts = Counter(given.values())
-    for role, column in given.items():
+    columns = {role: getattr(data, role) for role in roles if getattr(data, role) is not None}
+    counts = Counter(columns.values())
+    for role, column in columns.items():
         if counts[column] > 1:
             yield f"data.{role}", f"data.{role}: column '{column}' has more than one role."
     if data.target in data.ignore or data.target in data.columns:
         yield "data.target", f"data.target '{data.target}' must not be in data.ignore or .columns."
-
-
-def check_source_address(data: "DataSection") -> Iterator[Conflict]:
-    """Refuse a query without the variable that holds the address, and the variable alone."""
-    is_query = Path(data.source).suffix.lower() == ".sql"
-    if is_query and data.address_variable is None:
+    key = "data.address_variable"
+    if _is_query(data.source) and data.address_variable is None:
         yield (
-            "data.address_variable",
+            key,
             (
-                f"data.source '{data.source}' is a query; data.address_variable must name the "
-                "environment variable that holds the database address."
+                f"data.source '{data.source}' is a query; {key} must name the environment variable "
+                "that holds the database address."
             ),
         )
-    if not is_query and data.address_variable is not None:
-        yield (
-            "data.address_variable",
-            (f"data.address_variable is for a .sql source, but data.source is '{data.source}'."),
-        )
-
-
-def check_existing_system(data: "DataSection") -> Iterator[Conflict]:
-    """Refuse two ways to say what the system in use predicts."""
+    if not _is_query(data.source) and data.address_variable is not None:
+        yield key, f"{key} is for a .sql source, but data.source is '{data.source}'."
     if data.existing_column is not None and data.existing_model is not None:
-        yield (
-            "data.existing_model",
-            ("data.existing_column and data.existing_model are both given; keep one of them."),
-        )
-
-
-def check_positive_class(data: "DataSection") -> Iterator[Conflict]:
-    """Refuse a class of interest where the task is not binary."""
+        key = "data.existing_model"
+        yield key, f"data.existing_column and {key} are both given; keep one of them."
     if data.task not in {"auto", "binary"} and data.positive != "auto":
-        yield "data.positive", f"data.positive must be auto where data.task is '{data.task}'."
+        yield "data.positive", f"data.positive must be auto if data.task is '{data.task}'."
 
 
-def check_folds(data: "DataSection", split: "SplitSection") -> Iterator[Conflict]:
-    """Refuse folds that need a column or classes which are not there."""
+def _check_split(data: DataSection, split: SplitSection) -> Iterator[Conflict]:
     for kind, column in (("time", data.time), ("group", data.group)):
         if split.folds == kind and column is None:
             yield "split.folds", f"split.folds '{kind}' needs data.{kind}, which is null."
@@ -182,59 +102,39 @@ def check_folds(data: "DataSection", split: "SplitSection") -> Iterator[Conflict
         yield "split.gap_days", f"split.gap_days {split.gap_days:g} needs data.time, which is null."
 
 
-def check_metrics(metric: "MetricSection", data: "DataSection") -> Iterator[Conflict]:
-    """Refuse a metric that does not exist or does not fit the task, where one is given."""
-    optimised = {} if metric.optimise == "auto" else {"metric.optimise": metric.optimise}
-    guards = {f"metric.guards.{name}": name for name in metric.guards}
-    for place, name in (optimised | guards).items():
-        if name not in {*METRICS, *metric.custom}:
-            hint = did_you_mean(name, [*METRICS, *metric.custom])
-            known = ", ".join([*METRICS, *metric.custom])
-            yield place, f"{place}: '{name}' is no metric.{hint} Known: {known}."
+def _check_metrics(metric: MetricSection, data: DataSection) -> Iterator[Conflict]:
+    names = {f"metric.guards.{name}": name for name in metric.guards}
+    if metric.primary != "auto":
+        names["metric.primary"] = metric.primary
+    known = [*METRICS, *metric.custom]
+    for key, name in names.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            yield key, f"{key}: '{name}' is not a metric.{hint} Known: {', '.join(known)}."
         elif name in METRICS and data.task not in {"auto", *METRICS[name].tasks}:
-            fitting = ", ".join(known for known in METRICS if data.task in METRICS[known].tasks)
-            yield place, f"{place}: '{name}' is not for data.task '{data.task}'; use {fitting}."
+            fitting = ", ".join(other for other in METRICS if data.task in METRICS[other].tasks)
+            yield key, f"{key}: '{name}' is not for data.task '{data.task}'; use {fitting}."
 
 
-def check_custom_metric_names(metric: "MetricSection") -> Iterator[Conflict]:
-    """Refuse a metric of the user's own under a name that has a meaning already."""
+def _check_custom_metrics(metric: MetricSection) -> Iterator[Conflict]:
     for name in metric.custom.keys() & {"auto", *METRICS}:
-        place = f"metric.custom.{name}"
-        yield place, f"{place}: '{name}' has a meaning already; choose another name."
+        key = f"metric.custom.{name}"
+        yield key, f"{key}: '{name}' is the name of a built-in metric; choose another name."
 
 
-def check_search_budget(search: "SearchSection") -> Iterator[Conflict]:
-    """Refuse a search without an end."""
+def _check_search(search: SearchSection) -> Iterator[Conflict]:
     if search.budget_seconds is None and search.budget_trials is None:
-        yield (
-            "search.budget_seconds",
-            ("search.budget_seconds or search.budget_trials must be given, but both are null."),
-        )
-
-
-def check_families_unique(search: "SearchSection") -> Iterator[Conflict]:
-    """Refuse a family that stands twice."""
+        key = "search.budget_seconds"
+        yield key, f"{key} or search.budget_trials must be given, but both are null."
     for name, count in Counter(search.families).items():
         if count > 1:
-            yield "search.families", f"search.families: '{name}' stands {count} times."
+            yield "search.families", f"search.families: '{name}' is listed {count} times."
 
 
-def check_trigger_names_unique(monitoring: "MonitoringSection") -> Iterator[Conflict]:
-    """Refuse two triggers of one name: a record could not say which one was crossed."""
-    counts = Counter(trigger.name for trigger in monitoring.triggers)
-    for number, trigger in enumerate(monitoring.triggers):
-        if counts[trigger.name] > 1:
-            place = f"monitoring.triggers.{number}.name"
-            yield place, f"{place}: '{trigger.name}' stands {counts[trigger.name]} times."
-
-
-def check_trigger_signals(
-    monitoring: "MonitoringSection", metric: "MetricSection", data: "DataSection"
+def _check_signals(
+    monitoring: MonitoringSection, metric: MetricSection, data: DataSection
 ) -> Iterator[Conflict]:
-    """Refuse a trigger on a figure that is never made."""
-    fitting = [
-        name for name, known in METRICS.items() if data.task == "auto" or data.task in known.tasks
-    ]
+    fitting = [name for name, known in METRICS.items() if data.task in {"auto", *known.tasks}]
     metrics = [*fitting, *metric.custom]
     known = [
         *LOSS_SIGNALS,
@@ -247,98 +147,94 @@ def check_trigger_signals(
     ]
     for number, trigger in enumerate(monitoring.triggers):
         if trigger.signal not in known:
-            place = f"monitoring.triggers.{number}.signal"
+            key = f"monitoring.triggers.{number}.signal"
             hint = did_you_mean(trigger.signal, known) or f" Known: {', '.join(known)}."
-            yield place, f"{place}: '{trigger.signal}' is no figure of production.{hint}"
+            yield key, f"{key}: '{trigger.signal}' is not a signal of production.{hint}"
 
 
-def check_trigger_rules(monitoring: "MonitoringSection") -> Iterator[Conflict]:
-    """Refuse a rule without a bound, with two, with k above n, and a test that is not for it."""
+def _check_triggers(monitoring: MonitoringSection) -> Iterator[Conflict]:
+    counts = Counter(trigger.name for trigger in monitoring.triggers)
     for number, trigger in enumerate(monitoring.triggers):
-        rule, place = trigger.rule, f"monitoring.triggers.{number}.rule"
+        rule, key = trigger.rule, f"monitoring.triggers.{number}"
+        if counts[trigger.name] > 1:  # a record could not tell which one triggered
+            yield (
+                f"{key}.name",
+                f"{key}.name: '{trigger.name}' is used {counts[trigger.name]} times.",
+            )
         if isinstance(rule, SequentialRule):
             if trigger.signal != "loss":
-                words = f"e_process tests the signal 'loss', not '{trigger.signal}'."
-                yield place, f"{place}: {words} Use threshold or k_of_n."
+                fault = f"e_process tests the signal 'loss', not '{trigger.signal}'"
+                yield f"{key}.rule", f"{key}.rule: {fault}. Use threshold or k_of_n."
         elif rule.above is not None and rule.below is not None:
-            yield place, f"{place}: keep one of above and below, but both are given."
+            yield f"{key}.rule", f"{key}.rule: keep one of above and below, but both are given."
         elif isinstance(rule, KOfNRule) and rule.above is None and rule.below is None:
-            yield place, f"{place}: above or below must be given, but both are null."
+            yield f"{key}.rule", f"{key}.rule: above or below must be given, but both are null."
         elif isinstance(rule, KOfNRule) and rule.k > rule.n:
-            yield f"{place}.k", f"{place}: k {rule.k} must not be above n {rule.n}."
+            yield f"{key}.rule.k", f"{key}.rule: k {rule.k} must not be above n {rule.n}."
 
 
-def check_crons(scoring: "ScoringSection", monitoring: "MonitoringSection") -> Iterator[Conflict]:
-    """Refuse a schedule that no scheduler can read, and one with nothing to do."""
-    for place, cron in (("scoring.cron", scoring.cron), ("monitoring.cron", monitoring.cron)):
-        fault = None if cron is None else cron_error(cron)
-        if fault is not None:
-            yield place, f"{place}: {fault}."
+def _check_scoring(scoring: ScoringSection) -> Iterator[Conflict]:
     if scoring.cron is not None and scoring.source is None:
         yield "scoring.cron", "scoring.cron needs scoring.source, which is null."
-
-
-def check_scoring_address(scoring: "ScoringSection") -> Iterator[Conflict]:
-    """Refuse a query without the variable that holds the address."""
     queries = [name for name in ("source", "labels") if _is_query(getattr(scoring, name))]
     if queries and scoring.address_variable is None:
-        place = "scoring.address_variable"
-        words = "must name the environment variable that holds the database address."
-        yield place, f"scoring.{queries[0]} is a query; {place} {words}"
+        key = "scoring.address_variable"
+        yield (
+            key,
+            (
+                f"scoring.{queries[0]} is a query; {key} must name the environment variable that "
+                "holds the database address."
+            ),
+        )
 
 
-def check_monitoring_bounds(
-    monitoring: "MonitoringSection", data: "DataSection"
-) -> Iterator[Conflict]:
-    """Refuse bounds of monitoring that contradict each other."""
+def _check_crons(scoring: ScoringSection, monitoring: MonitoringSection) -> Iterator[Conflict]:
+    for key, cron in (("scoring.cron", scoring.cron), ("monitoring.cron", monitoring.cron)):
+        try:
+            croniter.expand(cron or "* * * * *")
+        except CroniterError as error:
+            remedy = "write minute, hour, day, month and weekday, such as '0 6 * * *'"
+            yield key, f"{key}: '{cron}' is not a schedule ({error}); {remedy}."
+
+
+def _check_monitoring(monitoring: MonitoringSection, data: DataSection) -> Iterator[Conflict]:
     policy, contract, retune = monitoring.policy, monitoring.contract, monitoring.retune
-    days = policy.follow_up_days
-    faults = {
-        "window_rows": monitoring.window_rows is not None
-        and monitoring.window_rows < monitoring.least_rows
-        and f"must not be below least_rows {monitoring.least_rows}, or no window is judged",
-        "horizon_days": monitoring.horizon_days < monitoring.window_days
-        and f"must not be below window_days {monitoring.window_days:g}",
-        "slices": data.target in monitoring.slices and f"'{data.target}' is the target",
-        "contract.volume_high": contract.volume_high <= contract.volume_low
-        and f"must be above volume_low {contract.volume_low:g}",
-        "policy.longest_cooldown_days": policy.longest_cooldown_days < policy.cooldown_days
-        and f"must not be below cooldown_days {policy.cooldown_days:g}",
-        "policy.follow_up_days": list(days) != sorted(set(days)) and "must rise",
-        "retune.budget_seconds": retune.budget_seconds is None
-        and retune.budget_trials is None
-        and "or budget_trials must be given, but both are null",
-    }
-    for name, words in faults.items():
-        if words:
-            yield f"monitoring.{name}", f"monitoring.{name}: {words}."
+    if monitoring.window_rows is not None and monitoring.window_rows < monitoring.least_rows:
+        fault = f"must not be below least_rows {monitoring.least_rows}, or no window is judged"
+        yield "monitoring.window_rows", f"monitoring.window_rows: {fault}."
+    if monitoring.horizon_days < monitoring.window_days:
+        key = "monitoring.horizon_days"
+        yield key, f"{key}: must not be below window_days {monitoring.window_days:g}."
+    if data.target in monitoring.slices:
+        yield "monitoring.slices", f"monitoring.slices: '{data.target}' is the target."
+    if contract.volume_high <= contract.volume_low:
+        key = "monitoring.contract.volume_high"
+        yield key, f"{key}: must be above volume_low {contract.volume_low:g}."
+    if policy.longest_cooldown_days < policy.cooldown_days:
+        key = "monitoring.policy.longest_cooldown_days"
+        yield key, f"{key}: must not be below cooldown_days {policy.cooldown_days:g}."
+    if list(policy.follow_up_days) != sorted(set(policy.follow_up_days)):
+        key = "monitoring.policy.follow_up_days"
+        yield key, f"{key}: each number must be above the one before."
+    if retune.budget_seconds is None and retune.budget_trials is None:
+        key = "monitoring.retune.budget_seconds"
+        yield key, f"{key} or budget_trials must be given, but both are null."
 
 
 def _is_query(source: str | None) -> bool:
     return source is not None and Path(source).suffix.lower() == ".sql"
 
 
-def _named_paths(paths: "PathsSection") -> Iterator[tuple[str, Path]]:
-    for name, path in paths.model_dump(by_alias=True).items():
-        yield f"paths.{name}", path
-
-
 CHECKS = (
-    check_paths_inside_project,
-    check_paths_disjoint,
-    check_column_roles,
-    check_source_address,
-    check_existing_system,
-    check_positive_class,
-    check_folds,
-    check_metrics,
-    check_custom_metric_names,
-    check_search_budget,
-    check_families_unique,
-    check_trigger_names_unique,
-    check_trigger_signals,
-    check_trigger_rules,
-    check_crons,
-    check_scoring_address,
-    check_monitoring_bounds,
+    _check_paths,
+    _check_data,
+    _check_split,
+    _check_metrics,
+    _check_custom_metrics,
+    _check_search,
+    _check_signals,
+    _check_triggers,
+    _check_scoring,
+    _check_crons,
+    _check_monitoring,
 )

@@ -34,8 +34,8 @@ def load_metrics(section: MetricSection, task: Task, root: Path) -> tuple[Metric
         for name, own in section.custom.items()
     }
     try:
-        optimised = get_metric(section.optimise, task, custom)
+        optimised = get_metric(section.primary, task, custom)
     except ValueError as error:
-        raise ParamsError(f"metric.optimise: {error}") from error
+        raise ParamsError(f"metric.primary: {error}") from error
     known = {metric.name: metric for metric in (*metrics_for(task), *custom.values())}
     return (optimised, *(metric for name, metric in known.items() if name != optimised.name))

@@ -1,15 +1,19 @@
-"""The sections of params.yaml: their keys, types, ranges and defaults.
+"""The sections of params.yaml: their keys, types, ranges and defaults, each defined once.
 
-`Params` is the whole file. Every section derives from `Section`: unknown keys are refused,
-values are never converted, and sections are frozen. Rules between several values are in
-`evertune.config.checks`.
+`Params` is the whole file. Only `data.source` and `data.target` must be given; all else has a
+default. Unknown keys are refused, values are never converted, and sections are frozen. Rules
+between several values are in `evertune.config.checks`.
+
+A key that was renamed is read under its former name too (`formerly`); giving both is an error.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -23,8 +27,10 @@ from evertune.types import ColumnKind, Task
 Auto = Literal["auto"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 ColumnName = Annotated[str, Field(min_length=1)]
-FunctionReference = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+FunctionReference = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
@@ -33,13 +39,175 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-TriggerAction = Literal["alert", "refit", "retune", "block"]
+def formerly(new: str, old: str) -> Any:
+    """Return the marker of a key that is read under its former name too."""
+    return Field(validation_alias=AliasChoices(new, old))
+
+
+def former_names(section: type[BaseModel]) -> dict[str, str]:
+    """Return the keys of a section that were renamed, by their former name."""
+    return {
+        str(old): str(new)
+        for field in section.model_fields.values()
+        if isinstance(field.validation_alias, AliasChoices)
+        for new, *olds in [field.validation_alias.choices]
+        for old in olds
+    }
+
+
+class DialectSection(Section):
+    """How a CSV file is written; null: detected."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str | None = None
+    decimal: Literal[".", ","] | None = None
+
+
+class DataSection(Section):
+    """The source table and what its columns are."""
+
+    source: Annotated[str, Field(min_length=1)]  # `example`, or a CSV, Parquet or .sql file
+    target: ColumnName
+    identifier: ColumnName | None = None  # names a row for good
+    time: ColumnName | None = None  # orders the rows; the latest part becomes the hold-out
+    group: ColumnName | None = None  # rows of one group never stand on both sides of a split
+    task: Task | Auto = "auto"
+    positive: str | int | float | bool = "auto"
+    ignore: tuple[str, ...] = ()
+    columns: dict[str, ColumnKind] = Field(default_factory=dict)  # null kinds are inferred
+    missing_values: tuple[str, ...] = ()  # beside an empty cell
+    dialect: DialectSection = DialectSection()
+    address_variable: EnvironmentVariable | None = None  # of a .sql file: the database address
+    human_column: ColumnName | None = None  # predictions by people
+    existing_column: ColumnName | None = None  # predictions by the system in use
+    existing_model: Annotated[str, Field(pattern=r"^models:/[^/@]+[/@][^/@]+$")] | None = None
+
+
+class SplitSection(Section):
+    """The hold-out and the folds."""
+
+    holdout_fraction: Fraction = 0.2
+    folds: Literal["kfold", "stratified", "group", "time", "leave_one_out", "auto"] = "auto"
+    n_folds: Annotated[int, Field(ge=2, le=50)] = 5
+    n_repeats: Annotated[int, Field(ge=1, le=20)] = 1
+    gap_days: Annotated[float, Field(ge=0)] = 0  # time folds: left out before the validation part
+    seed: NonNegativeInt = 0
+
+
+class CustomMetric(Section):
+    """A metric of the user's own, called with y_true and predictions."""
+
+    function: FunctionReference
+    greater_is_better: bool
+
+
+class MetricSection(Section):
+    """The metric that is optimised, and bounds that other metrics must keep."""
+
+    primary: Annotated[str, formerly("primary", "optimise")] = "auto"
+    guards: dict[str, float] = Field(default_factory=dict)  # metric: bound, by its direction
+    custom: dict[str, CustomMetric] = Field(default_factory=dict)
+
+
+class BaselineSection(Section):
+    """What a model must beat, beside what the table itself gives."""
+
+    heuristic: str = "auto"  # the best rule on one column, or an expression such as `tenure < 3`
+    human_figure: float | None = None  # what people reach in the primary metric
+    seed: NonNegativeInt = 0
+
+
+Family = Literal[
+    "linear",
+    "naive_bayes",
+    "neighbours",
+    "svm",
+    "tree",
+    "random_forest",
+    "extra_trees",
+    "hist_boosting",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "neural_network",
+    "embedding_network",
+]
+NEURAL_FAMILIES = ("embedding_network",)  # needs the extra `neural`
+DEFAULT_FAMILIES: tuple[Family, ...] = tuple(
+    name for name in get_args(Family) if name not in NEURAL_FAMILIES
+)
+ParameterChoices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
+
+
+class SearchSection(Section):
+    """How the search proposes configurations and when it ends."""
+
+    budget_seconds: PositiveFloat | None = 60
+    budget_trials: PositiveInt | None = None
+    searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
+    scheduler: Literal["racing", "asha", "none"] = "racing"
+    families: Annotated[tuple[Family, ...], Field(min_length=1)] = DEFAULT_FAMILIES
+    space: dict[Family, dict[str, ParameterChoices]] = Field(default_factory=dict)
+    pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
+    workers: PositiveInt | Auto = "auto"
+    seed: NonNegativeInt = 0
+
+
+class FitSection(Section):
+    """How the final model is made."""
+
+    mode: Literal["auto", "bag", "refit", "single"] = "auto"
+    budget_seconds: PositiveFloat | None = 60  # for refitting
+    prefer: Literal["best", "simplest"] = "best"
+    seed: NonNegativeInt = 0
+
+
+class EvaluationSection(Section):
+    """How metrics and their intervals are computed, and what the report is about."""
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    bootstrap_draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    importance_rows: PositiveInt = 2000
+    importance_repeats: PositiveInt = 3
+    nested: bool = False  # nested cross-validation: the search runs again in every fold
+    slices: tuple[ColumnName, ...] = ()
+    sensitive: tuple[ColumnName, ...] = ()
+    slice_rows: PositiveInt = 50  # a smaller slice is not judged
+    worst_slices: NonNegativeInt = 3
+    costs: dict[str, dict[str, float]] | None = None  # {true class: {predicted class: cost}}
+    purpose: str | None = None
+    not_for: tuple[str, ...] = ()
+    seed: NonNegativeInt = 0
+
+
+class GatesSection(Section):
+    """What a version must pass to become champion; false or null switches a gate off."""
+
+    baselines: bool = True
+    existing: bool = True
+    champion: bool = True
+    guards: bool = True
+    data: bool = True
+    slices: NonNegativeFloat | None = 0.05  # share of the champion's score that a slice may lose
+    calibration: NonNegativeFloat | None = 0.02  # rise of the expected calibration error
+    rate_gap: Annotated[float, Field(ge=0, le=1)] | None = None
+    milliseconds_a_row: PositiveFloat | None = None
+    megabytes: PositiveFloat | None = None
+
+
+class RegistrySection(Section):
+    """The registered model's name, the gates, and how much of a search is logged."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "model"
+    logged_trials: Annotated[NonNegativeInt, formerly("logged_trials", "nested_trials")] = 50
+    # chance that luck promotes at one hold-out, over all uses of it
+    alpha: Annotated[float, Field(gt=0, le=0.5), formerly("alpha", "false_promotions")] = 0.05
+    approval: bool = False  # true: a version that passes waits for `evertune approve`
+    gates: GatesSection = GatesSection()
 
 
 class ScoringSection(Section):
-    """What is scored on a schedule, how requests are served, and what is kept of both."""
+    """Batch scoring on a schedule, the scoring service, and what is kept of both."""
 
     source: str | None = None
     labels: str | None = None
@@ -50,16 +218,23 @@ class ScoringSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8000
     token_variable: EnvironmentVariable | None = None
-    most_rows: PositiveInt = 10_000
-    most_bytes: PositiveInt = 1_000_000
-    gather_milliseconds: NonNegativeFloat = 2.0
-    shadow: bool = True
+    max_rows: Annotated[PositiveInt, formerly("max_rows", "most_rows")] = 10_000
+    max_request_bytes: Annotated[PositiveInt, formerly("max_request_bytes", "most_bytes")] = (
+        1_000_000
+    )
+    batch_wait_ms: Annotated[NonNegativeFloat, formerly("batch_wait_ms", "gather_milliseconds")] = (
+        2.0
+    )
+    shadow: bool = True  # the previous champion or a challenger predicts beside the champion
     log_variable: EnvironmentVariable | None = None
     retention_days: PositiveFloat | None = 730
 
 
+TriggerAction = Literal["alert", "refit", "retune", "block"]
+
+
 class ThresholdRule(Section):
-    """Judges the latest window that can be judged; null: not judged."""
+    """Judges the latest window that can be judged; without a bound it never triggers."""
 
     kind: Literal["threshold"]
     above: float | None = None
@@ -77,31 +252,25 @@ class KOfNRule(Section):
 
 
 class SequentialRule(Section):
-    """A sequential test on matured loss with a stated budget of false alarms."""
+    """A sequential test (e-process) on matured loss with a stated budget of false alarms."""
 
     kind: Literal["e_process"]
     tolerance: PositiveFloat = 0.005
     false_alarm_days: PositiveFloat = 3650
 
 
-Rule = Annotated[ThresholdRule | KOfNRule | SequentialRule, Field(discriminator="kind")]
-
-
 class Trigger(Section):
-    """A figure of production, when it counts as crossed, and what is done then."""
+    """A signal of production, the rule that it is judged by, and what is done if it triggers."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     signal: Annotated[str, Field(min_length=1)]
-    rule: Rule
+    rule: Annotated[ThresholdRule | KOfNRule | SequentialRule, Field(discriminator="kind")]
     action: TriggerAction
 
 
 DEFAULT_TRIGGERS = (
     Trigger(
-        name="loss-rises",
-        signal="loss",
-        rule=SequentialRule(kind="e_process"),
-        action="retune",
+        name="loss-rises", signal="loss", rule=SequentialRule(kind="e_process"), action="retune"
     ),
     Trigger(
         name="floor", signal="main_metric", rule=ThresholdRule(kind="threshold"), action="retune"
@@ -125,36 +294,47 @@ DEFAULT_TRIGGERS = (
         action="alert",
     ),
 )
+CONTRACT_SIGNAL: Literal["contract"] = "contract"
+CONTRACT_SIGNALS = (
+    "schema", "missing", "unseen", "range", "type", "duplicates", "volume", "freshness",
+)  # fmt: skip
+DRIFT_SIGNALS = ("input_drift", "prediction_drift", "joint_drift", "column_drift")
+LOSS_SIGNALS = ("loss", "main_metric")
+ESTIMATED_PREFIX = "estimated_"
+BUSINESS_PREFIX = "business."
 
 
 class ContractSection(Section):
-    """What incoming rows must keep beside the schema; rises are in shares of rows."""
+    """The data contract of a window beside the schema; rises are in shares of rows."""
 
     p_value: Fraction = 1e-4
     missing_rise: Fraction = 0.01
     unseen_rise: Fraction = 0.01
     range_rise: Fraction = 0.01
     duplicate_rise: Fraction = 0.01
-    volume_low: NonNegativeFloat = 0.2
+    volume_low: NonNegativeFloat = 0.2  # times the usual number of rows
     volume_high: PositiveFloat = 5.0
     stale_days: PositiveFloat = 3.0
 
 
 class PolicySection(Section):
-    """When a trigger leads to a retune, and when it does not."""
+    """When a trigger leads to a refit or retune, and when it does not."""
 
-    cooldown_days: NonNegativeFloat = 7
+    cooldown_days: NonNegativeFloat = 7  # after any attempt; a failed gate doubles it
     longest_cooldown_days: PositiveFloat = 56
-    longest_wait_days: NonNegativeFloat = 28
+    longest_wait_days: NonNegativeFloat = 28  # for the rows that an inconclusive gate lacked
     retunes_a_month: PositiveInt = 4
-    failed_gates: PositiveInt = 2
-    follow_up_days: tuple[PositiveFloat, ...] = (7, 21, 45)
-    check_days: PositiveFloat | None = None
-    least_rows: PositiveInt = 200
+    # this many in a row: not learnable, ask a person
+    max_failed_gates: Annotated[PositiveInt, formerly("max_failed_gates", "failed_gates")] = 2
+    follow_up_days: tuple[PositiveFloat, ...] = (7, 21, 45)  # refits after a change
+    refit_interval_days: Annotated[
+        PositiveFloat | None, formerly("refit_interval_days", "check_days")
+    ] = None
+    least_rows: PositiveInt = 200  # labelled rows since the change
     shadow_days: NonNegativeFloat = 14
-    horizon_days: PositiveFloat = 90
-    gain_per_row: NonNegativeFloat | None = None
-    cost: NonNegativeFloat = 0
+    horizon_days: PositiveFloat = 90  # over which a gain counts
+    gain_per_row: NonNegativeFloat | None = None  # of one unit of loss, in the unit of `cost`
+    cost: NonNegativeFloat = 0  # of one retune
 
 
 class RetuneSection(Section):
@@ -162,8 +342,9 @@ class RetuneSection(Section):
 
     budget_seconds: PositiveFloat | None = 60
     budget_trials: PositiveInt | None = None
-    judge_fraction: Fraction = 0.5
-    judge_days: PositiveFloat | None = None
+    # the newest rows, which select the training window and judge, and never train
+    holdout_fraction: Annotated[Fraction, formerly("holdout_fraction", "judge_fraction")] = 0.5
+    holdout_days: Annotated[PositiveFloat | None, formerly("holdout_days", "judge_days")] = None
     windows: Annotated[
         tuple[Literal["since_change", "latest", "all", "decayed"], ...], Field(min_length=1)
     ] = ("since_change", "latest", "all", "decayed")
@@ -173,22 +354,30 @@ class RetuneSection(Section):
 
 
 class BusinessMetric(Section):
-    """A figure of the user's own, `module:function`, called with the rows of a window."""
+    """A figure of the user's own, called with the rows of a window."""
 
     function: FunctionReference
 
 
+def _current_name(value: object) -> object:
+    return "latest_event" if value == "newest" else value  # its former name
+
+
 class MonitoringSection(Section):
-    """What is watched in production, what counts as crossed, and what is done then."""
+    """What is monitored in production, what triggers, and what is done then."""
 
     cron: Cron | None = "0 6 * * *"
-    clock: Literal["real", "newest"] = "real"
+    now: Annotated[
+        Literal["real", "latest_event"], BeforeValidator(_current_name), formerly("now", "clock")
+    ] = "real"
     window_days: PositiveFloat = 1
-    window_rows: PositiveInt | None = None
-    least_rows: PositiveInt = 30
-    mature_coverage: Fraction = 0.9
-    horizon_days: PositiveFloat = 365
-    labels_come: bool = True
+    window_rows: PositiveInt | None = None  # instead of days
+    least_rows: PositiveInt = 30  # a smaller window is not judged on its own
+    # a window is judged once this share of its expected labels has arrived
+    label_coverage: Annotated[Fraction, formerly("label_coverage", "mature_coverage")] = 0.9
+    horizon_days: PositiveFloat = 365  # how far back windows are computed
+    # false: no label ever arrives, and drift may retune
+    labels_available: Annotated[bool, formerly("labels_available", "labels_come")] = True
     slices: tuple[ColumnName, ...] = ()
     business: dict[str, BusinessMetric] = Field(default_factory=dict)
     triggers: tuple[Trigger, ...] = DEFAULT_TRIGGERS
@@ -198,183 +387,37 @@ class MonitoringSection(Section):
     notify: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
 
 
-Family = Literal[
-    "linear",
-    "naive_bayes",
-    "neighbours",
-    "svm",
-    "tree",
-    "random_forest",
-    "extra_trees",
-    "hist_boosting",
-    "lightgbm",
-    "xgboost",
-    "catboost",
-    "neural_network",
-    "embedding_network",
-]
-NEURAL_FAMILIES = ("embedding_network",)  # needs the extra `neural`
-DEFAULT_FAMILIES: tuple[Family, ...] = tuple(
-    each for each in get_args(Family) if each not in NEURAL_FAMILIES
-)
-ParameterChoices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
-
-
-class DialectSection(Section):
-    """How a CSV file is written; None is found out by a look."""
-
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: str | None = None
-    decimal: Literal[".", ","] | None = None
-
-
-class DataSection(Section):
-    """The source table and what its columns are."""
-
-    source: Annotated[str, Field(min_length=1)]
-    target: ColumnName
-    identifier: ColumnName | None = None
-    time: ColumnName | None = None
-    group: ColumnName | None = None
-    task: Task | Auto = "auto"
-    positive: str | int | float | bool = "auto"
-    ignore: tuple[str, ...] = ()
-    columns: dict[str, ColumnKind] = Field(default_factory=dict)
-    missing_values: tuple[str, ...] = ()
-    dialect: DialectSection = DialectSection()
-    address_variable: EnvironmentVariable | None = None
-    human_column: ColumnName | None = None
-    existing_column: ColumnName | None = None
-    existing_model: Annotated[str, Field(pattern=r"^models:/[^/@]+[/@][^/@]+$")] | None = None
-
-
-class SplitSection(Section):
-    """How rows are kept back for the hold-out and for validation."""
-
-    holdout_fraction: Fraction = 0.2
-    folds: Literal["kfold", "stratified", "group", "time", "leave_one_out", "auto"] = "auto"
-    n_folds: Annotated[int, Field(ge=2, le=50)] = 5
-    n_repeats: Annotated[int, Field(ge=1, le=20)] = 1
-    gap_days: Annotated[float, Field(ge=0)] = 0
-    seed: NonNegativeInt = 0
-
-
-class CustomMetric(Section):
-    """A metric of the user's own, `module:function`, called with truth and predictions."""
-
-    function: FunctionReference
-    greater_is_better: bool
-
-
-class MetricSection(Section):
-    """What is optimised and what must not get worse than a bound."""
-
-    optimise: str = "auto"
-    guards: dict[str, float] = Field(default_factory=dict)
-    custom: dict[str, CustomMetric] = Field(default_factory=dict)
-
-
-class BaselineSection(Section):
-    """What a model must beat, beside what the table itself gives."""
-
-    heuristic: str = "auto"
-    human_figure: float | None = None
-    seed: NonNegativeInt = 0
-
-
-class SearchSection(Section):
-    """How the search looks for configurations and when it ends."""
-
-    budget_seconds: PositiveFloat | None = 60
-    budget_trials: PositiveInt | None = None
-    searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
-    scheduler: Literal["racing", "asha", "none"] = "racing"
-    families: Annotated[tuple[Family, ...], Field(min_length=1)] = DEFAULT_FAMILIES
-    space: dict[Family, dict[str, ParameterChoices]] = Field(default_factory=dict)
-    pool_megabytes: PositiveInt = 1000
-    workers: PositiveInt | Auto = "auto"
-    seed: NonNegativeInt = 0
-
-
-class FitSection(Section):
-    """How the final model is made."""
-
-    mode: Literal["auto", "bag", "refit", "single"] = "auto"
-    budget_seconds: PositiveFloat | None = 60
-    prefer: Literal["best", "simplest"] = "best"
-    seed: NonNegativeInt = 0
-
-
-class EvaluationSection(Section):
-    """How figures and their intervals are taken, and what the report is about."""
-
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    bootstrap_draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    importance_rows: PositiveInt = 2000
-    importance_repeats: PositiveInt = 3
-    nested: bool = False
-    slices: tuple[ColumnName, ...] = ()
-    sensitive: tuple[ColumnName, ...] = ()
-    slice_rows: PositiveInt = 50
-    worst_slices: NonNegativeInt = 3
-    costs: dict[str, dict[str, float]] | None = None
-    purpose: str | None = None
-    not_for: tuple[str, ...] = ()
-    seed: NonNegativeInt = 0
-
-
-class GatesSection(Section):
-    """What a version must pass to become champion; false or null switches a gate off."""
-
-    baselines: bool = True
-    existing: bool = True
-    champion: bool = True
-    guards: bool = True
-    data: bool = True
-    slices: NonNegativeFloat | None = 0.05
-    calibration: NonNegativeFloat | None = 0.02
-    rate_gap: Annotated[float, Field(ge=0, le=1)] | None = None
-    milliseconds_a_row: PositiveFloat | None = None
-    megabytes: PositiveFloat | None = None
-
-
-class RegistrySection(Section):
-    """Where versions are kept, what they must pass, and how much of a search is shown."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    nested_trials: NonNegativeInt = 50
-    false_promotions: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    approval: bool = False
-    gates: GatesSection = GatesSection()
-
-
 class PathsSection(Section):
     """Where everything lies; relative in params.yaml, absolute once loaded."""
 
-    source: Path
-    plan: Path
-    clean: Path
-    table_schema: Annotated[Path, Field(alias="schema")]
-    training: Path
-    holdout: Path
-    folds: Path
-    baselines: Path
-    trials: Path
-    pool: Path
-    model: Path
-    figures: Path
-    plots: Path
-    report: Path
-    reference: Path
-    absorbed: Path
-    choosing: Path
-    state: Path
+    source: Path = Path("data/raw/source.parquet")
+    plan: Path = Path("data/plan.json")
+    clean: Path = Path("data/clean.parquet")
+    table_schema: Annotated[Path, Field(alias="schema")] = Path("data/schema.json")
+    training: Path = Path("data/training.parquet")
+    holdout: Path = Path("data/holdout.parquet")
+    folds: Path = Path("data/folds.parquet")
+    baselines: Path = Path("data/baselines")
+    trials: Path = Path("data/trials.jsonl")
+    pool: Path = Path("data/pool")
+    model: Path = Path("data/model")
+    figures: Path = Path("data/figures.json")
+    plots: Path = Path("data/plots")
+    report: Path = Path("data/report")
+    reference: Path = Path("data/reference")
+    # labelled rows of production
+    production_labels: Annotated[Path, formerly("production_labels", "absorbed")] = Path(
+        "data/raw/production_labels.parquet"
+    )
+    # rows that select the training window of a retune
+    selection: Annotated[Path, formerly("selection", "choosing")] = Path("data/selection.parquet")
+    state: Path = Path("state")
 
 
 class Params(Section):
     """All of params.yaml."""
 
-    paths: PathsSection
+    paths: PathsSection = PathsSection()
     data: DataSection
     split: SplitSection = SplitSection()
     metric: MetricSection = MetricSection()
@@ -382,16 +425,6 @@ class Params(Section):
     search: SearchSection = SearchSection()
     fit: FitSection = FitSection()
     evaluation: EvaluationSection = EvaluationSection()
-    registry: RegistrySection
+    registry: RegistrySection = RegistrySection()
     scoring: ScoringSection = ScoringSection()
     monitoring: MonitoringSection = MonitoringSection()
-
-
-CONTRACT_SIGNAL: Literal["contract"] = "contract"
-CONTRACT_SIGNALS = (
-    "schema", "missing", "unseen", "range", "type", "duplicates", "volume", "freshness",
-)  # fmt: skip
-DRIFT_SIGNALS = ("input_drift", "prediction_drift", "joint_drift", "column_drift")
-LOSS_SIGNALS = ("loss", "main_metric")
-ESTIMATED_PREFIX = "estimated_"
-BUSINESS_PREFIX = "business."

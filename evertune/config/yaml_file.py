@@ -1,14 +1,14 @@
-"""Read params.yaml with the line of every value, and edit it without losing comments.
+"""Read a YAML file with the line of every value, and edit it without losing comments.
 
 The language is YAML 1.2 as DVC reads it: `1e-3` is a number, and `yes` and dates are text.
 Anchors are refused: a parameter file does not need them, and a few lines of them can fill
 memory.
 
-`edit_section` changes only the lines of the keys that differ; all else keeps its bytes. The
-result is read back before it is written, and a value that would not read back the same is
-refused.
+`edit_section` replaces only the lines of the keys that change, at the places that ruamel.yaml
+reports. Its round-trip mode would keep comments too, but wrap every long line of the file anew.
 """
 
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -35,14 +35,12 @@ YamlMapping: TypeAlias = dict[str, YamlValue]
 
 MAX_DEPTH = 20
 MAX_LINE_LENGTH = 100
-PLAIN_SCALAR_PATTERN = re.compile(r"[^\W\d][\w./@-]*( [\w./@-]+)*|/[\w./@-]*")
-NEEDS_QUOTES = {"null", "true", "false", "y", "n", "yes", "no", "on", "off"}
 TEXT_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"}
 CONVERTED_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 
 
 class ParamsIssue(NamedTuple):
-    """What is wrong in one line of a file; line 1 where no line can be named."""
+    """A fault in one line of a file; line 1 if no line can be named."""
 
     line: int
     text: str
@@ -50,7 +48,7 @@ class ParamsIssue(NamedTuple):
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """What a YAML file says.
+    """The content of a YAML file.
 
     Attributes
     ----------
@@ -64,69 +62,64 @@ class YamlDocument:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-def find_line(document: YamlDocument, place: str) -> int:
-    """Return the line of a dotted key, or of the nearest key around it that the file has."""
-    while place and place not in document.lines:
-        place = place.rpartition(".")[0]
-    return document.lines.get(place, 1)
-
-
-def params_error(path: Path, faults: Iterable[ParamsIssue]) -> ParamsError:
-    """Return the error that lists all faults of a file in the order of their lines."""
-    listed = sorted(set(faults))
-    count = "1 fault" if len(listed) == 1 else f"{len(listed)} faults"
-    lines = [f"  line {fault.line}: {fault.text}" for fault in listed]
-    return ParamsError("\n".join([f"{path} has {count}:", *lines]))
-
-
 def read_yaml(path: Path) -> YamlDocument:
     """Return the values of a YAML file, each with its line.
 
     Raises
     ------
     ParamsError
-        Where the file is missing, empty or no YAML, or has anchors, keys that stand twice or more
-        than 20 levels.
+        The file is missing, empty or not YAML, or has anchors, duplicate keys or more than 20
+        levels.
     """
     return _parse_document(path, _read_text(path))
 
 
 def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None:
-    """Put values into a section of a YAML file; whatever is not changed keeps its very bytes.
+    """Write values into a section of a YAML file; all that does not change keeps its very bytes.
 
     Parameters
     ----------
     path : Path
     section : str
-        A key of the first level; it is added where the file does not have it.
+        A key of the first level; it is added if the file does not have it.
     values : mapping
-        Replaces the keys it names, comments behind them stay; new keys go to the section's end.
+        Replaces the values of the keys it names, comments behind them stay; new keys go to the
+        section's end.
 
     Raises
     ------
     ParamsError
-        Where the file has a fault, or a value cannot be written so that it reads back the same.
+        The file has a fault, or a value would not read back the same.
     """
     text = _read_text(path)
     before = _parse_document(path, text).values
-    old, new = _to_plain_mapping(before.get(section) or {}), _to_plain_mapping(values)
-    changed = {name: value for name, value in new.items() if _is_changed(old, name, value)}
+    old, new = (json.loads(json.dumps(part)) for part in (before.get(section) or {}, values))
+    changed = {
+        key: value
+        for key, value in new.items()
+        if key not in old or json.dumps(old[key]) != json.dumps(value)  # 1 and true differ
+    }
     if not changed:
         return
-    edited = _edit_text(text, section, {**old, **new}, changed)
+    edited = _replace_values(text, section, {**old, **new}, changed)
     if _parse_document(path, edited).values != {**before, section: {**old, **new}}:
         raise ParamsError(f"{path}: '{section}' cannot be edited; write by hand: {changed}.")
     write_text(path, edited)
 
 
-def _parse_document(path: Path, text: str) -> YamlDocument:
-    root = _parse_root(path, text)
-    faults: list[ParamsIssue] = []
-    lines: dict[str, int] = {}
-    values = _parse_value(root, "", lines, faults)
-    if faults or not isinstance(values, dict):
-        raise params_error(path, faults or [ParamsIssue(1, "expected sections such as `data:`.")])
-    return YamlDocument(values=values, lines=lines)
+def find_line(document: YamlDocument, key: str) -> int:
+    """Return the line of a dotted key, or of the nearest key around it that the file has."""
+    while key and key not in document.lines:
+        key = key.rpartition(".")[0]
+    return document.lines.get(key, 1)
+
+
+def params_error(path: Path, issues: Iterable[ParamsIssue]) -> ParamsError:
+    """Return the error that lists all faults of a file in the order of their lines."""
+    listed = sorted(set(issues))
+    count = "1 fault" if len(listed) == 1 else f"{len(listed)} faults"
+    lines = [f"  line {issue.line}: {issue.text}" for issue in listed]
+    return ParamsError("\n".join([f"{path} has {count}:", *lines]))
 
 
 def _read_text(path: Path) -> str:
@@ -138,125 +131,94 @@ def _read_text(path: Path) -> str:
         raise ParamsError(f"{path} is not written in UTF-8: {error.reason}.") from error
 
 
-def _parse_root(path: Path, text: str) -> Node:
+def _parse_document(path: Path, text: str) -> YamlDocument:
+    issues: list[ParamsIssue] = []
     yaml = YAML(typ="safe", pure=True)
     try:
-        faults = _find_unsafe_nodes(yaml.parse(text))
-        root: Node | None = None if faults else yaml.compose(text)
+        issues = _unsafe_nodes(yaml.parse(text))
+        root: Node | None = None if issues else yaml.compose(text)
     except MarkedYAMLError as error:
-        raise params_error(path, [_syntax_issue(error)]) from error
+        mark, problem = error.problem_mark or error.context_mark, error.problem or error.context
+        hint = " Indent with blanks." if "\\t" in str(problem) else ""
+        text = f"column {mark.column + 1}: {problem}.{hint}"
+        raise params_error(path, [ParamsIssue(mark.line + 1, text)]) from error
     except YAMLError as error:
         raise params_error(path, [ParamsIssue(1, f"{error}")]) from error
     if root is None:
-        raise params_error(
-            path, faults or [ParamsIssue(1, "the file is empty; expected sections.")]
-        )
-    return root
+        empty = ParamsIssue(1, "the file is empty; expected sections.")
+        raise params_error(path, issues or [empty])
+    lines: dict[str, int] = {}
+    values = _parse_value(root, "", lines, issues)
+    if issues or not isinstance(values, dict):
+        raise params_error(path, issues or [ParamsIssue(1, "expected sections such as `data:`.")])
+    return YamlDocument(values, lines)
 
 
-def _syntax_issue(error: MarkedYAMLError) -> ParamsIssue:
-    mark = error.problem_mark or error.context_mark
-    problem = str(error.problem or error.context)
-    hint = " Indent with blanks." if "\\t" in problem else ""
-    return ParamsIssue(mark.line + 1, f"column {mark.column + 1}: {problem}.{hint}")
-
-
-def _find_unsafe_nodes(events: Iterable[Event]) -> list[ParamsIssue]:
-    faults, depth = [], 0
+def _unsafe_nodes(events: Iterable[Event]) -> list[ParamsIssue]:
+    issues, depth = [], 0
     for event in events:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
-            faults.append(
-                ParamsIssue(line, "anchors and aliases are not read; write the value out.")
-            )
+            fault = "anchors and aliases are not read; write the value out."
+            issues.append(ParamsIssue(line, fault))
         if depth > MAX_DEPTH:
-            return [*faults, ParamsIssue(line, f"more than {MAX_DEPTH} levels.")]
-    return faults
+            return [*issues, ParamsIssue(line, f"more than {MAX_DEPTH} levels.")]
+    return issues
 
 
 def _parse_value(
-    node: Node, place: str, lines: dict[str, int], faults: list[ParamsIssue]
+    node: Node, key: str, lines: dict[str, int], issues: list[ParamsIssue]
 ) -> YamlValue:
-    lines.setdefault(place, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    lines.setdefault(key, line)
     if isinstance(node, MappingNode):
-        return _parse_mapping(node, place, lines, faults)
+        values: YamlMapping = {}
+        for name_node, child in node.value:
+            name, name_line = str(name_node.value), name_node.start_mark.line + 1
+            full = f"{key}.{name}" if key else name
+            if name in values:
+                fault = f"'{full}' is in line {lines[full]} already."
+                issues.append(ParamsIssue(name_line, fault))
+            lines.setdefault(full, name_line)
+            values[name] = _parse_value(child, full, lines, issues)
+        return values
     if isinstance(node, SequenceNode):
-        items = enumerate(node.value)
-        return [_parse_value(item, _join_key(place, str(n)), lines, faults) for n, item in items]
-    return _parse_scalar(node, faults)
-
-
-def _parse_mapping(
-    node: MappingNode, place: str, lines: dict[str, int], faults: list[ParamsIssue]
-) -> YamlMapping:
-    values: YamlMapping = {}
-    for key, value in node.value:
-        line, name = key.start_mark.line + 1, str(key.value)
-        if name in values:
-            first = lines[_join_key(place, name)]
-            faults.append(
-                ParamsIssue(line, f"'{_join_key(place, name)}' stands in line {first} already.")
-            )
-        lines.setdefault(_join_key(place, name), line)
-        values[name] = _parse_value(value, _join_key(place, name), lines, faults)
-    return values
-
-
-def _parse_scalar(node: Node, faults: list[ParamsIssue]) -> YamlValue:
+        children = enumerate(node.value)
+        return [_parse_value(child, f"{key}.{n}", lines, issues) for n, child in children]
     if node.tag in TEXT_TAGS:
         return str(node.value)
     if node.tag not in CONVERTED_TAGS:
-        faults.append(ParamsIssue(node.start_mark.line + 1, f"the tag '{node.tag}' is not read."))
+        issues.append(ParamsIssue(line, f"the tag '{node.tag}' is not read."))
         return None
     scalar: YamlValue = YAML(typ="safe", pure=True).constructor.construct_object(node)
     return scalar
 
 
-def _join_key(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
-
-
-def _to_plain_mapping(values: object) -> YamlMapping:
-    plain: YamlMapping = json.loads(json.dumps(values))
-    return plain
-
-
-def _is_changed(old: YamlMapping, name: str, value: YamlValue) -> bool:
-    return name not in old or json.dumps(old[name]) != json.dumps(value)
-
-
-def _edit_text(text: str, section: str, values: YamlMapping, changed: YamlMapping) -> str:
+def _replace_values(text: str, section: str, values: YamlMapping, changed: YamlMapping) -> str:
     lines = text.rstrip("\n").split("\n")
-    key, node = _entries_by_key(YAML(typ="safe", pure=True).compose(text)).get(
-        section, (None, None)
-    )
+    root = _entries(YAML(typ="safe", pure=True).compose(text))
+    key, node = root.get(section, (None, None))
     if key is None or node is None:
-        lines += ["", *_format_section(section, values)]
+        lines += ["", *_dump_section(section, values)]
     elif not isinstance(node, MappingNode) or node.flow_style or not node.value:
-        lines[key.start_mark.line : _last_line(node) + 1] = _format_section(section, values)
+        lines[key.start_mark.line : _last_line(node) + 1] = _dump_section(section, values)
     else:
-        _edit_entries(lines, node, changed)
+        entries, indent = _entries(node), " " * node.start_mark.column
+        end = _last_line(node) + 1
+        added = {name: value for name, value in changed.items() if name not in entries}
+        lines[end:end] = _dump(added, indent)
+        for name, (key, value) in reversed(entries.items()):
+            if name in changed:
+                dumped = _dump({name: changed[name]}, indent)
+                comment, column = _trailing_comment(lines, key, value)
+                if comment:
+                    dumped[0] = f"{dumped[0].ljust(column - 2)}  {comment}"
+                lines[key.start_mark.line : _last_line(value) + 1] = dumped
     return "\n".join(lines) + "\n"
 
 
-def _edit_entries(lines: list[str], node: MappingNode, changed: YamlMapping) -> None:
-    entries = _entries_by_key(node)
-    indent = " " * node.start_mark.column
-    end = _last_line(node) + 1
-    added = [
-        _format_entry(indent, name, value) for name, value in changed.items() if name not in entries
-    ]
-    lines[end:end] = [line for entry in added for line in entry]
-    for name, (key, value) in reversed(entries.items()):
-        if name in changed:
-            comment, column = _trailing_comment(lines, key, value)
-            entry = _format_entry(indent, name, changed[name])
-            entry[0] = f"{entry[0].ljust(column - 2)}  {comment}" if comment else entry[0]
-            lines[key.start_mark.line : _last_line(value) + 1] = entry
-
-
-def _entries_by_key(node: MappingNode) -> dict[str, tuple[Node, Node]]:
+def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
     return {str(key.value): (key, value) for key, value in node.value}
 
 
@@ -271,43 +233,32 @@ def _last_line(node: Node) -> int:
 def _trailing_comment(lines: list[str], key: Node, value: Node) -> tuple[str, int]:
     inline = value.start_mark.line == key.start_mark.line
     mark = value.end_mark if inline else key.end_mark
-    found = re.search(r"(?<=\s)#.*", lines[mark.line][mark.column :])
-    return (found.group(), mark.column + found.start()) if found else ("", 0)
+    match = re.search(r"(?<=\s)#.*", lines[mark.line][mark.column :])
+    return (match.group(), mark.column + match.start()) if match else ("", 0)
 
 
-def _format_section(section: str, values: YamlMapping) -> list[str]:
-    entries = [_format_entry("  ", name, value) for name, value in values.items()]
-    return [f"{_format_inline(section)}:", *(line for entry in entries for line in entry)]
+def _dump_section(section: str, values: YamlMapping) -> list[str]:
+    header = _write({section: values}, flow=False)[0]
+    return [header, *_dump(values, "  ")]
 
 
-def _format_entry(indent: str, name: str, value: YamlValue) -> list[str]:
-    head = f"{indent}{_format_inline(name)}:"
-    inline = f"{head} {_format_inline(value)}"
-    if len(inline) <= MAX_LINE_LENGTH or not isinstance(value, dict | list):
-        return [inline]
-    if isinstance(value, dict):
-        return [
-            head,
-            *(
-                f"{indent}  {_format_inline(key)}: {_format_inline(each)}"
-                for key, each in value.items()
-            ),
-        ]
-    return [head, *(f"{indent}  - {_format_inline(each)}" for each in value)]
+def _dump(values: YamlMapping, indent: str) -> list[str]:
+    """Return the lines of a block mapping; a value is written inline where it fits in a line."""
+    lines = []
+    for name, value in values.items():
+        (inline,) = _write({name: value}, flow=True)
+        inline = inline.removeprefix("{").removesuffix("}")
+        long = len(indent + inline) > MAX_LINE_LENGTH and isinstance(value, dict | list)
+        lines += _write({name: value}, flow=False) if long else [inline]
+    return [indent + line for line in lines]
 
 
-def _format_inline(value: YamlValue) -> str:
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(
-                f"{_format_inline(key)}: {_format_inline(each)}" for key, each in value.items()
-            )
-            + "}"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_format_inline, value)) + "]"
-    if not isinstance(value, str):
-        return json.dumps(value)
-    plain = PLAIN_SCALAR_PATTERN.fullmatch(value) and value.casefold() not in NEEDS_QUOTES
-    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
+def _write(values: YamlMapping, *, flow: bool) -> list[str]:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = flow
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 10**6
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    buffer = io.StringIO()
+    yaml.dump(values, buffer)
+    return buffer.getvalue().removesuffix("\n").split("\n")

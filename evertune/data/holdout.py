@@ -293,7 +293,7 @@ def _check_training_rows(n_training: int, moment: pd.Timestamp) -> None:
     if n_training < MIN_TRAINING_ROWS:
         raise ValueError(
             f"Training needs at least {MIN_TRAINING_ROWS} rows from before {moment}. Got "
-            f"{n_training} instead; lower monitoring.retune.judge_fraction."
+            f"{n_training} instead; lower monitoring.retune.holdout_fraction."
         )
 
 

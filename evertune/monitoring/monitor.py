@@ -3,7 +3,7 @@
 `monitor` reads the prediction log, the champion and its reference, and writes the findings of
 each window, the values for /metrics and the decision to the log's database. It acts on nothing.
 `backtest` says what each trigger would have done on the champion's windows. `current_time` is
-the real time or, where `monitoring.clock` says so, that of the newest event. After a rollback
+the real time or, where `monitoring.now` says so, that of the newest event. After a rollback
 only what came since counts: the reason for which a version went is no evidence now.
 """
 
@@ -133,8 +133,8 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
 
 
 def current_time(root: Path, *, real: datetime) -> datetime:
-    """Return what counts as now: `real`, or the newest event where `monitoring.clock` says so."""
-    if load_params(root).monitoring.clock == "real":
+    """Return what counts as now: `real`, or the newest event where `monitoring.now` says so."""
+    if load_params(root).monitoring.now == "real":
         return real
     return newest_event_time(root) or real
 
@@ -181,7 +181,7 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
 
 def make_policy(section: MonitoringSection) -> Policy:
     """Return the policy that decisions are made by."""
-    return Policy(**section.policy.model_dump(), labels_come=section.labels_come)
+    return Policy(**section.policy.model_dump(), labels_available=section.labels_available)
 
 
 def make_triggers(section: MonitoringSection) -> tuple[Trigger, ...]:

@@ -5,9 +5,9 @@ a pure function of the alarms, the `MonitoringState` (past decisions, outcomes, 
 the `Policy` from params.yaml and the time. The same evidence about the same champion gives the
 same decision id, and a request that nobody has begun to serve is returned as it was made.
 
-Each refused gate doubles the cool-down; after `failed_gates` refusals in a row a person is
+Each refused gate doubles the cool-down; after `max_failed_gates` refusals in a row a person is
 asked. After an inconclusive gate, `retry_condition` says how many rows the next attempt waits
-for. Without an alarm, newer rows are tried every `check_days` (`is_periodic_refit_due`): this
+for. Without an alarm, newer rows are tried every `refit_interval_days` (`is_periodic_refit_due`): this
 finds changes that are too slow for any test. `notification_kind` says whether a decision is
 news.
 """
@@ -92,15 +92,15 @@ class Policy:
     longest_cooldown_days: float = 56
     longest_wait_days: float = 28
     retunes_a_month: int = 4
-    failed_gates: int = 2
+    max_failed_gates: int = 2
     follow_up_days: tuple[float, ...] = (7, 21, 45)
-    check_days: float | None = None
+    refit_interval_days: float | None = None
     least_rows: int = 200
     shadow_days: float = 14
     horizon_days: float = 90
     gain_per_row: float | None = None
     cost: float = 0
-    labels_come: bool = True
+    labels_available: bool = True
 
 
 def retraining_alarms(alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
@@ -371,7 +371,7 @@ def _row_factor(doubt: DecisionOutcome) -> float:
 def is_periodic_refit_due(standing: MonitoringState, policy: Policy, *, now: datetime) -> bool:
     """Return whether newer rows are to be tried without an alarm.
 
-    So it is `check_days` after the last promotion and the last attempt. A change so slow, or a
+    So it is `refit_interval_days` after the last promotion and the last attempt. A change so slow, or a
     reference so rough, that no test tells it apart is found in this way only.
 
     Examples
@@ -379,13 +379,13 @@ def is_periodic_refit_due(standing: MonitoringState, policy: Policy, *, now: dat
     >>> from datetime import UTC
     >>> day = datetime(2024, 5, 1, tzinfo=UTC)
     >>> standing = MonitoringState("3", promoted_at=day)
-    >>> is_periodic_refit_due(standing, Policy(check_days=14), now=day + timedelta(days=14))
+    >>> is_periodic_refit_due(standing, Policy(refit_interval_days=14), now=day + timedelta(days=14))
     True
     """
-    if policy.check_days is None or standing.promoted_at is None:
+    if policy.refit_interval_days is None or standing.promoted_at is None:
         return False
     latest = max([standing.promoted_at, *(each.moment for each in attempt_outcomes(standing))])
-    return now >= latest + timedelta(days=policy.check_days)
+    return now >= latest + timedelta(days=policy.refit_interval_days)
 
 
 @dataclass(frozen=True)
@@ -472,12 +472,12 @@ def _follow_up_due(case: RuleInput) -> RuleDecision | None:
 
 def _periodic_refit_due(case: RuleInput) -> RuleDecision | None:
     """Try newer rows now and then where no alarm asks, or where a person is asked already."""
-    stuck = count_failed_gates(case.standing) >= case.policy.failed_gates
+    stuck = count_failed_gates(case.standing) >= case.policy.max_failed_gates
     enough = case.standing.rows_since_promotion >= case.policy.least_rows
     due = is_periodic_refit_due(case.standing, case.policy, now=case.now)
     if not due or not enough or (retraining_alarms(case.alarms) and not stuck):
         return None
-    reason = f"{case.policy.check_days:g} days without a new model: newer rows are tried"
+    reason = f"{case.policy.refit_interval_days:g} days without a new model: newer rows are tried"
     return RuleDecision(
         "refit", reason, f"check {len(attempt_outcomes(case.standing))}", PERIODIC_REFIT
     )
@@ -495,7 +495,7 @@ def _no_alarm(case: RuleInput) -> RuleDecision | None:
 def _not_learnable(case: RuleInput) -> RuleDecision | None:
     """Ask a person after so many refused attempts in a row."""
     failed = count_failed_gates(case.standing)
-    if failed < case.policy.failed_gates:
+    if failed < case.policy.max_failed_gates:
         return None
     reason = (
         f"the gate refused {failed} attempts in a row: the change is not learnable from these"
@@ -541,7 +541,7 @@ def _gate_inconclusive(case: RuleInput) -> RuleDecision | None:
 def _too_few_rows(case: RuleInput) -> RuleDecision | None:
     """Wait for enough rows with labels since the change."""
     standing, least = case.standing, case.policy.least_rows
-    if standing.rows_since_change >= least or not case.policy.labels_come:
+    if standing.rows_since_change >= least or not case.policy.labels_available:
         return None
     enough = standing.rows_since_change + standing.unlabelled_since_change >= least
     missing = "labels" if enough else "rows"
@@ -567,7 +567,7 @@ def _refit_first(case: RuleInput) -> RuleDecision | None:
         return None
     if all(each.action == "refit" for each in retraining_alarms(case.alarms)):
         return _request_training(case, "refit", "no trigger asks for more than a refit")
-    held = case.policy.labels_come and is_covariate_shift(case.alarms, case.standing)
+    held = case.policy.labels_available and is_covariate_shift(case.alarms, case.standing)
     return (
         _request_training(case, "refit", "the relation held, only the inputs changed")
         if held

@@ -1,6 +1,6 @@
 """Prepare a refit or a retune: snapshot the labelled production rows and write the plan.
 
-`snapshot_labels` writes the labelled rows of the prediction log to paths.absorbed and versions
+`snapshot_labels` writes the labelled rows of the prediction log to paths.production_labels and versions
 them with DVC. The same rows give the same version. Rows that retention removed from the log
 stay; rows of windows that broke the data contract are left out.
 
@@ -54,8 +54,8 @@ class RetuneSettings:
 
     budget_seconds: float | None = 60
     budget_trials: int | None = None
-    judge_fraction: float = 0.5
-    judge_days: float | None = None
+    holdout_fraction: float = 0.5
+    holdout_days: float | None = None
     windows: tuple[WindowName, ...] = ("since_change", "latest", "all", "decayed")
     latest_days: float = 90
     half_life_days: float = 60
@@ -116,10 +116,10 @@ def plan_retraining(
 def choose_holdout_start(
     moments: pd.Series, *, change_from: datetime | None, rule: RetuneSettings
 ) -> datetime:
-    """Return the moment from which rows judge: `judge_fraction` of the rows since the change do.
+    """Return the moment from which rows judge: `holdout_fraction` of the rows since the change do.
 
     Without a change it is of the rows of the last `latest_days`. At least 100 rows judge; where
-    200 are enough, only those of the last `judge_days`, so that the others can teach. Rows of one
+    200 are enough, only those of the last `holdout_days`, so that the others can teach. Rows of one
     moment stay together, so that the share is met as nearly as they allow.
 
     Parameters
@@ -146,9 +146,9 @@ def choose_holdout_start(
         )
     since = moments.max() - timedelta(days=rule.latest_days)
     since = since if change_from is None else to_naive_timestamp(change_from)
-    wanted = max(rule.judge_fraction * float((moments >= since).sum()), MIN_HOLDOUT_ROWS)
-    if rule.judge_days is not None:
-        newest = moments > moments.max() - timedelta(days=rule.judge_days)
+    wanted = max(rule.holdout_fraction * float((moments >= since).sum()), MIN_HOLDOUT_ROWS)
+    if rule.holdout_days is not None:
+        newest = moments > moments.max() - timedelta(days=rule.holdout_days)
         wanted = min(wanted, max(float(newest.sum()), ENOUGH_HOLDOUT_ROWS))
     starts, counts = np.unique(moments.to_numpy(), return_counts=True)
     rows_from = np.cumsum(counts[::-1])[::-1]
@@ -294,7 +294,7 @@ def write_plan(root: Path, decision: MonitoringDecision) -> Plan:
     store = open_tracking_store(params.paths.state, params.registry.name)
     judged = registry.get_version(store, str(decision.champion))
     champion = registry.load_version_model(store, judged)
-    absorbed = read_table(params.paths.absorbed)
+    absorbed = read_table(params.paths.production_labels)
     try:
         plan = plan_retraining(
             decision,
@@ -374,8 +374,8 @@ def snapshot_labels(root: Path, *, now: datetime) -> LabelSnapshot:
         )
     columns = list(read_table(params.paths.source).columns)
     rows = _labelled_rows(params, schema, columns=columns, now=now)
-    changed = write_table_if_changed(params.paths.absorbed, rows)
-    version = dvc.add_file(root, params.paths.absorbed)
+    changed = write_table_if_changed(params.paths.production_labels, rows)
+    version = dvc.add_file(root, params.paths.production_labels)
     dvc.push_to_remote(root)
     return LabelSnapshot(version, changed, len(rows))
 
@@ -389,7 +389,7 @@ def _labelled_rows(
         oldest = log.oldest_event()
     frame = rows_outside_windows(frame, blocked).reset_index(drop=True)
     rows = feedback_rows(frame, read_inputs(frame), schema, columns=columns)
-    return _with_expired_rows(rows, params.paths.absorbed, oldest=oldest)
+    return _with_expired_rows(rows, params.paths.production_labels, oldest=oldest)
 
 
 def _with_expired_rows(rows: pd.DataFrame, path: Path, *, oldest: datetime | None) -> pd.DataFrame:

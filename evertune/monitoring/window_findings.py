@@ -409,7 +409,7 @@ def matured_losses(seen: MonitoredVersion) -> tuple[DailyLoss, ...]:
         classes=seen.classes,
         curve=seen.curve,
         now=seen.now,
-        coverage=seen.params.monitoring.mature_coverage,
+        coverage=seen.params.monitoring.label_coverage,
     )
 
 
@@ -604,7 +604,7 @@ def _compute_realised(seen: MonitoredVersion, windows: Sequence[TimeWindow]) -> 
         metrics=seen.metrics,
         curve=seen.curve,
         now=seen.now,
-        coverage=section.mature_coverage,
+        coverage=section.label_coverage,
         confidence=seen.params.evaluation.confidence,
         seed=seen.params.evaluation.seed,
         slices=_slice_columns(seen, TimeWindow(windows[0].start, seen.now)),

@@ -17,7 +17,7 @@ from pathlib import Path
 from evertune.config.loader import load_params
 from evertune.database import ModelLog
 from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
-from evertune.errors import BusyError, EvertuneError, InputError
+from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
 from evertune.monitoring.policy import REQUEST_ACTIONS
@@ -89,7 +89,7 @@ def decision_lock(
 
     Raises
     ------
-    BusyError
+    ProjectBusyError
         Another run holds the project for longer.
     """
     with ExitStack() as held:
@@ -101,8 +101,8 @@ def _acquire_lock(held: ExitStack, root: Path, decision_id: str, *, deadline: fl
     while True:
         try:
             held.enter_context(project_lock(state, purpose))
-        except BusyError as error:
-            if f"'{purpose}' (process" in str(error):
+        except ProjectBusyError as error:
+            if error.purpose == purpose:
                 return False
             if time.monotonic() > deadline:
                 raise
@@ -323,7 +323,7 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
     root : Path
     now : str, optional
         An ISO moment, in UTC where it names no zone, or `newest` for the newest event in the log;
-        None: what `monitoring.clock` says.
+        None: what `monitoring.now` says.
     real : datetime, optional
         The time of day; None: the machine's.
 

@@ -31,7 +31,7 @@ def monitor_project(root: Path, *, now: datetime | None = None) -> MonitoringRes
     ----------
     root : Path
     now : datetime, optional
-        Else what `monitoring.clock` says.
+        Else what `monitoring.now` says.
 
     Raises
     ------

@@ -129,7 +129,7 @@ def _listening_to_search(name: str, params: Params, show: ShowProgress) -> Itera
     tellers = (
         terminal_listener(show, baselines),
         prefect_listener(baselines),
-        mlflow_listener(store, title=params.registry.name, most=params.registry.nested_trials),
+        mlflow_listener(store, title=params.registry.name, most=params.registry.logged_trials),
     )
     with follow_search(params.paths.trials, tellers):
         yield

@@ -717,7 +717,7 @@ def _test_results(
 
 
 def _bootstrap_for_use(params: Params, look: int) -> BootstrapConfig:
-    section, allowed = params.evaluation, params.registry.false_promotions
+    section, allowed = params.evaluation, params.registry.alpha
     confidence = adjusted_confidence(look, false_promotions=allowed)
     return BootstrapConfig(section.bootstrap_draws, confidence, section.seed)
 

@@ -5,7 +5,7 @@ or `off`. One that fails keeps the champion, and so does one that is unknown: mi
 is never a pass.
 
 Two tests of `champion_gate` may promote: the optimised metric, and the loss that monitoring
-uses. Each spends its own share of `registry.false_promotions` (the metric at this use of the
+uses. Each spends its own share of `registry.alpha` (the metric at this use of the
 hold-out, the loss at the next), so that models that are equal in both are promoted at one
 hold-out with at most that probability (Bonferroni, however the two depend on each other).
 Slices are corrected by Holm (1979).

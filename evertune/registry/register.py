@@ -369,7 +369,7 @@ def _log_run(store: TrackingStore, facts: RegistrationInputs, flow_run: str | No
         run_id,
         trials=facts.trials,
         greater_is_better=facts.header.greater_is_better,
-        most=facts.params.registry.nested_trials,
+        most=facts.params.registry.logged_trials,
     )
     log_run_page(store, run_id, page=_run_page(facts, flow_run))
     log_text(store, run_id, name="environment.txt", text=_environment_text())

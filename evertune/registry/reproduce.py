@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from evertune.config.loader import load_params
+from evertune.config.loader import load_params, load_paths
 from evertune.config.yaml_file import read_yaml
 from evertune.errors import InputError, StageError
 from evertune.files import read_record, read_table, remove_path, write_record
@@ -377,7 +377,7 @@ PROJECT_FOLDER = "project"  # the folder among a run's artifacts
 LOCK_FILE = "dvc.lock"
 RECORDED_METRICS_FILE = "recorded.figures.json"
 RECORDED_ENVIRONMENT_FILE = "recorded.environment.txt"
-TABLE_TAGS = {"source": "dvc.source", "absorbed": "dvc.absorbed"}
+TABLE_TAGS = {"source": "dvc.source", "production_labels": "dvc.absorbed"}
 CODE_FOLDERS = ("evertune", "flows", "pipelines", "infra")
 REBUILD_MODULE = "pipelines/rebuild.py"  # what makes a version again; older code has it not
 COMMIT_TAG = "mlflow.source.git.commit"
@@ -485,8 +485,7 @@ def read_lock(folder: Path) -> Mapping[str, Any]:
 
 def read_paths(folder: Path) -> dict[str, Path]:
     """Return the places of a project by their names in params.yaml, whatever else stands there."""
-    paths: Any = read_yaml(folder / "params.yaml").values["paths"]
-    return {name: folder / str(path) for name, path in paths.items()}
+    return load_paths(folder).model_dump(by_alias=True)
 
 
 def environment_text() -> str:
@@ -546,7 +545,7 @@ def _replace_code(committed: Path, folder: Path) -> None:
 
 
 REPRODUCED_FOLDER = "reproduced"  # below state
-COMPARED_TABLES = ("clean", "training", "holdout", "choosing", "folds")
+COMPARED_TABLES = ("clean", "training", "holdout", "selection", "folds")
 MD5_DIGITS_SHOWN, MAX_FILES_SHOWN = 12, 5
 
 

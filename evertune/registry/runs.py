@@ -297,7 +297,7 @@ def read_registration_inputs(root: Path, params: Params) -> RegistrationInputs:
 def _recorded_md5s(root: Path, paths: PathsSection) -> dict[str, str]:
     kept = {
         "source": paths.source,
-        "absorbed": paths.absorbed,
+        "absorbed": paths.production_labels,
         "training": paths.training,
         "holdout": paths.holdout,
         "model": paths.model,

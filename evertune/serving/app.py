@@ -335,7 +335,7 @@ async def read_body(service: ScoringService, request: Request) -> bytes | ErrorR
             "requests",
             f"more than {MAX_ACTIVE_REQUESTS} at once; try again soon",
         )
-    most = service.params.scoring.most_bytes
+    most = service.params.scoring.max_request_bytes
     if int(request.headers.get("content-length") or 0) > most:
         return _body_too_large(most)
     try:
@@ -550,7 +550,7 @@ async def _handle_predict(service: ScoringService, content: object) -> Reply:
         return error_reply(NOT_READY_ERROR)
     columns = _accepted_columns(champion.fast.reading, service.params)
     request = parse_predict_request(
-        content, columns=columns, most_rows=service.params.scoring.most_rows
+        content, columns=columns, most_rows=service.params.scoring.max_rows
     )
     return (
         error_reply(request)
@@ -560,7 +560,7 @@ async def _handle_predict(service: ScoringService, content: object) -> Reply:
 
 
 async def _handle_label(service: ScoringService, content: object) -> Reply:
-    request = parse_label_request(content, most=service.params.scoring.most_rows)
+    request = parse_label_request(content, most=service.params.scoring.max_rows)
     if isinstance(request, ErrorResponse):
         return error_reply(request)
     loop = asyncio.get_running_loop()
@@ -612,6 +612,6 @@ def _service_openapi(service: ScoringService) -> dict[str, Any]:
         schema,
         title=service.params.registry.name,
         more_columns=service.params.data.ignore,
-        most_rows=service.params.scoring.most_rows,
+        most_rows=service.params.scoring.max_rows,
         with_token=service.token is not None,
     )

@@ -259,7 +259,7 @@ async def answer_in_batch(service: ScoringService, asked: PredictRequest) -> Rep
     service.waiting.append(waiting)
     if not service.busy:
         service.busy = True
-        loop.call_later(service.params.scoring.gather_milliseconds / 1000, _start_batch, service)
+        loop.call_later(service.params.scoring.batch_wait_ms / 1000, _start_batch, service)
     return await waiting.reply
 
 

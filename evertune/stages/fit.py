@@ -51,7 +51,7 @@ def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
     """
     end = time.monotonic() + (fit.budget_seconds or math.inf)
     schema, plan = read_record(paths.table_schema, TableSchema), read_record(paths.plan, Plan)
-    table, choosing = read_table(paths.training), read_table(paths.choosing)
+    table, choosing = read_table(paths.training), read_table(paths.selection)
     metrics = load_metrics(metric, schema.task, find_root(paths.trials.parent))
     folds = folds_from_table(read_table(paths.folds))
     search = SearchResult(

@@ -1,6 +1,6 @@
 """Stage `prepare`: make the clean table and its schema from the source and production rows.
 
-Reads paths.source and paths.absorbed (labelled rows of production). Writes paths.clean and
+Reads paths.source and paths.production_labels (labelled rows of production). Writes paths.clean and
 paths.schema. All faults of the source are reported in one error. Columns that cannot be
 features are left out and rows without a target are dropped; both are printed.
 """
@@ -25,7 +25,7 @@ def run(*, paths: PathsSection, data: DataSection) -> None:
     raw = read_table(paths.source)
     declared = spec_from_params(data, raw)
     prepared = clean_or_raise(raw, declared, source=data.source)
-    found = merge_feedback(prepared, read_table(paths.absorbed), declared)
+    found = merge_feedback(prepared, read_table(paths.production_labels), declared)
     write_table(paths.clean, found.clean)
     write_record(paths.table_schema, found.schema)
     sys.stdout.writelines(

@@ -1,7 +1,7 @@
 """Take a version of the source table with DVC.
 
 `take_snapshot` reads the source that params.yaml names. It writes paths.source with its DVC
-pointer and, where they do not exist yet, paths.plan and an empty paths.absorbed; versions are
+pointer and, where they do not exist yet, paths.plan and an empty paths.production_labels; versions are
 copied to the DVC remote if there is one. A source that has not changed gives the same version.
 If data.existing_model is set, that model's predictions become the column `existing_system`.
 `check_source` finds faults of the table before anything is started, and writes nothing.
@@ -74,10 +74,10 @@ def take_snapshot(root: Path) -> Snapshot:
     if not params.paths.plan.exists():
         write_record(params.paths.plan, Plan())
     dvc.ensure_project(root)
-    if not params.paths.absorbed.exists():
+    if not params.paths.production_labels.exists():
         nothing = pd.DataFrame({MOMENT_COLUMN: pd.Series(dtype="datetime64[us]")})
-        write_table_if_changed(params.paths.absorbed, nothing)
-        dvc.add_file(root, params.paths.absorbed)
+        write_table_if_changed(params.paths.production_labels, nothing)
+        dvc.add_file(root, params.paths.production_labels)
     version = dvc.add_file(root, params.paths.source)
     return Snapshot(version, changed, len(table), dvc.push_to_remote(root))
 

@@ -42,7 +42,7 @@ def run(*, paths: PathsSection, split: SplitSection) -> None:
     sides, made = _split_table(read_table(paths.clean), schema, split=split, plan=plan)
     write_table(paths.training, sides.training)
     write_table(paths.holdout, sides.holdout)
-    write_table(paths.choosing, sides.choosing)
+    write_table(paths.selection, sides.choosing)
     write_table(paths.folds, folds_to_table(made, len(sides.training)))
     kind = schema_fold_kind(split.folds, schema)
     sys.stdout.writelines(f"{line}\n" for line in _summary_lines(sides, schema, made, kind))

@@ -13,9 +13,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from evertune.config.loader import load_params
+from evertune.config.loader import edit_params, load_params
 from evertune.config.schema import Params
-from evertune.config.yaml_file import edit_section
 from evertune.errors import StageError, UnsafeError
 from evertune.files import remove_path
 from evertune.versioning.dvc import current_commit, ensure_project, share_cache
@@ -155,7 +154,7 @@ def check_out(root: Path) -> Path:
 
 def use_newest_clock(checkout: Path) -> None:
     """Have runs in a checkout take the newest event in the log as now."""
-    edit_section(checkout / "params.yaml", "monitoring", {"clock": "newest"})
+    edit_params(checkout, "monitoring", {"now": "latest_event"})
 
 
 def _set_up_checkout(root: Path, checkout: Path, place: Path) -> None:

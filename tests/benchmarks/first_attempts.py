@@ -73,7 +73,7 @@ def tried(stream: LabelledStream, champion: PredictFunction, days: int, share: f
     known = rows_between(stream, -np.inf, change + days)
     unseen = known[stream.days[known] >= _day(PRODUCTION_START)]
     plan = plan_retraining_attempt(
-        stream, decision, RetuneSettings(judge_fraction=share), unseen=unseen
+        stream, decision, RetuneSettings(holdout_fraction=share), unseen=unseen
     )
     found = attempt_retraining(stream, champion, plan, known=known, gate=GateSettings(draws=300))
     n_rows = int((stream.days[known] >= change).sum())

@@ -37,8 +37,8 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 CHECK = "without a new model"
 WEEKLY = "weekly, 30 days"
 CHECKED = LoopConfig(
-    policy=Policy(check_days=14, follow_up_days=(7, 21)),
-    retune=RetuneSettings(judge_days=5, half_life_days=15),
+    policy=Policy(refit_interval_days=14, follow_up_days=(7, 21)),
+    retune=RetuneSettings(holdout_days=5, half_life_days=15),
 )
 
 

@@ -116,7 +116,7 @@ def test_a_failed_gate_doubles_the_cool_down(n_refused, days, action):
 
 
 def test_the_cool_down_has_an_end():
-    policy = Policy(failed_gates=9, longest_cooldown_days=20)
+    policy = Policy(max_failed_gates=9, longest_cooldown_days=20)
     standing = after("refused", days=21)
     for days in (20.8, 20.6):
         standing = after("refused", days=days, standing=standing)
@@ -184,7 +184,7 @@ def test_a_refused_refit_is_followed_by_a_retune():
 def test_drift_asks_for_labels_where_they_come_and_for_a_retune_where_they_never_do():
     drift, bare = replace(DRIFT, action="retune"), replace(READY, rows_since_change=0)
     assert made([drift], bare).action == "wait"
-    assert made([drift], bare, Policy(labels_come=False)).action == "retune"
+    assert made([drift], bare, Policy(labels_available=False)).action == "retune"
 
 
 def promoted(days):

@@ -51,7 +51,7 @@ def test_a_loop_that_must_not_learn_keeps_the_first_model():
 
 
 def test_newer_rows_are_tried_now_and_then_where_that_is_asked_for():
-    checked = LoopConfig(policy=Policy(check_days=14))
+    checked = LoopConfig(policy=Policy(refit_interval_days=14))
     events = run_loop(stream_of([0.1] * 150, rows_a_day=50), COURSE, checked).events
     assert [each.moment.date().isoformat() for each in events if each.kind == "refitted"] == [
         "2024-03-15", "2024-03-29", "2024-04-12", "2024-04-26", "2024-05-10", "2024-05-24",

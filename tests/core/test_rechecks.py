@@ -8,7 +8,7 @@ from evertune.monitoring.policy import PERIODIC_REFIT, MonitoringState, Policy, 
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 LOSS = Alarm("loss-rises", "retune", "loss", 4000.0, 3650.0, NOW, "loss rose")
-POLICY = Policy(check_days=14)
+POLICY = Policy(refit_interval_days=14)
 QUIET = MonitoringState(
     "3", promoted_at=NOW - timedelta(days=20), rows_since_promotion=500, rows_since_change=500
 )

@@ -33,15 +33,15 @@ def share_that_judges(change, **rule):
 
 @pytest.mark.parametrize(("fraction", "n_rows"), [(0.5, 300), (0.25, 150), (0.9, 540)])
 def test_the_share_of_the_rows_since_the_change_judges(fraction, n_rows):
-    assert share_that_judges(CHANGE, judge_fraction=fraction) == n_rows
+    assert share_that_judges(CHANGE, holdout_fraction=fraction) == n_rows
 
 
 def test_without_a_change_it_is_a_share_of_the_latest_rows():
-    assert share_that_judges(None, judge_fraction=0.5, latest_days=39) == 200
+    assert share_that_judges(None, holdout_fraction=0.5, latest_days=39) == 200
 
 
 def test_at_least_a_hundred_rows_judge():
-    assert share_that_judges(datetime(2024, 4, 28, tzinfo=UTC), judge_fraction=0.5) == 100
+    assert share_that_judges(datetime(2024, 4, 28, tzinfo=UTC), holdout_fraction=0.5) == 100
 
 
 def test_too_few_rows_to_judge_are_refused():
@@ -81,7 +81,7 @@ def test_a_change_after_the_first_row_that_judges_leaves_nothing_to_learn_from_i
 
 @pytest.mark.parametrize(("days", "n_rows"), [(10, 200), (25, 250), (90, 300)])
 def test_where_two_hundred_rows_are_enough_only_the_newest_days_judge(days, n_rows):
-    assert share_that_judges(CHANGE, judge_days=days) == n_rows
+    assert share_that_judges(CHANGE, holdout_days=days) == n_rows
 
 
 def test_a_refit_tries_all_that_the_champion_is_made_of():

@@ -37,7 +37,7 @@ def params(tmp_path):
     table = pd.DataFrame({"a": np.arange(50.0), "y": np.arange(50.0) ** 2})
     keys = [f"{row:016x}" for row in range(50)]
     write_table(params.paths.training, table.assign(row_key=keys))
-    write_table(params.paths.choosing, table.assign(row_key=keys).head(0))
+    write_table(params.paths.selection, table.assign(row_key=keys).head(0))
     write_record(
         params.paths.table_schema, TableSchema((Column("a", "number"),), "y", "regression")
     )
@@ -202,7 +202,7 @@ def drifting(params, windows=WINDOWS):
     rows["y"] = np.where(days < "2024-03-01", 9 * rows["a"], -9 * rows["a"])
     rows["row_key"] = [f"{row:016x}" for row in range(200)]
     write_table(params.paths.training, rows.head(190))
-    write_table(params.paths.choosing, rows.tail(10))
+    write_table(params.paths.selection, rows.tail(10))
     write_record(params.paths.plan, Plan("retune", windows=windows))
     add(params, 0, "linear", 9.0)
 

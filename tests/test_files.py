@@ -1,4 +1,7 @@
 import json
+import os
+import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -6,17 +9,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evertune.errors import InputError, ParamsError, TableError
+from evertune.errors import (
+    InputError,
+    ParamsError,
+    ProjectBusyError,
+    TableError,
+    UnsafeError,
+)
 from evertune.files import (
     append_line,
     atomic_folder,
+    atomic_write,
     digest_files,
+    is_project_locked,
     load_function,
+    project_lock,
     read_lines,
     read_record,
     read_table,
+    remove_path,
     write_record,
     write_table,
+    write_table_if_changed,
     write_text,
 )
 
@@ -268,3 +282,105 @@ def test_compiled_code_does_not_count_in_a_digest(tmp_path):
 def test_a_digest_of_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt does not exist"):
         digest_files([tmp_path / "a.txt"])
+
+
+def test_a_file_is_replaced_only_when_all_is_written(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:
+        file.write(b"new %d" % (1 // 0))
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_link_is_replaced_and_what_it_points_to_is_kept(tmp_path):
+    kept, path = tmp_path / "cache", tmp_path / "a.txt"
+    kept.write_text("old")
+    path.symlink_to(kept)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert (path.is_symlink(), kept.read_text()) == (False, "old")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnsafeError, match=r"file/a\.txt cannot be written"):
+        atomic_write(tmp_path / "file" / "a.txt").__enter__()
+
+
+def test_removing_what_is_not_there_does_nothing(tmp_path):
+    remove_path(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_is_told_who_holds_the_project(tmp_path):
+    with project_lock(tmp_path, "train"):
+        words = rf"'snapshot' cannot start: 'train' \(process {os.getpid()} on .*\) runs since 20"
+        with pytest.raises(ProjectBusyError, match=words) as refused:
+            project_lock(tmp_path, "snapshot").__enter__()
+    assert (refused.value.purpose, refused.value.pid) == ("train", os.getpid())
+
+
+def test_the_owner_of_the_project_can_be_read(tmp_path):
+    with project_lock(tmp_path / "state", "train"):
+        owner = json.loads((tmp_path / "state" / "run.json").read_text())
+    assert (owner["purpose"], owner["pid"]) == ("train", os.getpid())
+    assert {"host", "since"} <= owner.keys()
+    assert not (tmp_path / "state" / "run.json").exists()
+
+
+def test_a_process_id_that_was_given_away_again_does_not_hold_the_project(tmp_path):
+    (tmp_path / "run.lock").touch()
+    owner = {"purpose": "train", "pid": os.getpid(), "host": "here", "since": "2024-11-01"}
+    (tmp_path / "run.json").write_text(json.dumps(owner))  # left by a killed run
+    assert not is_project_locked(tmp_path)
+
+
+def test_whether_a_run_holds_the_project_can_be_asked(tmp_path):
+    before = is_project_locked(tmp_path)
+    with project_lock(tmp_path, "train"):
+        during = is_project_locked(tmp_path)
+    assert (before, during, is_project_locked(tmp_path)) == (False, True, False)
+
+
+def test_a_failed_run_frees_the_project(tmp_path):
+    with pytest.raises(ZeroDivisionError), project_lock(tmp_path, "train"):
+        _ = 1 // 0
+    with project_lock(tmp_path, "snapshot"):
+        assert "snapshot" in (tmp_path / "run.json").read_text()
+
+
+def test_a_killed_run_frees_the_project(tmp_path):
+    code = "import sys, time, pathlib; from evertune.files import project_lock\n"
+    code += "with project_lock(pathlib.Path(sys.argv[1]), 'train'): print(1, flush=True); input()"
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        with pytest.raises(ProjectBusyError, match=rf"process {process.pid} on"):
+            project_lock(tmp_path, "train").__enter__()
+        process.send_signal(signal.SIGKILL)
+    assert not is_project_locked(tmp_path)
+    with project_lock(tmp_path, "train"):
+        assert str(os.getpid()) in (tmp_path / "run.json").read_text()
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "state").write_text("")
+    with pytest.raises(UnsafeError, match=r"state/run\.lock cannot be written"):
+        project_lock(tmp_path / "state", "train").__enter__()
+
+
+def test_an_equal_table_is_not_written_again(tmp_path):
+    path = tmp_path / "a.parquet"
+    written = [write_table_if_changed(path, table) for table in (TABLE, TABLE, TABLE.head(1))]
+    assert written == [True, False, True]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]

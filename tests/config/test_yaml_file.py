@@ -1,6 +1,9 @@
 import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evertune.config.yaml_file import edit_section, find_line, read_yaml
 from evertune.errors import ParamsError
@@ -65,7 +68,7 @@ def test_a_key_that_is_not_there_has_the_line_of_the_nearest_one_around_it(path)
         ("a: !!python/name:os.system x\n", "line 1: the tag .*os.system' is not read"),
         ("a: &x [1]\n", "line 1: anchors and aliases are not read"),
         ("[" * 5000, "line 1: more than 20 levels"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands in line 1 already"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' is in line 1 already"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(path, text, words):
@@ -164,5 +167,41 @@ def test_a_value_that_would_not_read_back_is_refused_and_nothing_is_changed(path
 
 def test_a_file_with_a_fault_is_not_edited(path):
     path.write_text("data: 1\ndata: 2\n")
-    with pytest.raises(ParamsError, match=re.escape("'data' stands in line 1 already")):
+    with pytest.raises(ParamsError, match=re.escape("'data' is in line 1 already")):
         edit_section(path, "data", {"target": "x"})
+
+
+SHIPPED = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+SECTIONS = [line[:-1] for line in SHIPPED.splitlines() if re.fullmatch(r"\w+:", line)]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    section=st.sampled_from(SECTIONS),
+    values=st.dictionaries(
+        st.sampled_from(["seed", "source", "cron", "new key"]), VALUES, min_size=1
+    ),
+)
+def test_an_edit_changes_nothing_but_what_it_names(tmp_path_factory, section, values):
+    path = tmp_path_factory.mktemp("edit") / "params.yaml"
+    path.write_text(SHIPPED, encoding="utf-8")
+    before = read_yaml(path).values
+    try:
+        edit_section(path, section, values)
+    except ParamsError:  # text that YAML cannot hold, such as a surrogate: refused as a whole
+        assert path.read_text(encoding="utf-8") == SHIPPED
+        return
+    assert read_yaml(path).values == before | {section: before[section] | values}
+    edited = path.read_text(encoding="utf-8").split("\n")
+    assert _without(edited, section) == _without(SHIPPED.split("\n"), section)
+
+
+def _without(lines, section):
+    """Return the lines of all other sections."""
+    start = lines.index(f"{section}:")
+    others = [n for n, line in enumerate(lines) if n > start and re.match(r"\w+:$", line)]
+    return lines[:start] + (lines[others[0] :] if others else [])

@@ -1,7 +1,15 @@
+from datetime import UTC, datetime
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from evertune.times import days_to_time_units, times_to_numbers
+from evertune.times import (
+    days_to_time_units,
+    times_to_numbers,
+    to_naive_timestamp,
+    to_utc_datetime,
+)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -23,3 +31,10 @@ def test_a_counter_is_its_own_clock():
 
 def test_days_of_dates_are_in_microseconds():
     assert days_to_time_units(np.array(["2024-01-01"], dtype="datetime64[s]"), 1) == 86_400_000_000
+
+
+def test_moments_of_tables_are_in_utc_without_saying_so():
+    moment = datetime(2024, 11, 1, 12, tzinfo=UTC)
+    assert to_naive_timestamp(moment) == pd.Timestamp("2024-11-01 12:00")
+    assert to_utc_datetime(pd.Timestamp("2024-11-01 12:00")) == moment
+    assert to_utc_datetime(pd.Timestamp("2024-11-01 13:00+01:00")) == moment

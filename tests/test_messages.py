@@ -1,6 +1,6 @@
 import pytest
 
-from evertune.messages import did_you_mean, looks_like_secret, to_safe_json
+from evertune.messages import did_you_mean, looks_like_secret, strip_credentials, to_safe_json
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,9 @@ def test_a_long_value_is_shown_in_part():
 
 def test_a_secret_is_never_shown():
     assert "sesame" not in to_safe_json({"url": "postgresql://reader:open-sesame@db"})
+
+
+def test_an_address_is_shown_without_its_credentials():
+    address = "postgresql://me:open-sesame@db:5432/log?password=x#y"
+    assert strip_credentials(address) == "postgresql://db:5432/log"
+    assert strip_credentials("sqlite:///state/x.db") == "sqlite:///state/x.db"
