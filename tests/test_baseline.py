@@ -114,7 +114,7 @@ def test_the_level_of_people_can_be_stated(paths):
 
 def test_the_rule_is_found_and_kept(paths):
     given(paths)
-    found = measured(paths, MetricSection(optimise="f1"))["heuristic"]
+    found = measured(paths, MetricSection(primary="f1"))["heuristic"]
     rule = read_record(paths.baselines / "rule.json", Rule)
     assert (rule.column, rule.threshold) == ("tenure", pytest.approx(0.1, abs=0.01))
     assert found.mean["f1"] > 0.95

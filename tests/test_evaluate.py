@@ -211,7 +211,7 @@ def test_people_are_compared_on_the_rows_that_they_judged(paths):
 
 
 def test_people_are_compared_where_the_metric_needs_no_probabilities(paths):
-    row = baseline_row(evaluate(paths, optimise="balanced_accuracy"), "human")
+    row = baseline_row(evaluate(paths, primary="balanced_accuracy"), "human")
     assert row.holdout["balanced_accuracy"] == 0.5
     assert row.lift > 0.2
 
@@ -239,7 +239,7 @@ def test_a_metric_of_the_users_own_can_be_optimised(paths):
     code = "def missed(truth, values, chances):\n    return float((truth > values).sum())"
     (paths.state.parent.parent / "own.py").write_text(code)
     own = CustomMetric(function="own:missed", greater_is_better=False)
-    found = evaluate(paths, optimise="missed", custom={"missed": own})
+    found = evaluate(paths, primary="missed", custom={"missed": own})
     assert found.holdout["missed"] == found.confusion[1][0]
     assert found.metrics[0].name == "missed"
 

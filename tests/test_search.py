@@ -78,7 +78,7 @@ def settings(root, **search):
 def with_metric(root, name):
     given = settings(root, budget_trials=2)
     custom = {"m": {"function": f"metrics_of_mine:{name}", "greater_is_better": True}}
-    metric = type(given["metric"]).model_validate({"optimise": "m", "custom": custom})
+    metric = type(given["metric"]).model_validate({"primary": "m", "custom": custom})
     return given | {"metric": metric}
 
 

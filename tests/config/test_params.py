@@ -108,7 +108,7 @@ def test_a_key_is_read_under_its_former_name_but_not_under_both(tmp_path, sectio
     outer, _, inner = section.partition(".")
 
     def load(keys):
-        written = {key: "newest" if value == "latest_event" else value for key in keys}
+        written = dict.fromkeys(keys, "newest" if value == "latest_event" else value)
         plain = json.loads(json.dumps(written, default=str))
         read = getattr(_load(tmp_path, **{outer: {inner: plain} if inner else plain}), outer)
         return getattr(getattr(read, inner) if inner else read, new)
@@ -279,7 +279,7 @@ def test_values_that_contradict_each_other_are_refused(tmp_path, sections, words
 def test_a_path_through_a_link_out_of_the_project_is_refused(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "out").symlink_to(tmp_path)
-    with pytest.raises(ParamsError, match="paths.schema must be a path inside the project"):
+    with pytest.raises(ParamsError, match=r"paths\.schema must be a path inside the project"):
         _load(tmp_path / "root", paths={"schema": "out/schema.json"})
 
 
