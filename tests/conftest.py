@@ -1,14 +1,30 @@
+import os
 import shutil
 import signal
+import socket
+import subprocess
 import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 
+from evertune.database import close_log, open_log
+from evertune.monitoring.prediction_log import PredictionLog
 from evertune.registry.mlflow_client import open_tracking_store
 
-
 FIXTURES = Path(__file__).parent / "fixtures"
+PLACES = Path("/usr/lib/postgresql")
+MISSING = (
+    "PostgreSQL is not installed; to run these tests install it, on Debian with"
+    " `apt-get install postgresql`"
+)
+SERVER_USER = "postgres"
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 
 def pytest_configure() -> None:
@@ -59,3 +75,58 @@ def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(FIXTURES / "models-0.1.tar.xz", "r:xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Return the address of an empty PostgreSQL of our own, which no root may run."""
+    programs = max(PLACES.glob("*/bin"), default=None)
+    if programs is None:
+        pytest.skip(MISSING)
+    folder, port = Path(tempfile.mkdtemp(prefix="evertune-postgresql-")), free_port()
+    as_user = {"user": SERVER_USER, "group": SERVER_USER, "extra_groups": []}
+    drop = as_user if os.geteuid() == 0 else {}
+    if drop:
+        shutil.chown(folder, SERVER_USER, SERVER_USER)
+    make = [programs / "initdb", "-D", folder / "data", "-U", "evertune", "-A", "trust", "-N"]
+    subprocess.run(make, check=True, capture_output=True, cwd=folder, **drop)
+    serve = [programs / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port)]
+    options = ["-k", "", "-c", "fsync=off"]
+    server = subprocess.Popen([*serve, *options], cwd=folder, stderr=subprocess.DEVNULL, **drop)
+    try:
+        yield answering(f"postgresql://evertune@127.0.0.1:{port}/postgres", server)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+        shutil.rmtree(folder)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def answering(address: str, server: subprocess.Popen[bytes]) -> str:
+    while server.poll() is None:
+        try:
+            psycopg.connect(address).close()
+            return address
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL ended with {server.returncode} before it answered.")
+
+
+@pytest.fixture(params=BOTH)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a database, once of each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql"))
+    return f"sqlite:///{tmp_path}/predictions.db"
+
+
+@pytest.fixture
+def log(address: str, tmp_path: Path) -> Iterator[PredictionLog]:
+    """Return an empty log: that of a model of its own, since all share one PostgreSQL."""
+    opened = open_log(tmp_path, model=f"model-{uuid4().hex}", address=address)
+    yield PredictionLog(opened.engine, opened.model)
+    close_log(opened)

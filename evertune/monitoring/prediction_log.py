@@ -45,16 +45,14 @@ from evertune.database import (
     ModelLog,
     close_log,
     database_url,
-    from_microseconds,
+    in_microseconds,
     insert_if_absent,
     insert_or_replace,
     is_postgresql,
     open_log,
+    read_record,
     read_transaction,
-    record_from_json,
-    record_to_json,
     select_in_batches,
-    to_microseconds,
     write_transaction,
 )
 from evertune.errors import InputError
@@ -168,16 +166,11 @@ class PredictionLog(ModelLog):
         BusyError
             The database is locked or does not answer.
         """
-        shared = {"model": self.model, "version": version, "received": to_microseconds(received)}
+        shared = {"model": self.model, "version": version, "received": received}
         return self._insert(
             PREDICTIONS,
             [
-                shared
-                | vars(row)
-                | {
-                    "moment": to_microseconds(row.moment),
-                    "probabilities": _probabilities_json(row.probabilities),
-                }
+                shared | vars(row) | {"probabilities": _probabilities_json(row.probabilities)}
                 for row in rows
             ],
         )
@@ -209,7 +202,7 @@ class PredictionLog(ModelLog):
                 cases.append(case)
                 if label.dated or case != "repeated":
                     kept.append(label)
-                current, moment = effective.get(label.id), to_microseconds(label.moment)
+                current, moment = effective.get(label.id), label.moment
                 if current is None or moment >= current[0]:
                     effective[label.id] = (moment, label.value)
             if kept:
@@ -217,9 +210,9 @@ class PredictionLog(ModelLog):
                     {
                         "model": self.model,
                         "id": label.id,
-                        "moment": to_microseconds(label.moment),
+                        "moment": label.moment,
                         "value": label.value,
-                        "received": to_microseconds(received),
+                        "received": received,
                     }
                     for label in kept
                 ]
@@ -304,7 +297,6 @@ class PredictionLog(ModelLog):
             for part in select_in_batches(self, query, PREDICTIONS.c.id, ids):
                 for row in connection.execute(part):
                     values = {name: getattr(row, name) for name in LOGGED_FIELDS}
-                    values["moment"] = from_microseconds(row.moment)
                     values["probabilities"] = row.probabilities and tuple(
                         orjson.loads(row.probabilities)
                     )
@@ -350,7 +342,7 @@ class PredictionLog(ModelLog):
             connection.execute(
                 delete(LABELS).where(
                     LABELS.c.model == self.model,
-                    LABELS.c.moment < to_microseconds(before),
+                    LABELS.c.moment < before,
                     ~predicted,
                 )
             )
@@ -398,9 +390,9 @@ class PredictionLog(ModelLog):
             "model": self.model,
             "kind": kind,
             "version": version,
-            "start": to_microseconds(window.start),
-            "end": to_microseconds(window.end),
-            "record": record_to_json(record),
+            "start": window.start,
+            "end": window.end,
+            "record": record,
         }
         with write_transaction(self) as connection:
             connection.execute(insert_or_replace(self, WINDOWS, ("end", "record")), row)
@@ -419,9 +411,7 @@ class PredictionLog(ModelLog):
         with read_transaction(self) as connection:
             rows = connection.execute(query.order_by(WINDOWS.c.start)).all()
         return {
-            from_microseconds(row.start): record_from_json(
-                row.record, type_, name=f"the {kind} of {from_microseconds(row.start)}"
-            )
+            row.start: read_record(row.record, type_, name=f"the {kind} of {row.start}")
             for row in rows
         }
 
@@ -441,12 +431,12 @@ class PredictionLog(ModelLog):
 
     def _effective_labels(
         self, connection: Connection, ids: Collection[str]
-    ) -> dict[str, tuple[int, str] | None]:
+    ) -> dict[str, tuple[datetime, str] | None]:
         """Return moment and value of the effective label of each id; None: predicted, no label."""
         labelled = select(LABELS.c.id, LABELS.c.moment, LABELS.c.value).order_by(
             LABELS.c.moment, LABELS.c.received, LABELS.c.number
         )
-        effective: dict[str, tuple[int, str] | None] = {}
+        effective: dict[str, tuple[datetime, str] | None] = {}
         for part in select_in_batches(self, select(PREDICTIONS.c.id), PREDICTIONS.c.id, ids):
             effective |= dict.fromkeys(connection.scalars(part))
         for part in select_in_batches(self, labelled, LABELS.c.id, ids):
@@ -458,9 +448,9 @@ class PredictionLog(ModelLog):
     ) -> Iterator[ColumnElement[bool]]:
         yield PREDICTIONS.c.model == self.model
         if start is not None:
-            yield PREDICTIONS.c.moment >= to_microseconds(start)
+            yield PREDICTIONS.c.moment >= start
         if end is not None:
-            yield PREDICTIONS.c.moment < to_microseconds(end)
+            yield PREDICTIONS.c.moment < end
 
     def _frame(self, query: Select[Any], classes: Sequence[str]) -> pd.DataFrame:
         with read_transaction(self) as connection:
@@ -471,8 +461,7 @@ class PredictionLog(ModelLog):
     def _moment(self, extreme: Callable[..., Any], table: Table) -> datetime | None:
         query = select(extreme(table.c.moment)).where(table.c.model == self.model)
         with read_transaction(self) as connection:
-            found = connection.scalar(query)
-        return None if found is None else from_microseconds(found)
+            return connection.scalar(query)
 
 
 @contextmanager
@@ -535,7 +524,7 @@ def export_prediction_log(
         return log.export(path, start=start, end=end, classes=classes)
 
 
-def _label_case(label: Label, effective: dict[str, tuple[int, str] | None]) -> str:
+def _label_case(label: Label, effective: dict[str, tuple[datetime, str] | None]) -> str:
     if label.id not in effective:
         return "early"
     current = effective[label.id]
@@ -557,10 +546,10 @@ def _labelled_query(
     """Return the query for columns of predictions, each beside every label of it, if any."""
     joined = [LABELS.c.model == PREDICTIONS.c.model, LABELS.c.id == PREDICTIONS.c.id]
     if known_at is not None:
-        joined.append(LABELS.c.moment <= to_microseconds(known_at))
-    label = (LABELS.c.value.label("label"), LABELS.c.moment.label("labelled"))
+        joined.append(LABELS.c.moment <= known_at)
+    label = (LABELS.c.value.label("label"), in_microseconds(LABELS.c.moment).label("labelled"))
     return (
-        select(*columns, *label, *more)
+        select(*map(in_microseconds, columns), *label, *map(in_microseconds, more))
         .select_from(PREDICTIONS)
         .outerjoin(LABELS, and_(*joined))
         .order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id)

@@ -20,12 +20,9 @@ from evertune.database import (
     HOLDOUT_USES,
     OUTCOMES,
     ModelLog,
-    from_microseconds,
     insert_if_absent,
+    read_record,
     read_transaction,
-    record_from_json,
-    record_to_json,
-    to_microseconds,
     write_transaction,
 )
 from evertune.decisions import DecisionOutcome, MonitoringDecision
@@ -38,10 +35,10 @@ def save_record(log: ModelLog, record: DecisionRecord) -> bool:
     row = {
         "model": log.model,
         "id": record.id,
-        "moment": to_microseconds(record.moment),
+        "moment": record.moment,
         "act": record.act,
         "version": record.version,
-        "record": record_to_json(record),
+        "record": record,
     }
     return _insert_record(log, DECISION_RECORDS, row)
 
@@ -64,7 +61,7 @@ def read_decision_records(
     if version is not None:
         query = query.where(DECISION_RECORDS.c.version == version)
     return tuple(
-        record_from_json(row.record, DecisionRecord, name=f"the decision {row.id!r} of {log.model}")
+        read_record(row.record, DecisionRecord, name=f"the decision {row.id!r} of {log.model}")
         for row in _fetch_rows(log, query)
     )
 
@@ -84,7 +81,7 @@ def append_champion(
             "number": 1 if last is None else last.number + 1,
             "version": version,
             "previous": previous,
-            "moment": to_microseconds(moment),
+            "moment": moment,
             "record_id": record_id,
         }
         return bool(connection.execute(insert_if_absent(log, CHAMPIONS), row).rowcount == 1)
@@ -93,9 +90,7 @@ def append_champion(
 def read_champion_changes(log: ModelLog) -> tuple[ChampionChange, ...]:
     """Return which versions became champion, oldest first."""
     return tuple(
-        ChampionChange(
-            row.number, row.version, row.previous, from_microseconds(row.moment), row.record_id
-        )
+        ChampionChange(row.number, row.version, row.previous, row.moment, row.record_id)
         for row in _fetch_rows(log, _select_champions(log).order_by(CHAMPIONS.c.number))
     )
 
@@ -105,8 +100,8 @@ def save_holdout_use(log: ModelLog, look: HoldoutUse) -> bool:
     row = {
         "model": log.model,
         "record_id": look.record_id,
-        "moment": to_microseconds(look.moment),
-        "record": record_to_json(look),
+        "moment": look.moment,
+        "record": look,
     }
     return _insert_record(log, HOLDOUT_USES, row)
 
@@ -125,7 +120,7 @@ def read_holdout_uses(log: ModelLog) -> tuple[HoldoutUse, ...]:
         .order_by(HOLDOUT_USES.c.number)
     )
     return tuple(
-        record_from_json(row.record, HoldoutUse, name=f"the look of the decision {row.record_id!r}")
+        read_record(row.record, HoldoutUse, name=f"the look of the decision {row.record_id!r}")
         for row in _fetch_rows(log, query)
     )
 
@@ -157,9 +152,9 @@ def record_decision(log: ModelLog, decision: MonitoringDecision) -> bool:
     row = {
         "model": log.model,
         "id": decision.id,
-        "moment": to_microseconds(decision.moment),
+        "moment": decision.moment,
         "action": decision.action,
-        "record": record_to_json(decision),
+        "record": decision,
     }
     return _insert_decision_row(log, DECISIONS, row)
 
@@ -176,7 +171,7 @@ def read_decisions(
     """
     query = _select_decisions(log)
     if since is not None:
-        query = query.where(DECISIONS.c.moment >= to_microseconds(since))
+        query = query.where(DECISIONS.c.moment >= since)
     return _fetch_decision_rows(log, query, MonitoringDecision)
 
 
@@ -186,7 +181,7 @@ def claim(log: ModelLog, decision_id: str, *, by: str, moment: datetime) -> bool
         "model": log.model,
         "id": decision_id,
         "claimed_by": by,
-        "moment": to_microseconds(moment),
+        "moment": moment,
     }
     return _insert_decision_row(log, CLAIMS, row)
 
@@ -196,9 +191,9 @@ def record_outcome(log: ModelLog, outcome: DecisionOutcome) -> None:
     row = {
         "model": log.model,
         "id": outcome.decision_id,
-        "moment": to_microseconds(outcome.moment),
+        "moment": outcome.moment,
         "kind": outcome.kind,
-        "record": record_to_json(outcome),
+        "record": outcome,
     }
     _insert_decision_row(log, OUTCOMES, row)
 
@@ -236,6 +231,6 @@ def _fetch_decision_rows(log: ModelLog, query: Select[Any], kind: type[T]) -> tu
     with read_transaction(log) as connection:
         rows = connection.execute(query).all()
     return tuple(
-        record_from_json(row.record, kind, name=f"the decision {row.id!r} of {log.model}")
+        read_record(row.record, kind, name=f"the decision {row.id!r} of {log.model}")
         for row in rows
     )

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from sqlalchemy import Text, type_coerce
 
 from evertune.database import DECISIONS, OUTCOMES, write_transaction
 from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
@@ -81,20 +82,24 @@ def test_outcomes_stand_in_the_order_in_which_they_came(log):
     assert read_outcomes(log) == (started, refused)
 
 
+def update(table, text):
+    return table.update().values(record=type_coerce(text, Text))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"id": 3}'])
 def test_a_decision_that_cannot_be_read_is_named(log, text):
-    row = {"model": log.model, "id": "d1", "moment": 0, "action": "retune", "record": text}
+    record_decision(log, decision("d1", "retune", 0))
     with write_transaction(log) as connection:
-        connection.execute(DECISIONS.insert(), row)
+        connection.execute(update(DECISIONS, text).where(DECISIONS.c.model == log.model))
     for read in (read_decisions, read_unclaimed_decisions):
         with pytest.raises(StageError, match=r"the decision 'd1' of model-.* cannot be read"):
             read(log)
 
 
 def test_an_outcome_that_cannot_be_read_is_named(log):
-    row = {"model": log.model, "id": "d1", "moment": 0, "kind": "promoted", "record": "{}"}
+    record_outcome(log, DecisionOutcome("d1", day(0), "promoted", "4"))
     with write_transaction(log) as connection:
-        connection.execute(OUTCOMES.insert(), row)
+        connection.execute(update(OUTCOMES, "{}").where(OUTCOMES.c.model == log.model))
     with pytest.raises(
         StageError, match=r"the decision 'd1' of model-.* cannot be read: decision_id"
     ):

@@ -2,15 +2,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import inspect
 
 from evertune.database import (
-    CHAMPIONS,
     DECISION_RECORDS,
-    HOLDOUT_USES,
     ModelLog,
-    close_log,
-    open_log,
     write_transaction,
 )
 from evertune.errors import StageError
@@ -94,13 +89,3 @@ def test_models_that_share_a_database_have_records_of_their_own(log: ModelLog) -
         (),
         (),
     )
-
-
-def test_a_log_of_before_there_were_records_goes_on(log: ModelLog, tmp_path, address: str) -> None:
-    with write_transaction(log) as connection:
-        for table in (DECISION_RECORDS, CHAMPIONS, HOLDOUT_USES):
-            table.drop(connection)
-    older = open_log(tmp_path, model=log.model, address=address)
-    assert {"records", "champions", "looks"} <= set(inspect(older.engine).get_table_names())
-    assert save_record(older, RECORD)
-    close_log(older)

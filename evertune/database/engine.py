@@ -1,13 +1,7 @@
-"""The SQL database of predictions, labels, windows and decisions: SQLite or PostgreSQL.
+"""Open the log's database, run transactions on it, and name its failures.
 
-Several models and several processes may share it; a `ModelLog` is the part of one model. Open
-it with `closing_log`, then use `read_transaction` (one state of the database, whoever writes
-meanwhile) or `write_transaction` (all changes take effect together or none does). Database
-errors become Evertune errors that never show the password. The default is a SQLite file in
-`state`, in WAL mode; `scoring.log_variable` names the environment variable with another
-address. `to_microseconds` and `from_microseconds` convert times: columns hold whole
-microseconds since 1970 in UTC, which both databases compare, index and return fastest.
-`record_to_json` and `record_from_json` convert dataclasses to and from text columns.
+SQLite (a file in `state`, in WAL mode) or PostgreSQL. Errors of the database become Evertune's and
+never show the password.
 """
 
 import os
@@ -16,29 +10,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 from sqlalchemy import (
     URL,
-    BigInteger,
     Column,
     Connection,
-    Double,
     Engine,
-    Index,
-    Integer,
-    MetaData,
     RootTransaction,
     Select,
-    String,
     Table,
-    Text,
-    UniqueConstraint,
     create_engine,
     event,
 )
@@ -46,150 +28,30 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
+from evertune.database.migrations import schema_revision, upgrade_schema
+from evertune.database.tables import SCHEMA_REVISION
 from evertune.errors import BusyError, EvertuneError, ParamsError, StageError, UnsafeError
 from evertune.messages import strip_credentials
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ROW_NUMBER_TYPE = BigInteger().with_variant(Integer, "sqlite")
-
-METADATA = MetaData()
-PREDICTIONS = Table(
-    "predictions",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("request_id", String, nullable=False),
-    Column("identifier", String),
-    Column("moment", BigInteger, nullable=False),
-    Column("received", BigInteger, nullable=False),
-    Column("version", String, nullable=False),
-    Column("value", Double, nullable=False),
-    Column("probabilities", Text),
-    Column("inputs", Text, nullable=False),
-    Index("predictions_by_moment", "model", "moment", "id"),
-    Index("predictions_by_identifier", "model", "identifier", "moment"),
-)
-SHADOWS = Table(
-    "shadows",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("version", String, primary_key=True),
-    Column("value", Double, nullable=False),
-    Column("probabilities", Text),
-)
-LABELS = Table(
-    "labels",
-    METADATA,
-    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("moment", BigInteger, nullable=False),
-    Column("value", String, nullable=False),
-    Column("received", BigInteger, nullable=False),
-    UniqueConstraint("model", "id", "moment", "value"),
-)
-DECISIONS = Table(
-    "decisions",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("moment", BigInteger, nullable=False),
-    Column("action", String, nullable=False),
-    Column("record", Text, nullable=False),
-)
-CLAIMS = Table(
-    "claims",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("claimed_by", String, nullable=False),
-    Column("moment", BigInteger, nullable=False),
-)
-OUTCOMES = Table(
-    "outcomes",
-    METADATA,
-    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("moment", BigInteger, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("record", Text, nullable=False),
-    UniqueConstraint("model", "id", "moment", "kind"),
-)
-DECISION_RECORDS = Table(
-    "records",
-    METADATA,
-    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("moment", BigInteger, nullable=False),
-    Column("act", String, nullable=False),
-    Column("version", String, nullable=False),
-    Column("record", Text, nullable=False),
-    UniqueConstraint("model", "id"),
-)
-CHAMPIONS = Table(
-    "champions",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", String, nullable=False),
-    Column("previous", String),
-    Column("moment", BigInteger, nullable=False),
-    Column("record_id", String),
-)
-HOLDOUT_USES = Table(
-    "looks",
-    METADATA,
-    Column("number", ROW_NUMBER_TYPE, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False),
-    Column("record_id", String, nullable=False),
-    Column("moment", BigInteger, nullable=False),
-    Column("record", Text, nullable=False),
-    UniqueConstraint("model", "record_id"),
-)
-WINDOWS = Table(
-    "windows",
-    METADATA,
-    Column("model", String, primary_key=True),
-    Column("kind", String, primary_key=True),
-    Column("version", String, primary_key=True),
-    Column("start", BigInteger, primary_key=True),
-    Column("end", BigInteger, nullable=False),
-    Column("record", Text, nullable=False),
-)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return an aware moment as the database keeps it.
-
-    Examples
-    --------
-    >>> to_microseconds(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
-    1000000
-    """
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def from_microseconds(count: int) -> datetime:
-    """Return the aware moment of a number of microseconds.
-
-    Examples
-    --------
-    >>> from_microseconds(1_000_000).isoformat()
-    '1970-01-01T00:00:01+00:00'
-    """
-    return EPOCH + timedelta(microseconds=count)
-
 
 DATABASE_FILE = "predictions.db"
 TIMEOUT_SECONDS = 20
 RETRY_SECONDS = 0.02
 MAX_QUERY_VALUES = 10_000  # values in one query; databases take some 30,000
-CREATION_LOCK_ID = 8_305_061  # any number that nothing else on the server locks
-CORRUPT_MESSAGES = ("not a database", "malformed")
-UNWRITABLE_MESSAGES = ("is full", "readonly", "unable to open", "No space left")
+UPGRADE_LOCK_ID = 8_305_061  # any number that nothing else on the server locks
+CORRUPT_CODES = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX001", "XX002")
+UNWRITABLE_CODES = (
+    "SQLITE_FULL",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_IOERR",
+    "SQLITE_PERM",
+    "25006",  # a read-only transaction
+    "42501",  # no privilege
+    "53100",  # the disk is full
+)
+REFUSED_CODES = ("28", "3D000")  # no entrance: user and password; no such database
+BUSY_CODES = ("SQLITE_BUSY", "SQLITE_LOCKED", "08", "40", "53", "55", "57", "58")
+# libpq gives no code for a connection that was refused by the server, only its message
 REFUSED_MESSAGES = ("authentication failed", "no password supplied", "does not exist")
 
 
@@ -229,7 +91,7 @@ def database_url(variable: str | None) -> str | None:
 
 
 def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog:
-    """Return the log of a model, with its tables made if there are none yet.
+    """Return the log of a model; its tables are created, or brought to this release's schema.
 
     Parameters
     ----------
@@ -244,16 +106,19 @@ def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog
     BusyError
         The database does not answer, or is locked.
     UnsafeError
-        The file is no database, or cannot be written.
+        The file is no database, cannot be written, or a newer Evertune wrote it.
     ParamsError
         The address cannot be read, or its driver is not installed.
     """
     engine = _engine_from_url(address) if address else _sqlite_engine(state / DATABASE_FILE)
     log = ModelLog(engine, model)
-    with write_transaction(log) as connection:
-        if is_postgresql(log):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CREATION_LOCK_ID})")
-        METADATA.create_all(connection)
+    with read_transaction(log) as connection:
+        is_current = schema_revision(connection) == SCHEMA_REVISION
+    if not is_current:
+        with write_transaction(log) as connection:
+            if is_postgresql(log):  # SQLite has one writer anyhow
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK_ID})")
+            upgrade_schema(connection, place=_place(log))
     return log
 
 
@@ -380,7 +245,8 @@ def _enable_wal(connection: Any) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            busy = error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            if not busy or time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_SECONDS)
         else:
@@ -433,67 +299,41 @@ def _translate_errors(log: ModelLog) -> Iterator[None]:
         raise _convert_error(log, error) from error
 
 
+def _place(log: ModelLog) -> str:
+    return f"The prediction log {strip_credentials(str(log.engine.url))}"
+
+
 def _convert_error(log: ModelLog, error: DBAPIError) -> EvertuneError:
-    place = f"The prediction log {strip_credentials(str(log.engine.url))}"
-    reason = _hide_password(log, str(error.orig).strip().partition("\n")[0])
-    if any(words in reason for words in CORRUPT_MESSAGES):
+    place, reason = _place(log), _hide_password(log, str(error.orig).strip().partition("\n")[0])
+    code = _error_code(error)
+    if code.startswith(CORRUPT_CODES):
         return UnsafeError(
-            f"{place} cannot be used: {reason}. Nothing was changed: put a copy of it back, or"
+            f"{place} cannot be used: {reason}. Nothing was changed: restore it from a copy, or"
             " move it away to start a new one."
         )
-    if any(words in reason for words in UNWRITABLE_MESSAGES):
-        return UnsafeError(f"{place} cannot be written: {reason}. Make room, or let us write.")
-    if not isinstance(error, OperationalError):
-        return StageError(f"{place} refused: {reason}.")
-    if any(words in reason for words in REFUSED_MESSAGES):
+    if code.startswith(UNWRITABLE_CODES):
+        return UnsafeError(
+            f"{place} cannot be written: {reason}. Free some space, or make it writable."
+        )
+    if code.startswith(REFUSED_CODES) or (
+        not code and any(words in reason for words in REFUSED_MESSAGES)
+    ):
         return ParamsError(
             f"{place} does not let us in: {reason}. Correct the address in the variable that"
             " scoring.log_variable names."
         )
-    return BusyError(f"{place} does not answer: {reason}. Try again once it does.")
+    if code.startswith(BUSY_CODES) or (not code and isinstance(error, OperationalError)):
+        return BusyError(f"{place} does not answer: {reason}. Try again once it does.")
+    return StageError(f"{place} refused: {reason}.")
+
+
+def _error_code(error: DBAPIError) -> str:
+    """Return the name of an error of SQLite, or the SQLSTATE of PostgreSQL; "" without one."""
+    return (
+        getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    )
 
 
 def _hide_password(log: ModelLog, reason: str) -> str:
     password = log.engine.url.password
     return reason.replace(str(password), "...") if password else reason
-
-
-T = TypeVar("T")
-
-
-def record_to_json(record: object) -> str:
-    """Return a record as JSON; NaN and infinities as null."""
-    return to_json(record, inf_nan_mode="null").decode()
-
-
-def record_from_json(text: str, kind: type[T], *, name: str) -> T:
-    """Return the record that `record_to_json` wrote.
-
-    Parameters
-    ----------
-    text : str
-    kind : type
-        A dataclass, or a type such as ``dict[str, float]``.
-    name : str
-        What it is, for the message.
-
-    Raises
-    ------
-    StageError
-        Where the text is something else.
-    """
-    try:
-        found: T = _type_adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
-        return found
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the record"
-        raise StageError(
-            f"The record of {name} in the log's database cannot be read: {place}:"
-            f" {first['msg']}. Nothing is decided on it: mend that row, or remove it."
-        ) from error
-
-
-@lru_cache
-def _type_adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -1,3 +1,0 @@
-from tests.stores.conftest import address, log, postgresql
-
-__all__ = ["address", "log", "postgresql"]
