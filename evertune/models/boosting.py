@@ -1,8 +1,8 @@
 """Gradient boosting by LightGBM, XGBoost and CatBoost, with early stopping and a deadline.
 
-Early stopping uses the library's metric that is nearest to the optimised one. With few rows of
-the rarer class in the validation rows it uses the log loss, because ranking metrics are too
-noisy.
+Each fit has a callback that asks `EarlyStopping` after every round. It watches the library's
+metric that is nearest to the optimised one; with few validation rows of the rarer class it
+watches the log loss, because ranking metrics are too noisy. The model is cut to its best round.
 """
 
 import math
@@ -11,23 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from evertune.models.early_stopping import EarlyStopping, can_rank
 from evertune.models.model import to_catboost_rows
 from evertune.models.sklearn_models import fit_zero_rule
-from evertune.models.training import (
-    MIN_ROWS_FOR_RANKING,
-    EarlyStopping,
-    FitContext,
-    FitResult,
-    Hyperparameters,
-    int_param,
-    minority_count,
-)
+from evertune.models.training import FitContext, FitResult, Hyperparameters, int_param
 from evertune.types import FloatArray
 
-ROUNDS_PARAM = "n_estimators"
-MIN_ROWS_TO_SUBSAMPLE = 20  # rows; of fewer, what CatBoost draws for a round could be none
-ROUNDS_WITHOUT_VALIDATION = 200  # without rows on which to stop
-MetricNames = Mapping[str, str]
+MIN_ROWS_TO_SUBSAMPLE = 20  # with fewer rows, CatBoost could draw none for a round
+ROUNDS_WITHOUT_VALIDATION = 200  # without rows for early stopping
 
 LIGHTGBM_EVAL_METRICS = {
     "binary": {"": "binary_logloss", "roc_auc": "auc", "pr_auc": "average_precision"},
@@ -66,164 +57,155 @@ CATBOOST_LOSSES = {"binary": "Logloss", "multiclass": "MultiClass", "regression"
 
 
 def fit_lightgbm(
-    X: FloatArray, y: FloatArray, chosen: Hyperparameters, setting: FitContext
+    X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
-    """Return a booster of LightGBM; the first columns of X are codes of levels."""
-    import lightgbm as library
+    """Fit a booster of LightGBM; the first columns of X are codes of categories."""
+    import lightgbm
 
-    watched, watch = _eval_metric(LIGHTGBM_EVAL_METRICS, setting), EarlyStopping(setting.deadline)
-    values = LIGHTGBM_FIXED_PARAMS | {
-        "objective": setting.task,
-        "metric": watched,
-        "num_class": setting.n_classes if setting.task == "multiclass" else 1,
-        "seed": setting.seed,
-        "num_threads": max(setting.n_jobs, 0),
-    }
-    quiet = {
-        "categorical_feature": list(range(setting.n_levels)) or "auto",
+    eval_metric = _eval_metric(LIGHTGBM_EVAL_METRICS, context)
+    stopping = EarlyStopping(context.deadline)
+    n_rounds, own_params = _split_params(params, context)
+    columns: dict[str, Any] = {
+        "categorical_feature": list(range(context.n_levels)) or "auto",
         "params": LIGHTGBM_QUIET,
     }
-    rows = library.Dataset(X, y, weight=setting.weights, **quiet)
-    judged = [library.Dataset(*pair, reference=rows, **quiet) for pair in _validation_sets(setting)]
+    rows = lightgbm.Dataset(X, y, weight=context.weights, **columns)
+    validation = context.stopping_rows
 
     def after_round(env: Any) -> None:
-        found = env.evaluation_result_list
-        if watch.is_over(env.iteration + 1, _last_loss([row[2] for row in found], watched)):
-            raise library.callback.EarlyStopException(watch.best - 1, found)
+        results = env.evaluation_result_list
+        if stopping.is_over(
+            env.iteration + 1, _last_loss([row[2] for row in results], eval_metric)
+        ):
+            raise lightgbm.callback.EarlyStopException(stopping.best - 1, results)
 
-    booster = library.train(
-        values | _own_params(chosen),
+    booster = lightgbm.train(
+        LIGHTGBM_FIXED_PARAMS
+        | {
+            "objective": context.task,
+            "metric": eval_metric,
+            "num_class": context.n_classes if context.task == "multiclass" else 1,
+            "seed": context.seed,
+            "num_threads": max(context.n_jobs, 0),
+        }
+        | own_params,
         rows,
-        num_boost_round=_n_rounds(chosen, setting),
-        valid_sets=judged,
+        num_boost_round=n_rounds,
+        valid_sets=[lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else [],
         callbacks=[after_round],
     )
-    booster.best_iteration = watch.best or booster.current_iteration()
-    return FitResult(booster, booster.best_iteration, whole=not watch.expired)
+    booster.best_iteration = stopping.best or booster.current_iteration()
+    return FitResult(booster, booster.best_iteration, whole=not stopping.expired)
 
 
 def fit_xgboost(
-    X: FloatArray, y: FloatArray, chosen: Hyperparameters, setting: FitContext
+    X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
-    """Return a booster of XGBoost, cut to its best rounds."""
-    import xgboost as library
+    """Fit a booster of XGBoost."""
+    import xgboost
 
-    watched, watch = _eval_metric(XGBOOST_EVAL_METRICS, setting), EarlyStopping(setting.deadline)
+    eval_metric = _eval_metric(XGBOOST_EVAL_METRICS, context)
+    stopping = EarlyStopping(context.deadline)
+    n_rounds, own_params = _split_params(params, context)
     values = XGBOOST_FIXED_PARAMS | {
-        "objective": XGBOOST_OBJECTIVES[setting.task],
-        "eval_metric": watched,
-        "seed": setting.seed,
-        "nthread": max(setting.n_jobs, 0),
+        "objective": XGBOOST_OBJECTIVES[context.task],
+        "eval_metric": eval_metric,
+        "seed": context.seed,
+        "nthread": max(context.n_jobs, 0),
     }
-    if setting.task == "multiclass":
-        values["num_class"] = setting.n_classes
+    if context.task == "multiclass":
+        values["num_class"] = context.n_classes
+    validation = context.stopping_rows
 
-    class AfterRound(library.callback.TrainingCallback):  # type: ignore[misc]
+    class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
-            scores = evals_log.get("validation", {}).get(watched, [])
-            return watch.is_over(epoch + 1, _last_loss(scores, watched))
+            scores = evals_log.get("validation", {}).get(eval_metric, [])
+            return stopping.is_over(epoch + 1, _last_loss(scores, eval_metric))
 
-    booster = library.train(
-        values | _own_params(chosen),
-        library.QuantileDMatrix(X, y, weight=setting.weights),
-        num_boost_round=_n_rounds(chosen, setting),
-        evals=[(library.DMatrix(*pair), "validation") for pair in _validation_sets(setting)],
+    booster = xgboost.train(
+        values | own_params,
+        xgboost.QuantileDMatrix(X, y, weight=context.weights),
+        num_boost_round=n_rounds,
+        evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
         callbacks=[AfterRound()],
         verbose_eval=False,
     )
-    kept = watch.best or booster.num_boosted_rounds()
-    return FitResult(booster[:kept], kept, whole=not watch.expired)
+    n_kept = stopping.best or booster.num_boosted_rounds()
+    return FitResult(booster[:n_kept], n_kept, whole=not stopping.expired)
 
 
 def fit_catboost(
-    X: FloatArray, y: FloatArray, chosen: Hyperparameters, setting: FitContext
+    X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
-    """Return a model of CatBoost, cut to its best rounds; the first columns are codes of levels.
+    """Fit a model of CatBoost; the first columns of X are codes of categories.
 
-    Where no column varies, or the target does not, it is the zero rule, which is what other
-    libraries make of such rows: CatBoost refuses them.
+    If no column varies, or the target does not, it is the zero rule, as other libraries have it:
+    CatBoost refuses such rows.
     """
-    import catboost as library
+    import catboost
 
     if _is_constant(y) or all(_is_constant(column) for column in X.T):
-        return fit_zero_rule(X, y, {"statistic": "mean"}, setting)
-    watched, watch = _eval_metric(CATBOOST_EVAL_METRICS, setting), EarlyStopping(setting.deadline)
-    judged = [_catboost_pool(*pair, setting=setting) for pair in _validation_sets(setting)]
+        return fit_zero_rule(X, y, {"statistic": "mean"}, context)
+    eval_metric = _eval_metric(CATBOOST_EVAL_METRICS, context)
+    stopping = EarlyStopping(context.deadline)
+    n_rounds, own_params = _split_params(params, context)
+    codes = tuple(range(context.n_levels))
+    validation = context.stopping_rows
+
+    def pool(X: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> Any:
+        rows = to_catboost_rows(X, codes)
+        return catboost.Pool(rows, y, weight=weights, cat_features=list(codes))
 
     class AfterRound:
         def after_iteration(self, info: Any) -> bool:
-            scores = info.metrics.get("validation", {}).get(watched, [])
-            return not watch.is_over(info.iteration, _last_loss(scores, watched))
+            scores = info.metrics.get("validation", {}).get(eval_metric, [])
+            return not stopping.is_over(info.iteration, _last_loss(scores, eval_metric))
 
-    values = _catboost_params(chosen, setting) | {"eval_metric": watched}
-    own = _own_params(chosen)
+    values = CATBOOST_FIXED_PARAMS | {
+        "loss_function": CATBOOST_LOSSES[context.task],
+        "eval_metric": eval_metric,
+        "iterations": n_rounds,
+        "random_seed": context.seed,
+        "thread_count": context.n_jobs,
+        "use_best_model": validation is not None,
+    }
+    if context.task == "multiclass":
+        values["classes_count"] = context.n_classes
     if len(y) < MIN_ROWS_TO_SUBSAMPLE:
         values["bootstrap_type"] = "No"
-        own.pop("subsample", None)
-    model = library.CatBoost(values | {"use_best_model": bool(judged)} | own)
-    rows = _catboost_pool(X, y, setting.weights, setting=setting)
-    model.fit(rows, eval_set=judged or None, callbacks=[AfterRound()])
-    return FitResult(model, model.tree_count_, whole=not watch.expired)
+        own_params.pop("subsample", None)
+    model = catboost.CatBoost(values | own_params)
+    model.fit(
+        pool(X, y, context.weights),
+        eval_set=pool(*validation) if validation else None,
+        callbacks=[AfterRound()],
+    )
+    return FitResult(model, model.tree_count_, whole=not stopping.expired)
 
 
-def _catboost_params(chosen: Hyperparameters, setting: FitContext) -> dict[str, Any]:
-    values = CATBOOST_FIXED_PARAMS | {
-        "loss_function": CATBOOST_LOSSES[setting.task],
-        "iterations": _n_rounds(chosen, setting),
-        "random_seed": setting.seed,
-        "thread_count": setting.n_jobs,
-    }
-    if setting.task == "multiclass":
-        values["classes_count"] = setting.n_classes
-    return values
+def _is_constant(values: FloatArray) -> bool:
+    return len(np.unique(values)) <= 1
 
 
-def _is_constant(cells: FloatArray) -> bool:
-    return len(np.unique(cells)) <= 1
+def _split_params(params: Hyperparameters, context: FitContext) -> tuple[int, Hyperparameters]:
+    """Return the rounds to grow at most, and the other hyperparameters."""
+    limit = int_param(params, "n_estimators")
+    others = {name: value for name, value in params.items() if name != "n_estimators"}
+    return context.max_rounds(limit, ROUNDS_WITHOUT_VALIDATION), others
 
 
-def _catboost_pool(
-    X: FloatArray, y: FloatArray, weights: FloatArray | None = None, *, setting: FitContext
-) -> Any:
-    import catboost as library
-
-    places = tuple(range(setting.n_levels))
-    return library.Pool(to_catboost_rows(X, places), y, weight=weights, cat_features=list(places))
-
-
-def _own_params(chosen: Hyperparameters) -> Hyperparameters:
-    return {name: value for name, value in chosen.items() if name != ROUNDS_PARAM}
-
-
-def _n_rounds(chosen: Hyperparameters, setting: FitContext) -> int:
-    most = int_param(chosen, ROUNDS_PARAM)
-    if setting.iterations is not None:
-        return setting.iterations
-    return most if setting.validation else min(most, ROUNDS_WITHOUT_VALIDATION)
-
-
-def _validation_sets(setting: FitContext) -> list[tuple[FloatArray, FloatArray]]:
-    if setting.iterations is not None or setting.validation is None:
-        return []
-    return [setting.validation]
-
-
-def _eval_metric(names: Mapping[str, MetricNames], setting: FitContext) -> str:
-    """Return what early stopping watches: the library's nearest to the metric."""
-    known = names[setting.task]
-    ranks = setting.metric in ("roc_auc", "pr_auc")
-    if (
-        ranks
-        and setting.validation is not None
-        and minority_count(setting.validation[1]) < MIN_ROWS_FOR_RANKING
-    ):
+def _eval_metric(names: Mapping[str, Mapping[str, str]], context: FitContext) -> str:
+    """Return the library's metric for early stopping that is nearest to the optimised one."""
+    known = names[context.task]
+    ranks = context.metric in ("roc_auc", "pr_auc")
+    if ranks and context.validation is not None and not can_rank(context.validation[1]):
         return known[""]
-    return known.get(setting.metric, known[""])
+    return known.get(context.metric, known[""])
 
 
-def _last_loss(scores: Sequence[float], watched: str) -> float | None:
-    """Return the last score, turned so that less is better; None where nothing is watched."""
+def _last_loss(scores: Sequence[float], eval_metric: str) -> float | None:
+    """Return the last score, turned so that less is better; None without validation rows."""
     if not scores:
         return None
     last = math.inf if math.isnan(scores[-1]) else scores[-1]
-    return -last if watched in HIGHER_IS_BETTER else last
+    return -last if eval_metric in HIGHER_IS_BETTER else last

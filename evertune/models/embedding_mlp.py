@@ -9,8 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -19,18 +17,13 @@ import numpy as np
 
 from evertune.models.mlp import (
     NetworkRows,
-    TargetScale,
-    effective_batch_size,
-    fit_target_scale,
     iter_batches,
-    learning_rate_factor,
+    learning_rate,
     make_network_rows,
-    make_validation_scorer,
-    max_epochs,
+    train_epochs,
 )
 from evertune.models.network import Network, codes_with_unknown
 from evertune.models.training import (
-    EarlyStopping,
     FitContext,
     FitResult,
     Hyperparameters,
@@ -39,13 +32,12 @@ from evertune.models.training import (
 )
 from evertune.types import FloatArray, Predictions
 
-OPTIONAL_LIBRARIES = {
-    "embedding_network": ("torch", "neural")
-}  # the library, and the extra that brings it
+OPTIONAL_LIBRARIES = {"embedding_network": ("torch", "neural")}  # the library, and its extra
+EMBEDDING_INIT_STD = 0.1  # standard deviation of embeddings at the start
 
 
 def check_installed(families: Iterable[str]) -> None:
-    """Refuse families whose library is not there.
+    """Refuse families whose library is not installed.
 
     Raises
     ------
@@ -66,7 +58,7 @@ def check_installed(families: Iterable[str]) -> None:
 
 
 def is_installed(library: str) -> bool:
-    """Return whether a library is there, without importing it.
+    """Return whether a library is installed, without importing it.
 
     Examples
     --------
@@ -76,15 +68,10 @@ def is_installed(library: str) -> bool:
     return find_spec(library) is not None
 
 
-EmbeddingTables = list[Any]  # of tensors: the embedding of each column of codes
-LinearLayers = list[Any]  # of torch.nn.Linear
-EMBEDDING_INIT_STD = 0.1  # standard deviation of embeddings at the start
-
-
 def fit_embedding_network(
-    X: FloatArray, y: FloatArray, chosen: Hyperparameters, setting: FitContext
+    X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
-    """Return a network of the best epoch; the first columns of X are codes of levels.
+    """Fit a network and keep its best epoch; the first columns of X are codes of categories.
 
     Raises
     ------
@@ -92,22 +79,36 @@ def fit_embedding_network(
         If PyTorch is not installed.
     """
     check_installed(["embedding_network"])
-    with _deterministic_torch(setting.seed):
-        scale = fit_target_scale(y, setting)
-        rows = make_network_rows(X[:, setting.n_levels :], y, setting=setting, scale=scale)
-        sizes = [_n_codes(X[:, place]) for place in range(setting.n_levels)]
-        codes = [codes_with_unknown(X[:, place], size) for place, size in enumerate(sizes)]
-        tables, layers = _initial_parameters(sizes, rows, chosen)
-        freeze = partial(_to_network, tables, layers, chosen=chosen, setting=setting, scale=scale)
-        learn = _make_epoch_trainer(
-            tables, layers, rows, codes=codes, chosen=chosen, setting=setting
+    with _deterministic_torch(context.seed):
+        rows = make_network_rows(X[:, context.n_levels :], y, context)
+        sizes = [_n_codes(X[:, column]) for column in range(context.n_levels)]
+        codes = [codes_with_unknown(X[:, column], size) for column, size in enumerate(sizes)]
+        tables, layers = _initial_parameters(sizes, rows, params)
+
+        def snapshot() -> Network:
+            return Network(
+                task=context.task,
+                tables=[table.detach().numpy().copy() for table in tables],
+                weights=[layer.weight.detach().numpy().T.copy() for layer in layers],
+                biases=[layer.bias.detach().numpy().copy() for layer in layers],
+                activation=str(params["activation"]),
+                centre=rows.centre,
+                spread=rows.spread,
+            )
+
+        network, epochs, whole = train_epochs(
+            _make_epoch_trainer(tables, layers, rows, codes=codes, params=params, context=context),
+            snapshot,
+            _predict,
+            params=params,
+            context=context,
         )
-        return _train(learn, freeze, chosen=chosen, setting=setting)
+    return FitResult(network, epochs, whole=whole)
 
 
 @contextmanager
 def _deterministic_torch(seed: int) -> Iterator[None]:
-    """Have PyTorch draw from the seed and add up in one order, and leave it as it was."""
+    """Seed PyTorch and use one thread, and restore both."""
     import torch
 
     n_threads = torch.get_num_threads()
@@ -126,163 +127,101 @@ def _n_codes(codes: FloatArray) -> int:
 
 
 def _initial_parameters(
-    sizes: list[int], rows: NetworkRows, chosen: Hyperparameters
-) -> tuple[EmbeddingTables, LinearLayers]:
-    """Return embeddings and layers as they are before the first step."""
+    sizes: list[int], rows: NetworkRows, params: Hyperparameters
+) -> tuple[list[Any], list[Any]]:
+    """Return the embedding tables and the linear layers before the first step."""
     import torch
 
-    widest = int_param(chosen, "embedding_width")
+    widest = int_param(params, "embedding_width")
     tables = [
         torch.nn.Parameter(
             EMBEDDING_INIT_STD * torch.randn(size + 1, min(widest, math.ceil(size / 2)))
         )
         for size in (max(each, 1) for each in sizes)
     ]
-    for table in tables:  # the last row is that of levels never seen: nothing
+    for table in tables:  # the last row, of unknown levels, stays zero
         table.data[-1] = 0
-    inputs = rows.X.shape[1] + sum(table.shape[1] for table in tables)
-    hidden = [int_param(chosen, "width")] * int_param(chosen, "layers")
-    widths = [inputs, *hidden, rows.targets.shape[1]]
+    n_inputs = rows.X.shape[1] + sum(table.shape[1] for table in tables)
+    hidden = [int_param(params, "width")] * int_param(params, "layers")
+    widths = [n_inputs, *hidden, rows.targets.shape[1]]
     return tables, [torch.nn.Linear(*pair) for pair in pairwise(widths)]
 
 
-def _train(
-    learn: Callable[[int], bool],
-    freeze: Callable[[], Network],
-    *,
-    chosen: Hyperparameters,
-    setting: FitContext,
-) -> FitResult:
-    watch, score, best, epoch = (
-        EarlyStopping(setting.deadline),
-        make_validation_scorer(setting),
-        freeze(),
-        0,
-    )
-    for epoch in range(1, max_epochs(chosen, setting) + 1):
-        if not learn(epoch) and epoch > 1:  # half an epoch could not be learned again
-            return FitResult(best, watch.best or epoch - 1, whole=False)
-        network = freeze()
-        over = watch.is_over(epoch, score(partial(_to_predictions, network)))
-        if watch.best in (0, epoch):
-            best = network
-        if over:
-            break
-    return FitResult(best, watch.best or epoch, whole=not watch.expired)
-
-
 def _make_epoch_trainer(
-    tables: EmbeddingTables,
-    layers: LinearLayers,
+    tables: list[Any],
+    layers: list[Any],
     rows: NetworkRows,
     *,
     codes: list[Any],
-    chosen: Hyperparameters,
-    setting: FitContext,
+    params: Hyperparameters,
+    context: FitContext,
 ) -> Callable[[int], bool]:
-    """Return what learns for one epoch, and says whether it did before the deadline came."""
+    """Return the function that trains tables and layers in place for one epoch."""
     import torch
 
-    draws, size = np.random.default_rng(setting.seed), effective_batch_size(chosen, len(rows.X))
-    peak, schedule = float_param(chosen, "learning_rate"), str(chosen["schedule"])
-    total = max_epochs(chosen, replace(setting, iterations=None))
+    rng = np.random.default_rng(context.seed)
     X, targets, weights = (torch.from_numpy(part) for part in (rows.X, rows.targets, rows.weights))
-    places = [torch.from_numpy(each) for each in codes]
-    optimiser = _make_optimizer(tables, layers, chosen)
-    passed = _make_forward(tables, layers, chosen)
+    code_columns = [torch.from_numpy(column) for column in codes]
+    optimizer = _make_optimizer(tables, layers, params)
+    activation = getattr(torch.nn.functional, str(params["activation"]))
+    dropout = float_param(params, "dropout")
 
-    def learn(epoch: int) -> bool:
-        for done, batch in iter_batches(len(rows.X), size, draws=draws):
-            if time.monotonic() >= setting.deadline:
-                return False
-            rate = peak * learning_rate_factor(schedule, min(1.0, (epoch - 1 + done) / total))
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad()
-            raw = passed(X[batch], [each[batch] for each in places])
-            _weighted_loss(raw, targets[batch], weights[batch], task=setting.task).backward()
-            optimiser.step()
-        return True
-
-    return learn
-
-
-def _make_optimizer(tables: EmbeddingTables, layers: LinearLayers, chosen: Hyperparameters) -> Any:
-    """Return what takes steps; weights alone decay, as far as the learning rate goes."""
-    import torch
-
-    groups = [
-        {
-            "params": [layer.weight for layer in layers],
-            "weight_decay": float_param(chosen, "alpha"),
-        },
-        {"params": [*tables, *(layer.bias for layer in layers)], "weight_decay": 0.0},
-    ]
-    rate = float_param(chosen, "learning_rate")
-    if chosen["solver"] == "sgd":
-        return torch.optim.SGD(
-            groups, lr=rate, momentum=float_param(chosen, "momentum"), nesterov=True
-        )
-    betas = (float_param(chosen, "beta_1"), float_param(chosen, "beta_2"))
-    kind = torch.optim.NAdam if chosen["solver"] == "nadam" else torch.optim.AdamW
-    decoupled = {"decoupled_weight_decay": True} if chosen["solver"] == "nadam" else {}
-    return kind(groups, lr=rate, betas=betas, **decoupled)
-
-
-def _make_forward(
-    tables: EmbeddingTables, layers: LinearLayers, chosen: Hyperparameters
-) -> Callable[[Any, list[Any]], Any]:
-    """Return the pass of a batch through a network that learns, dropout included."""
-    import torch
-
-    activation = getattr(torch.nn.functional, str(chosen["activation"]))
-    rate = float_param(chosen, "dropout")
-
-    def passed(X: Any, codes: list[Any]) -> Any:
-        known = [table[places] for table, places in zip(tables, codes, strict=True)]
-        hidden = torch.cat([*known, X], dim=1)
+    def forward(batch: Any) -> Any:
+        embedded = [
+            table[column[batch]] for table, column in zip(tables, code_columns, strict=True)
+        ]
+        hidden = torch.cat([*embedded, X[batch]], dim=1)
         for layer in layers[:-1]:
-            hidden = torch.nn.functional.dropout(activation(layer(hidden)), rate)
+            hidden = torch.nn.functional.dropout(activation(layer(hidden)), dropout)
         return layers[-1](hidden)
 
-    return passed
+    def train_epoch(epoch: int) -> bool:
+        for done, batch in iter_batches(len(rows.X), params, rng=rng):
+            if time.monotonic() >= context.deadline:
+                return False
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(params, context, epoch - 1 + done)
+            optimizer.zero_grad()
+            losses = _losses(forward(batch), targets[batch], task=context.task)
+            (losses * weights[batch]).mean().backward()
+            optimizer.step()
+        return True
+
+    return train_epoch
 
 
-def _weighted_loss(raw: Any, targets: Any, weights: Any, *, task: str) -> Any:
-    """Return the weighted mean of the log loss, or of half the squared error."""
+def _make_optimizer(tables: list[Any], layers: list[Any], params: Hyperparameters) -> Any:
+    """Return the optimizer; only the weights of layers decay, in proportion to the rate."""
+    import torch
+
+    decay = float_param(params, "alpha")
+    groups = [
+        {"params": [layer.weight for layer in layers], "weight_decay": decay},
+        {"params": [*tables, *(layer.bias for layer in layers)], "weight_decay": 0.0},
+    ]
+    rate = float_param(params, "learning_rate")
+    if params["solver"] == "sgd":
+        momentum = float_param(params, "momentum")
+        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=True)
+    betas = (float_param(params, "beta_1"), float_param(params, "beta_2"))
+    if params["solver"] == "nadam":
+        return torch.optim.NAdam(groups, lr=rate, betas=betas, decoupled_weight_decay=True)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas)
+
+
+def _losses(output: Any, targets: Any, *, task: str) -> Any:
+    """Return the log loss of each row, or half its squared error."""
     from torch.nn import functional
 
     if task == "regression":
-        losses = 0.5 * (raw - targets).square().sum(dim=1)
-    elif task == "binary":
-        losses = functional.binary_cross_entropy_with_logits(raw, targets, reduction="none")[:, 0]
-    else:
-        losses = functional.cross_entropy(raw, targets, reduction="none")
-    return (losses * weights).mean()
+        return 0.5 * (output - targets).square().sum(dim=1)
+    if task == "binary":
+        return functional.binary_cross_entropy_with_logits(output, targets, reduction="none")[:, 0]
+    return functional.cross_entropy(output, targets, reduction="none")
 
 
-def _to_network(
-    tables: EmbeddingTables,
-    layers: LinearLayers,
-    *,
-    chosen: Hyperparameters,
-    setting: FitContext,
-    scale: TargetScale,
-) -> Network:
-    """Return the network as it is now, as arrays."""
-    return Network(
-        task=setting.task,
-        tables=[table.detach().numpy().copy() for table in tables],
-        weights=[layer.weight.detach().numpy().T.copy() for layer in layers],
-        biases=[layer.bias.detach().numpy().copy() for layer in layers],
-        activation=str(chosen["activation"]),
-        centre=scale.centre,
-        spread=scale.spread,
-    )
-
-
-def _to_predictions(network: Network, X: FloatArray) -> Predictions:
+def _predict(network: Network, X: FloatArray) -> Predictions:
     if network.task == "regression":
         return Predictions(network.predict(X))
-    chances = network.predict_proba(X)
-    return Predictions(chances.argmax(axis=1).astype(np.float64), chances)
+    proba = network.predict_proba(X)
+    return Predictions(proba.argmax(axis=1).astype(np.float64), proba)

@@ -1,4 +1,4 @@
-"""The model families: their defaults, and how a configuration of one is fitted.
+"""The model families with their defaults, and the fit of a configuration.
 
 `FAMILIES` maps a name to a `Family`: its fit function and the hyperparameters that a
 configuration need not name. `fit_configuration` fits encoder and predictor on a clean table;
@@ -58,6 +58,23 @@ COMMON_DEFAULTS: Hyperparameters = {
 }
 
 
+NETWORK_DEFAULTS: Hyperparameters = {
+    "numbers": "spline",
+    "layers": 2,
+    "width": 128,
+    "activation": "relu",
+    "solver": "adam",
+    "schedule": "cosine",
+    "momentum": 0.9,
+    "beta_1": 0.9,
+    "beta_2": 0.98,
+    "batch_size": 256,
+    "alpha": 0.01,
+    "dropout": 0.1,
+    "epochs": 100,
+}
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of model.
@@ -65,12 +82,11 @@ class Family:
     Attributes
     ----------
     fit : callable
-        Takes X, y, hyperparameters and a setting.
     defaults : dict
-        The values that a configuration need not name; `numbers` and `levels` say the form of the
-        encoder.
+        Of the hyperparameters that a configuration leaves out, with its encoding (`numbers`,
+        `levels`) where that differs from `COMMON_DEFAULTS`.
     endless : bool
-        Whether a fit looks at no clock, so that only the end of its process can stop it.
+        Whether a fit ignores its deadline, so that only the end of its process stops it.
     """
 
     fit: FitFunction
@@ -151,66 +167,33 @@ FAMILIES: dict[str, Family] = {
             "levels": "codes",
         },
     ),
-    "neural_network": Family(
-        fit_neural_network,
-        {
-            "numbers": "spline",
-            "layers": 2,
-            "width": 128,
-            "activation": "relu",
-            "solver": "adam",
-            "learning_rate": 0.001,
-            "schedule": "cosine",
-            "momentum": 0.9,
-            "beta_1": 0.9,
-            "beta_2": 0.98,
-            "batch_size": 256,
-            "alpha": 0.01,
-            "dropout": 0.1,
-            "epochs": 100,
-        },
-    ),
+    "neural_network": Family(fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
     "embedding_network": Family(
         fit_embedding_network,
-        {
-            "numbers": "spline",
-            "levels": "codes",
-            "embedding_width": 8,
-            "layers": 2,
-            "width": 128,
-            "activation": "relu",
-            "solver": "adam",
-            "learning_rate": 0.002,
-            "schedule": "cosine",
-            "momentum": 0.9,
-            "beta_1": 0.9,
-            "beta_2": 0.98,
-            "batch_size": 256,
-            "alpha": 0.01,
-            "dropout": 0.1,
-            "epochs": 100,
-        },
+        NETWORK_DEFAULTS | {"levels": "codes", "embedding_width": 8, "learning_rate": 0.002},
     ),
     "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}),
 }
 
 
 def default_configuration(family: str) -> Configuration:
-    """Return the configuration of a family that is tried first."""
+    """Return the configuration of a family with its defaults."""
     return Configuration(family, dict(FAMILIES[family].defaults))
 
 
 def configuration_encoding(configuration: Configuration) -> EncodingName:
-    """Return the form of the encoder that a configuration asks for.
+    """Return the name of the encoding of a configuration.
 
     Examples
     --------
-    >>> configuration_encoding(Configuration("linear", {"numbers": "power"})), configuration_encoding(Configuration("catboost"))
-    ('power', 'codes')
+    >>> configuration_encoding(Configuration("linear", {"numbers": "power"}))
+    'power'
+    >>> configuration_encoding(Configuration("catboost"))
+    'codes'
     """
-    _, chosen = _family_and_params(configuration)
+    _, params = _family_and_params(configuration)
     parts = ("numbers", "levels", "text", "pairs")
-    return format_encoding(EncodingSpec(*(str(chosen[name]) for name in parts)))
+    return format_encoding(EncodingSpec(*(str(params[name]) for name in parts)))
 
 
 def make_fit_context(
@@ -225,7 +208,7 @@ def make_fit_context(
     iterations: int | None = None,
     deadline: float = math.inf,
 ) -> FitContext:
-    """Return what a fit of a configuration needs to know; weights are made 1 on average."""
+    """Return the context of a fit; weights are scaled to 1 on average."""
     return FitContext(
         task=schema.task,
         n_classes=len(schema.classes),
@@ -241,33 +224,35 @@ def make_fit_context(
 
 
 def fit_encoded(
-    configuration: Configuration, X: FloatArray, y: FloatArray, setting: FitContext
+    configuration: Configuration, X: FloatArray, y: FloatArray, context: FitContext
 ) -> FitResult:
     """Return a configuration fitted on encoded rows.
 
     Parameters
     ----------
     configuration : Configuration
-        Hyperparameters that it does not name have their family's default.
+        Hyperparameters that it leaves out have their family's default.
     X : array of shape (n, width)
-        Rows as the encoder of `configuration_encoding` gives them.
+        Rows encoded as `configuration_encoding` says.
     y : array of shape (n,)
         Codes of classes, or values.
-    setting : FitContext
+    context : FitContext
 
     Raises
     ------
     ValueError
-        If the family is unknown, or the rows cannot be learned from.
+        If the family is unknown, or cannot be fitted on the rows.
     """
-    family, chosen = _family_and_params(configuration)
-    own = {name: value for name, value in chosen.items() if name not in COMMON_DEFAULTS}
-    with _ignore_fit_warnings(), threadpool_limits(None if setting.n_jobs < 0 else setting.n_jobs):
-        weighed = replace(setting, weights=_sample_weights(y, chosen, setting))
-        columns = select_features(X, y, chosen, weighed)
-        kept, told = restrict_to_columns(columns, X, weighed)
-        grown = family.fit(kept, y, own, told)
-    return replace(grown, columns=_compose_columns(columns, grown.columns))
+    family, params = _family_and_params(configuration)
+    own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
+    with _ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
+        context = replace(context, weights=_sample_weights(y, params, context))
+        columns = select_features(X, y, params, context)
+        X, context = restrict_to_columns(columns, X, context)
+        result = family.fit(X, y, own, context)
+    if columns is not None and result.columns is not None:
+        columns = tuple(columns[place] for place in result.columns)
+    return result if columns is None else replace(result, columns=columns)
 
 
 def fit_configuration(
@@ -287,9 +272,9 @@ def fit_configuration(
     Parameters
     ----------
     configuration : Configuration
-        Hyperparameters that it does not name have their family's default.
+        Hyperparameters that it leaves out have their family's default.
     table : DataFrame of n rows
-        Clean features; other columns are not looked at.
+        Clean features; other columns are ignored.
     truth : array of shape (n,)
         Codes of classes, or values.
     schema : TableSchema
@@ -297,8 +282,7 @@ def fit_configuration(
     n_jobs : int
         Threads; -1 is one for each processor.
     weights : array of shape (n,), optional
-        How much each row counts, above 0; by default all count the same. The encoder's view of
-        the columns is not weighted.
+        Of the rows, above 0. The encoder is fitted without weights.
     iterations : int, optional
         Exactly so many rounds, trees or epochs.
     deadline : float
@@ -307,9 +291,9 @@ def fit_configuration(
     Raises
     ------
     ValueError
-        If the family is unknown, or the rows cannot be learned from.
+        If the family is unknown, or cannot be fitted on the rows.
     """
-    setting = make_fit_context(
+    context = make_fit_context(
         configuration,
         schema,
         seed=seed,
@@ -319,10 +303,10 @@ def fit_configuration(
         deadline=deadline,
     )
     with _ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
-        columns = make_encoder(configuration_encoding(configuration), schema)
-        X = columns.fit_transform(feature_frame(table, schema), truth)
-    grown = fit_encoded(configuration, X, truth, setting)
-    return FittedPipeline(columns, grown.predictor, grown.columns)
+        encoder = make_encoder(configuration_encoding(configuration), schema)
+        X = encoder.fit_transform(feature_frame(table, schema), truth)
+    result = fit_encoded(configuration, X, truth, context)
+    return FittedPipeline(encoder, result.predictor, result.columns)
 
 
 def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
@@ -334,26 +318,18 @@ def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparam
 
 
 def _sample_weights(
-    y: FloatArray, chosen: Hyperparameters, setting: FitContext
+    y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FloatArray | None:
-    if chosen["class_weight"] == "none" or setting.task == "regression":
-        return setting.weights
-    counts = np.bincount(y.astype(int), minlength=setting.n_classes)
+    if params["class_weight"] == "none" or context.task == "regression":
+        return context.weights
+    counts = np.bincount(y.astype(int), minlength=context.n_classes)
     balanced: FloatArray = (len(y) / ((counts > 0).sum() * np.maximum(counts, 1)))[y.astype(int)]
-    return balanced if setting.weights is None else balanced * setting.weights
-
-
-def _compose_columns(
-    outer: tuple[int, ...] | None, inner: tuple[int, ...] | None
-) -> tuple[int, ...] | None:
-    if outer is None or inner is None:
-        return inner if outer is None else outer
-    return tuple(outer[place] for place in inner)
+    return balanced if context.weights is None else balanced * context.weights
 
 
 @contextmanager
 def _ignore_fit_warnings() -> Iterator[None]:
-    """Leave it to the score to judge a fit that did not converge or that has empty bins."""
+    """Ignore warnings of fits that did not converge or have empty bins: their score tells."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Bins whose width are too small")

@@ -1,17 +1,18 @@
 """Multilayer perceptrons for tables, trained with numpy.
 
-`fit_neural_network` adds what scikit-learn's MLP lacks: dropout, a learning-rate schedule over
-all epochs, decoupled weight decay, the best epoch by the metric itself, and a deadline. The
-result is stored as a scikit-learn MLP. The batching, scaling and scoring helpers are shared with
-`evertune.models.embedding_mlp`.
+`fit_neural_network` has what scikit-learn's MLP lacks: dropout, a learning-rate schedule over all
+epochs, decoupled weight decay, the best epoch by the metric itself, and a deadline. The result is
+stored as a scikit-learn MLP. Batches, schedule, early stopping (`train_epochs`) and target
+scaling are shared with `evertune.models.embedding_mlp`.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +21,28 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from evertune.metrics.metrics import METRICS
+from evertune.models.early_stopping import EarlyStopping, can_rank
 from evertune.models.training import (
-    MIN_ROWS_FOR_RANKING,
-    EarlyStopping,
     FitContext,
     FitResult,
     Hyperparameters,
     float_param,
     int_param,
-    minority_count,
 )
 from evertune.types import FloatArray, Predictions, Task
 
 Float32Array = NDArray[np.float32]
-Layers = list[
-    tuple[Float32Array, Float32Array]
-]  # weights of shape (in, out) and biases of shape (out,)
+Layers = list[tuple[Float32Array, Float32Array]]  # weights of shape (in, out), biases (out,)
 OptimizerStep = Callable[[Layers, float], None]
+State = TypeVar("State")
 
-WARM_UP_SHARE = 0.05  # share of all steps in which the learning rate rises
+WARM_UP_SHARE = 0.05  # of all steps, in which the learning rate rises
 COSLOG_CYCLES = 4  # of the schedule coslog4
 EPSILON = 1e-8
-
+EPOCHS_WITHOUT_VALIDATION = 40  # without rows for early stopping
+MIN_BATCHES = 20  # of an epoch, on a small table
+DEFAULT_EVAL_METRICS = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
+EVAL_METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "rmse", "mae", "mape")
 OUTPUT_ACTIVATIONS: dict[Task, Callable[[Float32Array], Float32Array]] = {
     "binary": expit,
     "multiclass": lambda raw: softmax(raw, axis=1),
@@ -53,18 +54,169 @@ TRAINING_ACTIVATIONS: dict[str, Callable[[Float32Array], Float32Array]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class NetworkRows:
+    """Rows in float32: X, targets of shape (n, n_outputs), weights; a regression's target scale."""
+
+    X: Float32Array
+    targets: Float32Array
+    weights: Float32Array
+    centre: float = 0.0
+    spread: float = 1.0
+
+
+def fit_neural_network(
+    X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
+) -> FitResult:
+    """Fit a network and keep its best epoch."""
+    rows = make_network_rows(X, y, context)
+    hidden = (int_param(params, "width"),) * int_param(params, "layers")
+    layers = initial_layers((X.shape[1], *hidden, rows.targets.shape[1]), seed=context.seed)
+    with threadpool_limits(1):  # threads would sum in any order
+        best, epochs, whole = train_epochs(
+            _make_epoch_trainer(layers, rows, params, context),
+            lambda: [(weights.copy(), biases.copy()) for weights, biases in layers],
+            partial(_predict, activation=str(params["activation"]), rows=rows, task=context.task),
+            params=params,
+            context=context,
+        )
+    return FitResult(_to_sklearn_mlp(best, rows, params, context), epochs, whole=whole)
+
+
+def make_network_rows(X: FloatArray, y: FloatArray, context: FitContext) -> NetworkRows:
+    """Return n rows as a network takes them; targets of a regression are standardised."""
+    centre, spread = 0.0, 1.0
+    if context.task == "regression":
+        centre, spread = float(y.mean()), float(y.std()) or 1.0
+        targets = ((y - centre) / spread)[:, None]
+    elif context.task == "binary":
+        targets = y[:, None]
+    else:
+        targets = np.eye(context.n_classes)[y.astype(int)]
+    weights = np.ones(len(y)) if context.weights is None else context.weights
+    X32, targets32, weights32 = (part.astype(np.float32) for part in (X, targets, weights))
+    return NetworkRows(X32, targets32, weights32, centre, spread)
+
+
+def train_epochs(
+    train_epoch: Callable[[int], bool],
+    snapshot: Callable[[], State],
+    predict: Callable[[State, FloatArray], Predictions],
+    *,
+    params: Hyperparameters,
+    context: FitContext,
+) -> tuple[State, int, bool]:
+    """Train until early stopping or the deadline; return the best state, its epoch, and success.
+
+    Parameters
+    ----------
+    train_epoch : callable
+        Trains epoch 1, 2, ...; returns False if the deadline cut the epoch short.
+    snapshot : callable
+        Returns the present state of the network.
+    predict : callable
+        From a state and X to predictions, for the validation rows.
+    params : dict
+    context : FitContext
+
+    Returns
+    -------
+    state, int, bool
+        The last is False if the deadline ended the training.
+    """
+    stopping, loss = EarlyStopping(context.deadline), make_validation_loss(context)
+    best, epoch = snapshot(), 0
+    n_epochs = context.max_rounds(int_param(params, "epochs"), EPOCHS_WITHOUT_VALIDATION)
+    for epoch in range(1, n_epochs + 1):
+        if not train_epoch(epoch) and epoch > 1:  # half an epoch would not be reproducible
+            return best, stopping.best or epoch - 1, False
+        state = snapshot()
+        over = stopping.is_over(epoch, loss(partial(predict, state)))
+        if stopping.best in (0, epoch):
+            best = state
+        if over:
+            break
+    return best, stopping.best or epoch, not stopping.expired
+
+
+def make_validation_loss(
+    context: FitContext,
+) -> Callable[[Callable[[FloatArray], Predictions]], float | None]:
+    """Return the function from a network's predict function to its loss on the validation rows.
+
+    It is the optimised metric where that can be followed epoch by epoch, turned so that lower is
+    better; None without validation rows.
+    """
+    if context.stopping_rows is None:
+        return lambda _: None
+    X, truth = context.stopping_rows
+    known = context.metric in EVAL_METRICS and not (
+        context.metric in ("roc_auc", "pr_auc") and not can_rank(truth)
+    )
+    metric = METRICS[context.metric if known else DEFAULT_EVAL_METRICS[context.task]]
+
+    def loss(predict: Callable[[FloatArray], Predictions]) -> float:
+        score = metric.score(truth, predict(X))
+        return -score if metric.greater_is_better else score
+
+    return loss
+
+
+def iter_batches(
+    n_rows: int, params: Hyperparameters, *, rng: np.random.Generator
+) -> Iterator[tuple[float, Any]]:
+    """Yield the rows of each batch in random order, with the share of batches before it.
+
+    A small table has smaller batches, so that an epoch has at least `MIN_BATCHES` steps.
+    """
+    size = min(int_param(params, "batch_size"), max(1, n_rows // MIN_BATCHES))
+    n_batches = max(1, round(n_rows / size))
+    for number, batch in enumerate(np.array_split(rng.permutation(n_rows), n_batches)):
+        yield number / n_batches, batch
+
+
+def learning_rate(params: Hyperparameters, context: FitContext, epochs_done: float) -> float:
+    """Return the learning rate after a number of epochs; the schedule spans all of them."""
+    free = replace(context, iterations=None)
+    n_epochs = free.max_rounds(int_param(params, "epochs"), EPOCHS_WITHOUT_VALIDATION)
+    factor = learning_rate_factor(str(params["schedule"]), min(1.0, epochs_done / n_epochs))
+    return float_param(params, "learning_rate") * factor
+
+
+def learning_rate_factor(schedule: str, done: float) -> float:
+    """Return the factor of the learning rate after a share of all steps, from 0 to 1.
+
+    Parameters
+    ----------
+    schedule : str
+        `constant`, `cosine` (falls to 0), or `coslog4` (four falls, each longer than the last).
+    done : float
+
+    Examples
+    --------
+    >>> [round(learning_rate_factor("cosine", done), 2) for done in (0.05, 0.5, 1.0)]
+    [0.99, 0.5, 0.0]
+    """
+    rise = min(1.0, (done + EPSILON) / WARM_UP_SHARE)
+    if schedule == "constant":
+        return rise
+    if schedule == "cosine":
+        return rise * 0.5 * (1 + math.cos(math.pi * done))
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + (2**COSLOG_CYCLES - 1) * done)))
+
+
 def initial_layers(widths: Sequence[int], *, seed: int) -> Layers:
-    """Return random weights that keep the spread of what passes (He's), and no biases.
+    """Return random weights that keep the variance of what passes (He et al. 2015), no biases.
 
     Examples
     --------
     >>> [weights.shape for weights, _ in initial_layers([3, 8, 1], seed=0)]
     [(3, 8), (8, 1)]
     """
-    draws = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     return [
         (
-            draws.normal(size=pair, scale=math.sqrt(2 / pair[0])).astype(np.float32),
+            rng.normal(size=pair, scale=math.sqrt(2 / pair[0])).astype(np.float32),
             np.zeros(pair[1], dtype=np.float32),
         )
         for pair in pairwise(widths)
@@ -72,14 +224,7 @@ def initial_layers(widths: Sequence[int], *, seed: int) -> Layers:
 
 
 def forward_pass(layers: Layers, X: Float32Array, *, activation: str, task: Task) -> Float32Array:
-    """Return what a network says about rows: shape (n, outputs).
-
-    Examples
-    --------
-    >>> layers = [(np.ones((2, 1), np.float32), np.zeros(1, np.float32))]
-    >>> forward_pass(layers, np.array([[1, 2]], np.float32), activation="relu", task="regression").tolist()
-    [[3.0]]
-    """
+    """Return the outputs for n rows, of shape (n, n_outputs)."""
     for weights, biases in layers[:-1]:
         X = TRAINING_ACTIVATIONS[activation](X @ weights + biases)
     weights, biases = layers[-1]
@@ -96,69 +241,68 @@ def gradients(
     task: Task,
     masks: list[Float32Array],
 ) -> Layers:
-    """Return the gradient of the mean loss for each layer.
+    """Return the gradient of the mean loss for each layer, by backpropagation.
 
     The loss is the log loss, or half the squared error: for both, its gradient at the outputs is
-    what was said less what is true.
+    prediction minus target.
 
     Parameters
     ----------
     layers : list of pairs
     X : array of shape (n, width)
-    targets : array of shape (n, outputs)
+    targets : array of shape (n, n_outputs)
     weights : array of shape (n,)
     activation, task : str
     masks : list of arrays of shape (n, width of a hidden layer)
-        What dropout leaves of each hidden layer, scaled up; empty without dropout.
+        The dropout masks of the hidden layers, scaled up; empty without dropout.
     """
     inputs = [X]
-    for place, (matrix, biases) in enumerate(layers[:-1]):
+    for number, (matrix, biases) in enumerate(layers[:-1]):
         hidden = TRAINING_ACTIVATIONS[activation](inputs[-1] @ matrix + biases)
-        inputs.append(hidden * masks[place] if masks else hidden)
+        inputs.append(hidden * masks[number] if masks else hidden)
     matrix, biases = layers[-1]
     error = OUTPUT_ACTIVATIONS[task](inputs[-1] @ matrix + biases) - targets
     error *= (weights / np.float32(len(X)))[:, None]
-    found: Layers = []
-    for place in reversed(range(len(layers))):
-        found.append((inputs[place].T @ error, error.sum(axis=0)))
-        if place:
-            error = error @ layers[place][0].T
-            error *= _hidden_derivative(
-                inputs[place], activation, masks[place - 1] if masks else None
-            )
-    return found[::-1]
+    gradient: Layers = []
+    for number in reversed(range(len(layers))):
+        gradient.append((inputs[number].T @ error, error.sum(axis=0)))
+        if number:
+            error = error @ layers[number][0].T
+            mask = masks[number - 1] if masks else None
+            error *= _hidden_derivative(inputs[number], activation, mask)
+    return gradient[::-1]
 
 
-def _hidden_derivative(
-    hidden: Float32Array, activation: str, mask: Float32Array | None
-) -> Float32Array:
-    """Return the derivative of a hidden layer by its raw values, dropout included."""
-    if activation == "relu":
-        slope = (hidden > 0).astype(np.float32)
-        return slope if mask is None else slope * mask
-    if mask is None:
-        return 1 - hidden * hidden
-    before = np.divide(hidden, mask, out=np.zeros_like(hidden), where=mask > 0)
-    return (1 - before * before) * mask
+def dropout_masks(
+    layers: Layers, n_rows: int, *, rate: float, rng: np.random.Generator
+) -> list[Float32Array]:
+    """Return random masks of the hidden layers, scaled up by 1 / (1 - rate)."""
+    if rate == 0:
+        return []
+    scale = np.float32(1 / (1 - rate))
+    return [
+        (rng.random((n_rows, len(biases)), dtype=np.float32) >= rate).astype(np.float32) * scale
+        for _, biases in layers[:-1]
+    ]
 
 
 def make_adam(layers: Layers, *, beta_1: float, beta_2: float, decay: float) -> OptimizerStep:
-    """Return a step of Adam with decoupled weight decay; it changes the layers in place."""
+    """Return a step of Adam with decoupled weight decay (AdamW); it changes the layers in place."""
     first = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
     second = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
     count = 0
 
-    def step(found: Layers, rate: float) -> None:
+    def step(gradient: Layers, rate: float) -> None:
         nonlocal count
         count += 1
         size = np.float32(rate * math.sqrt(1 - beta_2**count) / (1 - beta_1**count))
-        for place, layer in enumerate(layers):
+        for number, layer in enumerate(layers):
             for part in (0, 1):
-                values, gradient = layer[part], found[place][part]
-                mean, square = first[place][part], second[place][part]
-                mean += np.float32(1 - beta_1) * (gradient - mean)
-                square += np.float32(1 - beta_2) * (gradient * gradient - square)
-                values -= size * mean / (np.sqrt(square) + np.float32(EPSILON))
+                slope = gradient[number][part]
+                mean, square = first[number][part], second[number][part]
+                mean += np.float32(1 - beta_1) * (slope - mean)
+                square += np.float32(1 - beta_2) * (slope * slope - square)
+                layer[part][...] -= size * mean / (np.sqrt(square) + np.float32(EPSILON))
             layer[0][...] *= np.float32(1 - rate * decay)
 
     return step
@@ -168,261 +312,90 @@ def make_nesterov_momentum(layers: Layers, *, share: float, decay: float) -> Opt
     """Return a step of descent with Nesterov's momentum; it changes the layers in place."""
     speeds = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
 
-    def step(found: Layers, rate: float) -> None:
-        for place, layer in enumerate(layers):
+    def step(gradient: Layers, rate: float) -> None:
+        for number, layer in enumerate(layers):
             for part in (0, 1):
-                speed, gradient = speeds[place][part], found[place][part]
+                speed, slope = speeds[number][part], gradient[number][part]
                 speed *= np.float32(share)
-                speed -= np.float32(rate) * gradient
-                layer[part][...] += np.float32(share) * speed - np.float32(rate) * gradient
+                speed -= np.float32(rate) * slope
+                layer[part][...] += np.float32(share) * speed - np.float32(rate) * slope
             layer[0][...] *= np.float32(1 - rate * decay)
 
     return step
 
 
-def learning_rate_factor(schedule: str, done: float) -> float:
-    """Return the share of the learning rate after a share of all steps.
-
-    Parameters
-    ----------
-    schedule : str
-        `constant`, `cosine` (falls to 0), or `coslog4` (four falls, each longer than the last).
-    done : float
-        From 0 to 1.
-
-    Examples
-    --------
-    >>> [round(learning_rate_factor("cosine", done), 2) for done in (0.05, 0.5, 1.0)]
-    [0.99, 0.5, 0.0]
-    """
-    rise = min(1.0, (done + EPSILON) / WARM_UP_SHARE)
-    if schedule == "constant":
-        return rise
-    if schedule == "cosine":
-        return rise * 0.5 * (1 + math.cos(math.pi * done))
-    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + (2**COSLOG_CYCLES - 1) * done)))
-
-
-def dropout_masks(layers: Layers, n_rows: int, *, rate: float, draws: Any) -> list[Float32Array]:
-    """Return random masks of the hidden layers, scaled up by what is dropped."""
-    if rate == 0:
-        return []
-    return [
-        (draws.random((n_rows, len(biases)), dtype=np.float32) >= rate) / np.float32(1 - rate)
-        for _, biases in layers[:-1]
-    ]
-
-
-EPOCHS_WITHOUT_VALIDATION = 40  # without rows on which to stop
-MIN_BATCHES = 20  # of an epoch, on a small table
-DEFAULT_EVAL_METRICS = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
-EVAL_METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "rmse", "mae", "mape")
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkRows:
-    """Rows as a network takes them: X and targets of shape (n, outputs), and weights."""
-
-    X: Float32Array
-    targets: Float32Array
-    weights: Float32Array
-
-
-@dataclass(frozen=True)
-class TargetScale:
-    """How values of a regression are told to the network: less the centre, over the spread."""
-
-    centre: float = 0.0
-    spread: float = 1.0
-
-
-def fit_target_scale(y: FloatArray, setting: FitContext) -> TargetScale:
-    """Return how the values of a regression are told; classes are told as they are."""
-    if setting.task != "regression":
-        return TargetScale()
-    return TargetScale(float(y.mean()), float(y.std()) or 1.0)
-
-
-def make_network_rows(
-    X: FloatArray, y: FloatArray, *, setting: FitContext, scale: TargetScale
-) -> NetworkRows:
-    """Return n rows as a network takes them."""
-    if setting.task == "regression":
-        targets = ((y - scale.centre) / scale.spread)[:, None]
-    elif setting.task == "binary":
-        targets = y[:, None]
-    else:
-        targets = np.eye(setting.n_classes)[y.astype(int)]
-    weights = np.ones(len(y)) if setting.weights is None else setting.weights
-    return NetworkRows(*(part.astype(np.float32) for part in (X, targets, weights)))
-
-
-def max_epochs(chosen: Hyperparameters, setting: FitContext) -> int:
-    """Return how many epochs there are at most."""
-    most = int_param(chosen, "epochs")
-    if setting.iterations is not None:
-        return setting.iterations
-    return most if setting.validation else min(most, EPOCHS_WITHOUT_VALIDATION)
-
-
-def effective_batch_size(chosen: Hyperparameters, n_rows: int) -> int:
-    """Return how many rows a batch has: fewer than asked for where an epoch would have few steps.
-
-    Examples
-    --------
-    >>> effective_batch_size({"batch_size": 256}, 100_000), effective_batch_size({"batch_size": 256}, 400)
-    (256, 20)
-    """
-    return min(int_param(chosen, "batch_size"), max(1, n_rows // MIN_BATCHES))
-
-
-def iter_batches(n_rows: int, size: int, *, draws: Any) -> Iterator[tuple[float, Any]]:
-    """Yield the rows of each batch in random order, with the share of rows before it."""
-    order = draws.permutation(n_rows)
-    n_batches = max(1, round(n_rows / size))
-    for place, batch in enumerate(np.array_split(order, n_batches)):
-        yield place / n_batches, batch
-
-
-def make_validation_scorer(
-    setting: FitContext,
-) -> Callable[[Callable[[FloatArray], Predictions]], float | None]:
-    """Return what scores a network on the rows that stop it; lower is better, None is no score."""
-    if setting.iterations is not None or setting.validation is None:
-        return lambda _: None
-    X, truth = setting.validation
-    ranks = setting.metric in ("roc_auc", "pr_auc")
-    known = setting.metric in EVAL_METRICS and not (
-        ranks and minority_count(truth) < MIN_ROWS_FOR_RANKING
-    )
-    metric = METRICS[setting.metric if known else DEFAULT_EVAL_METRICS[setting.task]]
-
-    def score(say: Callable[[FloatArray], Predictions]) -> float:
-        found = metric.score(truth, say(X))
-        return -found if metric.greater_is_better else found
-
-    return score
-
-
-def fit_neural_network(
-    X: FloatArray, y: FloatArray, chosen: Hyperparameters, setting: FitContext
-) -> FitResult:
-    """Return a network of the best epoch."""
-    with threadpool_limits(1):  # threads would add up in any order
-        scale = fit_target_scale(y, setting)
-        rows = make_network_rows(X, y, setting=setting, scale=scale)
-        widths = (X.shape[1], *_hidden_widths(chosen), rows.targets.shape[1])
-        layers, epochs, whole = _train(
-            initial_layers(widths, seed=setting.seed), rows, chosen, setting=setting, scale=scale
-        )
-    return FitResult(_to_sklearn_mlp(layers, chosen, setting, scale), epochs, whole=whole)
-
-
-def _hidden_widths(chosen: Hyperparameters) -> tuple[int, ...]:
-    return (int_param(chosen, "width"),) * int_param(chosen, "layers")
-
-
-def _to_sklearn_mlp(
-    layers: Layers, chosen: Hyperparameters, setting: FitContext, scale: TargetScale
-) -> Any:
-    """Return scikit-learn's network with these layers; a fit on blanks gives it its shape."""
-    hidden = tuple(len(biases) for _, biases in layers[:-1])
-    values = {
-        "activation": chosen["activation"],
-        "solver": "lbfgs",
-        "max_iter": 1,
-        "random_state": setting.seed,
-    }
-    classes = np.arange(max(setting.n_classes, 1), dtype=float)
-    blank = np.zeros((len(classes), len(layers[0][0])), dtype=np.float32)
-    kind: Any = MLPRegressor if setting.task == "regression" else MLPClassifier
-    model = kind(hidden_layer_sizes=hidden, **values).fit(blank, classes)
-    weights, biases = layers[-1]
-    last = (weights * scale.spread, biases * scale.spread + scale.centre)
-    model.coefs_ = [part.astype(np.float32) for part, _ in (*layers[:-1], last)]
-    model.intercepts_ = [part.astype(np.float32) for _, part in (*layers[:-1], last)]
-    return model
-
-
-def _train(
-    layers: Layers,
-    rows: NetworkRows,
-    chosen: Hyperparameters,
-    *,
-    setting: FitContext,
-    scale: TargetScale,
-) -> tuple[Layers, int, bool]:
-    watch, best, epoch = EarlyStopping(setting.deadline), layers, 0
-    score = make_validation_scorer(setting)
-    learn = _make_epoch_trainer(layers, rows, chosen, setting)
-    for epoch in range(1, max_epochs(chosen, setting) + 1):
-        if not learn(epoch) and epoch > 1:  # half an epoch could not be learned again
-            return best, watch.best or epoch - 1, False
-        say = _make_predict_function(layers, chosen, setting=setting, scale=scale)
-        over = watch.is_over(epoch, score(say))
-        if watch.best in (0, epoch):
-            best = [(weights.copy(), biases.copy()) for weights, biases in layers]
-        if over:
-            break
-    return best, watch.best or epoch, not watch.expired
-
-
 def _make_epoch_trainer(
-    layers: Layers, rows: NetworkRows, chosen: Hyperparameters, setting: FitContext
+    layers: Layers, rows: NetworkRows, params: Hyperparameters, context: FitContext
 ) -> Callable[[int], bool]:
-    """Return what learns for one epoch, and says whether it did before the deadline came."""
-    step, draws = _make_optimizer(layers, chosen), np.random.default_rng(setting.seed)
-    peak, schedule = float_param(chosen, "learning_rate"), str(chosen["schedule"])
-    total = max_epochs(chosen, replace(setting, iterations=None))
-    size = effective_batch_size(chosen, len(rows.X))
-    dropout, activation = float_param(chosen, "dropout"), str(chosen["activation"])
+    """Return the function that trains the layers in place for one epoch."""
+    rng = np.random.default_rng(context.seed)
+    decay, dropout = float_param(params, "alpha"), float_param(params, "dropout")
+    if params["solver"] == "sgd":
+        share = float_param(params, "momentum")
+        step = make_nesterov_momentum(layers, share=share, decay=decay)
+    else:
+        beta_1, beta_2 = float_param(params, "beta_1"), float_param(params, "beta_2")
+        step = make_adam(layers, beta_1=beta_1, beta_2=beta_2, decay=decay)
 
-    def learn(epoch: int) -> bool:
-        for done, batch in iter_batches(len(rows.X), size, draws=draws):
-            if time.monotonic() >= setting.deadline:
+    def train_epoch(epoch: int) -> bool:
+        for done, batch in iter_batches(len(rows.X), params, rng=rng):
+            if time.monotonic() >= context.deadline:
                 return False
-            found = gradients(
+            gradient = gradients(
                 layers,
                 rows.X[batch],
                 rows.targets[batch],
                 weights=rows.weights[batch],
-                activation=activation,
-                task=setting.task,
-                masks=dropout_masks(layers, len(batch), rate=dropout, draws=draws),
+                activation=str(params["activation"]),
+                task=context.task,
+                masks=dropout_masks(layers, len(batch), rate=dropout, rng=rng),
             )
-            step(found, peak * learning_rate_factor(schedule, min(1.0, (epoch - 1 + done) / total)))
+            step(gradient, learning_rate(params, context, epoch - 1 + done))
         return True
 
-    return learn
+    return train_epoch
 
 
-def _make_optimizer(layers: Layers, chosen: Hyperparameters) -> OptimizerStep:
-    decay = float_param(chosen, "alpha")
-    if chosen["solver"] == "sgd":
-        return make_nesterov_momentum(layers, share=float_param(chosen, "momentum"), decay=decay)
-    return make_adam(
-        layers,
-        beta_1=float_param(chosen, "beta_1"),
-        beta_2=float_param(chosen, "beta_2"),
-        decay=decay,
-    )
+def _hidden_derivative(
+    hidden: Float32Array, activation: str, mask: Float32Array | None
+) -> Float32Array:
+    """Return the derivative of a hidden layer's output by its input, dropout included."""
+    if activation == "relu":
+        slope = (hidden > 0).astype(np.float32)
+        return slope if mask is None else slope * mask
+    if mask is None:
+        return 1 - hidden * hidden
+    before = np.divide(hidden, mask, out=np.zeros_like(hidden), where=mask > 0)
+    return (1 - before * before) * mask
 
 
-def _make_predict_function(
-    layers: Layers, chosen: Hyperparameters, *, setting: FitContext, scale: TargetScale
-) -> Callable[[FloatArray], Predictions]:
-    """Return what a network says of rows."""
-    activation = str(chosen["activation"])
-
-    def say(X: FloatArray) -> Predictions:
-        raw = forward_pass(layers, X.astype(np.float32), activation=activation, task=setting.task)
-        return _to_predictions(raw.astype(float), setting, scale)
-
-    return say
+def _predict(
+    layers: Layers, X: FloatArray, *, activation: str, rows: NetworkRows, task: Task
+) -> Predictions:
+    output = forward_pass(layers, X.astype(np.float32), activation=activation, task=task)
+    values = output.astype(float)
+    if task == "regression":
+        return Predictions(values[:, 0] * rows.spread + rows.centre)
+    proba = np.hstack([1 - values, values]) if task == "binary" else values
+    return Predictions(proba.argmax(axis=1).astype(float), proba)
 
 
-def _to_predictions(raw: FloatArray, setting: FitContext, scale: TargetScale) -> Predictions:
-    if setting.task == "regression":
-        return Predictions(raw[:, 0] * scale.spread + scale.centre)
-    chances = np.hstack([1 - raw, raw]) if setting.task == "binary" else raw
-    return Predictions(chances.argmax(axis=1).astype(float), chances)
+def _to_sklearn_mlp(
+    layers: Layers, rows: NetworkRows, params: Hyperparameters, context: FitContext
+) -> Any:
+    """Return scikit-learn's network with these layers; a fit on zeros gives it its shape."""
+    classes = np.arange(max(context.n_classes, 1), dtype=float)
+    zeros = np.zeros((len(classes), len(layers[0][0])), dtype=np.float32)
+    kind: Any = MLPRegressor if context.task == "regression" else MLPClassifier
+    model = kind(
+        hidden_layer_sizes=tuple(len(biases) for _, biases in layers[:-1]),
+        activation=params["activation"],
+        solver="lbfgs",
+        max_iter=1,
+        random_state=context.seed,
+    ).fit(zeros, classes)
+    weights, biases = layers[-1]
+    last = (weights * rows.spread, biases * rows.spread + rows.centre)
+    model.coefs_ = [part.astype(np.float32) for part, _ in (*layers[:-1], last)]
+    model.intercepts_ = [part.astype(np.float32) for _, part in (*layers[:-1], last)]
+    return model

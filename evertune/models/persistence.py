@@ -33,8 +33,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 from sklearn.exceptions import InconsistentVersionWarning
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import TableSchema

@@ -1,32 +1,22 @@
-"""The contract of every family's fit function, with early stopping and deadlines.
-
-A `FitFunction` takes X, y, hyperparameters and a `FitContext` (task, seed, weights, validation
-rows, deadline) and returns a `FitResult`. `EarlyStopping` tracks the best round;
-`fit_in_chunks` fits round by round so that a deadline of the monotonic clock is kept.
-"""
+"""The contract of a family's fit function: from a `FitContext` to a `FitResult`."""
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evertune.trials import ParameterValue
 from evertune.types import FloatArray, Task
 
 Hyperparameters = dict[str, ParameterValue]
 
-CHUNK_TIME_SHARE = 0.7  # of the time left that the next chunk may take at the pace of the last one
-MIN_PATIENCE = 30  # rounds without gain, beside a share of the best round
-PATIENCE_SHARE = 0.2
-MIN_ROWS_FOR_RANKING = 100  # rows of the rarer class; with fewer the log loss is watched, not ranks
-
 
 @dataclass(frozen=True, eq=False)
 class FitContext:
-    """What a fit needs to know beside rows and hyperparameters.
+    """All that a fit takes beside rows and hyperparameters.
 
     Attributes
     ----------
@@ -34,15 +24,15 @@ class FitContext:
     n_classes : int
         0 in regression.
     n_levels : int
-        How many of the first columns are codes of levels.
+        How many of the first columns are codes of categories.
     seed, n_jobs : int
         Threads; -1 is one for each processor.
     weights : array of shape (n,), optional
-        How much each row counts, 1 on average.
+        Of the rows, 1 on average.
     validation : tuple of X and y, optional
-        Rows on which a fit may stop early.
+        Rows for early stopping.
     metric : str
-        The metric that is optimised; early stopping watches the nearest one that a library has.
+        The optimised metric; early stopping uses the nearest one that a library has.
     iterations : int, optional
         Exactly so many rounds, trees or epochs, without early stopping.
     deadline : float
@@ -60,20 +50,31 @@ class FitContext:
     iterations: int | None = None
     deadline: float = math.inf
 
+    @property
+    def stopping_rows(self) -> tuple[FloatArray, FloatArray] | None:
+        """The validation rows, unless the number of iterations is given."""
+        return None if self.iterations is not None else self.validation
+
+    def max_rounds(self, limit: int, without_validation: int) -> int:
+        """Return how many rounds to grow at most; fewer if nothing stops the fit early."""
+        if self.iterations is not None:
+            return self.iterations
+        return limit if self.validation else min(limit, without_validation)
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a fit gives.
+    """A fitted predictor.
 
     Attributes
     ----------
     predictor : estimator or booster
     iterations : int, optional
-        Rounds, trees or epochs that it kept; None where there are none.
+        Rounds, trees or epochs that it kept; None for families without.
     whole : bool
-        False where the deadline cut it short.
+        False if the deadline cut it short.
     columns : tuple of int, optional
-        Of X, those that the predictor takes; None is all.
+        The columns of X that the predictor takes; None: all.
     """
 
     predictor: Any
@@ -85,102 +86,25 @@ class FitResult:
 FitFunction = Callable[[FloatArray, FloatArray, Hyperparameters, FitContext], FitResult]
 
 
-@dataclass
-class EarlyStopping:
-    """The best round so far, and why a fit should end.
-
-    Attributes
-    ----------
-    deadline : float
-    best, best_score : int and float
-        The first round with the lowest score; rounds count from 1.
-    expired : bool
-        Whether the deadline ended the fit.
-    """
-
-    deadline: float
-    best: int = 0
-    best_score: float = field(default=math.inf)
-    expired: bool = False
-
-    def is_over(self, round_: int, score: float | None) -> bool:
-        """Return whether the fit should end after a round; a lower score is better."""
-        self.expired = time.monotonic() >= self.deadline
-        if score is None:
-            return self.expired
-        if score < self.best_score or self.best == 0:
-            self.best, self.best_score = round_, score
-        return self.expired or round_ - self.best > patience(self.best)
-
-
-def patience(best: int) -> float:
-    """Return how many rounds without gain are waited for after the best one."""
-    return MIN_PATIENCE + PATIENCE_SHARE * best
-
-
-def fit_in_chunks(
-    grow_to: Callable[[int], bool], *, total: int, deadline: float, first: int = 1
-) -> int:
-    """Grow to a number of rounds, in chunks that keep the deadline; return the rounds reached.
-
-    Parameters
-    ----------
-    grow_to : callable
-        Grows to so many rounds and returns whether it is done before its time.
-    total : int
-    deadline : float
-        Of the monotonic clock; without one there is a single chunk.
-    first : int
-        Rounds of the first chunk; each is at most twice the last, for a start costs time too.
-    """
-    if math.isinf(deadline):
-        grow_to(total)
-        return total
-    done, chunk = 0, min(first, total)
-    while True:
-        start = time.monotonic()
-        finished = grow_to(done + chunk)
-        done += chunk
-        pace = max(time.monotonic() - start, 1e-6) / chunk
-        left = deadline - time.monotonic()
-        if finished or done >= total or left < pace:
-            return total if finished else done
-        chunk = min(total - done, 2 * chunk, max(1, int(CHUNK_TIME_SHARE * left / pace)))
-
-
-def float_param(chosen: Hyperparameters, name: str) -> float:
+def float_param(params: Hyperparameters, name: str) -> float:
     """Return a hyperparameter that is a number."""
-    return float(chosen[name])  # type: ignore[arg-type]
+    return float(params[name])  # type: ignore[arg-type]
 
 
-def int_param(chosen: Hyperparameters, name: str) -> int:
+def int_param(params: Hyperparameters, name: str) -> int:
     """Return a hyperparameter that is a whole number."""
-    return int(chosen[name])  # type: ignore[arg-type]
+    return int(params[name])  # type: ignore[arg-type]
 
 
-def minority_count(y: FloatArray) -> int:
-    """Return how many rows the rarest of two classes has, 0 where there is one class.
+def sample_rows(context: FitContext, n_rows: int, *, most: int) -> NDArray[np.intp] | None:
+    """Return the rows for a fit without weights, at most `most`; None: all as they are.
 
-    Examples
-    --------
-    >>> minority_count(np.array([0.0, 1.0, 0.0])), minority_count(np.array([1.0, 1.0]))
-    (1, 0)
+    Rows are drawn with probabilities proportional to their weights.
     """
-    counts = np.unique(y, return_counts=True)[1]
-    return int(counts.min()) if len(counts) > 1 else 0
-
-
-def sample_rows(
-    setting: FitContext, n_rows: int, *, most: int
-) -> np.ndarray[Any, np.dtype[np.intp]] | None:
-    """Return which rows a fit without weights takes, or None where it takes all as they are.
-
-    Rows are drawn with a chance that is their weight, and at most `most` of them.
-    """
-    if setting.weights is None and n_rows <= most:
+    if context.weights is None and n_rows <= most:
         return None
-    draws = np.random.default_rng(setting.seed)
-    if setting.weights is None:
-        return np.sort(draws.choice(n_rows, most, replace=False))
-    chances = setting.weights / setting.weights.sum()
-    return np.sort(draws.choice(n_rows, min(n_rows, most), p=chances))
+    rng = np.random.default_rng(context.seed)
+    if context.weights is None:
+        return np.sort(rng.choice(n_rows, most, replace=False))
+    proba = context.weights / context.weights.sum()
+    return np.sort(rng.choice(n_rows, min(n_rows, most), p=proba))

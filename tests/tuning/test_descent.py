@@ -67,7 +67,7 @@ def test_steps_lower_the_loss(kind):
 
 def test_dropout_keeps_the_mean():
     layers = initial_layers([4, 1000, 1], seed=0)
-    (mask,) = dropout_masks(layers, 50, rate=0.3, draws=np.random.default_rng(0))
+    (mask,) = dropout_masks(layers, 50, rate=0.3, rng=np.random.default_rng(0))
     assert mask.mean() == pytest.approx(1, abs=0.02)
     assert (mask == 0).mean() == pytest.approx(0.3, abs=0.02)
 

@@ -4,7 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from evertune.models.training import EarlyStopping, FitContext, fit_in_chunks, patience, sample_rows
+from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
+from evertune.models.training import FitContext, sample_rows
 
 SETTING = FitContext("binary", 2, 0, seed=0, n_jobs=1)
 
