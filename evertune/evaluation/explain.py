@@ -282,7 +282,7 @@ def _parts_by_encoder(
     if isinstance(fitted, Ensemble):
         first = [replace(member, fitted=member.fitted[:1]) for member in fitted.members]
         return group_by_encoder(replace(fitted, members=tuple(first)))
-    return [(fitted.encoder, [WeightedPredictor(fitted, 1.0, None)])]
+    return [(fitted.encoder, [WeightedPredictor(fitted, 1.0)])]
 
 
 def _encoder_contributions(

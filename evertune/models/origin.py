@@ -1,7 +1,6 @@
-"""The record of how a model was made, which `fit` writes beside it.
+"""The record of how a model was built, which `fit` writes beside it (origin.json, windows.json).
 
-`ModelOrigin` names the kind of model, its development phase, the weights of its trials and the
-scores by fold. `WindowChoice` lists the training windows that were tried and the one chosen.
+The fields and the values of `made_of` and `phase` are a stored format.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ FoldScores = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class TrialWeight:
-    """What one trial counts in an ensemble."""
+    """The weight of one trial in an ensemble."""
 
     number: int
     family: str
@@ -23,31 +22,31 @@ class TrialWeight:
 
 @dataclass(frozen=True)
 class ModelOrigin:
-    """How a model came about.
+    """How a model was built.
 
     Attributes
     ----------
     made_of : str
         `ensemble`, `trial` (a single one), `part` (a trial that did not run on every fold),
-        `warm start` (the configuration that was in use), `simplest` (the model of a simpler phase,
-        as `fit.prefer` asks) or `zero rule`.
+        `warm start` (the previous configuration), `simplest` (the model of a simpler phase, as
+        `fit.prefer` asks) or `zero rule`.
     phase : str
-        The phase that the model is of, see `evertune.evaluation.phases`.
+        The phase of the model, see `evertune.evaluation.phases`.
     notes : tuple of str
-        What the run said of it.
+        Sentences for the log and the model card.
     weights : tuple of TrialWeight
-        Of the trials that were selected, the heaviest first, whether they became the model or not.
+        Of the selected trials, the heaviest first, whether they became the model or not.
     scores : tuple of float
-        By fold: the metric that is optimised, of the ensemble whose weights the other folds chose.
-        Empty where no ensemble was selected.
+        The optimised metric by fold, of the ensemble whose weights the other folds chose. Empty
+        without an ensemble.
     single : int, optional
         The best single trial.
     single_scores : tuple of float
-        By fold: of the best single trial.
+        By fold, of the best single trial.
     n_encoders : int
-        How many views of the columns the ensemble's trials have between them.
+        Number of different encodings among the trials.
     values : dict from phase to int
-        Numbers that a person would have to read to explain the best model of a phase.
+        Number of parameters of the best model of each phase.
     """
 
     made_of: str
@@ -62,13 +61,7 @@ class ModelOrigin:
 
 
 def is_baseline(origin: ModelOrigin) -> bool:
-    """Return whether a search ended in a baseline, for it found nothing to make a model of.
-
-    Examples
-    --------
-    >>> is_baseline(ModelOrigin("zero rule", "heuristic"))
-    True
-    """
+    """Return whether a search found no model, so that a baseline was saved."""
     return origin.made_of == "zero rule"
 
 
@@ -82,8 +75,7 @@ class WindowFit:
     n_rows : int
         Training rows in it.
     figure : float, optional
-        The metric that is optimised, on the rows that choose; None where it is not defined or the
-        window was not fitted.
+        The optimised metric on the rows that choose; None if it is undefined, or there was no fit.
     reason : str, optional
         Why it was not fitted.
     """
