@@ -21,6 +21,15 @@ from evertune.errors import TableError
 from evertune.project import registry_name
 
 EXAMPLE_SOURCE = "example"
+PACKAGED_FOLDER = Path(__file__).parent / "_project"
+
+
+def template_folder() -> Path:
+    """Return the folder whose flows, pipelines and dvc.yaml a new project gets.
+
+    It is part of the wheel. An editable installation has them beside the package.
+    """
+    return PACKAGED_FOLDER if PACKAGED_FOLDER.is_dir() else Path(__file__).parents[1]
 
 
 def configure_project(

@@ -70,6 +70,18 @@ def use(
 
 
 @app.command()
+def upgrade() -> None:
+    """Bring a project that an earlier release wrote to the form of this one."""
+    with error_boundary():
+        from evertune.config.loader import find_root
+        from evertune.upgrade import upgrade_project
+
+        upgrade_project(
+            find_root(Path.cwd()), lambda step, text: typer.echo(f"{step.ljust(12)}{text}")
+        )
+
+
+@app.command()
 def snapshot() -> None:
     """Take a version of the source table, and copy it to DVC's remote if there is one."""
     with error_boundary():

@@ -107,6 +107,57 @@ def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None
     write_text(path, edited)
 
 
+def rename_keys(
+    path: Path, keys: Mapping[str, str], values: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Rename keys of a YAML file in place, all at once; comments and layout stay.
+
+    Parameters
+    ----------
+    path : Path
+    keys : mapping
+        New name of a key by its old path with dots: ``{"metric.optimise": "primary"}``.
+    values : mapping
+        New texts of a value by the new path of its key: ``{"monitoring.now": {"newest": ...}}``.
+
+    Returns
+    -------
+    list of str
+        The paths of the keys that were renamed, or whose value was.
+
+    Raises
+    ------
+    ParamsError
+        The file has a fault.
+    """
+    text = _read_text(path)
+    _parse_document(path, text)
+    renamed: list[str] = []
+    edits: list[tuple[Node, str]] = []
+
+    def visit(node: Node, prefix: str) -> None:
+        if not isinstance(node, MappingNode):
+            return
+        for key, value in node.value:
+            old = f"{prefix}{key.value}"
+            new = keys.get(old, str(key.value))
+            choices = values.get(f"{prefix}{new}", {})
+            if new != key.value:
+                edits.append((key, new))
+                renamed.append(old)
+            if str(value.value) in choices and not isinstance(value, CollectionNode):
+                edits.append((value, choices[str(value.value)]))
+                renamed.append(f"{prefix}{new}")
+            visit(value, f"{prefix}{new}.")
+
+    visit(YAML(typ="safe", pure=True).compose(text), "")
+    for node, new in sorted(edits, key=lambda edit: edit[0].start_mark.index, reverse=True):
+        text = text[: node.start_mark.index] + new + text[node.end_mark.index :]
+    if edits:
+        write_text(path, text)
+    return renamed
+
+
 def find_line(document: YamlDocument, key: str) -> int:
     """Return the line of a dotted key, or of the nearest key around it that the file has."""
     while key and key not in document.lines:

@@ -18,6 +18,8 @@ import pandas as pd
 
 from evertune.registry.mlflow_client import ModelDescription, TrackingStore
 
+LOADER_MODULE = "evertune.models.persistence"
+
 
 def write_pyfunc(folder: Path, *, model: Path, page: ModelDescription) -> None:
     """Write a model's folder in the form that MLflow registers and serves, read by our loader."""
@@ -38,7 +40,7 @@ def _write_pyfunc(folder: Path, model: Path, page: ModelDescription) -> None:
     ]
     save_model(
         str(folder),
-        loader_module="evertune.models.persistence",
+        loader_module=LOADER_MODULE,
         data_path=str(model),
         mlflow_model=Model(),
         signature=ModelSignature(*sides),

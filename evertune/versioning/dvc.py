@@ -132,6 +132,19 @@ def is_stage_current(root: Path, stage: str) -> bool:
     return with_repository(root, lambda repo: not repo.status([_stage_address(root, stage)]))
 
 
+def changed_files(root: Path, stage: str) -> tuple[set[str], set[str]]:
+    """Return the dependencies and the outputs of a stage that are not as DVC recorded them.
+
+    Paths are relative to `root`; parameters are left out.
+    """
+    status = with_repository(root, lambda repo: repo.status([_stage_address(root, stage)]))
+    found: dict[str, set[str]] = {"changed deps": set(), "changed outs": set()}
+    for entry in (entry for entries in status.values() for entry in entries):
+        for kind, paths in entry.items() if isinstance(entry, dict) else ():
+            found[kind] |= {os.path.relpath(root / path, root) for path in paths}
+    return found["changed deps"] - {"params.yaml"}, found["changed outs"]
+
+
 def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
     """Hash of each file, folder and section of params.yaml that the stage depends on, as they are.
 
