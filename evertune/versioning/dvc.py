@@ -285,7 +285,11 @@ def _has_git(root: Path) -> bool:
         SCM(str(root)).close()
     except SCMError:
         return False
-    return True
+    # inside a folder that git ignores, such as a replay's project in state/, DVC works without git
+    done = subprocess.run(
+        ["git", "check-ignore", "--quiet", str(root)], cwd=root, capture_output=True, check=False
+    )
+    return done.returncode != 0
 
 
 def _set_config(root: Path, level: str, values: dict[str, Any], part: str = "core") -> None:

@@ -71,7 +71,17 @@ def test_a_project_in_a_part_of_a_git_checkout_works(tmp_path):
     assert dvc.list_stages(tmp_path / "part") == ()
 
 
-def test_a_folder_that_git_ignores_is_refused(tmp_path):
+def test_a_project_in_a_folder_that_git_ignores_is_kept_without_git(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / ".gitignore").write_text("/state/\n")
+    project = tmp_path / "state" / "replay" / "churn"
+    project.mkdir(parents=True)
+    dvc.ensure_project(project)
+    assert "no_scm = True" in (project / ".dvc/config.local").read_text()
+    assert dvc.list_stages(project) == ()
+
+
+def test_a_project_whose_dvc_folder_alone_git_ignores_is_refused(tmp_path):
     git(tmp_path, "init")
     (tmp_path / ".gitignore").write_text(".dvc\n")
     with pytest.raises(StageError, match="DVC cannot keep versions in"):
