@@ -1,7 +1,4 @@
-"""What kind of run this is: a first tune, a refit or a retune.
-
-`Plan` is how production reaches the stages. It holds only what changes the result.
-"""
+"""The plan of a run: a first tune, a refit or a retune. It is how production reaches the stages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,21 +9,21 @@ from evertune.trials import Configuration
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do; it holds only what changes the result.
+    """What a run does; only what changes the result. The names of fields are a stored format.
 
     Attributes
     ----------
     mode : str
         `tune` (search), `refit` (the same configuration on newer rows) or `retune` (search again).
     warm_starts : tuple of Configuration
-        What the search tries first, the champion's first of all; of a refit, all that it tries.
+        Tried first by a search, the champion's before all others; a refit tries nothing else.
     judge_from : str, optional
-        ISO moment in UTC. Rows from it on never train in this run: one half of them chooses the
-        training window, the other is the hold-out. None: the hold-out is params.yaml's.
+        ISO time in UTC. Rows from it on never train in this run: half of them select the
+        training window, the other half is the hold-out. None: the hold-out of params.yaml.
     windows : tuple of TrainingWindow
-        What the best configuration is fitted on, one after the other; none: all training rows.
+        The best configuration is fitted on each of them; none: all training rows.
     budget_seconds, budget_trials : optional
-        Of the search, where it is not params.yaml's; both None: it is.
+        Of the search; both None: those of params.yaml.
     """
 
     mode: Literal["tune", "refit", "retune"] = "tune"

@@ -1,7 +1,6 @@
 """Records of the search: configurations, fold results and trials, as the trials file holds them.
 
-The first line of the file is a `SearchHeader`; its digest covers everything the result depends
-on, the search's code included, and so says which search the trials belong to.
+The names of fields are a stored format.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ TrialSource = Literal["portfolio", "search", "given"]
 
 @dataclass(frozen=True)
 class Configuration:
-    """A family of models with its hyperparameters, preprocessing included."""
+    """A model family with its hyperparameters, preprocessing included."""
 
     family: str
     hyperparameters: dict[str, ParameterValue] = field(default_factory=dict)
@@ -22,18 +21,16 @@ class Configuration:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """How one configuration did on one fold.
+    """The result of one configuration on one fold.
 
     Attributes
     ----------
-    fold : int
-    figures : dict
     fit_seconds, predict_seconds : float
-        Of wall-clock time; encoding counts with the fit that was the first to need it.
+        Wall-clock time; encoding counts with the first fit that needs it.
     iterations : int, optional
         Rounds, trees or epochs that were kept, of families that have them.
     encode_seconds : float
-        What encoding the fold's validation rows took, for this trial or an earlier one.
+        Encoding the fold's validation rows, for this trial or an earlier one.
     """
 
     fold: int
@@ -51,20 +48,20 @@ class Trial:
     Attributes
     ----------
     number : int
-        0, 1, 2, ... in the order in which trials were started.
+        0, 1, 2, ... in the order in which trials started.
     status : str
         `complete` (all folds), `stopped` (by the scheduler or the budget, some folds) or `failed`.
     folds : tuple of FoldResult
-        The folds that were finished, in order.
+        The folds that finished, in order.
     score : float, optional
-        Mean over those folds of the metric that is optimised, in its own unit.
+        Mean of the primary metric over those folds, in its own unit.
     reason : str, optional
         Why it was stopped or failed.
     elapsed_seconds : float
-        The search's clock when the trial ended, counted over restarts.
+        The search's clock when the trial ended, summed over restarts.
     phase : str
-        `portfolio` (the strong defaults and warm starts), `search` (what a searcher proposed) or
-        `given` (of a refit).
+        `portfolio` (default configurations and warm starts), `search` (proposed by the searcher)
+        or `given` (of a refit).
     """
 
     number: int
@@ -79,19 +76,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchHeader:
-    """The first line of the trials file: which search its trials belong to.
+    """The first line of the trials file: the search that its trials belong to.
 
     Attributes
     ----------
     digest : str
         Hash of everything that the search's result depends on, its code included.
     metric : str
-        The metric that is optimised.
-    n_folds : int
+        The primary metric.
     budget_seconds, budget_trials : float or int, optional
         As in params.yaml; at least one is given.
     workers : int, optional
-        How many fits run at once; None where a cluster tells it.
+        Fits that run at once; None if a cluster decides.
     """
 
     digest: str

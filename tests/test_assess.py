@@ -81,7 +81,7 @@ def test_an_unknown_version_is_refused_with_those_that_there_are(root: Path) -> 
     ("change", "words"),
     [
         (lambda rows: rows.drop(columns="left"), "the target is expected"),
-        (lambda rows: rows.assign(left="perhaps"), "60 of 60 cells are no label of the model"),
+        (lambda rows: rows.assign(left="perhaps"), "60 of 60 cells are not labels of the model"),
         (lambda rows: rows.assign(left=None), "60 have no target"),
         (lambda rows: rows.head(0), "0 rows"),
         (lambda rows: rows.head(10), "10 were trained on; give newer rows"),

@@ -44,7 +44,7 @@ def root(tmp_path):
     made = make_folds(
         "stratified",
         n_rows=120,
-        truth=truth,
+        y_true=truth,
         groups=None,
         times=None,
         n_folds=3,

@@ -116,7 +116,7 @@ def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
         (
             SplitSection(folds="kfold"),
             {"group": "team"},
-            r"would part rows of one group. Set split.folds",
+            r"would split rows of one group. Set split.folds",
         ),
         (SplitSection(n_folds=50), {"group": "team"}, r"50 folds need at least 50 groups"),
         (SplitSection(gap_days=1000), {"time": "day"}, r"Lower split.gap_days or split.n_folds"),
@@ -159,5 +159,5 @@ def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsy
 def test_a_plan_that_no_row_is_late_enough_for_is_refused(paths):
     prepared(paths, time="day")
     write_record(paths.plan, Plan("retune", judge_from="2030-01-01T00:00:00+00:00"))
-    with pytest.raises(ParamsError, match=r"Rows from 2030-01-01 .* must choose and judge. Got 0"):
+    with pytest.raises(ParamsError, match=r"Rows from 2030-01-01 .* must select and judge. Got 0"):
         run(paths=paths, split=SplitSection())

@@ -6,7 +6,7 @@ elsewhere.
 
 `as_number`, `as_boolean` and `as_date` return the values and a mask of the cells that could not
 be parsed. Dates need a four-digit year; times with a zone are converted to UTC. A date such as
-03/04/2024 is bad where the column does not show whether the day or the month comes first.
+03/04/2024 is bad if the column does not show whether the day or the month comes first.
 """
 
 from collections.abc import Collection
@@ -29,92 +29,35 @@ WHITESPACE = " \t\r\n"
 TRUE_WORDS = frozenset({"true", "yes", "1"})
 FALSE_WORDS = frozenset({"false", "no", "0"})
 
-ParsedCells = tuple[pd.Series, pd.Series]
+ZONE_PATTERN = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
+TIME_PATTERN = rf"(?:[T ][0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?{ZONE_PATTERN})?"
+YEAR_FIRST_PATTERN = rf"([0-9]{{4}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{1,2}})({TIME_PATTERN})"
+YEAR_LAST_PATTERN = rf"([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})({TIME_PATTERN})"
+DAY_MONTH_PATTERN = r"[0-9]{1,2}[ -][A-Za-z]{3,9}\.?,?[ -][0-9]{4}"
+MONTH_DAY_PATTERN = r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
+NAMED_MONTH_PATTERN = f"(?:{DAY_MONTH_PATTERN}|{MONTH_DAY_PATTERN}){TIME_PATTERN}"
+FIRST_DATE, LAST_DATE = pd.Timestamp(datetime.min), pd.Timestamp(datetime.max)
 
-
-def normalize_dtype(column: pd.Series) -> pd.Series:
-    """Return the column as text, bool, float64, int64 or datetime64, whatever it came as.
-
-    Objects of several types become text, and so do truth values where some are missing.
-
-    Examples
-    --------
-    >>> from decimal import Decimal
-    >>> normalize_dtype(pd.Series([Decimal("1.5"), None], dtype=object)).dtype
-    dtype('float64')
-    """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return normalize_dtype(column.astype(column.cat.categories.dtype))
-    if is_datetime64_any_dtype(column.dtype):
-        return column
-    if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
-        return _normalize_numbers(column)
-    if column.dtype == object and infer_dtype(column, skipna=True) != "string":
-        return _normalize_objects(column)
-    return column if column.dtype == "str" else column.astype("str")
-
-
-def _normalize_numbers(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, np.dtype):
-        return column
-    if is_bool_dtype(column.dtype):
-        return _to_text(column) if column.isna().any() else column.astype("bool")
-    gaps = column.isna().any()
-    return column.astype("int64" if is_integer_dtype(column.dtype) and not gaps else "float64")
-
-
-def _normalize_objects(column: pd.Series) -> pd.Series:
-    kind = infer_dtype(column, skipna=True)
-    if kind in {"decimal", "integer", "floating", "mixed-integer-float", "empty"}:
-        return column.astype("float64")
-    if kind in {"date", "datetime", "datetime64"}:
-        return pd.to_datetime(column, utc=True)
-    return _to_text(column)
-
-
-def _to_text(column: pd.Series) -> pd.Series:
-    return column.map(str, na_action="ignore").astype("str")
-
-
-def is_text_column(column: pd.Series) -> bool:
-    """Tell whether a plain column holds text."""
-    return is_string_dtype(column.dtype) and not is_bool_dtype(column.dtype)
-
-
-def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
-    """Return text cells without blanks around them, NaN where blank or declared missing.
-
-    Examples
-    --------
-    >>> strip_cells(pd.Series([" a", " ", "?"], dtype="str"), ["?"]).tolist()
-    ['a', nan, nan]
-    """
-    cells = column.str.strip(WHITESPACE)
-    return cells.mask(cells.isin(["", *missing]))
-
-
-def mask_missing_words(cells: pd.Series) -> pd.Series:
-    """Return stripped cells with NaN for the words that mean "missing", such as NA and null."""
-    return cells.mask(cells.str.lower().isin(MISSING_WORDS))
+ParsedCells = tuple[pd.Series, pd.Series]  # values, and a mask of cells that could not be parsed
 
 
 def as_number(
     column: pd.Series, *, missing: Collection[str] = (), decimal: str = "."
 ) -> ParsedCells:
-    """Return the cells as float64, and which of them are no numbers.
+    """Return the cells as float64, and a mask of those that are not numbers.
 
     Parameters
     ----------
     column : series of n cells, typed or text
     missing : collection of str
-        What means "missing" beside a blank cell and words such as NA.
+        Cells that mean "missing", beside a blank cell and words such as NA.
     decimal : str
         `.` or `,`.
 
     Returns
     -------
     series of float64, boolean series
-        NaN where missing or bad; infinite where a cell says so or is too large.
+        NaN for missing and bad cells; infinite if a cell says so or is too large.
 
     Examples
     --------
@@ -126,10 +69,9 @@ def as_number(
     if is_datetime64_any_dtype(column.dtype):
         return pd.Series(np.nan, index=column.index, name=column.name), column.notna()
     if not is_text_column(column):
-        values = column.astype("float64")
-        return values.mask(values.isin(_parse_number_words(missing))), pd.Series(
-            False, index=column.index
-        )
+        values, words = column.astype("float64"), pd.Series(list(missing), dtype="str")
+        numbers = _parse_floats(words, words.str.fullmatch(NUMBER_PATTERN, na=False))
+        return values.mask(values.isin(numbers.dropna())), pd.Series(False, index=column.index)
     cells = mask_missing_words(strip_cells(column, missing))
     if decimal == ",":
         cells = cells.where(~cells.str.contains(".", regex=False, na=False), "x" + cells)
@@ -138,19 +80,8 @@ def as_number(
     return _parse_floats(cells, good), cells.notna() & ~good
 
 
-def _parse_number_words(words: Collection[str]) -> list[float]:
-    series = pd.Series(list(words), dtype="str")
-    return _parse_floats(series, series.str.fullmatch(NUMBER_PATTERN, na=False)).dropna().tolist()
-
-
-def _parse_floats(cells: pd.Series, good: pd.Series) -> pd.Series:
-    values = np.full(len(cells), np.nan)
-    values[good.to_numpy()] = cells[good].to_numpy(dtype=object).astype("float64")
-    return pd.Series(values, index=cells.index, name=cells.name)
-
-
 def as_boolean(column: pd.Series, *, missing: Collection[str] = ()) -> ParsedCells:
-    """Return the cells as 1.0, 0.0 and NaN, and which of them are no truth values.
+    """Return the cells as 1.0, 0.0 and NaN, and a mask of those that are not true or false.
 
     Examples
     --------
@@ -170,7 +101,7 @@ def as_boolean(column: pd.Series, *, missing: Collection[str] = ()) -> ParsedCel
 
 
 def as_text(column: pd.Series, *, missing: Collection[str] = ()) -> pd.Series:
-    """Return the cells as text, NaN where missing; a number is written the same however it came.
+    """Return the cells as text, NaN if missing; a whole number is written without a fraction.
 
     Examples
     --------
@@ -184,39 +115,103 @@ def as_text(column: pd.Series, *, missing: Collection[str] = ()) -> pd.Series:
     return cells.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1", regex=True)
 
 
-ZONE_PATTERN = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
-TIME_PATTERN = rf"(?:[T ][0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?{ZONE_PATTERN})?"
-YEAR_FIRST_PATTERN = rf"([0-9]{{4}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{1,2}})({TIME_PATTERN})"
-YEAR_LAST_PATTERN = rf"([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})({TIME_PATTERN})"
-DAY_MONTH_PATTERN = r"[0-9]{1,2}[ -][A-Za-z]{3,9}\.?,?[ -][0-9]{4}"
-MONTH_DAY_PATTERN = r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
-NAMED_MONTH_PATTERN = f"(?:{DAY_MONTH_PATTERN}|{MONTH_DAY_PATTERN}){TIME_PATTERN}"
-MONTHS_IN_YEAR = 12
-FIRST_DATE, LAST_DATE = pd.Timestamp(datetime.min), pd.Timestamp(datetime.max)
+def as_date(
+    column: pd.Series, *, days_first: bool | None = None, missing: Collection[str] = ()
+) -> ParsedCells:
+    """Return the cells as datetime64[us] without a zone, and a mask of those that are not dates.
+
+    Times with a zone are converted to UTC. Years before 1 and after 9999 are not dates.
+
+    Parameters
+    ----------
+    column : series of n cells, typed or text
+    days_first : bool, optional
+        Whether the day comes before the month in dates that end with the year; detected if None.
+        Dates with the year first or a named month do not need it.
+    missing : collection of str
+
+    Returns
+    -------
+    series of datetime64[us], boolean series
+        A cell whose day and month cannot be told apart is bad too.
+
+    Examples
+    --------
+    >>> values, bad = as_date(pd.Series(["31.12.2024", "2024-02-30"], dtype="str"))
+    >>> values.tolist(), bad.tolist()
+    ([Timestamp('2024-12-31 00:00:00'), NaT], [False, True])
+    """
+    column = normalize_dtype(column)
+    if is_datetime64_any_dtype(column.dtype):
+        if column.dt.tz is not None:
+            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        values, filled = column.astype("datetime64[us]"), column.notna()
+    elif not is_text_column(column):
+        nothing = pd.Series(pd.NaT, index=column.index, name=column.name, dtype="datetime64[us]")
+        return nothing, column.notna()
+    else:
+        cells = mask_missing_words(strip_cells(column, missing))
+        levels = pd.Series(cells.dropna().unique(), dtype="str")
+        if days_first is None:
+            days_first = detect_day_first(column, missing)
+        by_level = dict(zip(levels, _parse_date_levels(levels, days_first), strict=True))
+        values, filled = cells.map(by_level).astype("datetime64[us]"), cells.notna()
+    values = values.where(values.between(FIRST_DATE, LAST_DATE))
+    return values, filled & values.isna()
+
+
+def normalize_dtype(column: pd.Series) -> pd.Series:
+    """Return the column as text, bool, float64, int64 or datetime64, whatever its dtype.
+
+    Objects of several types become text, and so do booleans with missing cells.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return normalize_dtype(column.astype(column.cat.categories.dtype))
+    if is_datetime64_any_dtype(column.dtype):
+        return column
+    if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
+        return _normalize_numbers(column)
+    kind = infer_dtype(column, skipna=True) if column.dtype == object else "string"
+    if kind in {"decimal", "integer", "floating", "mixed-integer-float", "empty"}:
+        return column.astype("float64")
+    if kind in {"date", "datetime", "datetime64"}:
+        return pd.to_datetime(column, utc=True)
+    return column.astype("str") if kind == "string" else _to_text(column)
+
+
+def is_text_column(column: pd.Series) -> bool:
+    """Return whether a column of `normalize_dtype` holds text."""
+    return is_string_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+
+
+def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+    """Return text cells without blanks around them, NaN if blank or declared missing."""
+    cells = column.str.strip(WHITESPACE)
+    return cells.mask(cells.isin(["", *missing]))
+
+
+def mask_missing_words(cells: pd.Series) -> pd.Series:
+    """Return stripped cells with NaN for the words that mean "missing", such as NA and null."""
+    return cells.mask(cells.str.lower().isin(MISSING_WORDS))
 
 
 def looks_like_dates(cells: pd.Series) -> pd.Series:
-    """Tell of each stripped cell whether it is written like a date with a four-digit year.
+    """Return a mask of the stripped cells that are written like a date with a four-digit year.
 
     Examples
     --------
     >>> looks_like_dates(pd.Series(["2024-01-31", "31/1/24", "Jan 31, 2024", "20240131"])).tolist()
     [True, False, True, False]
     """
-    return cells.str.fullmatch(
-        f"(?:{YEAR_FIRST_PATTERN}|{YEAR_LAST_PATTERN}|{NAMED_MONTH_PATTERN})", na=False
-    )
+    pattern = f"(?:{YEAR_FIRST_PATTERN}|{YEAR_LAST_PATTERN}|{NAMED_MONTH_PATTERN})"
+    return cells.str.fullmatch(pattern, na=False)
 
 
 def detect_day_first(column: pd.Series, missing: Collection[str] = ()) -> bool | None:
-    """Tell whether the day comes before the month in dates that end with the year.
+    """Return whether the day comes before the month in dates that end with the year.
 
-    With dots the day comes first; with slashes or dashes a part above 12 tells.
-
-    Returns
-    -------
-    bool or None
-        None where the column has no such dates, or day and month cannot be told apart.
+    With dots the day comes first; with slashes or dashes a number above 12 tells. None if the
+    column has no such dates, or day and month cannot be told apart.
 
     Examples
     --------
@@ -230,68 +225,30 @@ def detect_day_first(column: pd.Series, missing: Collection[str] = ()) -> bool |
         return None
     cells = pd.Series(strip_cells(column, missing).dropna().unique(), dtype="str")
     parts = cells.str.extract(f"^{YEAR_LAST_PATTERN}$").dropna(subset=[0])
-    first = int((parts[0].astype(int) > MONTHS_IN_YEAR).sum())
-    second = int((parts[1].astype(int) > MONTHS_IN_YEAR).sum())
+    first_is_day, second_is_day = (int((parts[n].astype(int) > 12).sum()) for n in (0, 1))
     dotted = len(parts) > 0 and cells.loc[parts.index].str.contains(".", regex=False).all()
-    if first > second or dotted:
+    if first_is_day > second_is_day or dotted:
         return True
-    return False if second else None
+    return False if second_is_day else None
 
 
-def as_date(
-    column: pd.Series, *, days_first: bool | None = None, missing: Collection[str] = ()
-) -> ParsedCells:
-    """Return the cells as datetime64[us] without a zone, and which of them are no dates.
-
-    Times with a zone are moved to UTC. Years before 1 and after 9999 are no dates.
-
-    Parameters
-    ----------
-    column : series of n cells, typed or text
-    days_first : bool, optional
-        Whether the day comes before the month in dates that end with the year; found by a look
-        where it is None. Dates with the year first or a named month need no telling.
-    missing : collection of str
-
-    Returns
-    -------
-    series of datetime64[us], boolean series
-        A cell is bad too where its day and month cannot be told apart.
-
-    Examples
-    --------
-    >>> values, bad = as_date(pd.Series(["31.12.2024", "2024-02-30"], dtype="str"))
-    >>> values.tolist(), bad.tolist()
-    ([Timestamp('2024-12-31 00:00:00'), NaT], [False, True])
-    """
-    column = normalize_dtype(column)
-    if is_datetime64_any_dtype(column.dtype):
-        values = _mask_out_of_range(_drop_time_zone(column))
-        return values, column.notna() & values.isna()
-    if not is_text_column(column):
-        return _all_missing_dates(column), column.notna()
-    cells = mask_missing_words(strip_cells(column, missing))
-    levels = pd.Series(cells.dropna().unique(), dtype="str")
-    read = _parse_date_levels(
-        levels, detect_day_first(column, missing) if days_first is None else days_first
-    )
-    values = cells.map(dict(zip(levels, read, strict=True))).astype("datetime64[us]")
-    values = _mask_out_of_range(values)
-    return values, cells.notna() & values.isna()
+def _normalize_numbers(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, np.dtype):
+        return column
+    gaps = column.isna().any()
+    if is_bool_dtype(column.dtype):
+        return _to_text(column) if gaps else column.astype("bool")
+    return column.astype("int64" if is_integer_dtype(column.dtype) and not gaps else "float64")
 
 
-def _all_missing_dates(column: pd.Series) -> pd.Series:
-    return pd.Series(pd.NaT, index=column.index, name=column.name, dtype="datetime64[us]")
+def _to_text(column: pd.Series) -> pd.Series:
+    return column.map(str, na_action="ignore").astype("str")
 
 
-def _drop_time_zone(column: pd.Series) -> pd.Series:
-    if column.dt.tz is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return column.astype("datetime64[us]")
-
-
-def _mask_out_of_range(values: pd.Series) -> pd.Series:
-    return values.where(values.between(FIRST_DATE, LAST_DATE))
+def _parse_floats(cells: pd.Series, good: pd.Series) -> pd.Series:
+    values = np.full(len(cells), np.nan)
+    values[good.to_numpy()] = cells[good].to_numpy(dtype=object).astype("float64")
+    return pd.Series(values, index=cells.index, name=cells.name)
 
 
 def _parse_date_levels(levels: pd.Series, days_first: bool | None) -> pd.Series:
@@ -300,8 +257,8 @@ def _parse_date_levels(levels: pd.Series, days_first: bool | None) -> pd.Series:
         order = r"\3-\2-\1\4" if days_first else r"\3-\1-\2\4"
         iso = iso.str.replace(f"^{YEAR_LAST_PATTERN}$", order, regex=True)
     iso = iso.str.replace("UTC", "Z", regex=False).where(looks_like_dates(levels))
-    read = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
+    dates = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
     named = levels.where(levels.str.fullmatch(NAMED_MONTH_PATTERN, na=False))
     if named.notna().any():
-        read = read.fillna(pd.to_datetime(named, format="mixed", errors="coerce", utc=True))
-    return read.dt.tz_localize(None)
+        dates = dates.fillna(pd.to_datetime(named, format="mixed", errors="coerce", utc=True))
+    return dates.dt.tz_localize(None)

@@ -1,9 +1,7 @@
 """Table schemas, the user's table spec, and the target as an array.
 
 `TableSpec` is what the user declares about a raw table, `TableSchema` what all later steps and
-all models rely on, `PreparedTable` a clean table with its schema. `encode_target` and
-`encode_predictions` turn columns into class codes or values. `moment` is a reserved column:
-when a row of production happened.
+all models rely on, `PreparedTable` a clean table with its schema.
 """
 
 from collections.abc import Mapping
@@ -14,6 +12,9 @@ import pandas as pd
 
 from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
 
+MOMENT_COLUMN = "moment"  # of a clean table: when a row of production happened
+RESERVED_COLUMNS = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT_COLUMN)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -21,14 +22,13 @@ class Column:
 
     Attributes
     ----------
-    name : str
     kind : str
         `number` and `boolean` are float64 in a clean table (0, 1 and NaN for booleans),
         `category` and `text` are str with NaN for missing, `date` is datetime64.
     categories : tuple of str
-        The values seen, sorted, of a category; empty for other kinds.
+        The sorted values of a category; empty for other kinds.
     minimum, maximum : float, optional
-        The range seen, of a number.
+        The range of a number.
     day_first : bool, optional
         Of dates that end with the year: whether the day comes before the month.
     """
@@ -43,26 +43,24 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """What the columns of a clean table are.
+    """The columns of a clean table.
 
     Attributes
     ----------
     features : tuple of Column
-        What models learn from, in the table's order.
-    target : str
-    task : str
+        In the table's order.
     classes : tuple of str
         The target's values as text, in the order of their codes; in a binary task the second is
         the positive class. Empty in regression.
     identifier, group, human, existing : str, optional
-        Columns with a role; they are no features. `human` and `existing` hold predictions made
-        by people and by the system in use.
+        Columns with a role; they are not features. `human` and `existing` hold predictions by
+        people and by the system in use.
     time : str, optional
-        The column that orders the rows: datetime64, or float64 where it is a counter.
+        The column that orders the rows: datetime64, or float64 if it is a counter.
     time_column : Column, optional
-        What that column is: of kind `date`, or `number`.
+        Its description, of kind `date` or `number`.
     missing_values : tuple of str
-        What means "missing" in a raw table, beside a blank cell.
+        Cells of a raw table that mean "missing", beside a blank cell.
     decimal : str
         The decimal sign of a raw table's text cells, `.` or `,`.
     """
@@ -81,29 +79,12 @@ class TableSchema:
     decimal: str = "."
 
 
-MOMENT_COLUMN = (
-    "moment"  # when a row of production happened; the clean table has it beside the source's
-)
-RESERVED_COLUMNS = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT_COLUMN)
-
-
 @dataclass(frozen=True)
 class TableSpec:
-    """Roles and kinds of columns as far as the user knows them; a look at the table tells the rest.
+    """Roles and kinds of columns as far as the user declares them; the rest is inferred.
 
-    Attributes
-    ----------
-    target, identifier, time, group, human, existing : str
-        Names of columns.
-    task, positive : str
-        `auto` where a look at the target tells.
-    ignore : tuple of str
-        Columns that are no features.
-    columns : mapping from name to kind
-    missing_values : tuple of str
-        What means "missing" beside a blank cell.
-    decimal : str
-        `.` or `,`.
+    `task` and `positive` are inferred if they are `auto`; `ignore` names columns that are not
+    features. See `evertune.data.readers.spec_from_params`.
     """
 
     target: str
@@ -141,9 +122,8 @@ class PreparedTable:
     ----------
     clean : DataFrame
         Features, target and columns with a role; only rows with a target.
-    schema : TableSchema
     excluded : dict
-        Columns that are no features, each with the reason.
+        Columns that are not features, each with the reason.
     n_unlabelled : int
         Rows that were dropped because they have no target.
     """
@@ -155,23 +135,12 @@ class PreparedTable:
 
 
 def encode_target(table: pd.DataFrame, schema: TableSchema) -> FloatArray:
-    """Return the target of a clean table: class codes, or values in regression.
-
-    Parameters
-    ----------
-    table : DataFrame, n rows
-        Holds the column `schema.target`.
-    schema : TableSchema
-
-    Returns
-    -------
-    array of shape (n,)
-        Codes 0 to n_classes - 1 in the order of `schema.classes`; values in regression.
+    """Return the target of a clean table, shape (n,): class codes, or values in regression.
 
     Raises
     ------
     ValueError
-        If a row has no target or a class that the schema does not know.
+        A row has no target or a class that the schema does not know.
 
     Examples
     --------
@@ -179,31 +148,21 @@ def encode_target(table: pd.DataFrame, schema: TableSchema) -> FloatArray:
     >>> encode_target(pd.DataFrame({"churned": ["yes", "no"]}), schema)
     array([1., 0.])
     """
-    truth = _encode_column(table[schema.target], schema)
-    unknown = np.flatnonzero(np.isnan(truth))
+    y_true = _encode_column(table[schema.target], schema)
+    unknown = np.flatnonzero(np.isnan(y_true))
     if unknown.size:
-        found = table[schema.target].iloc[unknown[0]]
+        value = table[schema.target].iloc[unknown[0]]
         raise ValueError(
-            f"Every row must have a known target in column {schema.target!r}. Got {found!r} in "
+            f"Every row must have a known target in column {schema.target!r}. Got {value!r} in "
             f"row {unknown[0]} ({unknown.size} such rows) instead."
         )
-    return truth
+    return y_true
 
 
 def encode_predictions(column: pd.Series, schema: TableSchema) -> Predictions:
-    """Return the predictions that a column holds, without probabilities.
+    """Return the predictions in a column of labels, or of numbers in regression.
 
-    Parameters
-    ----------
-    column : Series, n rows
-        Labels, or numbers in regression. Missing and unknown labels become NaN: no prediction.
-    schema : TableSchema
-
-    Examples
-    --------
-    >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
-    >>> encode_predictions(pd.Series(["yes", None]), schema).values
-    array([ 1., nan])
+    Missing and unknown labels become NaN: no prediction.
     """
     return Predictions(_encode_column(column, schema))
 

@@ -1,8 +1,4 @@
-"""Training windows: which rows a model is fitted on, by their time, and how much each weighs.
-
-`event_times` gives the time of each row, `is_in_window` selects rows from the window's start
-on, and `row_weights` halves the weight of a row for every half-life of its age.
-"""
+"""Training windows: the rows that a model is fitted on, by their time, and their weights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,40 +10,6 @@ from evertune.data.schema import MOMENT_COLUMN, TableSchema
 from evertune.times import to_naive_timestamp
 from evertune.types import FloatArray, Mask
 
-ONE_DAY = pd.Timedelta(days=1)
-
-
-def event_times(table: pd.DataFrame, schema: TableSchema) -> pd.Series:
-    """Return when each row of a clean table happened; NaT where nothing tells.
-
-    It is the column `moment` of rows that came from production, else the schema's time column
-    where that holds dates.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"moment": pd.to_datetime([None, "2024-03-01"])})
-    >>> event_times(table, TableSchema((), "y", "regression")).dt.month.tolist()
-    [nan, 3.0]
-    """
-    moments = pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]", name=MOMENT_COLUMN)
-    if MOMENT_COLUMN in table:
-        moments = table[MOMENT_COLUMN].astype("datetime64[us]")
-    if schema.time is not None and table[schema.time].dtype.kind == "M":
-        moments = moments.fillna(table[schema.time].astype("datetime64[us]"))
-    return moments
-
-
-def parse_moment(text: str) -> pd.Timestamp:
-    """Return an ISO moment of a plan as tables hold it: in UTC, without a zone.
-
-    Examples
-    --------
-    >>> parse_moment("2024-11-01T00:00:00+00:00")
-    Timestamp('2024-11-01 00:00:00')
-    """
-    return to_naive_timestamp(pd.Timestamp(text).to_pydatetime())
-
-
 WindowName = Literal["since_change", "latest", "all", "decayed"]
 
 
@@ -57,12 +19,11 @@ class TrainingWindow:
 
     Attributes
     ----------
-    name : str
     start : str, optional
-        ISO moment in UTC; rows before it are left out. None: no row is.
+        ISO time in UTC; earlier rows are left out. None: no row is.
     half_life_days : float, optional
-        A row weighs half as much for each such time that it is older than the newest one. None:
-        all weigh the same.
+        A row's weight halves with each such age, counted from the newest row. None: all rows
+        weigh the same.
     """
 
     name: WindowName
@@ -70,32 +31,44 @@ class TrainingWindow:
     half_life_days: float | None = None
 
 
-def is_in_window(moments: pd.Series, window: TrainingWindow) -> Mask:
-    """Return whether each row is in a window; a row of no known moment is older than any start.
+def event_times(table: pd.DataFrame, schema: TableSchema) -> pd.Series:
+    """Return the time of each row of a clean table, datetime64[us]; NaT if it is not known.
 
-    Examples
-    --------
-    >>> moments = pd.Series(pd.to_datetime([None, "2024-03-01", "2024-05-01"]))
-    >>> is_in_window(moments, TrainingWindow("latest", "2024-04-01T00:00:00+00:00"))
-    array([False, False,  True])
+    It is the column `moment` of rows that came from production, else the schema's time column
+    if that holds dates.
     """
+    times = pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]", name=MOMENT_COLUMN)
+    if MOMENT_COLUMN in table:
+        times = table[MOMENT_COLUMN].astype("datetime64[us]")
+    if schema.time is not None and table[schema.time].dtype.kind == "M":
+        times = times.fillna(table[schema.time].astype("datetime64[us]"))
+    return times
+
+
+def parse_moment(text: str) -> pd.Timestamp:
+    """Return an ISO time of a plan as tables hold it: in UTC, without a zone."""
+    return to_naive_timestamp(pd.Timestamp(text).to_pydatetime())
+
+
+def is_in_window(times: pd.Series, window: TrainingWindow) -> Mask:
+    """Return whether each row is in a window; a row without a time is older than any start."""
     if window.start is None:
-        return np.ones(len(moments), dtype=bool)
-    return np.asarray(moments >= parse_moment(window.start))
+        return np.ones(len(times), dtype=bool)
+    return np.asarray(times >= parse_moment(window.start))
 
 
-def row_weights(moments: pd.Series, window: TrainingWindow) -> FloatArray | None:
-    """Return the weight of each row, 1 for the newest; None where all weigh the same.
+def row_weights(times: pd.Series, window: TrainingWindow) -> FloatArray | None:
+    """Return the weight of each row, 1 for the newest; None if all weigh the same.
 
-    A weight is 0.5 ** (age / half-life). A row of no known moment is as old as the oldest.
+    A weight is 0.5 ** (age / half-life). A row without a time is as old as the oldest.
 
     Examples
     --------
-    >>> moments = pd.Series(pd.to_datetime([None, "2024-03-01", "2024-03-11"]))
-    >>> row_weights(moments, TrainingWindow("decayed", half_life_days=10)).tolist()
+    >>> times = pd.Series(pd.to_datetime([None, "2024-03-01", "2024-03-11"]))
+    >>> row_weights(times, TrainingWindow("decayed", half_life_days=10)).tolist()
     [0.5, 0.5, 1.0]
     """
-    if window.half_life_days is None or moments.isna().all():
+    if window.half_life_days is None or times.isna().all():
         return None
-    ages = (moments.max() - moments.fillna(moments.min())) / ONE_DAY
-    return np.asarray(0.5 ** (ages / window.half_life_days), dtype=np.float64)
+    days = (times.max() - times.fillna(times.min())) / pd.Timedelta(days=1)
+    return np.asarray(0.5 ** (days / window.half_life_days), dtype=np.float64)

@@ -20,15 +20,15 @@ class DataIssue:
     Attributes
     ----------
     column : str, optional
-        None where the fault is the whole table's.
+        None if the whole table has the fault.
     problem : str
         What was expected and what was found.
     count : int
-        How many cells or rows have the fault; 0 where counting means nothing.
+        Faulty cells or rows; 0 if counting means nothing.
     first_row : int, optional
         The first such row; the first row below the header is 1.
     example : str, optional
-        The cell found there.
+        The cell in that row.
     remedy : str
         What to do, a sentence.
     """
@@ -44,69 +44,56 @@ class DataIssue:
 def issue_for_cells(
     cells: pd.Series, faulty: pd.Series, *, problem: str, remedy: str
 ) -> tuple[DataIssue, ...]:
-    """Return one breach for the faulty cells of a column, or none where no cell is.
+    """Return one issue for the faulty cells of a column, or none if no cell is faulty.
 
     Parameters
     ----------
     cells : series of n cells
     faulty : boolean series of n
-    problem, remedy : str
-        The problem follows the count: "cells are not numbers".
-
-    Examples
-    --------
-    >>> cells = pd.Series(["4", "x"], name="age")
-    >>> issue_for_cells(cells, cells == "x", problem="cells are not numbers", remedy="Mend it.")
-    (DataIssue(column='age', problem='1 of 2 cells are not numbers', count=1, first_row=2, \
-example='x', remedy='Mend it.'),)
+    problem : str
+        Follows the count: "cells are not numbers".
+    remedy : str
     """
     count = int(faulty.sum())
     if not count:
         return ()
-    place = int(faulty.to_numpy().argmax())
+    index = int(faulty.to_numpy().argmax())
     return (
         DataIssue(
             column=str(cells.name),
             problem=f"{count} of {len(cells)} {problem}",
             count=count,
-            first_row=place + 1,
-            example=truncate_cell(cells.iloc[place]),
+            first_row=index + 1,
+            example=truncate_cell(cells.iloc[index]),
             remedy=remedy,
         ),
     )
 
 
-def truncate_cell(cell: object) -> str:
-    """Return a cell as text of at most 40 characters.
+def format_issues(issues: Sequence[DataIssue]) -> str:
+    """Return the issues as lines of text, at most 20 of them.
 
     Examples
     --------
-    >>> len(truncate_cell("x" * 1000))
-    40
+    >>> issue = DataIssue("age", "1 of 2 cells are not numbers", 1, 2, "x", "Fix it.")
+    >>> print(format_issues([issue]))
+    - column 'age': 1 of 2 cells are not numbers, the first in row 2: 'x'. Fix it.
     """
-    text = str(cell)
-    return text if len(text) <= MAX_EXAMPLE_LENGTH else text[: MAX_EXAMPLE_LENGTH - 3] + "..."
-
-
-def format_issues(breaches: Sequence[DataIssue]) -> str:
-    """Return the breaches as lines of text, at most 20 of them.
-
-    Examples
-    --------
-    >>> print(format_issues([DataIssue("age", "1 of 2 cells are not numbers", 1, 2, "x", "Mend it.")]))
-    - column 'age': 1 of 2 cells are not numbers, the first in row 2: 'x'. Mend it.
-    """
-    lines = [_format_issue(breach) for breach in breaches[:MAX_ISSUES_SHOWN]]
-    if len(breaches) > MAX_ISSUES_SHOWN:
-        lines.append(f"- and {len(breaches) - MAX_ISSUES_SHOWN} more")
+    lines = []
+    for issue in issues[:MAX_ISSUES_SHOWN]:
+        where = "" if issue.column is None else f"column {issue.column!r}: "
+        row = "" if issue.first_row is None else f", the first in row {issue.first_row}"
+        example = "" if issue.example is None else f": {issue.example!r}"
+        lines.append(f"- {where}{issue.problem}{row}{example}. {issue.remedy}".rstrip())
+    if len(issues) > MAX_ISSUES_SHOWN:
+        lines.append(f"- and {len(issues) - MAX_ISSUES_SHOWN} more")
     return "\n".join(lines)
 
 
-def _format_issue(breach: DataIssue) -> str:
-    where = "" if breach.column is None else f"column {breach.column!r}: "
-    row = "" if breach.first_row is None else f", the first in row {breach.first_row}"
-    example = "" if breach.example is None else f": {breach.example!r}"
-    return f"- {where}{breach.problem}{row}{example}. {breach.remedy}".rstrip()
+def truncate_cell(cell: object) -> str:
+    """Return a cell as text of at most 40 characters."""
+    text = str(cell)
+    return text if len(text) <= MAX_EXAMPLE_LENGTH else text[: MAX_EXAMPLE_LENGTH - 3] + "..."
 
 
 def quote_list(names: Iterable[str], *, most: int = 10) -> str:

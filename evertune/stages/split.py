@@ -42,7 +42,7 @@ def run(*, paths: PathsSection, split: SplitSection) -> None:
     sides, made = _split_table(read_table(paths.clean), schema, split=split, plan=plan)
     write_table(paths.training, sides.training)
     write_table(paths.holdout, sides.holdout)
-    write_table(paths.selection, sides.choosing)
+    write_table(paths.selection, sides.selection)
     write_table(paths.folds, folds_to_table(made, len(sides.training)))
     kind = schema_fold_kind(split.folds, schema)
     sys.stdout.writelines(f"{line}\n" for line in _summary_lines(sides, schema, made, kind))
@@ -81,8 +81,8 @@ def _summary_lines(
 ) -> list[str]:
     folds = f"{len(made)} {kind} folds"
     lines = [f"{len(sides.training)} training rows in {folds}, {len(sides.holdout)} held out"]
-    if len(sides.choosing):
-        lines.append(f"{len(sides.choosing)} rows choose the training window")
+    if len(sides.selection):
+        lines.append(f"{len(sides.selection)} rows choose the training window")
     if len(made[0].training) == max_training_rows(len(schema.features)):
         lines.append(f"a fold learns from {len(made[0].training)} rows, the model from all")
     if sides.n_left_out:

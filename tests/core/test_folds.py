@@ -10,7 +10,7 @@ DAYS = np.arange("2024-01-01", "2024-01-13", dtype="datetime64[D]").astype("date
 def make(kind, **given):
     n_rows = given.pop("n_rows", 12)
     usual = {
-        "n_rows": n_rows, "truth": np.arange(n_rows) % 2.0, "groups": None, "times": None,
+        "n_rows": n_rows, "y_true": np.arange(n_rows) % 2.0, "groups": None, "times": None,
         "n_folds": 3, "n_repeats": 1, "gap_days": 0, "seed": 0, "task": "binary",
         "classes": ("no", "yes"),
     }  # fmt: skip
@@ -30,7 +30,7 @@ def test_every_row_is_validated_once_and_never_where_it_trains(kind):
 
 def test_stratified_folds_have_the_shares_of_the_whole():
     truth = np.array([1.0] * 6 + [0.0] * 24)
-    made = make("stratified", n_rows=30, truth=truth)
+    made = make("stratified", n_rows=30, y_true=truth)
     assert [truth[fold.validation].sum() for fold in made] == [2, 2, 2]
 
 
@@ -111,19 +111,19 @@ IMPOSSIBLE = [
     ("time", {}, r"Time folds need a time column. Set data.time"),
     ("group", {}, r"Group folds need a group column. Set data.group"),
     ("stratified", {"task": "regression"}, r"Stratified folds need classes"),
-    ("kfold", {"groups": GROUPS}, r"'kfold' would part rows of one group"),
+    ("kfold", {"groups": GROUPS}, r"'kfold' would split rows of one group"),
     ("time", {"times": DAYS, "n_repeats": 2}, r"the same every time. .* got 2"),
     ("kfold", {"n_folds": 13}, r"13 folds need at least 13 rows. Got 12"),
     ("group", {"groups": GROUPS, "n_folds": 5}, r"at least 5 groups. Got 4"),
     ("leave_one_out", {"n_rows": 2001}, r"2 to 2000 training rows, .* Got 2001"),
     ("leave_one_out", {"n_rows": 1}, r"2 to 2000 training rows, .* Got 1"),
-    ("stratified", {"truth": np.array([1.0] * 2 + [0.0] * 10)}, r"class. Got 'yes' \(2 rows\)"),
-    ("stratified", {"truth": np.zeros(12)}, r"Got 'yes' \(0 rows\)"),
+    ("stratified", {"y_true": np.array([1.0] * 2 + [0.0] * 10)}, r"class. Got 'yes' \(2 rows\)"),
+    ("stratified", {"y_true": np.zeros(12)}, r"Got 'yes' \(0 rows\)"),
     ("time", {"times": np.array([1.0, 2.0, 3.0] * 4)}, r"at least 4 different times. Got 3"),
     ("time", {"times": np.array([np.nan] + [1.0] * 11)}, r"have a time. Got 1 rows without"),
     ("time", {"times": HALF_MISSING}, r"have a time. Got 6 rows without"),
     ("time", {"times": DAYS, "gap_days": 30}, r"Fold 0 has no training rows: split.gap_days"),
-    ("time", {"times": DAYS, "truth": LATE}, r"fold 0 .* only 'no' in 3"),
+    ("time", {"times": DAYS, "y_true": LATE}, r"fold 0 .* only 'no' in 3"),
 ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_impossible_folds_are_refused_with_the_reason(kind, given, words):
 
 def test_classes_without_names_are_told_by_their_codes():
     with pytest.raises(ValueError, match=r"Got '1' \(2 rows\)"):
-        make("stratified", truth=np.array([1.0] * 2 + [0.0] * 10), classes=())
+        make("stratified", y_true=np.array([1.0] * 2 + [0.0] * 10), classes=())
 
 
 def test_folds_come_back_from_their_table():

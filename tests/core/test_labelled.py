@@ -33,7 +33,7 @@ def test_columns_that_no_model_sees_can_be_kept_beside():
     ("raw", "words"),
     [
         (RAW.drop(columns="left"), "the table has no such column"),
-        (RAW.assign(left="Maybe"), "4 of 4 cells are no label of the model"),
+        (RAW.assign(left="Maybe"), "4 of 4 cells are not labels of the model"),
         (RAW.assign(age="old"), "cells are not numbers"),
     ],
 )

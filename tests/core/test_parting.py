@@ -144,14 +144,14 @@ def produced(n_old=100, n_new=100):
 def test_rows_of_the_source_train_and_late_rows_of_production_do_not():
     found = judged(produced(), {}, "2024-03-01")
     assert len(found.training) == 100 + 60
-    assert min(found.choosing["moment"].min(), found.holdout["moment"].min()) == pd.Timestamp(
+    assert min(found.selection["moment"].min(), found.holdout["moment"].min()) == pd.Timestamp(
         "2024-03-01"
     )
 
 
 def test_the_two_halves_of_late_rows_are_about_equal():
     found = judged(produced(n_new=2000), {}, "2024-01-01")
-    assert abs(len(found.choosing) - len(found.holdout)) < 150
+    assert abs(len(found.selection) - len(found.holdout)) < 150
 
 
 def test_late_rows_of_the_source_do_not_train_either():
@@ -163,7 +163,7 @@ def test_late_rows_of_the_source_do_not_train_either():
 def test_a_group_that_judges_trains_nowhere():
     teams = pd.Series([f"t{row % 150}" for row in range(200)], dtype="str")
     found = judged(produced().assign(team=teams), {"group": "team"}, "2024-03-01")
-    late = {*found.choosing["team"], *found.holdout["team"]}
+    late = {*found.selection["team"], *found.holdout["team"]}
     assert not late & set(found.training["team"])
     assert found.n_left_out == 40
 

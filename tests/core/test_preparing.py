@@ -46,7 +46,7 @@ def told(raw, **declared):
         (RAW.assign(plan=["x" * 200_000, "b"] * 10), {}, "more than 131072 characters"),
         (RAW, {"columns": {"plan": "boolean"}}, "20 of 20 cells are neither true nor false"),
         (RAW, {"columns": {"plan": "date"}}, "20 of 20 cells are not dates"),
-        (RAW.assign(who="maybe"), {"human": "who"}, "20 of 20 cells are no class of the target"),
+        (RAW.assign(who="maybe"), {"human": "who"}, "20 of 20 cells are not classes of the target"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(raw, declared, words):

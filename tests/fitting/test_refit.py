@@ -29,7 +29,7 @@ TABLE = pd.DataFrame({"a": np.random.default_rng(0).normal(size=N_ROWS)})
 TRUTH = TABLE["a"].to_numpy() * 2
 LESSON = TrainingSet(TABLE, TRUTH, SCHEMA, 0)
 FOLDS = make_folds(
-    "kfold", n_rows=N_ROWS, truth=TRUTH, groups=None, times=None, n_folds=3, n_repeats=1,
+    "kfold", n_rows=N_ROWS, y_true=TRUTH, groups=None, times=None, n_folds=3, n_repeats=1,
     gap_days=0, seed=0, task="regression",
 )  # fmt: skip
 FAMILIES = ("linear", "lightgbm")
