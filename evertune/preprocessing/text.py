@@ -23,14 +23,12 @@ from evertune.types import FloatArray
 TextEncodingName = Literal["auto", "target", "hashed", "words", "characters"]
 TEXT_ENCODINGS: tuple[TextEncodingName, ...] = get_args(TextEncodingName)
 
-N_HASH_FEATURES = 1024  # that n-grams are hashed into
-MAX_COMPONENTS = 12  # directions kept of them
-MIN_NGRAM_ROWS = 100  # in which words that few of them share tell more of chance than of the target
-ROWS_PER_COMPONENT = (
-    20  # of few rows fewer are kept: they would only fit what these rows happen to say
-)
-MAX_FITTED_TEXTS = 3_000  # distinct texts that the directions are learned from
-MIN_MEAN_WORDS = 2.5  # a text with fewer words on average is told apart by its letters
+N_HASH_FEATURES = 1024  # of n-grams
+MAX_COMPONENTS = 12
+MIN_NGRAM_ROWS = 100  # with fewer, n-grams fit chance
+ROWS_PER_COMPONENT = 20  # with fewer, components fit chance
+MAX_FITTED_TEXTS = 3_000  # distinct texts that the components are learned from
+MIN_MEAN_WORDS = 2.5  # texts with fewer words on average are encoded by characters
 NGRAM_OPTIONS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\b\w+\b"},
     "characters": {"analyzer": "char_wb", "ngram_range": (3, 4)},
@@ -38,17 +36,16 @@ NGRAM_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Make columns of text into numbers.
+    """Encode columns of text as numbers.
 
     Parameters
     ----------
     way : str
         `target` (the mean target of other rows with the same text; texts of fewer than 3 rows
-        count as one), `hash_levels` (16 columns, nothing learned), `words` and `characters`
-        (n-grams,
-        weighted by how rare they are, and of these the directions that tell most, 12 or one for
-        20 rows: latent semantic analysis, Deerwester et al. 1990), or `auto`: `target`, unless
-        there are 100 rows and most have a text of their own, whose mean would say nothing.
+        count as one), `hashed` (16 columns, nothing learned), `words` and `characters` (n-grams
+        weighted by TF-IDF, reduced to at most 12 components, one for 20 rows), or `auto`:
+        `target`, unless there are 100 rows and most have a text of their own, whose mean would be
+        noise; then `words`, or `characters` for short texts.
     continuous : bool
         Whether the target is a value rather than a class.
     scaled : bool
@@ -57,11 +54,11 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     ways_ : list of str
-        Of each column, by its own rows.
+        The encoding of each column.
     parts_ : list
-        What was fitted for each column: None where nothing is learned.
+        The fitted transformer of each column; None if nothing is learned.
     known_ : list of lists of str
-        Of columns that are means, the texts with a mean of their own.
+        Of each column encoded by target means, the texts with a mean of their own.
 
     Examples
     --------
@@ -87,16 +84,16 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.parts_: list[TargetEncoder | Pipeline | None] = []
         self.known_: list[list[str]] = []
         self.widths_: list[int] = []
-        found = [self._learned(X[name], np.asarray(y)) for name in X]
-        self.widths_ = [each.shape[1] for each in found]
-        return np.hstack(found)
+        encoded = [self._fit_column(X[name], np.asarray(y)) for name in X]
+        self.widths_ = [each.shape[1] for each in encoded]
+        return np.hstack(encoded)
 
     def transform(self, X: pd.DataFrame) -> FloatArray:
         """Return n rows, of shape (n, width)."""
         return np.hstack([self.column(place, X[name].tolist()) for place, name in enumerate(X)])
 
     def column(self, place: int, words: Sequence[str]) -> FloatArray:
-        """Return what becomes of n texts of one column, of shape (n, its width)."""
+        """Return the encoding of n texts of one column, of shape (n, its width)."""
         way, part = self.ways_[place], self.parts_[place]
         if way == "hashed":
             return hash_levels(words)
@@ -111,40 +108,35 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [f"{name}:{way}{place}" for name, way, n in pairs for place in range(n)]
         return np.array(names, dtype=object)
 
-    def _learned(self, words: pd.Series, y: NDArray[Any]) -> FloatArray:
+    def _fit_column(self, words: pd.Series, y: NDArray[Any]) -> FloatArray:
         way = _choose_encoding(self.way, words)
         known = _repeated_texts(words) if way == "target" else []
-        told = known if way == "target" else _distinct_texts(words)
-        part = self._part(way, len(words)) if told and way != "hashed" else None
+        texts = known if way == "target" else _distinct_texts(words)
+        part = self._make_part(way, len(words)) if texts and way != "hashed" else None
         self.ways_.append(way)
         self.parts_.append(part)
         self.known_.append(known)
         self.widths_.append(1)
         if part is not None and way == "target":
-            return np.asarray(
-                part.fit_transform(_mask_rare_texts(words.tolist(), known), y), np.float64
-            )
+            masked = _mask_rare_texts(words.tolist(), known)
+            return np.asarray(part.fit_transform(masked, y), np.float64)
         if part is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):  # texts that do not differ
-                part.fit(told)
+            with np.errstate(divide="ignore", invalid="ignore"):  # if all texts are alike
+                part.fit(texts)
         return self.column(len(self.ways_) - 1, words.tolist())
 
-    def _part(self, way: str, n_rows: int) -> TargetEncoder | Pipeline:
+    def _make_part(self, way: str, n_rows: int) -> TargetEncoder | Pipeline:
         if way == "target":
             return make_target_encoder(continuous=self.continuous, scaled=self.scaled)
-        n_parts = min(MAX_COMPONENTS, max(1, n_rows // ROWS_PER_COMPONENT))
-        return make_ngram_encoder(way, n_parts=n_parts, scaled=self.scaled)
-
-
-def make_ngram_encoder(way: str, *, n_parts: int, scaled: bool) -> Pipeline:
-    """Return an unfitted transformer from n texts to what their words or characters tell."""
-    grams = HashingVectorizer(
-        n_features=N_HASH_FEATURES, alternate_sign=False, norm=None, **NGRAM_OPTIONS[way]
-    )
-    weights = TfidfTransformer(sublinear_tf=True)
-    directions = TruncatedSVD(n_parts, n_iter=2, random_state=0)
-    scaler = [StandardScaler()] if scaled else []
-    return make_pipeline(grams, weights, directions, *scaler)
+        n_components = min(MAX_COMPONENTS, max(1, n_rows // ROWS_PER_COMPONENT))
+        return make_pipeline(
+            HashingVectorizer(
+                n_features=N_HASH_FEATURES, alternate_sign=False, norm=None, **NGRAM_OPTIONS[way]
+            ),
+            TfidfTransformer(sublinear_tf=True),
+            TruncatedSVD(n_components, n_iter=2, random_state=0),
+            *([StandardScaler()] if self.scaled else []),
+        )
 
 
 def _choose_encoding(way: str, words: pd.Series) -> str:
@@ -162,13 +154,13 @@ def _repeated_texts(words: pd.Series) -> list[str]:
 
 
 def _distinct_texts(words: pd.Series) -> list[str]:
-    """Return texts with something to read in them, each once, and not too many."""
-    told = [word for word in dict.fromkeys(words) if any(sign.isalnum() for sign in word)]
-    return told[:: -(-len(told) // MAX_FITTED_TEXTS)] if told else []
+    """Return distinct texts with letters or digits, at most `MAX_FITTED_TEXTS`."""
+    texts = [word for word in dict.fromkeys(words) if any(sign.isalnum() for sign in word)]
+    return texts[:: -(-len(texts) // MAX_FITTED_TEXTS)] if texts else []
 
 
 def _mask_rare_texts(words: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
-    """Return texts as one column in which those without a mean of their own are missing."""
-    kept = set(known)
-    cells = [word if word in kept else "\x00" for word in words]
+    """Return one column in which texts without a mean of their own are one unknown level."""
+    own = set(known)
+    cells = [word if word in own else "\x00" for word in words]
     return pd.DataFrame({"text": np.array(cells, dtype=object)})

@@ -6,7 +6,7 @@
 - `Products` and `Crosses`: a few pairs of columns that relate most strongly to the target.
 - `make_target_encoder`: cross-fitted mean target of each level.
 
-The class names are stored in saved models: do not rename them.
+The class names and this module's path are stored in saved models: do not rename them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,17 @@ from sklearn.preprocessing import PowerTransformer, StandardScaler, TargetEncode
 
 from evertune.types import FloatArray
 
-MAX_POWER = 5.0  # beyond, values a little above those seen would leave the range of numbers
+MAX_POWER = 5.0  # beyond, values a little above those seen would overflow
+HASH_WIDTH = 16  # columns of one category
+HASHES_PER_LEVEL = 2  # columns that are not 0: few levels share both
+HASH_CACHE_SIZE = 100_000
+MAX_PAIRED_COLUMNS = 6
+MAX_PRODUCTS = 8
+MAX_CROSSES = 6
+MAX_STANDARD_DEVIATIONS = 1e6  # to which a value is clipped before it is multiplied
+MAX_PAIR_ROWS = 10_000  # rows that choose pairs
+LEVEL_SEPARATOR = "\x1f"  # between the two levels of a cross
+MIN_LEVEL_ROWS = 3  # levels with fewer rows share one code
 
 
 class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,7 +62,7 @@ class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: FloatArray, y: Any = None) -> Self:  # noqa: ARG002
-        """Learn from n rows; returns itself."""
+        """Learn from n rows."""
         cells = np.asarray(X, dtype=np.float64)
         self.n_features_in_ = cells.shape[1]
         self.least_ = cells.min(axis=0)
@@ -61,26 +71,26 @@ class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.others_ = None if positive.all() else PowerTransformer(standardize=False)
         if self.others_ is not None:
             self.others_.fit(cells[:, ~positive])
-        self.scaler_ = StandardScaler().fit(self._bent(cells))
+        self.scaler_ = StandardScaler().fit(self._transform(cells))
         return self
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Return n rows bent and standardised, of shape (n, width)."""
-        found: FloatArray = self.scaler_.transform(self._bent(np.asarray(X, dtype=np.float64)))
+        """Return n rows transformed, of shape (n, width)."""
+        found: FloatArray = self.scaler_.transform(self._transform(np.asarray(X, dtype=np.float64)))
         return found
 
-    def _bent(self, cells: FloatArray) -> FloatArray:
+    def _transform(self, cells: FloatArray) -> FloatArray:
         positive = ~np.isnan(self.powers_)
-        bent = np.empty(cells.shape)
-        kept = np.maximum(cells[:, positive], self.least_[positive])
-        bent[:, positive] = special.boxcox(kept, self.powers_[positive])
+        result = np.empty(cells.shape)
+        clipped = np.maximum(cells[:, positive], self.least_[positive])
+        result[:, positive] = special.boxcox(clipped, self.powers_[positive])
         if self.others_ is not None:
-            bent[:, ~positive] = self.others_.transform(cells[:, ~positive])
-        return bent
+            result[:, ~positive] = self.others_.transform(cells[:, ~positive])
+        return result
 
 
 def _box_cox_lambda(column: FloatArray) -> float:
-    """Return the most likely power of a positive column, NaN of any other."""
+    """Return the most likely power of a positive column, NaN of any other column."""
     if column.min() <= 0 or column.min() == column.max():
         return float("nan")
     unit = column / np.exp(np.log(column).mean())  # the power is the same in any unit
@@ -92,16 +102,8 @@ def _box_cox_lambda(column: FloatArray) -> float:
     return float(found.x)
 
 
-HASH_WIDTH = 16  # columns of one category
-HASHES_PER_LEVEL = 2  # columns that a level has a say in: two levels that share both are rare
-HASH_CACHE_SIZE = 100_000
-
-
 def hash_levels(words: Iterable[str]) -> FloatArray:
-    """Return each level as two of 16 columns that are 1 or -1; the empty one, missing, as zeros.
-
-    The same level is the same on every machine and in every process (BLAKE2b), as in feature
-    hashing with signs (Weinberger et al. 2009).
+    """Return each level with two of 16 columns 1 or -1, and the empty (missing) level as zeros.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def hash_levels(words: Iterable[str]) -> FloatArray:
 
 
 class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Make columns of words into 16 columns each.
+    """Hash each column of words into 16 columns.
 
     Examples
     --------
@@ -127,7 +129,7 @@ class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: ARG002
-        """Learn the names of the columns alone; returns itself."""
+        """Learn the names of the columns."""
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         self.n_features_in_ = X.shape[1]
         return self
@@ -159,25 +161,17 @@ def _hash_row(level: str) -> tuple[float, ...]:
     return tuple(row)
 
 
-MAX_PAIRED_COLUMNS = 6  # columns that are paired
-MAX_PRODUCTS = 8
-MAX_CROSSES = 6
-MAX_STANDARD_DEVIATIONS = 1e6  # that a value counts as lying off, at most
-MAX_PAIR_ROWS = 10_000  # that pairs are chosen by
-LEVEL_SEPARATOR = "\x1f"  # stands between two levels that are made one
-
-
 class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Multiply the columns that tell most of the target with one another.
+    """Multiply pairs of the columns that relate most strongly to the target.
 
-    Each column is centred at its median and divided by its spread, so that a product says whether
-    two values lie off on the same side; a gap counts as the median. Of the six columns whose ranks
-    tell most of the target (F test) the eight products are kept that tell most.
+    Each column is centred at its median and divided by its standard deviation, so that a product
+    is positive if two values deviate to the same side; a gap counts as the median. Of the six best
+    columns by an F test of their ranks, the eight best products by the same test are kept.
 
     Parameters
     ----------
     continuous : bool
-        Whether the target is a value rather than a class.
+        Whether the target is a number, not a class.
 
     Attributes
     ----------
@@ -196,7 +190,7 @@ class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.continuous = continuous
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from n rows; returns itself."""
+        """Learn from n rows."""
         cells, truth = (
             _subsample_evenly(np.asarray(X, dtype=np.float64)),
             _subsample_evenly(np.asarray(y)),
@@ -230,15 +224,15 @@ class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Make two categories one, and encode it by the mean target of other rows.
+    """Cross pairs of categories, and encode the crosses by the mean target of other rows.
 
-    Pairs are made of the six categories whose levels tell most of the target, and the six are kept
-    whose joint levels do. A pair of levels that was never seen has the mean of all rows.
+    Pairs are made of the six categories with the largest adjusted R2, and the six are kept whose
+    joint levels add most. An unseen pair of levels has the mean of all rows.
 
     Parameters
     ----------
     continuous, scaled : bool
-        As `make_target_encoder` takes them.
+        See `make_target_encoder`.
 
     Attributes
     ----------
@@ -251,12 +245,12 @@ class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.continuous, self.scaled = continuous, scaled
 
     def fit(self, X: pd.DataFrame, y: Any) -> Self:
-        """Learn from n rows; returns itself."""
+        """Learn from n rows."""
         self.fit_transform(X, y)
         return self
 
     def fit_transform(self, X: pd.DataFrame, y: Any) -> FloatArray:
-        """Learn from n rows and return them, each by the means of other rows."""
+        """Learn from n rows and return them, each encoded by the means of other rows."""
         self.n_features_in_ = X.shape[1]
         self.places_ = _choose_crosses(X, np.asarray(y), continuous=self.continuous)
         self.means_ = make_target_encoder(continuous=self.continuous, scaled=self.scaled)
@@ -265,11 +259,11 @@ class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(found, dtype=np.float64)
 
     def transform(self, X: pd.DataFrame) -> FloatArray:
-        """Return n rows, of shape (n, n_pairs), times the classes where there are three or more."""
+        """Return n rows, of shape (n, n_pairs), times n_classes if there are three or more."""
         return np.asarray(self.means_.transform(self.joint(X)), dtype=np.float64)
 
     def joint(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Return the pairs as columns of words."""
+        """Return the crosses as columns of words."""
         columns = [X.iloc[:, place].astype(object) for place in range(X.shape[1])]
         pairs = {
             f"cross{n}": columns[a] + LEVEL_SEPARATOR + columns[b]
@@ -327,9 +321,9 @@ def _choose_crosses(X: pd.DataFrame, y: NDArray[Any], *, continuous: bool) -> ND
 
 
 def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
-    r"""Return the adjusted share of the target's variance that lies between levels.
+    r"""Return the adjusted share of the target's variance between levels.
 
-    $1 - (1 - R^2) (n - 1) / (n - k)$ of n rows in k levels: many levels alone tell nothing.
+    $1 - (1 - R^2) (n - 1) / (n - k)$ for n rows in k levels, which many levels alone do not raise.
     """
     levels, places = np.unique(codes, return_inverse=True)
     n, k = len(codes), len(levels)
@@ -342,11 +336,16 @@ def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
     return 1 - within / total * (n - 1) / (n - k)
 
 
-MIN_LEVEL_ROWS = 3  # levels with fewer rows share one code
-
-
 def make_target_encoder(*, continuous: bool, scaled: bool) -> TargetEncoder | Pipeline:
-    """Return an unfitted transformer from levels to the mean target of other rows."""
+    """Return an unfitted transformer from levels to the mean target of other rows.
+
+    Parameters
+    ----------
+    continuous : bool
+        Whether the target is a number, not a class.
+    scaled : bool
+        Whether to standardise the means.
+    """
     means = TargetEncoder(
         target_type="continuous" if continuous else "auto",
         cv=KFold(5, shuffle=True, random_state=0),

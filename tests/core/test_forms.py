@@ -30,5 +30,5 @@ def test_every_way_can_be_read_from_its_name():
     "form", ["round", "scaled+round", "scaled+text:odd", "plain+pairs:odd", "plain+codes+target"]
 )
 def test_a_form_that_does_not_exist_is_refused(form):
-    with pytest.raises(ValueError, match=r"form must be one of scaled, .* but got form="):
+    with pytest.raises(ValueError, match=r"encoding must be one of scaled, .* but got "):
         parse_encoding(form)
