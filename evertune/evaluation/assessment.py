@@ -9,45 +9,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
+from evertune.config.schema import EvaluationSection
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.data_card import DataCard, summarize_split
-from evertune.evaluation.evaluate import (
-    EvaluationOptions,
-    EvaluationRows,
-    add_diagnostics,
-    baseline_rows,
-    chosen_model_metrics,
-    metric_rows,
-)
-from evertune.evaluation.formatting import format_score, metric_name
+from evertune.evaluation.evaluate import evaluate
+from evertune.evaluation.formatting import format_interval, format_score, metric_name
 from evertune.evaluation.records import (
     CHOSEN_MODEL,
-    BaselineRow,
     Evaluation,
-    HoldoutPredictions,
-    ModelMetrics,
-    confusion_counts,
-    holdout_intervals,
+    chosen_model_metrics,
     metric_row,
 )
-from evertune.metrics.metrics import Metric, compute_metrics
-from evertune.search.summary import SearchSummary, hyperparameter_settings
+from evertune.metrics.metrics import Metric
+from evertune.models.model import Model
 from evertune.types import FloatArray, Predictions
+
+ZERO_RULE_DESCRIPTION = (
+    "the commonest class of training, with its shares; or the median of training"
+)
+ASSESSMENT_NOTE = "The model is evaluated only by rows that took no part in making it."
 
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """A figure on the table, beside that on the version's own hold-out.
-
-    Attributes
-    ----------
-    metric : str
-    figure, low, high : float, optional
-        On the table.
-    own, own_low, own_high : float, optional
-        On the version's own hold-out.
-    """
+    """A score on the table with its interval, beside that on the version's own hold-out."""
 
     metric: str
     figure: float | None
@@ -60,31 +47,25 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What an evaluation on demand was about.
+    """The table of an evaluation on demand, and what became of its rows.
 
     Attributes
     ----------
-    model : str
-        The registered model's name.
-    version : str
+    model, version : str
+        Name and number of the registered model.
     table : str
         The file's name.
     digest : str
         Hash of the table's cells.
-    n_rows : int
-        Rows of the table.
-    n_judged : int
-        Those that judged.
-    n_trained : int
-        Rows that the version was trained or chosen on, which were left out.
-    n_unlabelled : int
-        Rows without a target, which were left out.
-    n_repeated : int
-        Rows that judged and repeat an earlier one.
-    n_unseen : int
-        Rows that judged with a category that the version never met.
+    n_rows, n_judged : int
+        Rows of the table, and those that the model was evaluated by.
+    n_trained, n_unlabelled : int
+        Rows left out: the version was trained or chosen on them, or they have no target.
+    n_repeated, n_unseen : int
+        Of the evaluated rows, those that repeat an earlier one, and those with a category that the
+        version never met.
     figures : tuple of MetricComparison
-        The metric that is optimised comes first.
+        The optimised metric comes first.
     """
 
     model: str
@@ -100,8 +81,71 @@ class Assessment:
     figures: tuple[MetricComparison, ...] = ()
 
 
+def assess_model(
+    model: Model,
+    table: pd.DataFrame,
+    y_true: FloatArray,
+    pred: Predictions,
+    metrics: Sequence[Metric],
+    *,
+    section: EvaluationSection,
+    own: Evaluation | None,
+) -> Evaluation:
+    """Return the evaluation of a model by rows of any table that it did not learn from.
+
+    Parameters
+    ----------
+    model, table, y_true, pred, metrics, section
+        As for `evertune.evaluation.evaluate.evaluate`.
+    own : Evaluation, optional
+        Of the version by its own hold-out; it knows the distribution of the training target, which
+        the zero rule guesses by.
+    """
+    guesses = _zero_rule(own, len(y_true))
+    evaluation = evaluate(
+        model,
+        table,
+        y_true,
+        pred,
+        metrics,
+        section=section,
+        baselines=[
+            BaselineResult(name, "none", ZERO_RULE_DESCRIPTION, (), {}, 0.0, 0.0)
+            for name in guesses
+        ],
+        baseline_predictions=guesses,
+    )
+    return replace(
+        evaluation,
+        reasons=(),
+        data=(DataCard((summarize_split("judging", table, model.schema),), ""),),
+        notes=(ASSESSMENT_NOTE,),
+        purpose=None if own is None else own.purpose,
+        not_for=() if own is None else own.not_for,
+    )
+
+
+def compare_with_holdout(
+    evaluation: Evaluation, own: Evaluation | None
+) -> tuple[MetricComparison, ...]:
+    """Return each score beside that of the version's own hold-out, if that is kept."""
+
+    def own_score(metric: str) -> tuple[float | None, ...]:
+        if own is None or metric not in own.holdout:
+            return (None, None, None)
+        if own.chosen != CHOSEN_MODEL:
+            return (chosen_model_metrics(own).get(metric), None, None)
+        row = metric_row(own, metric)
+        return (row.holdout, row.low, row.high)
+
+    return tuple(
+        MetricComparison(row.name, row.holdout, row.low, row.high, *own_score(row.name))
+        for row in evaluation.metrics
+    )
+
+
 def summarize_assessment(found: Assessment) -> str:
-    """Return the main figure beside that of the version's own hold-out, in one line.
+    """Return the main score beside that of the version's own hold-out, in one line.
 
     Examples
     --------
@@ -110,162 +154,41 @@ def summarize_assessment(found: Assessment) -> str:
     'version 3 on may.csv: ROC AUC 0.810 (0.800 to 0.820) on 890 rows; on its own hold-out 0.850'
     """
     row = found.figures[0]
-    ends = f" ({format_score(row.low)} to {format_score(row.high)})" if row.low is not None else ""
+    interval = f" ({format_interval(row.low, row.high)})" if row.low is not None else ""
     own = "not known" if row.own is None else format_score(row.own)
     return (
         f"version {found.version} on {found.table}: {metric_name(row.metric)}"
-        f" {format_score(row.figure)}{ends} on {found.n_judged:,} rows; on its own hold-out {own}"
+        f" {format_score(row.figure)}{interval} on {found.n_judged:,} rows;"
+        f" on its own hold-out {own}"
     )
 
 
 def describe_left_out_rows(found: Assessment) -> tuple[str, ...]:
-    """Return what was left out or is to be known of the rows, a sentence each.
+    """Return which rows were left out or need a remark, a sentence each.
 
     Examples
     --------
     >>> describe_left_out_rows(Assessment("churn", "3", "may.csv", "a1", 900, 890, n_trained=10))
     ('10 rows were left out: the version was trained or chosen on them.',)
     """
-    said = (
+    sentences = (
         (found.n_trained, "were left out: the version was trained or chosen on them."),
         (found.n_unlabelled, "were left out: they have no target."),
         (found.n_repeated, "repeat an earlier row; they count again."),
-        (found.n_unseen, "have a category that the version never met; it learned nothing of it."),
+        (found.n_unseen, "have a category that the version never met and knows nothing about."),
     )
-    return tuple(f"{n:,} {'row' if n == 1 else 'rows'} {text}" for n, text in said if n)
+    return tuple(f"{n:,} {'row' if n == 1 else 'rows'} {text}" for n, text in sentences if n)
 
 
-ZERO_RULE = "zero_rule"
-ZERO_RULE_DESCRIPTION = (
-    "the commonest class of training, with its shares; or the median of training"
-)
-ASSESSMENT_NOTE = (
-    "A model is judged here by rows that took no part in making it, and by nothing else."
-)
-
-
-def assess_model(
-    judged: EvaluationRows,
-    metrics: Sequence[Metric],
-    *,
-    how: EvaluationOptions,
-    own: Evaluation | None,
-    costs: FloatArray | None = None,
-) -> Evaluation:
-    """Return the evaluation of a model by any rows that it did not learn from.
-
-    Parameters
-    ----------
-    judged : EvaluationRows
-    metrics : sequence of Metric
-        The first is optimised.
-    how : EvaluationOptions
-    own : Evaluation, optional
-        Of the version by its own hold-out; it tells what guessing knows of training.
-    costs : array, optional
-        From `evertune.evaluation.thresholds.cost_matrix`.
-    """
-    said = _zero_rule_predictions(judged, own)
-    holdout = HoldoutPredictions(judged.truth, judged.said, said, {})
-    model = _model_metrics(judged, metrics, holdout=holdout, how=how)
-    known = [BaselineResult(name, "none", ZERO_RULE_DESCRIPTION, (), {}, 0.0, 0.0) for name in said]
-    draws = how.bootstrap
-    baselines = baseline_rows(known, holdout, metrics=metrics, model=model, bootstrap=draws)
-    found = _evaluation_without_diagnostics(
-        judged, metrics, holdout=holdout, model=model, baselines=baselines, how=how
-    )
-    card = DataCard((summarize_split("judging", judged.table, judged.model.schema),), "")
-    found = replace(found, data=(card,), notes=(ASSESSMENT_NOTE,))
-    found = add_diagnostics(found, judged, metrics[0], how=how, costs=costs)
-    return found if own is None else replace(found, purpose=own.purpose, not_for=own.not_for)
-
-
-def compare_with_holdout(found: Evaluation, own: Evaluation | None) -> tuple[MetricComparison, ...]:
-    """Return each figure beside that of the version's own hold-out.
-
-    Parameters
-    ----------
-    found : Evaluation
-        By the table.
-    own : Evaluation, optional
-        By the hold-out; None where it is not kept.
-    """
-    return tuple(
-        MetricComparison(row.name, row.holdout, row.low, row.high, *_holdout_score(row.name, own))
-        for row in found.metrics
-    )
-
-
-def _holdout_score(metric: str, own: Evaluation | None) -> tuple[float | None, ...]:
-    if own is None or metric not in own.holdout:
-        return (None, None, None)
-    if own.chosen != CHOSEN_MODEL:
-        return (chosen_model_metrics(own).get(metric), None, None)
-    row = metric_row(own, metric)
-    return (row.holdout, row.low, row.high)
-
-
-def _model_metrics(
-    judged: EvaluationRows,
-    metrics: Sequence[Metric],
-    *,
-    holdout: HoldoutPredictions,
-    how: EvaluationOptions,
-) -> ModelMetrics:
-    return ModelMetrics(
-        holdout=compute_metrics(metrics, judged.truth, judged.said),
-        intervals=holdout_intervals(metrics, holdout, bootstrap=how.bootstrap),
-        training=dict.fromkeys(metric.name for metric in metrics),
-        folds={},
-    )
-
-
-def _evaluation_without_diagnostics(
-    judged: EvaluationRows,
-    metrics: Sequence[Metric],
-    *,
-    holdout: HoldoutPredictions,
-    model: ModelMetrics,
-    baselines: tuple[BaselineRow, ...],
-    how: EvaluationOptions,
-) -> Evaluation:
-    schema, optimised = judged.model.schema, metrics[0]
-    draws = how.bootstrap
-    rows = metric_rows(metrics, holdout, model=model, baselines=baselines, bootstrap=draws)
-    return Evaluation(
-        target=schema.target,
-        task=schema.task,
-        classes=schema.classes,
-        metric=optimised.name,
-        greater_is_better=optimised.greater_is_better,
-        confidence=how.bootstrap.confidence,
-        n_training=len(judged.model.row_keys),
-        n_holdout=len(judged.table),
-        holdout=model.holdout,
-        lift={row.name: row.lift for row in rows},
-        best_baseline=rows[0].baseline,
-        chosen=CHOSEN_MODEL,
-        reasons=(),
-        family=judged.model.configuration.family,
-        settings=hyperparameter_settings(judged.model.configuration),
-        search=SearchSummary(0, 0, 0, 0, 0.0),
-        metrics=rows,
-        baselines=baselines,
-        confusion=confusion_counts(holdout, len(schema.classes)),
-    )
-
-
-def _zero_rule_predictions(
-    judged: EvaluationRows, own: Evaluation | None
-) -> dict[str, Predictions]:
-    """Return what guessing says, by what is known of training; empty where nothing is."""
+def _zero_rule(own: Evaluation | None, n_rows: int) -> dict[str, Predictions]:
+    """Return the zero rule by the distribution of the training target; nothing if unknown."""
     if own is None or not own.data:
         return {}
-    training, n_rows = own.data[0].sides[0], len(judged.truth)
+    training = own.data[0].sides[0]
     if training.shares:
-        shares = np.tile(np.array(training.shares), (n_rows, 1))
-        return {ZERO_RULE: Predictions(shares.argmax(axis=1).astype(np.float64), shares)}
+        proba = np.tile(np.array(training.shares), (n_rows, 1))
+        return {"zero_rule": Predictions(proba.argmax(axis=1).astype(np.float64), proba)}
     if training.quantiles:
         median = training.quantiles[len(training.quantiles) // 2]
-        return {ZERO_RULE: Predictions(np.full(n_rows, median))}
+        return {"zero_rule": Predictions(np.full(n_rows, median))}
     return {}

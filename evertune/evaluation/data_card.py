@@ -12,7 +12,6 @@ import pandas as pd
 from evertune.data.schema import TableSchema
 
 TARGET_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-Period = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,6 @@ class SplitSummary:
 
     Attributes
     ----------
-    name : str
-    rows : int
     start, end : str, optional
         The first and the last value of the time column.
     shares : tuple of float
@@ -55,37 +52,20 @@ class ExcludedColumn:
     reason: str
 
 
-def describe_holdout(schema: TableSchema, *, fraction: float, judge_from: str | None) -> str:
-    """Return how the rows that judge were chosen, in one sentence.
-
-    Examples
-    --------
-    >>> describe_holdout(TableSchema((), "y", "binary", time="day"), fraction=0.2, judge_from=None)
-    "the latest 20 % of the rows by 'day'"
-    """
-    if judge_from is not None:
-        return f"one half, drawn at random, of the rows of production from {judge_from} on"
-    if schema.time is not None:
-        return f"the latest {fraction:.0%} of the rows by '{schema.time}'".replace("%", " %")
-    if schema.group is not None:
-        return f"about {100 * fraction:g} % of the groups of '{schema.group}', whole groups"
-    return f"about {100 * fraction:g} % of the rows, by a hash of each row that never changes"
-
-
 @dataclass(frozen=True)
 class DataCard:
-    """What a model's data are.
+    """The data of a model.
 
     Attributes
     ----------
     sides : tuple of SplitSummary
+        Training, then hold-out.
     holdout_kind : str
-        How the rows that judge were chosen, a sentence.
+        How the hold-out was chosen, from `describe_holdout`.
     features : tuple of (str, str)
         Name and kind of each column that the model learns from.
     missing : tuple of MissingColumn
         The largest share first.
-    excluded : tuple of ExcludedColumn
     suspicious : tuple of str
         Sentences about what a person should look at.
     never_seen : str
@@ -110,81 +90,73 @@ def build_data_card(
     excluded: Mapping[str, str] | None = None,
     suspicious: Sequence[str] = (),
 ) -> DataCard:
-    """Return what is to be said of the data of a model.
+    """Return the data section of a model card.
 
     Parameters
     ----------
     training, holdout : DataFrame
-        Clean rows: those that it was fitted on, and those that judge it.
+        Clean rows: those that the model was fitted on, and those that evaluate it.
     schema : TableSchema
     holdout_kind : str
-    excluded : mapping of str to str, optional
-        Columns of the source that are no features, with the reason.
+    excluded : mapping from name to reason, optional
+        Columns of the source that are no features.
     suspicious : sequence of str
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"y": ["no", "yes", "no"]})
-    >>> card = build_data_card(rows, rows, TableSchema((), "y", "binary", ("no", "yes")), holdout_kind="")
-    >>> card.sides[0].rows, [round(share, 2) for share in card.sides[0].shares]
-    (3, [0.67, 0.33])
     """
+    learned, held_out = (summarize_split(*part, schema) for part in (
+        ("training", training), ("hold-out", holdout),
+    ))  # fmt: skip
+    never_seen = "Rows of the hold-out were seen by neither search nor fit."
+    if learned.end is not None and held_out.end is not None:
+        never_seen = (
+            f"Training ends at {learned.end}: nothing later was learned from. What happens after"
+            f" {held_out.end} was neither learned from nor evaluated."
+        )
+    names = [column.name for column in schema.features if column.name in training]
+    missing = training[names].isna().mean().sort_values(ascending=False, kind="stable")
     return DataCard(
-        sides=(
-            summarize_split("training", training, schema),
-            summarize_split("hold-out", holdout, schema),
-        ),
+        sides=(learned, held_out),
         holdout_kind=holdout_kind,
         features=tuple((column.name, column.kind) for column in schema.features),
-        missing=_missing_columns(training, schema),
+        missing=tuple(
+            MissingColumn(str(name), float(share)) for name, share in missing.items() if share > 0
+        ),
         excluded=tuple(ExcludedColumn(*each) for each in (excluded or {}).items()),
         suspicious=tuple(suspicious),
-        never_seen=_unseen_period_sentence(training, holdout, schema),
+        never_seen=never_seen,
     )
 
 
 def summarize_split(name: str, rows: pd.DataFrame, schema: TableSchema) -> SplitSummary:
-    """Return what is to be said of some clean rows with a target."""
-    start, end = _period(rows, schema) or (None, None)
+    """Return number, period and target distribution of some clean rows with a target."""
+    start = end = None
+    if schema.time is not None and schema.time in rows and rows[schema.time].notna().any():
+        start, end = (_format_time(rows[schema.time].agg(side)) for side in ("min", "max"))
     target = rows[schema.target]
     if schema.classes:
-        shares = target.astype("str").value_counts(normalize=True)
-        found = tuple(float(shares.get(name, 0.0)) for name in schema.classes)
-        return SplitSummary(name, len(rows), start, end, shares=found)
+        counts = target.astype("str").value_counts(normalize=True)
+        shares = tuple(float(counts.get(label, 0.0)) for label in schema.classes)
+        return SplitSummary(name, len(rows), start, end, shares=shares)
     values = target.astype(float).quantile(list(TARGET_QUANTILES)) if len(rows) else ()
-    return SplitSummary(
-        name, len(rows), start, end, quantiles=tuple(float(value) for value in values)
-    )
+    quantiles = tuple(float(value) for value in values)
+    return SplitSummary(name, len(rows), start, end, quantiles=quantiles)
 
 
-def _period(rows: pd.DataFrame, schema: TableSchema) -> Period | None:
-    if schema.time is None or schema.time not in rows:
-        return None
-    times = rows[schema.time].dropna()
-    if times.empty:
-        return None
-    return _format_time(times.min()), _format_time(times.max())
+def describe_holdout(schema: TableSchema, *, fraction: float, judge_from: str | None) -> str:
+    """Return how the hold-out was chosen, in one sentence.
+
+    Examples
+    --------
+    >>> describe_holdout(TableSchema((), "y", "binary", time="day"), fraction=0.2, judge_from=None)
+    "the latest 20 % of the rows by 'day'"
+    """
+    if judge_from is not None:
+        return f"one half, drawn at random, of the rows of production from {judge_from} on"
+    if schema.time is not None:
+        return f"the latest {100 * fraction:.0f} % of the rows by '{schema.time}'"
+    if schema.group is not None:
+        return f"about {100 * fraction:g} % of the groups of '{schema.group}', whole groups"
+    return f"about {100 * fraction:g} % of the rows, by a hash of each row that never changes"
 
 
 def _format_time(value: object) -> str:
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, pd.Timestamp) else f"{value:g}"
-
-
-def _missing_columns(training: pd.DataFrame, schema: TableSchema) -> tuple[MissingColumn, ...]:
-    names = [column.name for column in schema.features if column.name in training]
-    shares = training[names].isna().mean().sort_values(ascending=False, kind="stable")
-    return tuple(
-        MissingColumn(str(name), float(share)) for name, share in shares.items() if share > 0
-    )
-
-
-def _unseen_period_sentence(
-    training: pd.DataFrame, holdout: pd.DataFrame, schema: TableSchema
-) -> str:
-    learned, judged = _period(training, schema), _period(holdout, schema)
-    if learned is None or judged is None:
-        return "Rows of the hold-out were seen by neither search nor fit."
-    return (
-        f"Training ends at {learned[1]}: nothing later was learned from. What happens after"
-        f" {judged[1]} was neither learned from nor judged."
-    )

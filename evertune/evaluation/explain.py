@@ -1,9 +1,12 @@
 """Which columns a model relies on: permutation importance, and SHAP values of its boosters.
 
-`permutation_importance` says what the metric loses when a column is shuffled.
+`permutation_importance` tells what the metric loses when a column is shuffled.
 `shap_contributions` uses the boosters' own SHAP values: a column's share is the mean absolute
 value of its part over the sum of all columns'. Shares have no unit, so that boosters of several
 libraries can be averaged by their weights in the ensemble.
+
+Why not `sklearn.inspection.permutation_importance`: it predicts shuffle by shuffle, and its spread
+is that of shuffles, not of rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,39 +30,14 @@ from evertune.preprocessing.encoders import feature_frame
 from evertune.stats.bootstrap import BootstrapConfig
 from evertune.types import FloatArray, Predictions, take_rows
 
-PredictFunction = Callable[[pd.DataFrame], Predictions]
 MAX_IMPORTANCE_DRAWS = 200  # an interval of a bar needs no more
-
-
-@dataclass(frozen=True, eq=False)
-class ImportanceReference:
-    """What predictions of shuffled rows are compared with.
-
-    Attributes
-    ----------
-    metric : Metric
-    truth : array of shape (n,)
-    predictions : Predictions
-        Of the rows as they are.
-    """
-
-    metric: Metric
-    truth: FloatArray
-    predictions: Predictions
 
 
 @dataclass(frozen=True)
 class Importance:
-    """What the model loses when one column is shuffled.
+    """The mean loss in the optimised metric if one column is shuffled, with its interval.
 
-    Attributes
-    ----------
-    column : str
-    loss : float
-        Mean loss in the metric that is optimised, in its unit; positive means that the model
-        needs the column.
-    low, high : float
-        Its bootstrap interval over rows.
+    It is in the metric's unit; positive means that the model needs the column.
     """
 
     column: str
@@ -69,10 +47,12 @@ class Importance:
 
 
 def permutation_importance(
-    predict: PredictFunction,
+    predict: Callable[[pd.DataFrame], Predictions],
     table: pd.DataFrame,
+    y_true: FloatArray,
+    pred: Predictions,
     *,
-    beside: ImportanceReference,
+    metric: Metric,
     repeats: int,
     bootstrap: BootstrapConfig,
 ) -> tuple[Importance, ...]:
@@ -85,19 +65,17 @@ def permutation_importance(
     Parameters
     ----------
     predict : callable
-        Takes a table like `table` and gives predictions for its rows.
+        From a table like `table` to predictions for its rows.
     table : DataFrame, n rows
         Rows that the model was not trained on, with the columns to be shuffled and no others.
-    beside : ImportanceReference
-        For the same rows.
+    y_true : array of shape (n,)
+    pred : Predictions
+        For the rows as they are.
+    metric : Metric
     repeats : int
         Shuffles of each column, at least 1.
     bootstrap : BootstrapConfig
         At most 200 draws are made; its seed shuffles, too.
-
-    Returns
-    -------
-    tuple of Importance
 
     Raises
     ------
@@ -108,11 +86,13 @@ def permutation_importance(
     --------
     >>> from evertune.metrics.metrics import METRICS
     >>> table = pd.DataFrame({"used": [0.0, 1.0, 0.0, 1.0], "unused": [1.0, 2.0, 3.0, 4.0]})
-    >>> truth = table["used"].to_numpy()
+    >>> y_true = table["used"].to_numpy()
     >>> rows = permutation_importance(
     ...     lambda rows: Predictions(rows["used"].to_numpy()),
     ...     table,
-    ...     beside=ImportanceReference(METRICS["accuracy"], truth, Predictions(truth)),
+    ...     y_true,
+    ...     Predictions(y_true),
+    ...     metric=METRICS["accuracy"],
     ...     repeats=5,
     ...     bootstrap=BootstrapConfig(100, 0.9, 0),
     ... )
@@ -121,70 +101,32 @@ def permutation_importance(
     """
     if repeats < 1:
         raise ValueError(f"The 'repeats' of an importance must be positive. Got {repeats} instead.")
-    random = np.random.default_rng(bootstrap.seed)
-    weights = _bootstrap_weights(len(table), bootstrap, random)
-    found = []
-    for column in table.columns:
-        said = predict(_shuffle_column(table, column, repeats=repeats, random=random))
-        parts = [take_rows(said, rows) for rows in np.arange(said.values.size).reshape(repeats, -1)]
-        found.append(_column_importance(str(column), parts, beside, weights, bootstrap.confidence))
-    known = [row for row in found if row is not None]
-    return tuple(sorted(known, key=lambda row: (-row.loss, row.column)))
-
-
-def _shuffle_column(
-    table: pd.DataFrame, column: str, *, repeats: int, random: np.random.Generator
-) -> pd.DataFrame:
-    """Return `repeats` copies of the table, one below the other, the column shuffled in each."""
-    orders = [random.permutation(len(table)) for _ in range(repeats)]
-    stacked = pd.concat([table] * repeats, ignore_index=True)
-    shuffled = table[column].take(np.concatenate(orders)).reset_index(drop=True)
-    return stacked.assign(**{column: shuffled})
-
-
-def _column_importance(
-    column: str,
-    shuffles: list[Predictions],
-    beside: ImportanceReference,
-    weights: FloatArray,
-    confidence: float,
-) -> Importance | None:
-    metric, truth = beside.metric, beside.truth
-    whole = compute_metrics([metric], truth, beside.predictions)[metric.name]
-    losses = [
-        lift(metric, whole, compute_metrics([metric], truth, s)[metric.name]) for s in shuffles
-    ]
-    known = [loss for loss in losses if loss is not None]
-    if not known:
-        return None
-    drawn = np.mean([_weighted_scores(beside, said, weights) for said in shuffles], axis=0)
+    n_rows, rng = len(table), np.random.default_rng(bootstrap.seed)
+    n_draws = min(bootstrap.draws, MAX_IMPORTANCE_DRAWS)
+    weights = rng.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_draws).astype(np.float64)
+    tails = [(1 - bootstrap.confidence) / 2, (1 + bootstrap.confidence) / 2]
     sign = 1.0 if metric.greater_is_better else -1.0
-    gaps = sign * (_weighted_scores(beside, beside.predictions, weights) - drawn)
-    ends = np.nanquantile(gaps, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Importance(column, float(np.mean(known)), float(ends[0]), float(ends[1]))
-
-
-def _weighted_scores(
-    beside: ImportanceReference, said: Predictions, weights: FloatArray
-) -> FloatArray:
-    figures_of: Any = beside.metric.kernel(beside.truth, said)
-    return np.asarray(figures_of(weights), dtype=np.float64)
-
-
-def _bootstrap_weights(
-    n_rows: int, bootstrap: BootstrapConfig, random: np.random.Generator
-) -> FloatArray:
-    draws = min(bootstrap.draws, MAX_IMPORTANCE_DRAWS)
-    return random.multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=draws).astype(np.float64)
-
-
-MULTICLASS_NDIM = 3
-ColumnShares = dict[str, float]
+    whole = compute_metrics([metric], y_true, pred)[metric.name]
+    stacked = pd.concat([table] * repeats, ignore_index=True)
+    rows = []
+    for column in table.columns:
+        order = np.concatenate([rng.permutation(n_rows) for _ in range(repeats)])
+        shuffled = table[column].take(order).reset_index(drop=True)
+        every = predict(stacked.assign(**{column: shuffled}))
+        shuffles = [take_rows(every, part) for part in np.arange(order.size).reshape(repeats, -1)]
+        scores = [compute_metrics([metric], y_true, each)[metric.name] for each in shuffles]
+        losses = [loss for score in scores if (loss := lift(metric, whole, score)) is not None]
+        if losses:
+            drawn = np.mean([metric.kernel(y_true, each)(weights) for each in shuffles], axis=0)
+            gaps = sign * (metric.kernel(y_true, pred)(weights) - drawn)
+            low, high = np.nanquantile(gaps, tails)
+            rows.append(Importance(str(column), float(np.mean(losses)), float(low), float(high)))
+    return tuple(sorted(rows, key=lambda row: (-row.loss, row.column)))
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """The share of one column in what the boosters say; the shares of all columns sum to 1."""
+    """The share of one column in the boosters' predictions; the shares of all columns sum to 1."""
 
     column: str
     share: float
@@ -192,14 +134,14 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Contributions:
-    """What columns add to what boosters say.
+    """The columns' shares in the boosters' predictions.
 
     Attributes
     ----------
     columns : tuple of Contribution
         The largest first.
     weight : float
-        The share of the ensemble's weight that is explained so; 0 where no member is a booster.
+        The share of the ensemble's weight that is explained so; 0 if no member is a booster.
     rows : int
         Rows that were looked at.
     """
@@ -212,12 +154,12 @@ class Contributions:
 def shap_contributions(
     fitted: FittedPipeline | Ensemble, table: pd.DataFrame, schema: TableSchema
 ) -> Contributions:
-    """Return what columns add to what the boosters of a model say of rows.
+    """Return the columns' shares in the SHAP values of a model's boosters.
 
-    They are the libraries' own tree SHAP values (Lundberg and others, 2020), of the figure before
-    it becomes a probability: the mean of |value| over rows and classes, as shares of a booster's
-    sum. One-hot columns count for the column that they come from. Of a member's fold models the
-    first is asked, for all of them. Boosters whose encoded columns cannot be traced back are left
+    They are the libraries' own tree SHAP values (Lundberg and others, 2020) of the raw score,
+    before it becomes a probability: the mean of |value| over rows and classes, as shares of a
+    booster's sum. One-hot columns count for the column that they come from. Of a member's fold
+    models the first stands for all. Boosters whose encoded columns cannot be traced back are left
     out.
 
     Parameters
@@ -229,103 +171,75 @@ def shap_contributions(
     """
     if table.empty:
         return Contributions()
+    groups: list[tuple[Any, list[WeightedPredictor]]]
+    if isinstance(fitted, FittedPipeline):
+        groups = [(fitted.encoder, [WeightedPredictor(fitted, 1.0)])]
+    else:
+        first = tuple(replace(member, fitted=member.fitted[:1]) for member in fitted.members)
+        groups = group_by_encoder(replace(fitted, members=first))
     cells = feature_frame(table, schema)
     found = [
-        (part.weight, shares)
-        for encoder, parts in _parts_by_encoder(fitted)
-        for part, shares in _encoder_contributions(encoder, parts, cells, schema)
+        pair for encoder, parts in groups for pair in _booster_shares(encoder, parts, cells, schema)
     ]
     weight = sum(each for each, _ in found)
     if not weight:
         return Contributions()
     names = {name for _, shares in found for name in shares}
-    sums = {n: sum(w * shares.get(n, 0.0) for w, shares in found) / weight for n in names}
-    ranked = sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
+    means = {n: sum(w * shares.get(n, 0.0) for w, shares in found) / weight for n in names}
+    ranked = sorted(means.items(), key=lambda pair: (-pair[1], pair[0]))
     return Contributions(tuple(Contribution(*pair) for pair in ranked), weight, len(table))
 
 
 def encoded_column_sources(encoder: Any) -> tuple[str, ...] | None:
-    """Return which column each encoded column comes from, None where that cannot be told.
+    """Return the source column of each encoded column of a fitted ColumnTransformer.
 
-    Parameters
-    ----------
-    encoder : ColumnTransformer
-        Fitted, from `evertune.preprocessing.encoders.make_encoder`.
+    None if that of one is not known: of a transformer that neither keeps the number of columns
+    nor is a OneHotEncoder.
     """
-    width = max((each.stop for each in encoder.output_indices_.values()), default=0)
+    width = max((part.stop for part in encoder.output_indices_.values()), default=0)
     names: list[str | None] = [None] * width
     for step, transformer, columns in encoder.transformers_:
         place = encoder.output_indices_[step]
-        sources = _transformer_sources(transformer, list(columns), place.stop - place.start)
-        names[place] = sources
+        sources = list(columns)
+        if isinstance(transformer, OneHotEncoder):
+            rare = transformer.infrequent_categories_
+            counts = [
+                len(levels) if few is None else len(levels) - len(few) + 1
+                for levels, few in zip(transformer.categories_, rare, strict=True)
+            ]
+            sources = [name for name, n in zip(columns, counts, strict=True) for _ in range(n)]
+        if len(sources) == place.stop - place.start:
+            names[place] = sources
     known = tuple(name for name in names if name is not None)
     return known if len(known) == width else None
 
 
-def _transformer_sources(transformer: Any, columns: list[str], width: int) -> list[str | None]:
-    if width == len(columns):
-        return [*columns]
-    if not isinstance(transformer, OneHotEncoder):
-        return [None] * width
-    rare = transformer.infrequent_categories_
-    counts = [
-        len(levels) if few is None else len(levels) - len(few) + 1
-        for levels, few in zip(transformer.categories_, rare, strict=True)
-    ]
-    return [name for name, count in zip(columns, counts, strict=True) for _ in range(count)]
-
-
-def _parts_by_encoder(
-    fitted: FittedPipeline | Ensemble,
-) -> list[tuple[Any, list[WeightedPredictor]]]:
-    """Return one part of each member with the member's whole weight, by encoder."""
-    if isinstance(fitted, Ensemble):
-        first = [replace(member, fitted=member.fitted[:1]) for member in fitted.members]
-        return group_by_encoder(replace(fitted, members=tuple(first)))
-    return [(fitted.encoder, [WeightedPredictor(fitted, 1.0)])]
-
-
-def _encoder_contributions(
+def _booster_shares(
     encoder: Any, parts: list[WeightedPredictor], cells: pd.DataFrame, schema: TableSchema
-) -> Iterator[tuple[WeightedPredictor, ColumnShares]]:
-    asked = [part for part in parts if _library_name(part.fitted.predictor) in SHAP_FUNCTIONS]
-    sources = encoded_column_sources(encoder) if asked else None
+) -> Iterator[tuple[float, dict[str, float]]]:
+    """Yield the weight of each booster behind an encoder, and its shares by column."""
+    boosters = [part for part in parts if _library(part.fitted.predictor) in SHAP_FUNCTIONS]
+    sources = encoded_column_sources(encoder) if boosters else None
     if sources is None:
         return
-    X = np.asarray(encoder.transform(cells))
-    for part in asked:
-        taken = part.fitted.columns
-        rows = X if taken is None else X[:, list(taken)]
-        named = sources if taken is None else tuple(sources[place] for place in taken)
-        values = SHAP_FUNCTIONS[_library_name(part.fitted.predictor)](part.fitted.predictor, rows)
-        yield part, _column_shares(values, [_source_column(name, schema) for name in named])
-
-
-def _column_shares(values: FloatArray, names: list[str]) -> ColumnShares:
-    """Return each column's share; values are (n, width + 1) or (n, classes, width + 1)."""
-    width = len(names) + 1
-    flat = (
-        values.reshape(-1, width)
-        if values.ndim == MULTICLASS_NDIM
-        else values.reshape(len(values), -1)
-    )
-    sizes = np.abs(flat.reshape(-1, width)[:, :-1]).mean(axis=0)
-    total = float(sizes.sum())
-    shares: ColumnShares = {}
-    for name, size in zip(names, sizes, strict=True):
-        shares[name] = shares.get(name, 0.0) + (float(size) / total if total else 0.0)
-    return shares
-
-
-def _source_column(name: str, schema: TableSchema) -> str:
-    """Return the column of a table that a column of `feature_frame` comes from, such as
-    `date:hour`.
-    """
     known = {column.name for column in schema.features} | {schema.time}
-    return name if name in known else name.rpartition(":")[0]
+    # A column of `feature_frame` may be a part of one, such as `date:hour`.
+    sources = tuple(name if name in known else name.rpartition(":")[0] for name in sources)
+    X = np.asarray(encoder.transform(cells))
+    for part in boosters:
+        columns = range(len(sources)) if part.fitted.columns is None else part.fitted.columns
+        predictor = part.fitted.predictor
+        values = SHAP_FUNCTIONS[_library(predictor)](predictor, X[:, list(columns)])
+        # LightGBM gives (n, classes * (width + 1)), others (n, classes, width + 1); the last is
+        # the expected value.
+        sizes = np.abs(values.reshape(-1, len(columns) + 1)[:, :-1]).mean(axis=0)
+        total, shares = float(sizes.sum()), dict.fromkeys((sources[i] for i in columns), 0.0)
+        for i, size in zip(columns, sizes, strict=True):
+            shares[sources[i]] += float(size) / total if total else 0.0
+        yield part.weight, shares
 
 
-def _library_name(predictor: Any) -> str:
+def _library(predictor: Any) -> str:
     return type(predictor).__module__.partition(".")[0]
 
 
@@ -343,8 +257,8 @@ def _xgboost_shap(predictor: Any, X: FloatArray) -> FloatArray:
 def _catboost_shap(predictor: Any, X: FloatArray) -> FloatArray:
     from catboost import Pool
 
-    places = tuple(predictor.get_cat_feature_indices())
-    rows = Pool(to_catboost_rows(X, places), cat_features=list(places))
+    categorical = tuple(predictor.get_cat_feature_indices())
+    rows = Pool(to_catboost_rows(X, categorical), cat_features=list(categorical))
     return np.asarray(predictor.get_feature_importance(rows, type="ShapValues"), dtype=np.float64)
 
 

@@ -28,51 +28,81 @@ def metric_name(name: str) -> str:
 
 
 def humanize(name: str) -> str:
-    """Return a name without underscores.
-
-    Examples
-    --------
-    >>> humanize("logistic_regression")
-    'logistic regression'
-    """
+    """Return a name without underscores."""
     return name.replace("_", " ")
 
 
-def format_score(figure: float | None) -> str:
-    """Return a figure as people read it, with a dash where there is none.
+def format_score(score: float | None, *, sign: str = "") -> str:
+    """Return a score with three or four digits that count, a dash if there is none.
 
     Examples
     --------
-    >>> format_score(0.84217), format_score(1234.5678), format_score(None), format_score(0.0)
-    ('0.842', '1,235', '-', '0.000')
-    >>> format_score(0.000123), format_score(12.345), format_score(4e-17)
-    ('0.000123', '12.35', '0.000')
+    >>> [format_score(score) for score in (0.84217, 12.345, 1234.5678, 0.000123, 4e-17, None)]
+    ['0.842', '12.35', '1,235', '0.000123', '0.000', '-']
     """
-    return _format_signed(figure, sign="")
+    if score is None:
+        return "-"
+    for bound, form in ((1000.0, ",.0f"), (10.0, ".2f"), (0.001, ".3f")):
+        if abs(score) >= bound:
+            return format(score, sign + form)
+    return format(score, sign + ".3g") if abs(score) > NEGLIGIBLE else "0.000"
 
 
 def format_lift(lift: float | None) -> str:
-    """Return a difference with its sign.
+    """Return a difference as a score with its sign.
 
     Examples
     --------
     >>> format_lift(0.0217), format_lift(-3.0), format_lift(None)
     ('+0.022', '-3.000', '-')
     """
-    return _format_signed(lift, sign="+")
+    return format_score(lift, sign="+")
 
 
 def format_interval(low: float | None, high: float | None) -> str:
-    """Return an interval, or nothing where there is none.
+    """Return an interval, "" if there is none.
 
     Examples
     --------
-    >>> format_interval(0.81, 0.86), format_interval(-0.01, 0.02), format_interval(None, None)
-    ('0.810 to 0.860', '-0.010 to 0.020', '')
+    >>> format_interval(0.81, 0.86), format_interval(None, None)
+    ('0.810 to 0.860', '')
     """
-    if low is None or high is None:
-        return ""
-    return f"{format_score(low)} to {format_score(high)}"
+    return "" if low is None or high is None else f"{format_score(low)} to {format_score(high)}"
+
+
+def format_percent(share: float | None) -> str:
+    """Return a share in percent, a dash if there is none.
+
+    Examples
+    --------
+    >>> format_percent(0.1234), format_percent(None)
+    ('12.3 %', '-')
+    """
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def format_count(count: float | None) -> str:
+    """Return a count with commas, a dash if there is none.
+
+    Examples
+    --------
+    >>> format_count(12345), format_count(None)
+    ('12,345', '-')
+    """
+    return "-" if count is None else f"{count:,.0f}"
+
+
+def format_two_digits(value: float | None) -> str:
+    """Return seconds or milliseconds with two digits that count, a dash if there are none.
+
+    Examples
+    --------
+    >>> format_two_digits(0.0123), format_two_digits(1234.5), format_two_digits(None)
+    ('0.012', '1,234', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def format_hyperparameter(value: ParameterValue) -> str:
@@ -80,18 +110,9 @@ def format_hyperparameter(value: ParameterValue) -> str:
 
     Examples
     --------
-    >>> format_hyperparameter(0.020446398605250455), format_hyperparameter(31), format_hyperparameter(None), format_hyperparameter("scaled")
-    ('0.02045', '31', 'none', 'scaled')
+    >>> [format_hyperparameter(value) for value in (0.020446398, 31, None, "scaled")]
+    ['0.02045', '31', 'none', 'scaled']
     """
     if isinstance(value, float):
         return f"{value:.4g}"
     return "none" if value is None else str(value)
-
-
-def _format_signed(figure: float | None, *, sign: str) -> str:
-    if figure is None:
-        return "-"
-    for bound, form in ((1000.0, ",.0f"), (10.0, ".2f"), (0.001, ".3f")):
-        if abs(figure) >= bound:
-            return format(figure, sign + form)
-    return format(figure, sign + ".3g") if abs(figure) > NEGLIGIBLE else "0.000"

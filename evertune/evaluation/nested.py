@@ -1,8 +1,8 @@
 """Nested cross-validation: the data of a repeated search and its score on the outer folds.
 
 The whole search runs again inside each outer fold, so that its score comes from rows that chose
-nothing. `inner_folds` restricts the other folds to the training rows of an outer one; of folds
-in time only the earlier ones have rows there. `mean_metrics` averages the outer folds.
+nothing. `inner_folds` restricts the other folds to the training rows of an outer one;
+`mean_metrics` averages the outer folds.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from evertune.data.folds import Fold, IntArray
+from evertune.data.folds import Fold
 from evertune.data.schema import TableSchema
 from evertune.metrics.metrics import Metric
 from evertune.trials import MetricValues
@@ -29,16 +29,16 @@ class CrossValidationData:
 
 @dataclass(frozen=True)
 class NestedResult:
-    """What the search reaches where it is run again without the rows that judge it.
+    """What the search reaches when it runs again without the rows that evaluate it.
 
     Attributes
     ----------
     figures : dict
         Means over the folds.
     folds : tuple of float
-        The metric that is optimised, fold by fold.
+        The optimised metric, fold by fold.
     seconds : float, optional
-        The budget of each search; None where it was in trials.
+        The budget of each search; None if it was in trials.
     """
 
     figures: MetricValues
@@ -59,28 +59,18 @@ def inner_folds(folds: Sequence[Fold], outer: int) -> tuple[Fold, ...]:
     [([1], [0]), ([0], [1])]
     """
     rows = folds[outer].training
-    others = [fold for number, fold in enumerate(folds) if number != outer]
     within = [
-        Fold(np.flatnonzero(np.isin(rows, fold.training)), _validation_positions(rows, fold))
-        for fold in others
+        Fold(*(np.flatnonzero(np.isin(rows, part)) for part in (fold.training, fold.validation)))
+        for i, fold in enumerate(folds)
+        if i != outer
     ]
     return tuple(fold for fold in within if len(fold.training) and len(fold.validation))
 
 
-def _validation_positions(rows: IntArray, fold: Fold) -> IntArray:
-    return np.flatnonzero(np.isin(rows, fold.validation))
-
-
 def mean_metrics(folds: Sequence[MetricValues]) -> MetricValues:
-    """Return the mean of every figure over the folds in which it is defined.
-
-    Examples
-    --------
-    >>> mean_metrics([{"mae": 1.0, "r2": None}, {"mae": 3.0, "r2": None}])
-    {'mae': 2.0, 'r2': None}
-    """
+    """Return the mean of every score over the folds in which it is defined, else None."""
     means: MetricValues = {}
     for name in folds[0]:
-        known = [value for figures in folds if (value := figures[name]) is not None]
+        known = [score for scores in folds if (score := scores[name]) is not None]
         means[name] = float(np.mean(known)) if known else None
     return means

@@ -1,15 +1,15 @@
 """The four phases of development, and whether each one pays for itself on the same folds.
 
-Heuristic, simplest model, optimised simple model, complex model: `compare_phases` says what
-each gains over the one before in the primary metric, and what it costs to fit, to predict and
-to explain. `simplest_sufficient_phase` names the simplest one whose distance to the best is
-within noise. `count_parameters` counts the numbers a person would have to read to follow a
-model.
+Heuristic, simplest model, optimised simple model, complex model: `compare_phases` gives the gain
+of each over the one before in the optimised metric, and its cost to fit, to predict and to
+explain. `simplest_sufficient_phase` names the simplest one whose distance to the best is within
+noise. `count_parameters` counts the numbers a person would have to read to follow a model.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
 
@@ -27,53 +27,9 @@ from evertune.stats.comparison import corrected_resampled_t
 from evertune.trials import FoldResult, Trial
 
 SIMPLE_FAMILIES = ("linear", "naive_bayes", "tree", "neighbours")
-
-
-def is_simple(trial: Trial) -> bool:
-    """Return whether a person can follow a trial's family of models.
-
-    Examples
-    --------
-    >>> from evertune.trials import Configuration
-    >>> is_simple(Trial(0, Configuration("tree"), "complete", (), 0.5, None, 1.0))
-    True
-    """
-    return trial.configuration.family in SIMPLE_FAMILIES
-
-
-def best_simple_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
-    """Return the best complete trial of the families that a person can follow."""
-    return best_trial(filter(is_simple, trials), (metric,), {})
-
-
-def best_complex_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
-    """Return the best complete trial of all other families."""
-    return best_trial((trial for trial in trials if not is_simple(trial)), (metric,), {})
-
-
-def best_baseline_of_kind(
-    baselines: Iterable[BaselineResult], metric: Metric, *, kind: str
-) -> BaselineResult | None:
-    """Return the best of the baselines of one kind, by its mean over the folds."""
-    best: BaselineResult | None = None
-    for each in baselines:
-        if each.kind == kind and _is_better_baseline(metric, each, best):
-            best = each
-    return best
-
-
-def _is_better_baseline(metric: Metric, left: BaselineResult, right: BaselineResult | None) -> bool:
-    score = left.mean.get(metric.name)
-    if score is None:
-        return False
-    return right is None or is_better(metric, score, right.mean.get(metric.name))
-
-
+DEFAULT_CONFIDENCE = 0.95
 PhaseName = Literal["heuristic", "simplest", "optimised simple", "complex"]
 PhaseScores = tuple[float | None, ...]
-DEFAULT_CONFIDENCE = 0.95
-THOUSAND_ROWS = 1_000
-MILLISECONDS_PER_SECOND = 1_000
 
 
 @dataclass(frozen=True)
@@ -87,7 +43,7 @@ class Phase:
     what : str
         The baseline, the trial or the ensemble.
     score : float, optional
-        Mean over the folds of the metric that is optimised; None where the phase has nothing.
+        Mean over the folds of the optimised metric; None if the phase has nothing.
     scores : tuple of float
         By fold.
     fit_seconds : float, optional
@@ -95,13 +51,13 @@ class Phase:
     predict_milliseconds : float, optional
         For a thousand rows, the encoding of their columns included.
     values : int, optional
-        Numbers that a person would have to read to explain it: answers of a rule, coefficients,
+        Numbers that a person would have to read to follow it: answers of a rule, coefficients,
         leaves.
     gain, low, high : float, optional
         By how much it is better than the phase before, with its interval; positive is better,
         whatever the metric's direction.
     pays : bool, optional
-        Whether the gain is more than noise; None where that is not known, or nothing is before.
+        True if the gain is more than noise; None if that is not known, or nothing is before.
     """
 
     name: PhaseName
@@ -140,24 +96,74 @@ def compare_phases(
         The one that is optimised.
     folds : sequence of Fold
     origin : ModelOrigin, optional
-        Of the model: the ensemble's scores and weights, and what its phases ask to read.
+        Of the model: the ensemble's scores and weights, and the size of its phases' models.
     values : mapping from a baseline's name to int, optional
-        What a person would have to read to explain it.
+        From `count_baseline_parameters`.
     confidence : float
         Of the interval of each gain.
     """
-    known = {} if values is None else values
-    found = (
-        _baseline_phase("heuristic", "none", baselines, metric, folds=folds, values=known),
-        _baseline_phase("simplest", "model", baselines, metric, folds=folds, values=known),
-        _trial_phase("optimised simple", best_simple_trial(trials, metric), metric, folds, origin),
-        _complex_phase(trials, metric, folds=folds, origin=origin),
-    )
-    return _with_gains(found, metric, folds=folds, confidence=confidence)
+
+    def of_baseline(name: PhaseName, kind: str) -> Phase:
+        best = best_baseline_of_kind(baselines, metric, kind=kind)
+        if best is None:
+            return Phase(name, "nothing")
+        scores = _scores_by_fold(best.folds, metric)
+        return Phase(
+            name=name,
+            what=f"{best.name}: {best.description}",
+            score=_mean_score(scores),
+            scores=scores,
+            fit_seconds=best.fit_seconds,
+            predict_milliseconds=_milliseconds_per_thousand_rows(best.predict_seconds, folds),
+            values=(values or {}).get(best.name),
+        )
+
+    def of_trials(
+        name: PhaseName, what: str, members: Sequence[Trial], scores: PhaseScores, n_encoders: int
+    ) -> Phase:
+        results = [fold for trial in members for fold in trial.folds]
+        seconds = sum(fold.predict_seconds for fold in results)
+        if members:  # members with the same encoding share it
+            seconds += sum(fold.encode_seconds for fold in results) * n_encoders / len(members)
+        return Phase(
+            name=name,
+            what=what,
+            score=_mean_score(scores),
+            scores=scores,
+            fit_seconds=sum(fold.fit_seconds for fold in results),
+            predict_milliseconds=_milliseconds_per_thousand_rows(seconds, folds),
+            values=None if origin is None else origin.values.get(name),
+        )
+
+    def of_trial(name: PhaseName, best: Trial | None) -> Phase:
+        if best is None:
+            return Phase(name, "nothing")
+        what = f"trial {best.number}, {best.configuration.family}"
+        return of_trials(name, what, [best], _scores_by_fold(best.folds, metric), 1)
+
+    if origin is None or len(origin.weights) <= 1:
+        complex_phase = of_trial("complex", best_complex_trial(trials, metric))
+    else:
+        numbers = {weight.number for weight in origin.weights}
+        members = [trial for trial in trials if trial.number in numbers]
+        what = f"an ensemble of {len(numbers)} trials"
+        complex_phase = of_trials("complex", what, members, origin.scores, origin.n_encoders)
+    phases = [
+        of_baseline("heuristic", "none"),
+        of_baseline("simplest", "model"),
+        of_trial("optimised simple", best_simple_trial(trials, metric)),
+        complex_phase,
+    ]
+    scored = [i for i, phase in enumerate(phases) if phase.score is not None]
+    for before, i in pairwise(scored):
+        gain = _gain(phases[i], phases[before], metric, folds=folds, confidence=confidence)
+        pays = _is_significant(gain)
+        phases[i] = replace(phases[i], gain=gain.value, low=gain.low, high=gain.high, pays=pays)
+    return tuple(phases)
 
 
 def simplest_sufficient_phase(
-    found: Sequence[Phase],
+    phases: Sequence[Phase],
     metric: Metric,
     *,
     folds: Sequence[Fold],
@@ -169,160 +175,75 @@ def simplest_sufficient_phase(
 
     Parameters
     ----------
-    found : sequence of Phase
+    phases : sequence of Phase
         The simplest first.
     metric : Metric
     folds : sequence of Fold
     confidence : float
     """
-    scored = [phase for phase in found if phase.score is not None]
+    scored = [phase for phase in phases if phase.score is not None]
     if not scored:
-        return found[-1].name
+        return phases[-1].name
     best = scored[0]
     for phase in scored:
         best = phase if is_better(metric, phase.score, best.score) else best
     for phase in scored:
-        lead = _phase_difference(best, phase, metric, folds=folds, confidence=confidence)
-        if phase is best or _is_significant(lead) is False:
+        gain = _gain(best, phase, metric, folds=folds, confidence=confidence)
+        if phase is best or _is_significant(gain) is False:
             return phase.name
     return best.name
 
 
-def _baseline_phase(
-    name: PhaseName,
-    kind: str,
-    baselines: Sequence[BaselineResult],
-    metric: Metric,
-    *,
-    folds: Sequence[Fold],
-    values: Mapping[str, int | None],
-) -> Phase:
-    best = best_baseline_of_kind(baselines, metric, kind=kind)
-    if best is None:
-        return Phase(name, "nothing")
-    scores = _scores_by_fold(best.folds, metric)
-    return Phase(
-        name=name,
-        what=f"{best.name}: {best.description}",
-        score=_mean_score(scores),
-        scores=scores,
-        fit_seconds=best.fit_seconds,
-        predict_milliseconds=_milliseconds_per_thousand_rows(best.predict_seconds, folds),
-        values=values.get(best.name),
-    )
+def best_simple_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
+    """Return the best complete trial of the families that a person can follow."""
+    return best_trial((t for t in trials if _is_simple(t)), (metric,), {})
 
 
-def _trial_phase(
-    name: PhaseName,
-    best: Trial | None,
-    metric: Metric,
-    folds: Sequence[Fold],
-    origin: ModelOrigin | None,
-) -> Phase:
-    if best is None:
-        return Phase(name, "nothing")
-    return _build_phase(
-        name,
-        f"trial {best.number}, {best.configuration.family}",
-        [best],
-        scores=_scores_by_fold(best.folds, metric),
-        folds=folds,
-        values=None if origin is None else origin.values.get(name),
-    )
+def best_complex_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
+    """Return the best complete trial of all other families."""
+    return best_trial((t for t in trials if not _is_simple(t)), (metric,), {})
 
 
-def _complex_phase(
-    trials: Sequence[Trial], metric: Metric, *, folds: Sequence[Fold], origin: ModelOrigin | None
-) -> Phase:
-    if origin is None or len(origin.weights) <= 1:
-        return _trial_phase("complex", best_complex_trial(trials, metric), metric, folds, origin)
-    numbers = {weight.number for weight in origin.weights}
-    return _build_phase(
-        "complex",
-        f"an ensemble of {len(numbers)} trials",
-        [trial for trial in trials if trial.number in numbers],
-        scores=origin.scores,
-        folds=folds,
-        values=origin.values.get("complex"),
-        n_encoders=origin.n_encoders,
-    )
+def best_baseline_of_kind(
+    baselines: Iterable[BaselineResult], metric: Metric, *, kind: str
+) -> BaselineResult | None:
+    """Return the best of the baselines of one kind, by its mean over the folds."""
+    best: BaselineResult | None = None
+    for baseline in baselines:
+        best_score = None if best is None else best.mean.get(metric.name)
+        if baseline.kind == kind and is_better(metric, baseline.mean.get(metric.name), best_score):
+            best = baseline
+    return best
 
 
-def _build_phase(
-    name: PhaseName,
-    what: str,
-    members: Sequence[Trial],
-    *,
-    scores: PhaseScores,
-    folds: Sequence[Fold],
-    values: int | None,
-    n_encoders: int = 1,
-) -> Phase:
-    results = [fold for trial in members for fold in trial.folds]
-    seconds = sum(fold.predict_seconds for fold in results)
-    if members:  # those that see the columns alike encode them once
-        seconds += sum(fold.encode_seconds for fold in results) * n_encoders / len(members)
-    return Phase(
-        name=name,
-        what=what,
-        score=_mean_score(scores),
-        scores=scores,
-        fit_seconds=sum(fold.fit_seconds for fold in results),
-        predict_milliseconds=_milliseconds_per_thousand_rows(seconds, folds),
-        values=values,
-    )
+def _is_simple(trial: Trial) -> bool:
+    return trial.configuration.family in SIMPLE_FAMILIES
 
 
-def _with_gains(
-    found: Sequence[Phase], metric: Metric, *, folds: Sequence[Fold], confidence: float
-) -> tuple[Phase, ...]:
-    told: list[Phase] = []
-    for phase in found:
-        before = [each for each in told if each.score is not None]
-        if phase.score is None or not before:
-            told.append(phase)
-            continue
-        gain = _phase_difference(phase, before[-1], metric, folds=folds, confidence=confidence)
-        told.append(_with_gain(phase, gain))
-    return tuple(told)
-
-
-def _with_gain(phase: Phase, gain: Estimate) -> Phase:
-    pays = _is_significant(gain)
-    return replace(phase, gain=gain.value, low=gain.low, high=gain.high, pays=pays)
-
-
-def _is_significant(gain: Estimate) -> bool | None:
-    """Return whether a gain is more than noise; None where folds cannot tell."""
-    if gain.low is not None:
-        return gain.low > 0
-    return False if gain.value is not None and gain.value <= 0 else None
-
-
-def _phase_difference(
+def _gain(
     left: Phase, right: Phase, metric: Metric, *, folds: Sequence[Fold], confidence: float
 ) -> Estimate:
     sign = 1.0 if metric.greater_is_better else -1.0
-    pairs = [
-        (sign * a, sign * b)
-        for a, b in zip(left.scores, right.scores, strict=False)
-        if a is not None and b is not None
-    ]
+    pairs = zip(left.scores, right.scores, strict=False)
+    known = [(sign * a, sign * b) for a, b in pairs if a is not None and b is not None]
     return corrected_resampled_t(
-        [a for a, _ in pairs],
-        [b for _, b in pairs],
+        [a for a, _ in known],
+        [b for _, b in known],
         n_training=round(fmean(len(fold.training) for fold in folds)),
         n_validation=round(fmean(len(fold.validation) for fold in folds)),
         confidence=confidence,
     )
 
 
+def _is_significant(gain: Estimate) -> bool | None:
+    if gain.low is not None:
+        return gain.low > 0
+    return False if gain.value is not None and gain.value <= 0 else None
+
+
 def _scores_by_fold(folds: Iterable[FoldResult], metric: Metric) -> PhaseScores:
-    return tuple(fold.figures.get(metric.name) for fold in sorted(folds, key=_fold_number))
-
-
-def _fold_number(result: FoldResult) -> int:
-    return result.fold
+    ordered = sorted(folds, key=lambda result: result.fold)
+    return tuple(fold.figures.get(metric.name) for fold in ordered)
 
 
 def _mean_score(scores: PhaseScores) -> float | None:
@@ -331,24 +252,37 @@ def _mean_score(scores: PhaseScores) -> float | None:
 
 
 def _milliseconds_per_thousand_rows(seconds: float, folds: Sequence[Fold]) -> float | None:
-    rows = sum(len(fold.validation) for fold in folds)
-    return seconds * MILLISECONDS_PER_SECOND * THOUSAND_ROWS / rows if rows else None
+    n_rows = sum(len(fold.validation) for fold in folds)
+    return seconds * 1_000_000 / n_rows if n_rows else None
+
+
+# Model size
 
 
 def count_parameters(fitted: FittedPipeline | Ensemble) -> int | None:
-    """Return about how many numbers make up a fitted model; None where a part is unknown.
+    """Return about how many numbers make up a fitted model; None if a part is unknown.
 
-    They are the coefficients of linear models, the leaves of trees, means and spreads of naive
+    They are the coefficients of linear models, the leaves of trees, means and variances of naive
     Bayes, the weights of networks, and the cells of the rows that neighbours and support vectors
     keep. Of an ensemble those of all members are added up; of a member's models one is counted,
     for all of its folds.
     """
     if isinstance(fitted, FittedPipeline):
         return count_predictor_parameters(fitted.predictor)
-    counts = [count_predictor_parameters(member.fitted[0].predictor) for member in fitted.members]
-    models = [len(member.fitted) for member in fitted.members]
-    known = [n * count for n, count in zip(models, counts, strict=True) if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    total = 0
+    for member in fitted.members:
+        count = count_predictor_parameters(member.fitted[0].predictor)
+        if count is None:
+            return None
+        total += len(member.fitted) * count
+    return total
+
+
+def count_baseline_parameters(simplest: Mapping[str, Model], rule: Rule) -> dict[str, int | None]:
+    """Return how many numbers each baseline is made of, by its name."""
+    models = {name: count_parameters(model.fitted) for name, model in simplest.items()}
+    n_thresholds = 0 if rule.threshold is None else 1
+    return {"zero_rule": 1, "heuristic": len(rule.values) + n_thresholds, **models}
 
 
 def count_predictor_parameters(predictor: Any) -> int | None:
@@ -367,100 +301,51 @@ def count_predictor_parameters(predictor: Any) -> int | None:
     library = type(predictor).__module__.partition(".")[0]
     if library in BOOSTER_COUNTERS:
         return BOOSTER_COUNTERS[library](predictor)
-    for mark, count in ESTIMATOR_COUNTERS.items():
-        if hasattr(predictor, mark):
+    for attribute, count in ESTIMATOR_COUNTERS.items():
+        if hasattr(predictor, attribute):
             return count(predictor)
     return None
-
-
-def count_baseline_parameters(simplest: Mapping[str, Model], rule: Rule) -> dict[str, int | None]:
-    """Return how many numbers each baseline is made of, by its name.
-
-    Examples
-    --------
-    >>> count_baseline_parameters({}, Rule("tenure", 3.0, (), None, (0.0, 1.0, 0.0), ()))["heuristic"]
-    4
-    """
-    threshold = 0 if rule.threshold is None else 1
-    models = {name: count_parameters(model.fitted) for name, model in simplest.items()}
-    return {"zero_rule": 1, "heuristic": len(rule.values) + threshold, **models}
-
-
-def _count_coefficients(predictor: Any) -> int:
-    return int(np.size(predictor.coef_) + np.size(predictor.intercept_))
-
-
-def _count_leaves(predictor: Any) -> int:
-    return int(predictor.tree_.n_leaves)
-
-
-def _count_forest_leaves(predictor: Any) -> int:
-    return sum(_count_leaves(tree) for tree in predictor.estimators_)
-
-
-def _count_histogram_leaves(predictor: Any) -> int:
-    trees = [tree for round_ in predictor._predictors for tree in round_]
-    return sum(int(tree.get_n_leaf_nodes()) for tree in trees)
-
-
-def _count_moments(predictor: Any) -> int:
-    return int(predictor.theta_.size + predictor.var_.size + predictor.class_prior_.size)
-
-
-def _count_layer_weights(predictor: Any) -> int:
-    return sum(int(part.size) for part in (*predictor.coefs_, *predictor.intercepts_))
-
-
-def _count_training_cells(predictor: Any) -> int:
-    return int(predictor.n_samples_fit_ * predictor.n_features_in_)
-
-
-def _count_support_vectors(predictor: Any) -> int:
-    return int(predictor.support_vectors_.size + predictor.dual_coef_.size)
 
 
 def _count_calibrated(predictor: Any) -> int | None:
     counts = [
         count_predictor_parameters(each.estimator) for each in predictor.calibrated_classifiers_
     ]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
-def _count_constants(predictor: Any) -> int:
-    return int(np.size(predictor.class_prior_))
+def _sizes(*arrays: Any) -> int:
+    return sum(int(np.size(array)) for array in arrays)
 
 
 def _count_lightgbm(booster: Any) -> int:
     text = getattr(booster, "booster_", booster).model_to_string()
-    return sum(int(found) for found in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
+    return sum(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
 
 def _count_xgboost(booster: Any) -> int:
-    made = booster.get_booster() if hasattr(booster, "get_booster") else booster
-    return sum(tree.count("leaf=") for tree in made.get_dump())
-
-
-def _count_catboost(model: Any) -> int:
-    return int(np.size(model.get_leaf_values()))
+    booster = booster.get_booster() if hasattr(booster, "get_booster") else booster
+    return sum(tree.count("leaf=") for tree in booster.get_dump())
 
 
 # by an attribute that only such a fitted estimator has; the first that is there counts
 ESTIMATOR_COUNTERS: Mapping[str, Callable[[Any], int | None]] = {
     "calibrated_classifiers_": _count_calibrated,
-    "support_vectors_": _count_support_vectors,
-    "coefs_": _count_layer_weights,
-    "coef_": _count_coefficients,
-    "tree_": _count_leaves,
-    "_predictors": _count_histogram_leaves,
-    "estimators_": _count_forest_leaves,
-    "theta_": _count_moments,
-    "n_samples_fit_": _count_training_cells,
-    "constant_": lambda predictor: int(np.size(predictor.constant_)),
-    "class_prior_": _count_constants,
+    "support_vectors_": lambda p: _sizes(p.support_vectors_, p.dual_coef_),
+    "coefs_": lambda p: _sizes(*p.coefs_, *p.intercepts_),
+    "coef_": lambda p: _sizes(p.coef_, p.intercept_),
+    "tree_": lambda p: int(p.tree_.n_leaves),
+    "_predictors": lambda p: sum(
+        int(t.get_n_leaf_nodes()) for trees in p._predictors for t in trees
+    ),
+    "estimators_": lambda p: sum(int(tree.tree_.n_leaves) for tree in p.estimators_),
+    "theta_": lambda p: _sizes(p.theta_, p.var_, p.class_prior_),
+    "n_samples_fit_": lambda p: int(p.n_samples_fit_ * p.n_features_in_),
+    "constant_": lambda p: _sizes(p.constant_),
+    "class_prior_": lambda p: _sizes(p.class_prior_),
 }
 BOOSTER_COUNTERS: Mapping[str, Callable[[Any], int]] = {
     "lightgbm": _count_lightgbm,
     "xgboost": _count_xgboost,
-    "catboost": _count_catboost,
+    "catboost": lambda model: _sizes(model.get_leaf_values()),
 }

@@ -3,8 +3,7 @@
 `assess_version` reads the version, its run's metrics on its own hold-out, and the table. It
 writes pages, plots and metrics to a folder in state/evaluations and, on request, a run in
 MLflow. Rows that the version was trained or chosen on are left out and counted, since they
-would flatter it. `evaluation_config`, `bootstrap_config` and `misclassification_costs` turn the
-`evaluation` section of params.yaml into the arguments of `evertune.evaluation`.
+would flatter it.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from evertune.data.feedback import (
 from evertune.data.readers import inspect_source
 from evertune.data.schema import TableSchema, encode_target
 from evertune.data.validation import format_issues, quote_list
-from evertune.errors import InputError, ParamsError, TableError
+from evertune.errors import InputError, TableError
 from evertune.evaluation.assessment import (
     Assessment,
     assess_model,
@@ -33,55 +32,15 @@ from evertune.evaluation.assessment import (
     describe_left_out_rows,
     summarize_assessment,
 )
-from evertune.evaluation.evaluate import EvaluationOptions, EvaluationRows
 from evertune.evaluation.plots import evaluation_plots
 from evertune.evaluation.records import Evaluation
 from evertune.evaluation.report import write_report
-from evertune.evaluation.thresholds import cost_matrix
+from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, write_record
 from evertune.models.model import Model, predict
 from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
 from evertune.registry.runs import download_artifact, log_assessment
 from evertune.registry.versions import ModelVersion, list_versions, load_version_model
-from evertune.stats.bootstrap import BootstrapConfig
-from evertune.types import FloatArray
-
-
-def bootstrap_config(section: EvaluationSection) -> BootstrapConfig:
-    """Return how intervals over rows are made."""
-    return BootstrapConfig(section.bootstrap_draws, section.confidence, section.seed)
-
-
-def evaluation_config(section: EvaluationSection) -> EvaluationOptions:
-    """Return how a model is appraised."""
-    return EvaluationOptions(
-        bootstrap=bootstrap_config(section),
-        importance_rows=section.importance_rows,
-        importance_repeats=section.importance_repeats,
-        slices=section.slices,
-        sensitive=section.sensitive,
-        slice_rows=section.slice_rows,
-        worst_slices=section.worst_slices,
-    )
-
-
-def misclassification_costs(
-    section: EvaluationSection, classes: tuple[str, ...]
-) -> FloatArray | None:
-    """Return the costs of mistakes by true and predicted class, None where none are given.
-
-    Raises
-    ------
-    ParamsError
-        If a class is not one of `classes`; a regression has none.
-    """
-    if section.costs is None:
-        return None
-    try:
-        return cost_matrix(section.costs, classes)
-    except ValueError as error:
-        raise ParamsError(f"evaluation.costs: {error}") from error
-
 
 METRICS_FILE = "figures.json"
 
@@ -197,13 +156,11 @@ def _evaluate_version(
     root: Path, params: Params, model: Model, *, rows: pd.DataFrame, own: Evaluation | None
 ) -> tuple[Evaluation, dict[str, bytes]]:
     schema, section = model.schema, params.evaluation
-    costs = misclassification_costs(section, schema.classes)
-    judged = EvaluationRows(
-        model, rows, encode_target(rows, schema), predict(model.fitted, rows, schema)
-    )
+    y_true, pred = encode_target(rows, schema), predict(model.fitted, rows, schema)
     metrics = load_metrics(params.metric, schema.task, root)
-    found = assess_model(judged, metrics, how=evaluation_config(section), own=own, costs=costs)
-    return found, evaluation_plots(found, judged.truth, predictions=judged.said, costs=costs)
+    found = assess_model(model, rows, y_true, pred, metrics, section=section, own=own)
+    costs = misclassification_costs(section.costs, schema.classes)
+    return found, evaluation_plots(found, y_true, pred, costs=costs)
 
 
 def _write_pages(

@@ -727,7 +727,7 @@ def _evaluation_slices(
 ) -> tuple[Slice, ...]:
     named = list(dict.fromkeys(columns))
     try:
-        return slice_by_columns(rows, schema, named, least_rows=section.slice_rows)
+        return slice_by_columns(rows, schema, named, min_rows=section.slice_rows)
     except ValueError as error:
         raise ParamsError(f"evaluation.slices and evaluation.sensitive: {error}") from error
 

@@ -16,8 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evertune.evaluation.evaluate import chosen_model_metrics
-from evertune.evaluation.records import BaselineRow, Evaluation, chosen_simple_model, metric_row
+from evertune.evaluation.records import (
+    BaselineRow,
+    Evaluation,
+    chosen_model_metrics,
+    chosen_simple_model,
+    metric_row,
+)
 from evertune.registry.evidence import ChampionComparison, GateEvidence, GateRules, SliceRegression
 from evertune.registry.holdout_reuse import holdout_use_text
 from evertune.stats.bootstrap import PairedDifference, TestResult

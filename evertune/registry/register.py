@@ -21,7 +21,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params, RegistrySection
 from evertune.database import ModelLog, closing_log, record_to_json
 from evertune.errors import StageError
-from evertune.evaluation.evaluate import chosen_model_metrics
+from evertune.evaluation.records import chosen_model_metrics
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan

@@ -20,8 +20,13 @@ from evertune.config.schema import Params, PathsSection
 from evertune.data.schema import TableSchema
 from evertune.errors import StageError
 from evertune.evaluation.assessment import Assessment, describe_left_out_rows, summarize_assessment
-from evertune.evaluation.evaluate import chosen_model_metrics
-from evertune.evaluation.records import CHOSEN_MODEL, Evaluation, MetricRow, chosen_simple_model
+from evertune.evaluation.records import (
+    CHOSEN_MODEL,
+    Evaluation,
+    MetricRow,
+    chosen_model_metrics,
+    chosen_simple_model,
+)
 from evertune.files import digest_files, read_record, read_table
 from evertune.registry.mlflow_client import (
     PROJECT_TAG,

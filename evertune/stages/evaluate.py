@@ -40,15 +40,8 @@ from evertune.evaluation.baselines import (
 )
 from evertune.evaluation.data_card import DataCard, build_data_card, describe_holdout
 from evertune.evaluation.evaluate import (
-    EvaluationRows,
-    FoldEvaluation,
-    add_diagnostics,
-    baseline_rows,
-    check_guards,
-    choose_model,
-    chosen_model_metrics,
+    evaluate,
     evaluate_on_folds,
-    metric_rows,
     model_oof_predictions,
     positive_class_probabilities,
 )
@@ -62,29 +55,22 @@ from evertune.evaluation.phases import (
     simplest_sufficient_phase,
 )
 from evertune.evaluation.plots import evaluation_plots
-from evertune.evaluation.records import (
-    Evaluation,
-    HoldoutPredictions,
-    ModelMetrics,
-    chosen_simple_model,
-    confusion_counts,
-    holdout_intervals,
-)
+from evertune.evaluation.records import Evaluation, chosen_simple_model
 from evertune.evaluation.report import write_report
+from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, read_table
 from evertune.fitting.windows import window_note
-from evertune.metrics.metrics import Metric, compute_metrics
+from evertune.metrics.metrics import Metric
 from evertune.models.model import Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
 from evertune.monitoring.reference import Reference, build_reference
 from evertune.monitoring.reference_store import save_reference
 from evertune.plan import Plan
-from evertune.registry.assess import bootstrap_config, evaluation_config, misclassification_costs
-from evertune.search.summary import build_search_report, hyperparameter_settings, summarize_search
+from evertune.search.summary import build_search_report, summarize_search
 from evertune.search.trial_log import read_entries, read_header, read_trials
 from evertune.trials import SearchHeader, Trial
-from evertune.types import FloatArray, Predictions
+from evertune.types import FloatArray
 
 LATEST_DATE = datetime.max  # a stage does not look at the clock
 
@@ -201,130 +187,60 @@ def run(
         If the metric does not serve the task, or costs name a class that there is not.
     """
     inputs = read_evaluation_inputs(paths)
-    schema = inputs.model.schema
+    model, holdout, schema = inputs.model, inputs.holdout, inputs.model.schema
     metrics = load_metrics(metric, schema.task, find_root(paths.model))
-    costs, holdout = (
-        misclassification_costs(evaluation, schema.classes),
-        _predict_holdout(inputs, metrics),
+    y_true, known = encode_target(holdout, schema), encode_target(inputs.training, schema)
+    pred = predict(model.fitted, holdout, schema)
+    found = evaluate(
+        model,
+        holdout,
+        y_true,
+        pred,
+        metrics,
+        section=evaluation,
+        baselines=inputs.baselines,
+        baseline_predictions=baseline_predictions(
+            holdout,
+            schema,
+            training_truth=known,
+            optimised=metrics[0].name,
+            rule=inputs.rule,
+            models={
+                name: predict(simple.fitted, holdout, simple.schema)
+                for name, simple in inputs.simplest.items()
+            },
+        ),
+        expected=expected_baseline_metrics(
+            metrics, y_true, training_truth=known, n_classes=len(schema.classes)
+        ),
+        training=inputs.learned,
+        folds=evaluate_on_folds(
+            model,
+            inputs.trials,
+            metrics,
+            origin=inputs.origin,
+            oof=inputs.unseen,
+            folds=inputs.folds,
+            confidence=evaluation.confidence,
+        ),
+        out_of_fold=positive_class_probabilities(inputs.unseen),
+        guards=metric.guards,
     )
-    found = _build_evaluation(inputs, holdout, metrics=metrics, section=evaluation)
     found = replace(
         _with_phases(found, inputs, metric=metrics[0]),
-        purpose=evaluation.purpose,
-        not_for=evaluation.not_for,
+        search=summarize_search(inputs.trials, greater_is_better=metrics[0].greater_is_better),
         data=(read_data_card(inputs, paths, data=data, split=split),),
-        guards=check_guards(metric.guards, metrics, figures=chosen_model_metrics(found)),
-    )
-    found = add_diagnostics(
-        found,
-        EvaluationRows(inputs.model, inputs.holdout, holdout.truth, holdout.model),
-        metrics[0],
-        how=evaluation_config(evaluation),
-        training=inputs.learned,
-        learned=positive_class_probabilities(inputs.unseen),
-        costs=costs,
     )
     if evaluation.nested:
         found = _with_nested(found, inputs, metrics=metrics, search=search, fit=fit)
     found = replace(found, notes=(*_window_notes(inputs, found), *evaluation_notes(found, schema)))
-    pictures = evaluation_plots(found, holdout.truth, predictions=holdout.model, costs=costs)
+    costs = misclassification_costs(evaluation.costs, schema.classes)
+    pictures = evaluation_plots(found, y_true, pred, costs=costs)
     write_report(found, pictures, figures=paths.figures, plots=paths.plots, report=paths.report)
     save_reference(
         paths.reference, _build_reference(inputs, found, metrics=metrics, section=monitoring)
     )
     sys.stdout.write(_summary_line(found))
-
-
-def _predict_holdout(inputs: EvaluationInputs, metrics: Metrics) -> HoldoutPredictions:
-    schema, table = inputs.model.schema, inputs.holdout
-    truth, known = encode_target(table, schema), encode_target(inputs.training, schema)
-    said = baseline_predictions(
-        table,
-        schema,
-        training_truth=known,
-        optimised=metrics[0].name,
-        rule=inputs.rule,
-        models={name: _predict_table(model, table) for name, model in inputs.simplest.items()},
-    )
-    expected = expected_baseline_metrics(
-        metrics, truth, training_truth=known, n_classes=len(schema.classes)
-    )
-    return HoldoutPredictions(truth, _predict_table(inputs.model, table), said, expected)
-
-
-def _predict_table(model: Model, table: pd.DataFrame) -> Predictions:
-    return predict(model.fitted, table, model.schema)
-
-
-def _build_evaluation(
-    inputs: EvaluationInputs,
-    holdout: HoldoutPredictions,
-    *,
-    metrics: Metrics,
-    section: EvaluationSection,
-) -> Evaluation:
-    schema, optimised, draws = inputs.model.schema, metrics[0], bootstrap_config(section)
-    over = _fold_scores(inputs, metrics, confidence=section.confidence)
-    model = _score_model(inputs, holdout, metrics=metrics, over=over, section=section)
-    baselines = baseline_rows(
-        inputs.baselines, holdout, metrics=metrics, model=model, bootstrap=draws
-    )
-    rows = metric_rows(metrics, holdout, model=model, baselines=baselines, bootstrap=draws)
-    chosen, reasons = choose_model(optimised, baselines)
-    return Evaluation(
-        target=schema.target,
-        task=schema.task,
-        classes=schema.classes,
-        metric=optimised.name,
-        greater_is_better=optimised.greater_is_better,
-        confidence=section.confidence,
-        n_training=len(inputs.learned),
-        n_holdout=len(inputs.holdout),
-        holdout=model.holdout,
-        lift={row.name: row.lift for row in rows},
-        best_baseline=rows[0].baseline,
-        chosen=chosen,
-        reasons=reasons,
-        family=inputs.model.configuration.family,
-        settings=hyperparameter_settings(inputs.model.configuration),
-        search=summarize_search(inputs.trials, greater_is_better=optimised.greater_is_better),
-        metrics=rows,
-        baselines=baselines,
-        confusion=confusion_counts(holdout, len(schema.classes)),
-        folds_of=over.of,
-    )
-
-
-def _fold_scores(
-    inputs: EvaluationInputs, metrics: Metrics, *, confidence: float
-) -> FoldEvaluation:
-    return evaluate_on_folds(
-        inputs.model,
-        inputs.trials,
-        metrics,
-        origin=inputs.origin,
-        unseen=inputs.unseen,
-        folds=inputs.folds,
-        confidence=confidence,
-    )
-
-
-def _score_model(
-    inputs: EvaluationInputs,
-    holdout: HoldoutPredictions,
-    *,
-    metrics: Metrics,
-    over: FoldEvaluation,
-    section: EvaluationSection,
-) -> ModelMetrics:
-    learned = encode_target(inputs.learned, inputs.model.schema)
-    return ModelMetrics(
-        holdout=compute_metrics(metrics, holdout.truth, holdout.model),
-        intervals=holdout_intervals(metrics, holdout, bootstrap=bootstrap_config(section)),
-        training=compute_metrics(metrics, learned, _predict_table(inputs.model, inputs.learned)),
-        folds=over.figures,
-        member=over.member,
-    )
 
 
 def _with_phases(found: Evaluation, inputs: EvaluationInputs, *, metric: Metric) -> Evaluation:

@@ -12,7 +12,7 @@ def made(kind, n_rows=12, n_folds=3, **others):
 
 
 @pytest.mark.parametrize("outer", [0, 1, 2])
-def test_the_rows_that_judge_are_in_no_inner_fold(outer):
+def test_the_outer_rows_are_in_no_inner_fold(outer):
     every = made("kfold")
     inner = inner_folds(every, outer)
     seen = [set(every[outer].training[[*fold.training, *fold.validation]]) for fold in inner]
@@ -28,7 +28,7 @@ def test_groups_stay_together_within():
         assert not set(kept[fold.training]) & set(kept[fold.validation])
 
 
-def test_folds_in_time_are_judged_by_what_came_before():
+def test_folds_in_time_have_only_earlier_inner_folds():
     every = made("time", times=np.arange(12.0))
     assert [len(inner_folds(every, outer)) for outer in range(3)] == [0, 1, 2]
 

@@ -1,10 +1,23 @@
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
 
 from evertune.data.folds import Fold
 from evertune.evaluation.baselines import BaselineResult
-from evertune.evaluation.phases import Phase, compare_phases, simplest_sufficient_phase
+from evertune.evaluation.phases import (
+    Phase,
+    best_baseline_of_kind,
+    compare_phases,
+    count_parameters,
+    count_predictor_parameters,
+    simplest_sufficient_phase,
+)
 from evertune.metrics.metrics import METRICS
+from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline
 from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.trials import Configuration, FoldResult, Trial
 
@@ -23,7 +36,7 @@ def results(mean, *, spread=NOISE, name="roc_auc", seconds=0.1):
 
 def baseline(name, kind, mean, metric="roc_auc"):
     folds = results(mean, name=metric)
-    return BaselineResult(name, kind, "as told", folds, {metric: mean}, 10.0, 0.5)
+    return BaselineResult(name, kind, "as described", folds, {metric: mean}, 10.0, 0.5)
 
 
 def trial(number, family, mean, *, metric="roc_auc", status="complete"):
@@ -58,13 +71,13 @@ def test_each_phase_is_the_best_of_its_kind():
     assert found[3].what == "trial 1, lightgbm"
 
 
-def test_a_phase_pays_where_its_gain_is_more_than_noise():
+def test_a_phase_pays_if_its_gain_is_more_than_noise():
     found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS)
     assert [phase.pays for phase in found] == [None, None, False, True]
     assert found[2].low < 0 < found[2].gain == pytest.approx(0.002)
 
 
-def test_a_gain_is_positive_where_less_is_better():
+def test_a_gain_is_positive_if_less_is_better():
     few = (baseline("ridge", "model", 3.0, "rmse"),)
     found = compare_phases([trial(0, "lightgbm", 2.0, metric="rmse")], few, RMSE, folds=FOLDS)
     assert found[3].gain == pytest.approx(1.0)
@@ -84,7 +97,7 @@ def test_the_ensemble_counts_with_the_scores_of_weights_that_other_folds_chose()
     assert found.fit_seconds == pytest.approx(20.0)
 
 
-def test_what_a_phase_costs_is_told_of_a_thousand_rows():
+def test_the_cost_of_a_phase_is_that_of_a_thousand_rows():
     found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS, values={"heuristic": 4})
     assert [phase.fit_seconds for phase in found] == pytest.approx([10, 10, 10, 10])
     assert [phase.predict_milliseconds for phase in found] == pytest.approx([1000] * 4)
@@ -102,7 +115,7 @@ def test_the_simplest_phase_within_noise_of_the_best_is_named():
     assert simplest_sufficient_phase(found, AUC, folds=FOLDS) == "simplest"
 
 
-def test_the_best_phase_is_named_where_all_others_are_worse():
+def test_the_best_phase_is_named_if_all_others_are_worse():
     found = compare_phases(TRIALS, BASELINES, AUC, folds=FOLDS)
     assert simplest_sufficient_phase(found, AUC, folds=FOLDS) == "complex"
 
@@ -120,3 +133,45 @@ def test_a_phase_with_the_same_scores_is_not_worse():
 
 def test_without_any_score_the_last_phase_is_named():
     assert simplest_sufficient_phase([Phase("complex", "nothing")], AUC, folds=FOLDS) == "complex"
+
+
+def test_a_baseline_without_a_score_is_never_the_best():
+    rows = [("ridge", None), ("small_tree", 4.0)]
+    found = [BaselineResult(n, "model", "", (), {"rmse": v}, 0.0, 0.0) for n, v in rows]
+    assert best_baseline_of_kind(found, RMSE, kind="model").name == "small_tree"
+    assert best_baseline_of_kind(found, RMSE, kind="none") is None
+
+
+X = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]])
+Y = np.array([0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("predictor", "expected"),
+    [
+        (LogisticRegression(), 3),
+        (GaussianNB(), 10),
+        (DecisionTreeClassifier(), 2),
+        (DummyClassifier(), 2),
+    ],
+)
+def test_the_numbers_of_a_simple_model_are_counted(predictor, expected):
+    assert count_predictor_parameters(predictor.fit(X, Y)) == expected
+
+
+def test_the_leaves_of_all_trees_are_counted():
+    forest = RandomForestClassifier(3, bootstrap=False, random_state=0).fit(X, Y)
+    assert count_predictor_parameters(forest) == sum(
+        tree.get_n_leaves() for tree in forest.estimators_
+    )
+
+
+def test_the_size_of_an_unknown_predictor_is_not_known():
+    assert count_predictor_parameters(object()) is None
+
+
+def test_a_member_counts_as_often_as_it_has_models():
+    fitted = FittedPipeline(None, LogisticRegression().fit(X, Y))
+    member = EnsembleMember(Configuration("linear"), 1.0, (fitted, fitted), (None, None))
+    assert count_parameters(Ensemble((member,))) == 6
+    assert count_parameters(fitted) == 3
