@@ -7,8 +7,8 @@ from evertune.evaluation.nested import inner_folds
 
 def made(kind, n_rows=12, n_folds=3, **others):
     given = {"groups": None, "times": None, "gap_days": 0, "seed": 0, "n_repeats": 1} | others
-    truth = np.arange(float(n_rows))
-    return make_folds(kind, n_rows=n_rows, y_true=truth, n_folds=n_folds, task="regression", **given)
+    given |= {"y_true": np.arange(float(n_rows)), "task": "regression"}
+    return make_folds(kind, n_rows=n_rows, n_folds=n_folds, **given)
 
 
 @pytest.mark.parametrize("outer", [0, 1, 2])
