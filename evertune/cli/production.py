@@ -32,9 +32,10 @@ def serve(port: Port = None) -> None:
     """Answer POST /predict and POST /label with the champion, until Ctrl-C."""
     with error_boundary():
         root, params = load_project()
-        from evertune.serving.server import serve_project
+        from evertune.project import Project
+        from evertune.serving.server import serve_projects
 
-        serve_project(root, port or params.scoring.port)
+        serve_projects([Project(root)], port or params.scoring.port)
 
 
 @app.command()

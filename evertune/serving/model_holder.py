@@ -1,32 +1,21 @@
-"""State of a running scoring service, and the models that it has loaded.
+"""Load and try the versions that a service or batch scoring uses.
 
-`ScoringService` holds the log, the metrics, the queues and the `ServedModels`, which are
-replaced as a whole. `watch_aliases` reads the registry every second and reloads what has
-changed; when a load fails, the models in use stay. A version is used only after it has
-predicted the rows that it was registered with, alike for single rows (compiled model) and as a
-table. `load_shadow` picks the shadow: the previous champion while the champion is young, then
-the challenger.
+A version is used only after it has predicted the rows that it was registered with, alike for single
+rows (the compiled model) and as a table. `load_shadow` picks the version that predicts beside the
+champion: the previous champion while the champion is young, then the challenger.
 """
 
-import asyncio
-import logging
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 
-from evertune.config.schema import Params
-from evertune.database import close_log
-from evertune.errors import EvertuneError, ParamsError, StageError
+from evertune.errors import StageError
 from evertune.models.compiled import CompiledModel, compile_model, predict_compiled
-from evertune.models.compiled_rows import Row
 from evertune.models.model import Model
 from evertune.models.persistence import predict_rows
-from evertune.monitoring.prediction_log import PredictionLog, connect_prediction_log
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
+from evertune.registry.mlflow_client import TrackingStore
 from evertune.registry.versions import (
     ModelVersion,
     example_rows,
@@ -34,8 +23,6 @@ from evertune.registry.versions import (
     get_version_by_alias,
     load_version_model,
 )
-from evertune.serving.metrics import ServiceMetrics, create_metrics
-from evertune.serving.requests import PredictRequest
 from evertune.types import Predictions
 
 PREDICTION_TOLERANCE = 1e-9
@@ -107,7 +94,7 @@ def _load_version(
 def _smoke_test(made: LoadedModel, store: TrackingStore) -> None:
     raw = example_rows(store, made.version)
     rows = [
-        {str(name): None if cell != cell else cell for name, cell in row.items()}
+        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()}
         for row in raw.to_dict("records")
     ]
     whole = predict_rows(made.model, raw)
@@ -133,164 +120,3 @@ def _predictions_agree(quick: Predictions, whole: Predictions) -> bool:
             mine, theirs, rtol=PREDICTION_TOLERANCE, atol=PREDICTION_TOLERANCE, equal_nan=True
         )
     )
-
-
-LOGGER = logging.getLogger(__name__)
-Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What is sent back."""
-
-    status: int
-    content: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class PendingRequest:
-    """A request that waits for its batch, and where its reply goes."""
-
-    asked: PredictRequest
-    reply: "asyncio.Future[Reply]"
-
-
-@dataclass(frozen=True, eq=False)
-class ServedModels:
-    """The versions in use at one moment; requests see either these or the next."""
-
-    champion: LoadedModel | None = None
-    shadow: LoadedModel | None = None
-
-
-@dataclass(eq=False)
-class ScoringService:
-    """A running service; `models` is replaced as a whole when an alias moves.
-
-    Attributes
-    ----------
-    params : Params
-    token : bytes, optional
-        What callers must show.
-    clock : callable
-    store : TrackingStore
-    log : PredictionLog
-    figures : ServiceMetrics
-    worker, shadower : ThreadPoolExecutor
-        One thread each: batches are predicted and logged one after the other.
-    models : ServedModels
-    waiting : list of PendingRequest
-    unshadowed : list of (ids, rows)
-        What the shadow has not predicted yet.
-    busy, shadowing : bool
-        Whether a task works through them.
-    active : int
-        Requests that are being answered.
-    lost : bool
-        Whether nothing follows the aliases any more.
-    """
-
-    params: Params
-    token: bytes | None
-    clock: Clock
-    store: TrackingStore
-    log: PredictionLog
-    figures: ServiceMetrics
-    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "predict"))
-    shadower: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "shadow"))
-    models: ServedModels = field(default_factory=ServedModels)
-    waiting: list[PendingRequest] = field(default_factory=list)
-    unshadowed: list[tuple[str, Row]] = field(default_factory=list)
-    busy: bool = False
-    shadowing: bool = False
-    active: int = 0
-    lost: bool = False
-
-    def complain(self, error: EvertuneError) -> None:
-        """Tell the operator why requests are turned away."""
-        LOGGER.error("%s", error)
-
-
-def open_service(params: Params, *, clock: Clock) -> ScoringService:
-    """Return a service whose log and registry answer; it has no models yet.
-
-    Raises
-    ------
-    ParamsError
-        A variable that params.yaml names is not set.
-    BusyError, UnsafeError
-        The log or the registry cannot be used.
-    """
-    state, name, scoring = params.paths.state, params.registry.name, params.scoring
-    token = read_token(scoring.token_variable)
-    log = connect_prediction_log(params)
-    return ScoringService(
-        params, token, clock, open_tracking_store(state, name), log, create_metrics()
-    )
-
-
-def close_service(service: ScoringService) -> None:
-    """Let the threads end what they do, and give back the log."""
-    service.worker.shutdown(wait=True)
-    service.shadower.shutdown(wait=True)
-    close_log(service.log)
-
-
-def read_token(variable: str | None) -> bytes | None:
-    """Return the token that callers must show, None where none is asked for.
-
-    Raises
-    ------
-    ParamsError
-        The variable is named and not set.
-    """
-    if variable is None:
-        return None
-    token = os.environ.get(variable, "")
-    if not token:
-        raise ParamsError(
-            f"scoring.token_variable: the environment variable {variable} is not set; it has to"
-            " hold the token that callers show. Set it, or write null to let everyone in."
-        )
-    return token.encode()
-
-
-RELOAD_SECONDS = 1.0
-
-
-async def watch_aliases(service: ScoringService) -> None:
-    """Look at the registry every second, until cancelled; requests go on meanwhile."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await loop.run_in_executor(service.shadower, reload_models, service)
-        await asyncio.sleep(RELOAD_SECONDS)
-
-
-def reload_models(service: ScoringService) -> None:
-    """Take up the versions that the aliases name; where that fails those in use stay."""
-    try:
-        models = _load_models(service)
-    except EvertuneError as error:
-        service.complain(error)
-        service.figures.failed_loads.inc()
-        return
-    service.models = models
-    service.figures.model.clear()
-    for alias, used in (("champion", models.champion), ("shadow", models.shadow)):
-        if used is not None:
-            service.figures.model.labels(used.version.number, alias).set(1)
-
-
-def _load_models(service: ScoringService) -> ServedModels:
-    store, before, params = service.store, service.models, service.params
-    champion = load_champion(store, before.champion)
-    if champion is None or not params.scoring.shadow:
-        return ServedModels(champion)
-    shadow = load_shadow(
-        store,
-        before.shadow,
-        beside=champion.version,
-        now=service.clock(),
-        days=params.monitoring.policy.shadow_days,
-    )
-    return ServedModels(champion, shadow)

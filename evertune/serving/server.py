@@ -1,6 +1,6 @@
 """Run the scoring service under uvicorn: `evertune serve`.
 
-`serve_project` serves until Ctrl-C or SIGTERM and lets open requests finish. uvicorn limits
+`serve_projects` serves until Ctrl-C or SIGTERM and lets open requests finish. uvicorn limits
 only the time between requests, so `HeaderTimeoutProtocol` also closes a connection whose
 request headers do not arrive in time.
 """
@@ -10,15 +10,18 @@ import os
 import socket
 import sys
 from asyncio import TimerHandle, Transport
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from evertune.config.loader import load_params
-from evertune.errors import BusyError
+from evertune.errors import BusyError, ParamsError
 from evertune.serving.app import create_app
+from evertune.serving.service import ModelService
+
+if TYPE_CHECKING:
+    from evertune.project import Project
 
 HEADER_TIMEOUT_SECONDS = 10.0
 
@@ -66,28 +69,37 @@ GRACE_SECONDS = 10
 LISTEN_BACKLOG = 512
 
 
-def serve_project(root: Path, port: int) -> None:
-    """Serve the project's champion until Ctrl-C or SIGTERM; requests under way are answered first.
+def serve_projects(projects: Sequence["Project"], port: int) -> None:
+    """Serve the champions of projects until Ctrl-C or SIGTERM; open requests are answered first.
 
     Parameters
     ----------
-    root : Path
-        The project's folder.
+    projects : sequence of Project
+        Each answers below its name (`/churn/predict`); one that is alone at `/predict` too.
     port : int
-        At the host of `scoring.host`.
+        At the host of the first project's `scoring.host`.
 
     Raises
     ------
+    ParamsError
+        Two projects have the same name.
     BusyError
         The port is taken, or the log or the registry does not answer.
     EvertuneError
-        What else keeps it from starting.
+        What else keeps a project's service from starting.
     """
-    host = load_params(root).scoring.host
+    names = [project.name for project in projects]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ParamsError(
+            f"expected projects of different names, but more than one is called {twice[0]}; change"
+            " registry.name in one of their params.yaml"
+        )
+    host = projects[0].params.scoring.host
     with _open_socket(host, port) as listener:
-        app = create_app(root, clock=lambda: datetime.now(UTC))
+        services = {project.name: ModelService(project.root) for project in projects}
         config = uvicorn.Config(
-            app,
+            create_app(services, host=host),
             http=HeaderTimeoutProtocol,
             log_level="warning",
             access_log=False,
@@ -95,7 +107,8 @@ def serve_project(root: Path, port: int) -> None:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        sys.stdout.write(f"The scoring service: http://{host}:{port} (Ctrl-C ends it)\n")
+        where = "" if len(names) == 1 else f", below /{', /'.join(names)}"
+        sys.stdout.write(f"The scoring service: http://{host}:{port}{where} (Ctrl-C ends it)\n")
         sys.stdout.flush()
         uvicorn.Server(config).run(sockets=[listener])
 

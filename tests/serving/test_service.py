@@ -1,3 +1,4 @@
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ from evertune.models.persistence import load_model, predict_rows
 from evertune.registry import versions as registry
 from evertune.registry.mlflow_client import open_tracking_store
 from evertune.serving.app import create_app
+from evertune.serving.service import ModelService
 from evertune.times import TimeWindow
 from tests.production import champion, day, log_of, project, rows
-from tests.services import wait
+from tests.services import served, wait
 
 CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
@@ -133,6 +135,33 @@ def test_without_a_champion_nothing_is_ready(state, start):
     assert client.get("/health").status_code == 200
 
 
+@pytest.mark.usefixtures("root")
+def test_several_projects_answer_below_their_names(new_database, tmp_path):
+    other = tmp_path / "other"
+    (other / "state").mkdir(parents=True)
+    shutil.copy(new_database, other / "state" / "mlflow.db")
+    project(other)
+    services = {
+        "churn": ModelService(tmp_path, clock=lambda: day(30)),
+        "other": ModelService(other),
+    }
+    with served(create_app(services)) as client:
+        statuses = {
+            path: client.post(path, json={"row": ROW}).status_code
+            for path in ("/churn/predict", "/other/predict", "/predict")
+        }
+        assert statuses == {"/churn/predict": 200, "/other/predict": 503, "/predict": 404}
+        assert client.get("/churn/ready").json() == {"status": "ready", "version": "1"}
+        assert (client.get("/health").status_code, client.get("/ready").status_code) == (200, 503)
+        assert {"/churn/label", "/other/predict"} <= set(
+            client.get("/openapi.json").json()["paths"]
+        )
+
+
+def test_a_project_alone_answers_below_its_name_too(client):
+    assert client.post("/churn/predict", json={"row": ROW}).status_code == 200
+
+
 def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(root, made, client):
     predict(client, row=ROW, request_id="before")
     champion(root, made, identity="2", with_reference=False)
@@ -208,7 +237,7 @@ def test_a_token_that_is_named_has_to_be_set(root, monkeypatch):
     monkeypatch.delenv("CHURN_TOKEN", raising=False)
     project(root, token_variable="CHURN_TOKEN")
     with pytest.raises(ParamsError, match="the environment variable CHURN_TOKEN is not set"):
-        create_app(root)
+        ModelService(root)
 
 
 @pytest.mark.parametrize("host", ["10.evil.example", "127.0.0.1.evil.example:80", "["])

@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from evertune.serving.app import create_app
 from tests.services import served
+from tests.serving.conftest import churn_app
 
 ALWAYS = [
     not_a_server_error,
@@ -29,13 +29,13 @@ CASES = [
     *((place, GenerationMode.POSITIVE, [*ALWAYS, positive_data_acceptance]) for place in PLACES),
     *((place, GenerationMode.NEGATIVE, [*ALWAYS, negative_data_rejection]) for place in PLACES[:2]),
 ]
-EXAMPLES = 100
+EXAMPLES = 60
 
 
 @pytest.fixture
 def client(root):
     """Return a client of the service in a time from which no moment lies ahead."""
-    with served(create_app(root, clock=lambda: datetime(2200, 1, 1, tzinfo=UTC))) as client:
+    with served(churn_app(root, datetime(2200, 1, 1, tzinfo=UTC))) as client:
         yield client
 
 

@@ -5,6 +5,7 @@ import pytest
 from evertune.serving.requests import (
     ErrorResponse,
     future_timestamp_error,
+    parse_json,
     parse_label_request,
     parse_predict_request,
 )
@@ -92,3 +93,21 @@ def test_a_moment_may_be_as_far_ahead_as_clocks_differ():
     now = datetime(2024, 1, 1, tzinfo=UTC)
     assert future_timestamp_error(now.replace(minute=4), now) is None
     assert future_timestamp_error(now.replace(hour=1), now) == "is in the future"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff", "is not UTF-8"),
+        (b'{"a": 1, "a": 2}', "a key twice"),
+        (b'{"a": NaN}', "has NaN"),
+        (b'{"a": -Infinity}', "has -Infinity"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
+        (b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b'{"a": "\\ud800"}', "no Unicode"),
+    ],
+)
+def test_what_readers_would_not_read_alike_is_no_json(body, words):
+    with pytest.raises(ValueError, match=words):
+        parse_json(body)

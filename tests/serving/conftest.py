@@ -1,15 +1,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from evertune.serving.app import create_app
+from evertune.serving.service import ModelService
 from tests.production import champion, day, project
 from tests.services import quickly_learned, served
 
 NOW = day(30)
+
+
+def churn_app(root: Path, now: datetime) -> FastAPI:
+    """Return the app of a project alone, at a time that stands still."""
+    return create_app({"churn": ModelService(root, clock=lambda: now)})
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +38,7 @@ def root(tmp_path: Path, state: Path, made: Path) -> Path:
 def start(tmp_path: Path) -> Iterator[Callable[[], httpx.Client]]:
     """Return what starts the service of the project, in January 2024."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(served(create_app(tmp_path, clock=lambda: NOW)))
+        yield lambda: stack.enter_context(served(churn_app(tmp_path, NOW)))
 
 
 @pytest.fixture
