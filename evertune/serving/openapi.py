@@ -101,7 +101,7 @@ def service_paths(
     >>> list(service_paths(schema, more_columns=(), max_rows=9, with_token=False))
     ['/predict', '/label', '/health', '/ready', '/metrics']
     """
-    security = {"security": [{"token": []}]} if with_token else {}
+    security: JSONSchema = {"security": [{"token": []}]} if with_token else {}
     probe = {
         "security": [],
         "responses": {
