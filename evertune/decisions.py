@@ -8,6 +8,7 @@ in tables they are `datetime64[us]` without a time zone, in UTC.
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Literal
 
 from evertune.times import TimeWindow
@@ -19,6 +20,13 @@ OutcomeKind = Literal[
     "started", "promoted", "refused", "failed", "outdated", "rolled back", "acknowledged"
 ]
 GateVerdict = Literal["promote", "keep", "not enough evidence"]
+
+
+class RefitReason(IntEnum):
+    """Why a model is refit or retuned; a positive number n is the n-th follow-up of a retune."""
+
+    PERIODIC = -1
+    ALARM = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,8 @@ class MonitoringDecision:
     change_from : datetime, optional
         Since when the relation is estimated to have changed.
     follow_up : int
-        0, or the how-manieth refit after a change this is; -1 for newer rows tried without one.
+        A `RefitReason`: 0 for an alarm, n for the n-th follow-up of a promoted retune, -1 for a
+        periodic refit.
     expected_gain, cost : float, optional
         In the unit of `monitoring.policy.cost`.
     ask_a_person : bool

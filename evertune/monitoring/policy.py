@@ -1,277 +1,136 @@
 """The retraining policy: what to do about alarms, and when to wait instead.
 
-`decide` applies `POLICY_RULES` in order; the first rule that applies makes the decision. It is
-a pure function of the alarms, the `MonitoringState` (past decisions, outcomes, labelled rows),
-the `Policy` from params.yaml and the time. The same evidence about the same champion gives the
-same decision id, and a request that nobody has begun to serve is returned as it was made.
+`decide` tries the rules of `POLICY_RULES` from first to last; the first that applies makes the
+decision. It is a pure function of the alarms, the `MonitoringState`, `monitoring.policy` of
+params.yaml and the time. The same evidence about the same champion gives the same decision id,
+and a request that nobody has begun to carry out is returned as it was made.
 
-Each refused gate doubles the cool-down; after `max_failed_gates` refusals in a row a person is
-asked. After an inconclusive gate, `retry_condition` says how many rows the next attempt waits
-for. Without an alarm, newer rows are tried every `refit_interval_days` (`is_periodic_refit_due`): this
-finds changes that are too slow for any test. `notification_kind` says whether a decision is
-news.
+The rules, in order:
+
+1. the past cannot be read       block, ask a person
+2. no champion                   nothing
+3. broken data                   block
+4. worse than the version before roll back
+5. an attempt runs               wait
+6. a follow-up is due            refit on the rows since a promoted retune
+7. a periodic refit is due       refit, also without an alarm: finds changes too slow for any test
+8. no retraining alarm           nothing
+9. too many refused attempts     nothing, ask a person
+10. cool-down                    wait; every refused gate doubles it
+11. monthly budget spent         wait
+12. last gate inconclusive       wait for the rows that it lacked
+13. too few labelled rows        wait
+14. gain below cost              nothing
+15. only the inputs changed      refit
+16. otherwise                    retune
 """
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from evertune.decisions import Action, Alarm, DecisionOutcome, MonitoringDecision
+from evertune.config.schema import PolicySection
+from evertune.decisions import Action, Alarm, MonitoringDecision, RefitReason
+from evertune.monitoring.state import (
+    REQUEST_ACTIONS,
+    MonitoringState,
+    change_point,
+    retraining_alarms,
+)
 from evertune.monitoring.triggers import signal_layer
 
-FINAL_OUTCOMES = {"promoted", "refused", "failed", "outdated", "rolled back"}
-REQUEST_ACTIONS = {"refit", "retune", "rollback"}
-PERIODIC_REFIT = -1  # in place of a follow-up's number: newer rows are tried without a change
 NEGLIGIBLE_LOSS_RISE = 0.005
 MIN_EXPLAINED_SHARE = 0.5
-MAX_RUN_TIME = timedelta(days=1)
-MONTH = timedelta(days=30)
+DECISION_ID_LENGTH = 16
 
 
-@dataclass(frozen=True)
-class MonitoringState:
-    """How things stand.
-
-    Attributes
-    ----------
-    champion : str, optional
-        None where there is none yet.
-    promoted_at : datetime, optional
-        Since when it is champion, by the log's clock.
-    decisions, outcomes : tuple
-        All that was decided and came of it, oldest first.
-    rows_since_change : int
-        Labelled rows since the change that `change_point` names; since the promotion, without one.
-    unlabelled_since_change : int
-        Those that still have no label.
-    rows_since_promotion : int
-        Labelled rows since `promoted_at`.
-    rows_a_day : float
-    loss_rise : float, optional
-        By how much the realised loss since the change is above its reference.
-    explained_rise : float, optional
-        By how much the loss of the same rows, estimated without labels, is above it.
-    worse_than_previous : str, optional
-        The evidence where the paired test says that the champion is worse than the version
-        before it.
-    unreadable : str, optional
-        What could not be read of the state.
-    """
-
-    champion: str | None
-    promoted_at: datetime | None = None
-    decisions: tuple[MonitoringDecision, ...] = ()
-    outcomes: tuple[DecisionOutcome, ...] = ()
-    rows_since_change: int = 0
-    unlabelled_since_change: int = 0
-    rows_since_promotion: int = 0
-    rows_a_day: float = 0
-    loss_rise: float | None = None
-    explained_rise: float | None = None
-    worse_than_previous: str | None = None
-    unreadable: str | None = None
-
-
-def count_failed_gates(standing: MonitoringState) -> int:
-    """Return how many attempts in a row to replace the champion the gate refused.
-
-    They count within one spell of alarms: a promotion, a person's acknowledgement and a look
-    without an alarm that asks to learn begin a new one. Follow-ups are not counted: that the
-    champion is good enough is no failure. Nor is a gate that had too few rows to tell.
-    """
-    return sum(each.kind == "refused" and not each.undecided for each in alarm_attempts(standing))
-
-
-@dataclass(frozen=True)
-class Policy:
-    """When an alarm leads to a retune, and when it does not; see `monitoring.policy`."""
-
-    cooldown_days: float = 7
-    longest_cooldown_days: float = 56
-    longest_wait_days: float = 28
-    retunes_a_month: int = 4
-    max_failed_gates: int = 2
-    follow_up_days: tuple[float, ...] = (7, 21, 45)
-    refit_interval_days: float | None = None
-    least_rows: int = 200
-    shadow_days: float = 14
-    horizon_days: float = 90
-    gain_per_row: float | None = None
-    cost: float = 0
-    labels_available: bool = True
-
-
-def retraining_alarms(alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
-    """Return the alarms that ask for a refit or a retune."""
-    return tuple(alarm for alarm in alarms if alarm.action in ("refit", "retune"))
-
-
-def change_point(alarms: Sequence[Alarm]) -> datetime | None:
-    """Return since when something is estimated to have changed, by the alarms that ask to learn.
-
-    The latest of them: rows of before would teach the old relation.
-    """
-    moments = [alarm.since for alarm in retraining_alarms(alarms) if alarm.since is not None]
-    return max(moments, default=None)
-
-
-def with_claimed_requests(
-    decisions: Sequence[MonitoringDecision],
-    outcomes: Sequence[DecisionOutcome],
-    unserved: Sequence[MonitoringDecision],
-) -> tuple[DecisionOutcome, ...]:
-    """Return what came of decisions, a request that was claimed and never begun as begun.
+def decide(
+    alarms: Sequence[Alarm],
+    state: MonitoringState,
+    policy: PolicySection,
+    *,
+    labels_available: bool = True,
+    model: str,
+    now: datetime,
+) -> MonitoringDecision:
+    """Return the decision of the first rule that applies.
 
     Parameters
     ----------
-    decisions, outcomes : sequence
-        All there are, oldest first.
-    unserved : sequence of MonitoringDecision
-        The requests that nobody has claimed.
-    """
-    known = {each.id for each in unserved} | {each.decision_id for each in outcomes}
-    silent = [each for each in decisions if each.action in REQUEST_ACTIONS and each.id not in known]
-    begun = [DecisionOutcome(each.id, each.moment, "started") for each in silent]
-    return tuple(sorted([*begun, *outcomes], key=lambda each: each.moment))
-
-
-def pending_request(standing: MonitoringState) -> MonitoringDecision | None:
-    """Return the newest request about the champion that nobody has begun to serve."""
-    begun = {outcome.decision_id for outcome in standing.outcomes}
-    waiting = [
-        each
-        for each in _decisions_about_champion(standing)
-        if each.action in REQUEST_ACTIONS and each.id not in begun
-    ]
-    return waiting[-1] if waiting else None
-
-
-def running_attempt(standing: MonitoringState, now: datetime) -> DecisionOutcome | None:
-    """Return the begin of an attempt that has not ended; after a day it counts as dead."""
-    ended = {each.decision_id for each in standing.outcomes if each.kind in FINAL_OUTCOMES}
-    begun = [
-        each
-        for each in standing.outcomes
-        if each.kind == "started"
-        and each.decision_id not in ended
-        and now - each.moment < MAX_RUN_TIME
-    ]
-    return begun[-1] if begun else None
-
-
-def attempt_outcomes(standing: MonitoringState) -> tuple[DecisionOutcome, ...]:
-    """Return what came last of every attempt to learn, oldest first; a rollback is none.
-
-    An attempt that began and never ended has failed, unless it is `running_attempt`; what was
-    outdated
-    before it began is none.
-    """
-    ids = {each.id for each in standing.decisions if each.action in ("refit", "retune")}
-    kinds = {*FINAL_OUTCOMES, "started"} - {"outdated"}
-    ordered = sorted(standing.outcomes, key=lambda each: each.moment)
-    last = {
-        each.decision_id: each for each in ordered if each.decision_id in ids and each.kind in kinds
-    }
-    return tuple(sorted(last.values(), key=lambda each: each.moment))
-
-
-def alarm_attempts(standing: MonitoringState) -> tuple[DecisionOutcome, ...]:
-    """Return the attempts of this spell of alarms to replace the champion, without follow-ups."""
-    counted = {each.id for each in _decisions_about_champion(standing) if each.follow_up == 0}
-    return tuple(each for each in _attempts_in_episode(standing) if each.decision_id in counted)
-
-
-def was_refit_refused(standing: MonitoringState) -> bool:
-    """Return whether a refit was refused in this spell of alarms, by enough rows to tell."""
-    refits = {each.id for each in _decisions_about_champion(standing) if each.action == "refit"}
-    return any(
-        each.kind == "refused" and not each.undecided and each.decision_id in refits
-        for each in _attempts_in_episode(standing)
-    )
-
-
-def cooldown_end(standing: MonitoringState, policy: Policy) -> datetime | None:
-    """Return when the next attempt may begin; every failed gate doubles the time.
-
-    A refused check holds nothing up: no alarm had asked for it.
-    """
-    checks = {each.id for each in standing.decisions if each.follow_up == PERIODIC_REFIT}
-    ended = [
-        each
-        for each in attempt_outcomes(standing)
-        if each.kind != "refused" or each.decision_id not in checks
-    ]
-    if not ended:
-        return None
-    days = policy.cooldown_days * 2.0 ** count_failed_gates(standing)
-    return ended[-1].moment + timedelta(days=min(days, policy.longest_cooldown_days))
-
-
-def count_recent_retunes(standing: MonitoringState, now: datetime) -> int:
-    """Return how many retunes ended in the last 30 days.
-
-    One whose gate had too few rows to tell is not counted; the one that tries again is.
-    """
-    ids = {each.id for each in standing.decisions if each.action == "retune"}
-    return sum(
-        each.decision_id in ids and not each.undecided and now - each.moment < MONTH
-        for each in attempt_outcomes(standing)
-    )
-
-
-def follow_up_origin(
-    standing: MonitoringState,
-) -> tuple[MonitoringDecision, DecisionOutcome] | None:
-    """Return the last promoted attempt that alarms asked for, unless it was rolled back."""
-    by_id = {each.id: each for each in standing.decisions}
-    ends = [
-        each
-        for each in sorted(standing.outcomes, key=lambda each: each.moment)
-        if each.kind == "rolled back"
-        or (each.kind == "promoted" and _is_not_follow_up(by_id.get(each.decision_id)))
-    ]
-    if not ends or ends[-1].kind == "rolled back":
-        return None
-    return by_id[ends[-1].decision_id], ends[-1]
-
-
-def next_follow_up_number(
-    standing: MonitoringState, policy: Policy, *, now: datetime
-) -> int | None:
-    """Return the number of the follow-up refit that is due, counted from 1; None where none is."""
-    origin = follow_up_origin(standing)
-    if origin is None or origin[0].action != "retune":
-        return None
-    promoted = origin[1].moment
-    made = [each.follow_up for each in standing.decisions if each.moment >= promoted]
-    days = policy.follow_up_days
-    due = [n for n in range(1, len(days) + 1) if now >= promoted + timedelta(days=days[n - 1])]
-    return due[-1] if due and due[-1] > max(made, default=0) else None
-
-
-def estimate_gain(standing: MonitoringState, policy: Policy) -> float | None:
-    """Return what a cure of the loss would bring over the horizon, None where nothing says.
-
-    It is the rise of the loss, times the rows of the horizon, times what a unit of loss costs.
+    alarms : sequence of Alarm
+        The triggers that have fired.
+    state : MonitoringState
+    policy : PolicySection
+        `monitoring.policy` of params.yaml.
+    labels_available : bool
+        `monitoring.labels_available`: whether true values arrive at all.
+    model : str
+        `registry.name`.
+    now : datetime
 
     Examples
     --------
-    >>> estimate_gain(MonitoringState("3", rows_a_day=100, loss_rise=0.05), Policy(gain_per_row=2.0))
-    900.0
+    >>> from datetime import UTC
+    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
+    >>> decision = decide([], MonitoringState("3"), PolicySection(), model="churn", now=day)
+    >>> decision.action, decision.reasons
+    ('nothing', ('no action needed: no retraining trigger has fired',))
     """
-    if policy.gain_per_row is None or standing.loss_rise is None:
-        return None
-    return standing.loss_rise * standing.rows_a_day * policy.horizon_days * policy.gain_per_row
+    case = Situation(tuple(alarms), state, policy, labels_available, now)
+    choice = next(made for rule in POLICY_RULES if (made := rule(case)) is not None)
+    pending = state.pending_request()
+    if pending is not None and (
+        pending.action == choice.action or {pending.action, choice.action} == {"refit", "retune"}
+    ):
+        return pending
+    text = "\n".join([model, str(state.champion), choice.action, choice.evidence])
+    gain = state.expected_gain(policy)
+    return MonitoringDecision(
+        id=hashlib.sha256(text.encode()).hexdigest()[:DECISION_ID_LENGTH],
+        moment=now,
+        model=model,
+        champion=state.champion,
+        action=choice.action,
+        reasons=(choice.reason, *(f"{each.trigger}: {each.evidence}" for each in alarms)),
+        alarms=case.alarms,
+        change_from=choice.change_from,
+        follow_up=int(choice.follow_up),
+        expected_gain=gain,
+        cost=None if gain is None else policy.cost,
+        ask_a_person=choice.ask_a_person,
+        n_rows=state.rows_since_change,
+    )
 
 
-def is_covariate_shift(alarms: Sequence[Alarm], standing: MonitoringState) -> bool:
-    """Return whether the evidence says that only the inputs changed, not what follows from them.
+def notification_kind(decision: MonitoringDecision, state: MonitoringState) -> str | None:
+    """Return what to notify people of, None if nothing is new.
 
-    So it is where the realised loss did not rise, or where the loss that is estimated from the
-    inputs alone explains at least half of its rise; and where only drift or estimates alarm
-    while no label says anything yet.
+    A request is repeated until it is carried out, broken data is told once for each window, and an
+    alert when other triggers have fired than at the decision before.
+
+    Parameters
+    ----------
+    decision : MonitoringDecision
+    state : MonitoringState
+        That the decision was made from.
+    """
+    if decision.action in REQUEST_ACTIONS:
+        return decision.action
+    if decision.action == "block":
+        return None if decision.id in {each.id for each in state.decisions} else "block"
+    previous = state.decisions[-1] if state.decisions else None
+    known = set() if previous is None else {alarm.trigger for alarm in previous.alarms}
+    asked = previous is not None and previous.ask_a_person
+    is_new = bool({alarm.trigger for alarm in decision.alarms} - known)
+    return "alert" if is_new or (decision.ask_a_person and not asked) else None
+
+
+def is_covariate_shift(alarms: Sequence[Alarm], state: MonitoringState) -> bool:
+    """Return whether only the inputs changed, and not the relation between inputs and target.
+
+    True if the realised loss did not rise, or if the loss that is estimated from the inputs alone
+    explains at least half of its rise; without labels, if only drift or estimates alarm.
 
     Examples
     --------
@@ -280,425 +139,230 @@ def is_covariate_shift(alarms: Sequence[Alarm], standing: MonitoringState) -> bo
     >>> is_covariate_shift([], MonitoringState("3", loss_rise=0.06, explained_rise=0.01))
     False
     """
-    if standing.loss_rise is None:
-        layers = {signal_layer(each.signal) for each in retraining_alarms(alarms)}
+    if state.loss_rise is None:
+        layers = {signal_layer(alarm.signal) for alarm in retraining_alarms(alarms)}
         return bool(layers) and layers <= {"drift", "estimate"}
-    if standing.loss_rise <= NEGLIGIBLE_LOSS_RISE:
+    if state.loss_rise <= NEGLIGIBLE_LOSS_RISE:
         return True
-    explained = standing.explained_rise
-    return explained is not None and explained >= MIN_EXPLAINED_SHARE * standing.loss_rise
-
-
-def _is_not_follow_up(decision: MonitoringDecision | None) -> bool:
-    return decision is not None and decision.follow_up == 0
-
-
-def _decisions_about_champion(standing: MonitoringState) -> list[MonitoringDecision]:
-    return [each for each in standing.decisions if each.champion == standing.champion]
-
-
-def _attempts_in_episode(standing: MonitoringState) -> list[DecisionOutcome]:
-    begin = _episode_start(standing)
-    return [each for each in attempt_outcomes(standing) if begin is None or each.moment > begin]
-
-
-def _episode_start(standing: MonitoringState) -> datetime | None:
-    promoted = [
-        each.moment for each in standing.outcomes if each.kind in ("promoted", "rolled back")
-    ]
-    acknowledged = [each.moment for each in standing.outcomes if each.kind == "acknowledged"]
-    quiet = [
-        each.moment
-        for each in standing.decisions
-        if each.action == "nothing" and not retraining_alarms(each.alarms)
-    ]
-    return max([*promoted, *acknowledged, *quiet], default=None)
-
-
-MAX_ROW_FACTOR = 2.0  # as many rows as there were: of more rows more is learned, too
+    explained = state.explained_rise
+    return explained is not None and explained >= MIN_EXPLAINED_SHARE * state.loss_rise
 
 
 @dataclass(frozen=True)
-class RetryCondition:
-    """What the next attempt waits for.
-
-    Attributes
-    ----------
-    version : str, optional
-        That was refused for want of rows.
-    n_rows : int
-        Labelled rows since the change.
-    until : datetime
-        When it is tried again, even with fewer.
-    """
-
-    version: str | None
-    n_rows: int
-    until: datetime
-
-
-def retry_condition(standing: MonitoringState, policy: Policy) -> RetryCondition | None:
-    """Return what the next attempt waits for, None where the last one lacked no rows.
-
-    The same share of the rows since a change judges at every attempt, so that as many times the
-    rows are waited for as would have told the last one; at most twice, and not for ever.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> from evertune.decisions import MonitoringDecision
-    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
-    >>> asked = MonitoringDecision("d", day, "churn", "3", "retune", ("loss rose",), n_rows=800)
-    >>> doubt = DecisionOutcome("d", day, "refused", "4", "", "not enough evidence", 200, 300)
-    >>> retry_condition(MonitoringState("3", decisions=(asked,), outcomes=(doubt,)), Policy()).n_rows
-    1200
-    """
-    tried = alarm_attempts(standing)
-    if not tried or not tried[-1].undecided:
-        return None
-    last = tried[-1]
-    known = {each.id: each.n_rows for each in standing.decisions}[last.decision_id] or 0
-    until = last.moment + timedelta(days=policy.longest_wait_days)
-    return RetryCondition(last.version, math.ceil(_row_factor(last) * known), until)
-
-
-def _row_factor(doubt: DecisionOutcome) -> float:
-    if not doubt.n_rows or doubt.rows_needed is None:
-        return MAX_ROW_FACTOR
-    return min(doubt.rows_needed / doubt.n_rows, MAX_ROW_FACTOR)
-
-
-def is_periodic_refit_due(standing: MonitoringState, policy: Policy, *, now: datetime) -> bool:
-    """Return whether newer rows are to be tried without an alarm.
-
-    So it is `refit_interval_days` after the last promotion and the last attempt. A change so slow, or a
-    reference so rough, that no test tells it apart is found in this way only.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
-    >>> standing = MonitoringState("3", promoted_at=day)
-    >>> is_periodic_refit_due(standing, Policy(refit_interval_days=14), now=day + timedelta(days=14))
-    True
-    """
-    if policy.refit_interval_days is None or standing.promoted_at is None:
-        return False
-    latest = max([standing.promoted_at, *(each.moment for each in attempt_outcomes(standing))])
-    return now >= latest + timedelta(days=policy.refit_interval_days)
-
-
-@dataclass(frozen=True)
-class RuleInput:
-    """All that a rule of the ladder looks at."""
+class Situation:
+    """Everything that a rule looks at."""
 
     alarms: tuple[Alarm, ...]
-    standing: MonitoringState
-    policy: Policy
+    state: MonitoringState
+    policy: PolicySection
+    labels_available: bool
     now: datetime
+
+    @property
+    def day(self) -> str:
+        """Evidence of a decision that is made once a day."""
+        return f"{self.now:%Y-%m-%d}"
+
+    @property
+    def day_and_triggers(self) -> str:
+        """Evidence of a decision that is made once a day and set of alarms."""
+        return " ".join([self.day, *sorted(alarm.trigger for alarm in self.alarms)])
 
 
 @dataclass(frozen=True)
-class RuleDecision:
-    """What a rule decides, and why; `evidence` tells one choice of its kind from another."""
+class Choice:
+    """What a rule decides and why; equal `evidence` means the same decision."""
 
     action: Action
     reason: str
     evidence: str = ""
-    follow_up: int = 0
+    follow_up: int = RefitReason.ALARM
     change_from: datetime | None = None
     ask_a_person: bool = False
 
 
-def _unreadable_state(case: RuleInput) -> RuleDecision | None:
-    """Learn nothing where the past cannot be read: it may say that we must not."""
-    fault = case.standing.unreadable
+Rule = Callable[[Situation], Choice | None]
+
+
+def past_unreadable(case: Situation) -> Choice | None:
+    """Do nothing if the past cannot be read: it may forbid what we would do."""
+    fault = case.state.unreadable
     if fault is None:
         return None
-    return RuleDecision(
-        "block", f"the state cannot be read: {fault}", _format_day(case), ask_a_person=True
-    )
+    reason = f"the stored decisions cannot be read: {fault}"
+    return Choice("block", reason, case.day, ask_a_person=True)
 
 
-def _no_champion(case: RuleInput) -> RuleDecision | None:
-    """Do nothing without a champion: there is nothing to watch."""
-    if case.standing.champion is not None:
+def no_champion(case: Situation) -> Choice | None:
+    """Do nothing without a champion: there is nothing to monitor."""
+    if case.state.champion is not None:
         return None
-    return RuleDecision(
-        "nothing", "there is no champion yet; `evertune train` makes one", _format_day(case)
-    )
+    reason = "there is no champion yet: run `evertune train` or `evertune promote VERSION`"
+    return Choice("nothing", reason, case.day)
 
 
-def _broken_data(case: RuleInput) -> RuleDecision | None:
+def broken_data(case: Situation) -> Choice | None:
     """Learn nothing from broken data, and tell somebody."""
-    broken = [each for each in case.alarms if each.action == "block"]
+    broken = [alarm for alarm in case.alarms if alarm.action == "block"]
     if not broken:
         return None
     windows = sorted({f"{f.window.start:%Y-%m-%dT%H:%M}" for each in broken for f in each.findings})
-    evidence = " ".join([*sorted(each.trigger for each in broken), *windows[-1:]])
-    return RuleDecision("block", "the data is broken: nothing is learned from it", evidence)
+    evidence = " ".join([*sorted(alarm.trigger for alarm in broken), *windows[-1:]])
+    return Choice("block", "the data is broken, so nothing is learned from it", evidence)
 
 
-def _worse_than_previous(case: RuleInput) -> RuleDecision | None:
-    """Give the place back where the version before it is better."""
-    evidence = case.standing.worse_than_previous
+def worse_than_previous(case: Situation) -> Choice | None:
+    """Roll back if the version before the champion is better."""
+    evidence = case.state.worse_than_previous
     if evidence is None:
         return None
-    tried = sum(each.kind == "failed" for each in case.standing.outcomes)
-    return RuleDecision("rollback", evidence, str(tried))
+    n_failed = sum(outcome.kind == "failed" for outcome in case.state.outcomes)
+    return Choice("rollback", evidence, str(n_failed))
 
 
-def _attempt_running(case: RuleInput) -> RuleDecision | None:
+def attempt_running(case: Situation) -> Choice | None:
     """Wait while an attempt runs."""
-    begun = running_attempt(case.standing, case.now)
+    begun = case.state.running_attempt(case.now)
     if begun is None:
         return None
-    return RuleDecision(
-        "wait", f"the attempt of decision {begun.decision_id} runs", begun.decision_id
-    )
+    reason = f"decision {begun.decision_id} is being carried out"
+    return Choice("wait", reason, begun.decision_id)
 
 
-def _follow_up_due(case: RuleInput) -> RuleDecision | None:
+def follow_up_due(case: Situation) -> Choice | None:
     """Refit some time after a promoted retune, on the rows that came in since."""
-    number = next_follow_up_number(case.standing, case.policy, now=case.now)
-    origin = follow_up_origin(case.standing)
-    enough = case.standing.rows_since_promotion >= case.policy.least_rows
-    if number is None or origin is None or not enough:
+    state, policy = case.state, case.policy
+    number, origin = state.due_follow_up(policy, case.now), state.followed_retune()
+    if number is None or origin is None or state.rows_since_promotion < policy.least_rows:
         return None
-    days = case.policy.follow_up_days[number - 1]
-    reason = f"{days:g} days after the retune of decision {origin[0].id}, newer rows are learned"
-    return RuleDecision("refit", reason, f"{origin[0].id} {number}", number, origin[0].change_from)
+    retune, days = origin[0], policy.follow_up_days[number - 1]
+    reason = f"follow-up {days:g} days after the retune of decision {retune.id}: learn newer rows"
+    return Choice("refit", reason, f"{retune.id} {number}", number, retune.change_from)
 
 
-def _periodic_refit_due(case: RuleInput) -> RuleDecision | None:
-    """Try newer rows now and then where no alarm asks, or where a person is asked already."""
-    stuck = count_failed_gates(case.standing) >= case.policy.max_failed_gates
-    enough = case.standing.rows_since_promotion >= case.policy.least_rows
-    due = is_periodic_refit_due(case.standing, case.policy, now=case.now)
-    if not due or not enough or (retraining_alarms(case.alarms) and not stuck):
+def periodic_refit_due(case: Situation) -> Choice | None:
+    """Try newer rows now and then, if no alarm asks or a person is asked already."""
+    state, policy = case.state, case.policy
+    stuck = state.n_failed_gates() >= policy.max_failed_gates
+    enough = state.rows_since_promotion >= policy.least_rows
+    alarmed = retraining_alarms(case.alarms) and not stuck
+    if not state.is_periodic_refit_due(policy, case.now) or not enough or alarmed:
         return None
-    reason = f"{case.policy.refit_interval_days:g} days without a new model: newer rows are tried"
-    return RuleDecision(
-        "refit", reason, f"check {len(attempt_outcomes(case.standing))}", PERIODIC_REFIT
-    )
+    reason = f"{policy.refit_interval_days:g} days without a new model: try newer rows"
+    return Choice("refit", reason, f"check {len(state.attempts())}", RefitReason.PERIODIC)
 
 
-def _no_alarm(case: RuleInput) -> RuleDecision | None:
-    """Do nothing without a trigger that asks for learning."""
+def no_alarm(case: Situation) -> Choice | None:
+    """Do nothing without a retraining alarm."""
     if retraining_alarms(case.alarms):
         return None
-    return RuleDecision(
-        "nothing", "no trigger that asks for learning is crossed", _evidence_of_day(case)
-    )
+    reason = "no action needed: no retraining trigger has fired"
+    return Choice("nothing", reason, case.day_and_triggers)
 
 
-def _not_learnable(case: RuleInput) -> RuleDecision | None:
-    """Ask a person after so many refused attempts in a row."""
-    failed = count_failed_gates(case.standing)
-    if failed < case.policy.max_failed_gates:
+def not_learnable(case: Situation) -> Choice | None:
+    """Ask a person after several refused attempts in a row."""
+    n_failed = case.state.n_failed_gates()
+    if n_failed < case.policy.max_failed_gates:
         return None
     reason = (
-        f"the gate refused {failed} attempts in a row: the change is not learnable from these"
-        " rows; look at the causes, mend the data or the features, and acknowledge"
+        f"the gate refused {n_failed} attempts in a row: the change is not learnable from these"
+        " rows. Look at the causes, fix the data or the features, and acknowledge"
     )
-    return RuleDecision("nothing", reason, _evidence_of_day(case), ask_a_person=True)
+    return Choice("nothing", reason, case.day_and_triggers, ask_a_person=True)
 
 
-def _cooling_down(case: RuleInput) -> RuleDecision | None:
+def cooling_down(case: Situation) -> Choice | None:
     """Wait for the cool-down after an attempt; the evidence is kept."""
-    until = cooldown_end(case.standing, case.policy)
+    until = case.state.cooldown_end(case.policy)
     if until is None or case.now >= until:
         return None
-    return RuleDecision(
-        "wait", f"cooling down until {until:%Y-%m-%d %H:%M}", _evidence_of_day(case)
-    )
+    return Choice("wait", f"cooling down until {until:%Y-%m-%d %H:%M}", case.day_and_triggers)
 
 
-def _budget_spent(case: RuleInput) -> RuleDecision | None:
-    """Wait where the retunes of a month are spent."""
-    made = count_recent_retunes(case.standing, case.now)
-    if made < case.policy.retunes_a_month:
+def budget_spent(case: Situation) -> Choice | None:
+    """Wait if the retunes of a month are used up."""
+    n_retunes, most = case.state.n_retunes_in_month(case.now), case.policy.retunes_a_month
+    if n_retunes < most:
         return None
-    return RuleDecision(
-        "wait", f"{made} retunes in the last 30 days are the budget", _evidence_of_day(case)
-    )
+    reason = f"{n_retunes} retunes in the last 30 days, and policy.retunes_a_month is {most}"
+    return Choice("wait", reason, case.day_and_triggers)
 
 
-def _gate_inconclusive(case: RuleInput) -> RuleDecision | None:
-    """Wait for the rows that the gate lacked to tell the last attempt from the champion."""
-    wanted = retry_condition(case.standing, case.policy)
-    known = case.standing.rows_since_change
-    if wanted is None or known >= wanted.n_rows or case.now >= wanted.until:
+def gate_inconclusive(case: Situation) -> Choice | None:
+    """Wait for the rows that the last gate lacked."""
+    needed, n_rows = case.state.retry_condition(case.policy), case.state.rows_since_change
+    if needed is None or n_rows >= needed.n_rows or case.now >= needed.until:
         return None
     reason = (
-        f"the gate could not tell version {wanted.version} from the champion: waiting for"
-        f" {wanted.n_rows} labelled rows since the change, {known} are there, or until"
-        f" {wanted.until:%Y-%m-%d %H:%M}"
+        f"the gate could not tell version {needed.version} from the champion: waiting for"
+        f" {needed.n_rows} labelled rows since the change ({n_rows} so far), or until"
+        f" {needed.until:%Y-%m-%d %H:%M}"
     )
-    return RuleDecision("wait", reason, _evidence_of_day(case))
+    return Choice("wait", reason, case.day_and_triggers)
 
 
-def _too_few_rows(case: RuleInput) -> RuleDecision | None:
-    """Wait for enough rows with labels since the change."""
-    standing, least = case.standing, case.policy.least_rows
-    if standing.rows_since_change >= least or not case.policy.labels_available:
+def too_few_rows(case: Situation) -> Choice | None:
+    """Wait for enough labelled rows since the change, where labels come at all."""
+    state, least = case.state, case.policy.least_rows
+    if state.rows_since_change >= least or not case.labels_available:
         return None
-    enough = standing.rows_since_change + standing.unlabelled_since_change >= least
-    missing = "labels" if enough else "rows"
+    enough = state.rows_since_change + state.unlabelled_since_change >= least
     reason = (
-        f"waiting for {missing}: {standing.rows_since_change} labelled rows since the change,"
-        f" {least} are needed"
+        f"waiting for {'labels' if enough else 'rows'}: {state.rows_since_change} labelled rows"
+        f" since the change, {least} are needed"
     )
-    return RuleDecision("wait", reason, _evidence_of_day(case))
+    return Choice("wait", reason, case.day_and_triggers)
 
 
-def _not_worth_it(case: RuleInput) -> RuleDecision | None:
-    """Leave alone what costs more to cure than the cure brings."""
-    gain = estimate_gain(case.standing, case.policy)
+def not_worth_it(case: Situation) -> Choice | None:
+    """Do nothing if the expected gain does not exceed the cost."""
+    gain = case.state.expected_gain(case.policy)
     if gain is None or gain > case.policy.cost:
         return None
-    reason = f"expected gain {gain:.4g} is not above the cost, {case.policy.cost:.4g}"
-    return RuleDecision("nothing", reason, _evidence_of_day(case))
+    reason = f"the expected gain, {gain:.4g}, does not exceed the cost, {case.policy.cost:.4g}"
+    return Choice("nothing", reason, case.day_and_triggers)
 
 
-def _refit_first(case: RuleInput) -> RuleDecision | None:
-    """Try newer rows first where the relation held, or no trigger asks for more."""
-    if was_refit_refused(case.standing):
+def refit_first(case: Situation) -> Choice | None:
+    """Refit on newer rows if only the inputs changed, or no trigger asks for more."""
+    if case.state.was_refit_refused():
         return None
-    if all(each.action == "refit" for each in retraining_alarms(case.alarms)):
-        return _request_training(case, "refit", "no trigger asks for more than a refit")
-    held = case.policy.labels_available and is_covariate_shift(case.alarms, case.standing)
-    return (
-        _request_training(case, "refit", "the relation held, only the inputs changed")
-        if held
-        else None
-    )
+    if all(alarm.action == "refit" for alarm in retraining_alarms(case.alarms)):
+        return _training_request(case, "refit", "no trigger asks for more than a refit")
+    if case.labels_available and is_covariate_shift(case.alarms, case.state):
+        reason = "only the inputs changed, not their relation to the target"
+        return _training_request(case, "refit", reason)
+    return None
 
 
-def _retune(case: RuleInput) -> RuleDecision:
-    """Search again: what is left is a change of the relation."""
-    return _request_training(case, "retune", "a change that newer rows alone do not explain")
+def retune(case: Situation) -> Choice:
+    """Search again: the relation between inputs and target changed."""
+    reason = "the relation to the target changed: newer rows alone do not explain it"
+    return _training_request(case, "retune", reason)
 
 
-def _request_training(case: RuleInput, action: Action, reason: str) -> RuleDecision:
-    names = sorted(each.trigger for each in retraining_alarms(case.alarms))
-    evidence = " ".join([*names, str(len(attempt_outcomes(case.standing)))])
-    return RuleDecision(action, reason, evidence, change_from=change_point(case.alarms))
+def _training_request(case: Situation, action: Action, reason: str) -> Choice:
+    names = sorted(alarm.trigger for alarm in retraining_alarms(case.alarms))
+    evidence = " ".join([*names, str(len(case.state.attempts()))])
+    return Choice(action, reason, evidence, change_from=change_point(case.alarms))
 
 
-def _evidence_of_day(case: RuleInput) -> str:
-    return " ".join([_format_day(case), *sorted(each.trigger for each in case.alarms)])
-
-
-def _format_day(case: RuleInput) -> str:
-    return f"{case.now:%Y-%m-%d}"
-
-
-POLICY_RULES = (
-    _unreadable_state,
-    _no_champion,
-    _broken_data,
-    _worse_than_previous,
-    _attempt_running,
-    _follow_up_due,
-    _periodic_refit_due,
-    _no_alarm,
-    _not_learnable,
-    _cooling_down,
-    _budget_spent,
-    _gate_inconclusive,
-    _too_few_rows,
-    _not_worth_it,
-    _refit_first,
-    _retune,
+POLICY_RULES: tuple[Rule, ...] = (
+    past_unreadable,
+    no_champion,
+    broken_data,
+    worse_than_previous,
+    attempt_running,
+    follow_up_due,
+    periodic_refit_due,
+    no_alarm,
+    not_learnable,
+    cooling_down,
+    budget_spent,
+    gate_inconclusive,
+    too_few_rows,
+    not_worth_it,
+    refit_first,
+    retune,
 )
-
-DECISION_ID_LENGTH = 16
-
-
-def decide(
-    alarms: Sequence[Alarm], standing: MonitoringState, policy: Policy, *, model: str, now: datetime
-) -> MonitoringDecision:
-    """Return what is to be done, by the first rule of the ladder that applies.
-
-    Parameters
-    ----------
-    alarms : sequence of Alarm
-        The triggers that are crossed.
-    standing : MonitoringState
-    policy : Policy
-    model : str
-        `registry.name`.
-    now : datetime
-
-    Returns
-    -------
-    MonitoringDecision
-        The same evidence about the same champion has the same id; a request that nobody has
-        served yet is returned as it was made.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
-    >>> made = decide([], MonitoringState("3"), Policy(), model="churn", now=day)
-    >>> made.action, made.reasons
-    ('nothing', ('no trigger that asks for learning is crossed',))
-    """
-    case = RuleInput(tuple(alarms), standing, policy, now)
-    choice = next(found for rule in POLICY_RULES if (found := rule(case)) is not None)
-    waiting = pending_request(standing)
-    if waiting is not None and _is_same_kind(waiting.action, choice.action):
-        return waiting
-    gain = estimate_gain(standing, policy)
-    return MonitoringDecision(
-        id=_decision_id(model, standing.champion, choice),
-        moment=now,
-        model=model,
-        champion=standing.champion,
-        action=choice.action,
-        reasons=(choice.reason, *(f"{each.trigger}: {each.evidence}" for each in alarms)),
-        alarms=case.alarms,
-        change_from=choice.change_from,
-        follow_up=choice.follow_up,
-        expected_gain=gain,
-        cost=None if gain is None else policy.cost,
-        ask_a_person=choice.ask_a_person,
-        n_rows=standing.rows_since_change,
-    )
-
-
-def notification_kind(decision: MonitoringDecision, standing: MonitoringState) -> str | None:
-    """Return what has to be told of a decision, None where nothing is new.
-
-    A request is told until it is served; broken data once a window; an alert when other triggers
-    are crossed than at the decision before.
-
-    Parameters
-    ----------
-    decision : MonitoringDecision
-    standing : MonitoringState
-        That it was made from.
-    """
-    if decision.action in REQUEST_ACTIONS:
-        return decision.action
-    if decision.action == "block":
-        return None if decision.id in {each.id for each in standing.decisions} else "block"
-    before = standing.decisions[-1] if standing.decisions else None
-    told = set() if before is None else _crossed_triggers(before)
-    asked = before is not None and before.ask_a_person
-    is_new = bool(_crossed_triggers(decision) - told) or (decision.ask_a_person and not asked)
-    return "alert" if is_new else None
-
-
-def _is_same_kind(waiting: Action, action: Action) -> bool:
-    return waiting == action or {waiting, action} == {"refit", "retune"}
-
-
-def _crossed_triggers(decision: MonitoringDecision) -> set[str]:
-    return {each.trigger for each in decision.alarms}
-
-
-def _decision_id(model: str, champion: str | None, choice: RuleDecision) -> str:
-    text = "\n".join([model, str(champion), choice.action, choice.evidence])
-    return hashlib.sha256(text.encode()).hexdigest()[:DECISION_ID_LENGTH]

@@ -14,7 +14,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
 from evertune.errors import ParamsError
-from evertune.monitoring.policy import REQUEST_ACTIONS
+from evertune.monitoring.state import REQUEST_ACTIONS
 
 DECISION_EVENT = "evertune.decision"
 FAILED_ACTION_EVENT = "prefect.automation.action.failed"

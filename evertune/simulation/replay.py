@@ -31,8 +31,8 @@ from evertune.models.persistence import load_model
 from evertune.monitoring.labels import load_label_table
 from evertune.monitoring.log_frames import logged_predictions
 from evertune.monitoring.monitor import monitor
-from evertune.monitoring.policy import REQUEST_ACTIONS
 from evertune.monitoring.prediction_log import open_prediction_log
+from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.orchestration.follow import follow_decision_locally
 from evertune.project import registry_name
 from evertune.registry.register import register
