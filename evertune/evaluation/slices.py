@@ -7,8 +7,9 @@ selection rate, true and false positive rate; `with_rate_gaps` adds how far sele
 within a column.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,12 @@ class SliceRow:
 
 
 def slice_by_columns(
-    table: pd.DataFrame, schema: TableSchema, columns: Sequence[str], *, min_rows: int
+    table: pd.DataFrame,
+    schema: TableSchema | None,
+    columns: Sequence[str],
+    *,
+    min_rows: int,
+    edges: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[Slice, ...]:
     """Return the slices of a clean table by the values of columns, in the order of the columns.
 
@@ -109,6 +115,8 @@ def slice_by_columns(
         Features, or other columns of the table.
     min_rows : int
         Slices with fewer rows are left out.
+    edges : mapping, optional
+        From `slice_edges` of another table: numeric columns are cut there.
 
     Raises
     ------
@@ -126,9 +134,33 @@ def slice_by_columns(
     absent = [name for name in columns if name not in table]
     if absent:
         raise ValueError(f"Expected columns of the table, but got {absent}.")
-    by_name = {column.name: column for column in schema.features}
-    slices = (part for name in columns for part in _column_slices(table[name], by_name.get(name)))
+    by_name = {column.name: column for column in (schema.features if schema else ())}
+    cuts = edges or {}
+    slices = (
+        part
+        for name in columns
+        for part in (
+            _slices_at(table[name], cuts[name])
+            if name in cuts
+            else _column_slices(table[name], by_name.get(name))
+        )
+    )
     return tuple(part for part in slices if len(part.rows) >= min_rows)
+
+
+def slice_edges(table: pd.DataFrame) -> dict[str, tuple[float, ...]]:
+    """Return where `slice_by_columns` cuts numeric columns, so that other tables are cut alike.
+
+    Examples
+    --------
+    >>> slice_edges(pd.DataFrame({"age": range(20), "plan": ["a"] * 20}))
+    {'age': (4.75, 9.5, 14.25)}
+    """
+    return {
+        str(name): tuple(float(edge) for edge in _range_edges(cells))
+        for name, cells in table.items()
+        if pd.api.types.is_numeric_dtype(cells) and cells.nunique() > MAX_SINGLE_VALUES
+    }
 
 
 def find_worst_slices(
@@ -284,13 +316,32 @@ def _ordered_slices(values: pd.Series, *, is_boolean: bool) -> Iterator[Slice]:
             shown = ("no", "yes")[int(value)] if is_boolean else _format_value(value)
             yield Slice(name, shown, _positions(values == value))
         return
-    edges = values.quantile(np.linspace(0, 1, N_RANGES + 1)[1:-1]).unique()
+    edges = _range_edges(values)
     codes = np.searchsorted(edges, values.to_numpy(), side="left")
     codes[values.isna().to_numpy()] = -1
     for code in np.unique(codes[codes >= 0]):
         inside = values[codes == code]
         shown = f"{_format_value(inside.min())} to {_format_value(inside.max())}"
         yield Slice(name, shown, np.flatnonzero(codes == code))
+
+
+def _range_edges(values: pd.Series) -> NDArray[np.float64]:
+    return np.asarray(values.quantile(np.linspace(0, 1, N_RANGES + 1)[1:-1]).unique())
+
+
+def _slices_at(values: pd.Series, edges: Sequence[float]) -> Iterator[Slice]:
+    """Yield the ranges between given edges, whatever values of the table lie in them."""
+    numbers = values.to_numpy(dtype=np.float64)
+    codes = np.searchsorted(edges, numbers, side="left")
+    codes[np.isnan(numbers)] = -1
+    names = [
+        f"up to {_format_value(edges[0])}",
+        *(f"over {_format_value(a)} to {_format_value(b)}" for a, b in pairwise(edges)),
+        f"over {_format_value(edges[-1])}",
+        MISSING_VALUE,
+    ]
+    for code in [*range(len(edges) + 1), -1]:
+        yield Slice(str(values.name), names[code], np.flatnonzero(codes == code))
 
 
 def _format_value(value: object) -> str:

@@ -7,21 +7,15 @@ alarm by as much.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from evertune.config.schema import KOfNRule, SequentialRule, ThresholdRule, Trigger
 from evertune.decisions import Finding
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.loss_process import run_loss_process
-from evertune.monitoring.performance_reference import PerformanceReference
-from evertune.monitoring.triggers import (
-    KOfN,
-    SequentialTest,
-    Threshold,
-    Trigger,
-    crosses,
-    signal_history,
-)
+from evertune.monitoring.performance import PerformanceReference
+from evertune.monitoring.triggers import crosses, signal_history
 
 DAYS_PER_YEAR = 365.0
 
@@ -146,19 +140,21 @@ def backtest_triggers(
     case = BacktestInput(tuple(findings), tuple(days), reference, stretch, false_alarms_a_year)
     tried = tuple(
         _backtest_on_days(each, each.rule, case)
-        if isinstance(each.rule, SequentialTest)
+        if isinstance(each.rule, SequentialRule)
         else _backtest_on_windows(each, each.rule, case)
         for each in triggers
     )
     return Backtest(stretch.start, stretch.end, stretch.change_from, false_alarms_a_year, tried)
 
 
-def alarm_starts(rule: Threshold | KOfN, figures: Sequence[Finding]) -> tuple[datetime, ...]:
+def alarm_starts(
+    rule: ThresholdRule | KOfNRule, figures: Sequence[Finding]
+) -> tuple[datetime, ...]:
     """Return the ends of the windows at which a rule would have begun to alarm.
 
     Parameters
     ----------
-    rule : Threshold or KOfN
+    rule : ThresholdRule or KOfNRule
     figures : sequence of Finding
         One a window, oldest first, each with a value.
     """
@@ -171,13 +167,13 @@ def alarm_starts(rule: Threshold | KOfN, figures: Sequence[Finding]) -> tuple[da
 
 
 def suggest_bound(
-    rule: Threshold | KOfN, figures: Sequence[Finding], *, most: float
+    rule: ThresholdRule | KOfNRule, figures: Sequence[Finding], *, most: float
 ) -> float | None:
     """Return the bound nearest to the figures at which a rule begins to alarm at most so often.
 
     Parameters
     ----------
-    rule : Threshold or KOfN
+    rule : ThresholdRule or KOfNRule
         Which side it looks at; None is returned where it is switched off.
     figures : sequence of Finding
         Of quiet windows, oldest first, each with a value.
@@ -186,9 +182,9 @@ def suggest_bound(
     """
     values = sorted(each.value for each in figures if each.value is not None)
     if rule.above is not None:
-        tries = (replace(rule, above=value) for value in values)
+        tries = (rule.model_copy(update={"above": value}) for value in values)
     elif rule.below is not None:
-        tries = (replace(rule, below=value) for value in reversed(values))
+        tries = (rule.model_copy(update={"below": value}) for value in reversed(values))
     else:
         return None
     for tried in tries:
@@ -197,15 +193,15 @@ def suggest_bound(
     return None
 
 
-def _alarm_flags(rule: Threshold | KOfN, figures: Sequence[Finding]) -> list[bool]:
+def _alarm_flags(rule: ThresholdRule | KOfNRule, figures: Sequence[Finding]) -> list[bool]:
     """Return of each window whether the rule would alarm at its end."""
-    k, n = (rule.k, rule.n) if isinstance(rule, KOfN) else (1, 1)
+    k, n = (rule.k, rule.n) if isinstance(rule, KOfNRule) else (1, 1)
     crossed = [each.value is not None and crosses(rule, each.value) for each in figures]
     return [sum(crossed[max(0, i + 1 - n) : i + 1]) >= k for i in range(len(crossed))]
 
 
 def _backtest_on_windows(
-    trigger: Trigger, rule: Threshold | KOfN, case: BacktestInput
+    trigger: Trigger, rule: ThresholdRule | KOfNRule, case: BacktestInput
 ) -> TriggerBacktest:
     figures = signal_history(trigger.signal, case.findings)
     starts = alarm_starts(rule, figures)
@@ -225,7 +221,7 @@ def _backtest_on_windows(
 
 
 def _backtest_on_days(
-    trigger: Trigger, rule: SequentialTest, case: BacktestInput
+    trigger: Trigger, rule: SequentialRule, case: BacktestInput
 ) -> TriggerBacktest:
     if not case.days:
         return TriggerBacktest(trigger.name, 0, (), None, None, DAYS_PER_YEAR / case.wanted)

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from scipy.stats import binom
 
+from evertune.config.schema import ContractSection
 from evertune.data.validation import quote_list
 from evertune.decisions import Finding, FindingState
 from evertune.metrics.losses import DailyLoss
@@ -35,31 +36,6 @@ MAX_PRIOR_WINDOWS = 8
 
 
 @dataclass(frozen=True)
-class ContractLimits:
-    """How far incoming rows may differ from the reference.
-
-    Attributes
-    ----------
-    p_value : float
-        A share is broken only where chance gives as much with a smaller probability.
-    missing_rise, unseen_rise, range_rise, duplicate_rise : float
-        Rises that are allowed, in shares of rows; cells that cannot be read count as missing.
-    volume_low, volume_high : float
-        Times the usual number of rows.
-    stale_days : float
-    """
-
-    p_value: float = 1e-4
-    missing_rise: float = 0.01
-    unseen_rise: float = 0.01
-    range_rise: float = 0.01
-    duplicate_rise: float = 0.01
-    volume_low: float = 0.2
-    volume_high: float = 5.0
-    stale_days: float = 3.0
-
-
-@dataclass(frozen=True)
 class ShareBound:
     """The usual share of rows, the rise over it that is allowed, and how surely it must be one."""
 
@@ -72,7 +48,7 @@ def contract_findings(
     profile: WindowProfile,
     reference: InputReference,
     *,
-    limits: ContractLimits,
+    limits: ContractSection,
     typical_rows: float | None,
     now: datetime | None = None,
     newest: datetime | None = None,
@@ -87,7 +63,7 @@ def contract_findings(
     ----------
     profile : WindowProfile
     reference : InputReference
-    limits : ContractLimits
+    limits : ContractSection
     typical_rows : float, optional
         The usual number of rows of such a window, as `typical_row_count` gives it; None: volume is
         not
@@ -164,7 +140,7 @@ def _column_findings(
     counts: ColumnCounts,
     *,
     reference: InputReference,
-    limits: ContractLimits,
+    limits: ContractSection,
 ) -> list[Finding]:
     """Return the share of missing cells, and of each other fault that a cell has."""
     p, example = limits.p_value, f"such as {counts.example!r}"
@@ -213,7 +189,7 @@ def _unusually_missing(
 
 
 def _duplicates_finding(
-    profile: WindowProfile, reference: InputReference, limits: ContractLimits
+    profile: WindowProfile, reference: InputReference, limits: ContractSection
 ) -> Finding:
     """Return the share of repeated rows; a larger window has more of them by chance."""
     if not profile.n_rows:
@@ -238,7 +214,7 @@ def _share_finding(
 
 
 def _volume_finding(
-    profile: WindowProfile, limits: ContractLimits, typical_rows: float | None
+    profile: WindowProfile, limits: ContractSection, typical_rows: float | None
 ) -> Finding:
     """Return the rows of a window over the usual ones; a window without rows tells nothing."""
     if not profile.n_rows:
@@ -253,7 +229,7 @@ def _volume_finding(
 
 
 def _freshness_finding(
-    profile: WindowProfile, limits: ContractLimits, now: datetime, newest: datetime | None
+    profile: WindowProfile, limits: ContractSection, now: datetime, newest: datetime | None
 ) -> Finding:
     if newest is None and profile.n_rows:
         newest = profile.window.end

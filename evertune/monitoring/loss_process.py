@@ -15,7 +15,7 @@ from datetime import datetime
 import numpy as np
 
 from evertune.metrics.losses import DailyLoss, counts_and_totals
-from evertune.monitoring.performance_reference import PerformanceReference
+from evertune.monitoring.performance import PerformanceReference
 from evertune.stats.sequential import (
     DAYS_PER_WEEK,
     RELIABLE_HISTORY_DAYS,

@@ -1,13 +1,16 @@
-"""Realised performance: metrics of windows and slices whose labels have matured.
+"""Performance of a model: on its hold-out (the reference), and in windows with matured labels.
 
-`realised_findings` gives each metric and the mean bounded loss with intervals. A mature window
-with too few labels is pooled with the next ones; one whose labels are still to come is
-"immature" and has no value. `matured_loss_days` gives the loss by day that the sequential test
-is fed with; days on which the labels stopped coming are left out.
+`build_performance_reference` describes the hold-out: metrics, mean bounded loss, loss by day, and
+the models that estimate losses without labels (`loss_estimators`).
+
+`realised_findings` gives each metric and the mean bounded loss of windows and slices, with
+intervals. A mature window with too few labels is pooled with the next ones; one whose labels are
+still to come is "immature" and has no value. `matured_loss_days` gives the loss by day, the input
+of the sequential test; days on which the labels stopped coming are left out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,85 +19,162 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evertune.decisions import Finding, FindingState
-from evertune.metrics.losses import DailyLoss, bounded_losses, daily_losses
-from evertune.metrics.metrics import REGRESSION, Metric
+from evertune.evaluation.slices import slice_by_columns, slice_edges
+from evertune.metrics.losses import DailyLoss, bounded_losses, daily_losses, error_scale
+from evertune.metrics.metrics import REGRESSION, Metric, compute_metrics
 from evertune.monitoring.label_delay import (
     ArrivalCurve,
     has_expected_labels,
     is_mature,
     maturity_cutoff,
 )
-from evertune.monitoring.log_frames import logged_predictions, single_version
-from evertune.monitoring.performance_reference import PerformanceReference, slice_rows
-from evertune.stats.bootstrap import Estimate, bootstrap_interval
+from evertune.monitoring.log_frames import logged_predictions, rows_in_window, single_version
+from evertune.monitoring.loss_estimators import (
+    ErrorModel,
+    IsotonicCalibration,
+    fit_calibration,
+    fit_error_model,
+)
+from evertune.stats.bootstrap import bootstrap_interval
 from evertune.times import TimeWindow, to_naive_timestamp
+from evertune.trials import MetricValues
 from evertune.types import FloatArray, Predictions, Task, take_rows
 
-
-def window_row_indices(moments: pd.Series, window: TimeWindow) -> NDArray[np.int64]:
-    """Return the places of the rows that lie in a window.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> day = TimeWindow(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC))
-    >>> window_row_indices(pd.Series(pd.to_datetime(["2024-05-01", "2024-05-02"])), day)
-    array([0])
-    """
-    after, before = (
-        moments >= to_naive_timestamp(window.start),
-        moments < to_naive_timestamp(window.end),
-    )
-    return np.flatnonzero((after & before).to_numpy())
-
-
 N_BOOTSTRAP_DRAWS = 200
-
-
-@dataclass(frozen=True, eq=False)
-class PerformanceRows:
-    """Rows of a logged frame as arrays: what happened, what was said, and what that cost."""
-
-    moments: pd.Series
-    truth: FloatArray
-    predictions: Predictions
-    losses: FloatArray
-    version: str | None
-    slices: pd.DataFrame | None
+MAX_SLICES_PER_COLUMN = 50
 
 
 @dataclass(frozen=True)
-class PerformanceSettings:
-    """How figures are made and judged: see `realised_findings`."""
+class PerformanceReference:
+    """Performance of a model on its own hold-out.
 
-    reference: PerformanceReference
-    metrics: tuple[Metric, ...]
-    confidence: float
-    seed: int
-    least_rows: int
+    Attributes
+    ----------
+    task : str
+    metric : str
+        The primary metric.
+    n : int
+        Rows.
+    figures : dict
+        Every metric by name.
+    loss : float
+        Mean bounded loss.
+    dispersion : float
+        Variance of the rows' losses over loss (1 - loss).
+    days : tuple of DailyLoss
+        Empty if the rows have no moments.
+    scale : float, optional
+        The error that counts as 1, in regression.
+    calibration : IsotonicCalibration, optional
+        Binary: of the positive class; multiclass: of the predicted class.
+    errors : ErrorModel, optional
+        In regression: predicts the loss of a row.
+    slice_edges : dict
+        Where numeric slice columns are cut into ranges, by column; empty in references of 0.1,
+        whose slices are single values.
+    """
+
+    task: Task
+    metric: str
+    n: int
+    figures: MetricValues
+    loss: float
+    dispersion: float
+    days: tuple[DailyLoss, ...] = ()
+    scale: float | None = None
+    calibration: IsotonicCalibration | None = None
+    errors: ErrorModel | None = None
+    slice_edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def build_performance_reference(
+    truth: FloatArray,
+    predictions: Predictions,
+    *,
+    task: Task,
+    metrics: Sequence[Metric],
+    moments: pd.Series | None = None,
+    slices: pd.DataFrame | None = None,
+    features: pd.DataFrame | None = None,
+    seed: int = 0,
+) -> PerformanceReference:
+    """Return the reference of a model from its hold-out.
+
+    Parameters
+    ----------
+    truth : array of shape (n,)
+    predictions : Predictions
+    task : str
+    metrics : sequence of Metric
+        The primary metric comes first.
+    moments : Series of datetime64, optional
+        Of each row; without them nothing tells how days differ, and the test is slower.
+    slices : DataFrame, optional
+        Clean columns whose values or ranges are judged on their own.
+    features : DataFrame, optional
+        Clean columns from which the loss of a regression is predicted.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        There are no rows.
+
+    Examples
+    --------
+    >>> from evertune.metrics.metrics import METRICS
+    >>> pred = Predictions(np.array([0.0, 1.0, 1.0, 0.0]))
+    >>> reference = build_performance_reference(
+    ...     np.array([0.0, 1.0, 0.0, 0.0]), pred, task="binary", metrics=[METRICS["accuracy"]]
+    ... )
+    >>> reference.figures, reference.loss, reference.dispersion
+    ({'accuracy': 0.75}, 0.25, 1.0)
+    """
+    if not truth.size:
+        raise ValueError("Expected rows of the hold-out, but got none.")
+    scale = error_scale(truth, predictions) if task == REGRESSION else None
+    losses = bounded_losses(truth, predictions, task=task, scale=scale)
+    known = np.isfinite(losses)
+    mean = float(losses[known].mean())
+    variance = mean * (1 - mean)
+    errors = None
+    if task == REGRESSION:
+        rows = None if features is None else features[known]
+        errors = fit_error_model(rows, predictions.values[known], losses[known], seed=seed)
+    return PerformanceReference(
+        task=task,
+        metric=metrics[0].name,
+        n=int(known.sum()),
+        figures=compute_metrics(metrics, truth, predictions),
+        loss=mean,
+        dispersion=float(losses[known].var()) / variance if variance > 0 else 1.0,
+        days=() if moments is None else daily_losses(moments.reset_index(drop=True), losses),
+        scale=scale,
+        calibration=fit_calibration(truth, predictions),
+        errors=errors,
+        slice_edges={} if slices is None else slice_edges(slices),
+    )
 
 
 def matured_loss_days(
     frame: pd.DataFrame,
     reference: PerformanceReference,
     *,
-    classes: tuple[str, ...],
     curve: ArrivalCurve,
     now: datetime,
     coverage: float = 0.9,
     days: float = 1,
 ) -> tuple[DailyLoss, ...]:
-    """Return the losses by day of the rows that are old enough to be judged: for `loss_process`.
+    """Return the losses by day of the rows that are old enough to be judged.
 
-    A day counts once it is over, its latest row is old enough and about as many labels came as
-    are expected: the few labels of a day on which they stopped coming are not like the others.
+    A day counts once it is over, its latest row is old enough and about as many labels came as are
+    expected: the few labels of a day on which they stopped coming are not like the others.
 
     Parameters
     ----------
     frame : DataFrame
         Logged frame of one version.
     reference : PerformanceReference
-    classes : tuple of str
     curve : ArrivalCurve
     now : datetime
     coverage : float
@@ -106,13 +186,13 @@ def matured_loss_days(
     if end is None or frame.empty:
         return ()
     over = to_naive_timestamp(end).floor(pd.Timedelta(days=days))
-    held = _performance_rows(frame[frame["moment"] < over], reference, classes=classes, slices=None)
-    everyone = daily_losses(held.moments, np.zeros(held.truth.size), days=days)
-    rows = {each.day: each.n for each in everyone}
+    rows = _PerformanceRows(frame[frame["moment"] < over], reference)
+    everyone = daily_losses(rows.moments, np.zeros(rows.truth.size), days=days)
+    n_rows = {each.day: each.n for each in everyone}
     return tuple(
         each
-        for each in daily_losses(held.moments, held.losses, days=days)
-        if has_expected_labels(curve, n_rows=rows[each.day], n_labelled=each.n, coverage=coverage)
+        for each in daily_losses(rows.moments, rows.losses, days=days)
+        if has_expected_labels(curve, n_rows=n_rows[each.day], n_labelled=each.n, coverage=coverage)
     )
 
 
@@ -122,7 +202,6 @@ def realised_findings(
     windows: Sequence[TimeWindow],
     *,
     task: Task,
-    classes: tuple[str, ...],
     metrics: Sequence[Metric],
     curve: ArrivalCurve,
     now: datetime,
@@ -132,7 +211,7 @@ def realised_findings(
     slices: pd.DataFrame | None = None,
     least_rows: int = 30,
 ) -> tuple[Finding, ...]:
-    """Return every metric, `loss` and `main_metric` of each window, and of each slice of it.
+    """Return every metric, `loss` and `main_metric` of each window, and the last two by slice.
 
     A mature window with fewer labels than `least_rows` is pooled with those after it until there
     are enough. A window that is not mature has findings without a value, `immature`; one without
@@ -141,14 +220,14 @@ def realised_findings(
     Parameters
     ----------
     frame : DataFrame
-        Logged frame of one version.
+        Logged frame of one version, ordered by moment.
     reference : PerformanceReference
     windows : sequence of TimeWindow
         Oldest first.
-    task, classes
+    task : str
         Of the model's schema.
     metrics : sequence of Metric
-        The metric that is optimised comes first.
+        The primary metric comes first.
     curve : ArrivalCurve
     now : datetime
     coverage : float
@@ -157,166 +236,167 @@ def realised_findings(
         Of the intervals.
     seed : int
     slices : DataFrame, optional
-        Of the frame's rows: columns whose values are judged on their own.
+        Of the frame's rows: columns whose values or ranges are judged on their own.
     least_rows : int
-        Labelled rows that a figure needs.
+        Labelled rows that a value needs.
 
     Raises
     ------
     ValueError
-        If the reference is of another task.
+        The reference is of another task.
     """
     if task != reference.task:
         raise ValueError(f"Expected a reference of {task=}, but got {reference.task=}.")
-    held = _performance_rows(frame, reference, classes=classes, slices=slices)
-    rules = PerformanceSettings(reference, tuple(metrics), confidence, seed, least_rows)
-    ripe = [
+    rows = _PerformanceRows(frame, reference)
+    mature = [
         is_mature(
             curve,
             window,
-            n_labelled=int(
-                np.isfinite(held.losses[window_row_indices(held.moments, window)]).sum()
-            ),
+            n_labelled=rows.labelled(rows.positions(window)).size,
             now=now,
             coverage=coverage,
         )
         for window in windows
     ]
     found: list[Finding] = []
-    for window, state in _pool_small_windows(held, windows, ripe, least_rows=least_rows):
-        found.extend(_window_findings(held, window, state, rules))
+    for window, state in _pool_small_windows(rows, windows, mature, least_rows=least_rows):
+        positions = rows.positions(window)
+        labelled = rows.labelled(positions)
+        share = labelled.size / positions.size if positions.size else None
+        plain = Finding(
+            "loss", "performance", window, None, coverage=share, version=rows.version, state=state
+        )
+        if state != "ok":
+            note = "too few of the expected labels have arrived"
+            if state == "no data":
+                few = f"{labelled.size} labelled rows, fewer than {least_rows}"
+                note = few if labelled.size else "no rows"
+            signals = ("loss", "main_metric", *(metric.name for metric in metrics))
+            found += [replace(plain, signal=signal, note=note) for signal in signals]
+            continue
+        values = [
+            rows.metric_finding(plain, metric, labelled, confidence=confidence, seed=seed)
+            for metric in metrics
+        ]
+        found.append(rows.loss_finding(plain, labelled, confidence=confidence))
+        found += [replace(each, signal="main_metric", note=each.signal) for each in values[:1]]
+        found += values
+        for part, inside in _slices(slices, positions, reference, least_rows=least_rows):
+            labelled = rows.labelled(inside)
+            if labelled.size < least_rows:
+                continue
+            of_part = replace(plain, part=part, coverage=labelled.size / inside.size)
+            found.append(rows.loss_finding(of_part, labelled, confidence=confidence))
+            main = rows.metric_finding(
+                of_part, metrics[0], labelled, confidence=confidence, seed=seed
+            )
+            found.append(replace(main, signal="main_metric", note=main.signal))
     return tuple(found)
 
 
-def _performance_rows(
-    frame: pd.DataFrame,
+def _slices(
+    columns: pd.DataFrame | None,
+    positions: NDArray[np.int64],
     reference: PerformanceReference,
     *,
-    classes: tuple[str, ...],
-    slices: pd.DataFrame | None,
-) -> PerformanceRows:
-    predictions = logged_predictions(frame)
-    truth = frame["truth"].to_numpy(dtype=np.float64)
-    losses = bounded_losses(truth, predictions, task=reference.task, scale=reference.scale)
-    moments = frame["moment"].reset_index(drop=True)
-    return PerformanceRows(moments, truth, predictions, losses, single_version(frame), slices)
+    least_rows: int,
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the slices of a window as `column=value`, with the positions of their rows."""
+    if columns is None:
+        return
+    for name in columns:
+        slices = slice_by_columns(
+            columns[[name]].iloc[positions],
+            None,
+            [str(name)],
+            min_rows=least_rows,
+            edges=reference.slice_edges,
+        )
+        for each in slices[:MAX_SLICES_PER_COLUMN]:
+            yield f"{each.column}={each.value}", positions[each.rows]
 
 
 def _pool_small_windows(
-    held: PerformanceRows, windows: Sequence[TimeWindow], ripe: Sequence[bool], *, least_rows: int
+    rows: "_PerformanceRows",
+    windows: Sequence[TimeWindow],
+    mature: Sequence[bool],
+    *,
+    least_rows: int,
 ) -> Iterator[tuple[TimeWindow, FindingState]]:
     """Yield the windows that are judged, small ones joined, and those that are not."""
     waiting: list[TimeWindow] = []
-    for window, is_ripe in zip(windows, ripe, strict=True):
-        rows = window_row_indices(held.moments, window)
-        if not rows.size:
-            yield replace(window, n_rows=0), "no data"
-        elif not is_ripe:
-            yield replace(window, n_rows=rows.size), "immature"
+    for window, is_ready in zip(windows, mature, strict=True):
+        counted = replace(window, n_rows=rows.positions(window).size)
+        if not counted.n_rows:
+            yield counted, "no data"
+        elif not is_ready:
+            yield counted, "immature"
         else:
-            waiting.append(replace(window, n_rows=rows.size))
+            waiting.append(counted)
             pool = TimeWindow(waiting[0].start, window.end, sum(each.n_rows for each in waiting))
-            if np.isfinite(held.losses[window_row_indices(held.moments, pool)]).sum() >= least_rows:
+            if rows.labelled(rows.positions(pool)).size >= least_rows:
                 yield pool, "ok"
                 waiting = []
     for window in waiting:
         yield window, "no data"
 
 
-def _window_findings(
-    held: PerformanceRows, window: TimeWindow, state: FindingState, rules: PerformanceSettings
-) -> Iterator[Finding]:
-    rows = window_row_indices(held.moments, window)
-    labelled = rows[np.isfinite(held.losses[rows])]
-    coverage = labelled.size / rows.size if rows.size else None
-    plain = Finding("loss", "performance", window, None, coverage=coverage, version=held.version)
-    if state != "ok":
-        note = _no_value_note(state, labelled.size, rules.least_rows)
-        for signal in ("loss", "main_metric", *(metric.name for metric in rules.metrics)):
-            yield replace(plain, signal=signal, state=state, note=note)
-        return
-    yield _loss_finding(plain, held, labelled, rules)
-    figures = [_metric_finding(plain, metric, held, labelled, rules) for metric in rules.metrics]
-    yield from (replace(each, signal="main_metric", note=each.signal) for each in figures[:1])
-    yield from figures
-    yield from _slice_findings(plain, held, rows, rules)
+class _PerformanceRows:
+    """The rows of a logged frame as arrays, and the findings of some of them."""
 
-
-def _slice_findings(
-    plain: Finding, held: PerformanceRows, rows: NDArray[np.int64], rules: PerformanceSettings
-) -> Iterator[Finding]:
-    if held.slices is None:
-        return
-    for part, places in slice_rows(held.slices.iloc[rows], fewest=rules.least_rows):
-        inside = rows[places]
-        labelled = inside[np.isfinite(held.losses[inside])]
-        if labelled.size < rules.least_rows:
-            continue
-        of_part = replace(plain, part=part, coverage=labelled.size / inside.size)
-        yield _loss_finding(of_part, held, labelled, rules)
-        main = _metric_finding(of_part, rules.metrics[0], held, labelled, rules)
-        yield replace(main, signal="main_metric", note=main.signal)
-
-
-def _loss_finding(
-    plain: Finding, held: PerformanceRows, rows: NDArray[np.int64], rules: PerformanceSettings
-) -> Finding:
-    """Return the mean loss, with the interval of a mean of independent rows."""
-    losses = held.losses[rows]
-    spread = max(float(losses.var()), 1 / losses.size * 0.25 / losses.size)
-    half = float(stats.norm.ppf((1 + rules.confidence) / 2)) * float(np.sqrt(spread / losses.size))
-    mean = float(losses.mean())
-    return replace(
-        plain,
-        value=mean,
-        low=max(mean - half, 0.0),
-        high=min(mean + half, 1.0),
-        note=_loss_note(held, rows, rules.reference),
-    )
-
-
-def _metric_finding(
-    plain: Finding,
-    metric: Metric,
-    held: PerformanceRows,
-    rows: NDArray[np.int64],
-    rules: PerformanceSettings,
-) -> Finding:
-    truth, said = held.truth[rows], take_rows(held.predictions, rows)
-    value = metric.score(truth, said)
-    known = bool(np.isfinite(value))
-    ends = Estimate(method="undefined")
-    if known:
-        ends = bootstrap_interval(
-            metric,
-            truth,
-            said,
-            draws=N_BOOTSTRAP_DRAWS,
-            confidence=rules.confidence,
-            seed=rules.seed,
+    def __init__(self, frame: pd.DataFrame, reference: PerformanceReference) -> None:
+        self.frame, self.reference = frame, reference
+        self.moments = frame["moment"].reset_index(drop=True)
+        self.truth = frame["truth"].to_numpy(dtype=np.float64)
+        self.predictions = logged_predictions(frame)
+        self.losses = bounded_losses(
+            self.truth, self.predictions, task=reference.task, scale=reference.scale
         )
-    return replace(
-        plain,
-        signal=metric.name,
-        value=float(value) if known else None,
-        low=ends.low,
-        high=ends.high,
-        state="ok" if known else "no data",
-        note="" if known else "undefined on these rows",
-    )
+        self.version = single_version(frame)
 
+    def positions(self, window: TimeWindow) -> NDArray[np.int64]:
+        rows = rows_in_window(self.frame, window)
+        return np.arange(rows.start, rows.stop, dtype=np.int64)
 
-def _loss_note(
-    held: PerformanceRows, rows: NDArray[np.int64], reference: PerformanceReference
-) -> str:
-    before = f"{reference.loss:.4g} on the reference"
-    if reference.task == REGRESSION:
-        return f"mean |error| / {reference.scale:.4g}, at most 1 a row; {before}"
-    wrong = float((held.truth[rows] != held.predictions.values[rows]).mean())
-    return f"mean squared distance of probabilities; {before}; {wrong:.1%} of the classes wrong"
+    def labelled(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return positions[np.isfinite(self.losses[positions])]
 
+    def loss_finding(
+        self, plain: Finding, positions: NDArray[np.int64], *, confidence: float
+    ) -> Finding:
+        """Return the mean loss, with the interval of a mean of independent rows."""
+        losses, reference = self.losses[positions], self.reference
+        n_rows, mean = losses.size, float(losses.mean())
+        variance = max(float(losses.var()), 0.25 / n_rows**2)
+        half = float(stats.norm.ppf((1 + confidence) / 2)) * float(np.sqrt(variance / n_rows))
+        before = f"{reference.loss:.4g} on the reference"
+        if reference.task == REGRESSION:
+            note = f"mean |error| / {reference.scale:.4g}, at most 1 a row; {before}"
+        else:
+            wrong = float((self.truth[positions] != self.predictions.values[positions]).mean())
+            note = (
+                f"mean squared distance of probabilities; {before}; {wrong:.1%} of the classes"
+                " wrong"
+            )
+        return replace(
+            plain, value=mean, low=max(mean - half, 0.0), high=min(mean + half, 1.0), note=note
+        )
 
-def _no_value_note(state: str, n_labelled: int, least_rows: int) -> str:
-    if state == "immature":
-        return "too few of the labels that are expected have come"
-    return f"{n_labelled} labelled rows, fewer than {least_rows}" if n_labelled else "no rows"
+    def metric_finding(
+        self,
+        plain: Finding,
+        metric: Metric,
+        positions: NDArray[np.int64],
+        *,
+        confidence: float,
+        seed: int,
+    ) -> Finding:
+        truth, pred = self.truth[positions], take_rows(self.predictions, positions)
+        value = metric.score(truth, pred)
+        plain = replace(plain, signal=metric.name)
+        if not np.isfinite(value):
+            return replace(plain, state="no data", note="undefined on these rows")
+        interval = bootstrap_interval(
+            metric, truth, pred, draws=N_BOOTSTRAP_DRAWS, confidence=confidence, seed=seed
+        )
+        return replace(plain, value=float(value), low=interval.low, high=interval.high)

@@ -25,21 +25,6 @@ MAX_DRIFT_COLUMNS = 10
 
 
 @dataclass(frozen=True)
-class WindowFindings:
-    """The findings of one window as they are kept, and of which state of it they are.
-
-    Attributes
-    ----------
-    mark : str
-        Of the rows and labels that they were made from; another mark, other findings.
-    findings : tuple of Finding
-    """
-
-    mark: str
-    findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
 class ProcessPoint:
     """The value of a sequential test at the end of a day, and the threshold that it must pass."""
 

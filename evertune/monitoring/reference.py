@@ -17,7 +17,7 @@ from evertune.data.schema import TableSchema, encode_target
 from evertune.metrics.metrics import Metric
 from evertune.models.model import Model, predict
 from evertune.monitoring.input_reference import InputReference, build_input_reference
-from evertune.monitoring.performance_reference import (
+from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
 )

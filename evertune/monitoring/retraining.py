@@ -1,8 +1,8 @@
 """Prepare a refit or a retune: snapshot the labelled production rows and write the plan.
 
-`snapshot_labels` writes the labelled rows of the prediction log to paths.production_labels and versions
-them with DVC. The same rows give the same version. Rows that retention removed from the log
-stay; rows of windows that broke the data contract are left out.
+`snapshot_labels` writes the labelled rows of the prediction log to paths.production_labels and
+versions them with DVC. The same rows give the same version. Rows that retention removed from the
+log stay; rows of windows that broke the data contract are left out.
 
 `write_plan` writes paths.plan: the start of the hold-out (`choose_holdout_start`), the training
 windows to try and the first configurations. Only rows that the champion has not learned from
@@ -21,11 +21,11 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from evertune.config.loader import load_params
-from evertune.config.schema import Params
+from evertune.config.schema import Params, RetuneSection
 from evertune.data.feedback import clean_production_rows
 from evertune.data.holdout import ROW_KEY, add_row_keys
 from evertune.data.schema import MOMENT_COLUMN, TableSchema
-from evertune.data.training_windows import TrainingWindow, WindowName
+from evertune.data.training_windows import TrainingWindow
 from evertune.decisions import MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_record, write_table_if_changed
@@ -48,25 +48,11 @@ MIN_HOLDOUT_ROWS = 100
 ENOUGH_HOLDOUT_ROWS = 200
 
 
-@dataclass(frozen=True)
-class RetuneSettings:
-    """How a retune differs from a first search; see `monitoring.retune` in params.yaml."""
-
-    budget_seconds: float | None = 60
-    budget_trials: int | None = None
-    holdout_fraction: float = 0.5
-    holdout_days: float | None = None
-    windows: tuple[WindowName, ...] = ("since_change", "latest", "all", "decayed")
-    latest_days: float = 90
-    half_life_days: float = 60
-    warm_starts: int = 5
-
-
 def plan_retraining(
     decision: MonitoringDecision,
     *,
     moments: pd.Series,
-    rule: RetuneSettings,
+    rule: RetuneSection,
     champion: Sequence[Configuration],
     tops: Sequence[Configuration] = (),
 ) -> Plan:
@@ -78,7 +64,7 @@ def plan_retraining(
         Its action is `refit` or `retune`.
     moments : Series of datetime64, n rows
         When the labelled rows happened that the champion has not learned from.
-    rule : RetuneSettings
+    rule : RetuneSection
     champion : sequence of Configuration
         Those that it is made of, the heaviest first.
     tops : sequence of Configuration
@@ -96,7 +82,7 @@ def plan_retraining(
     >>> decision = MonitoringDecision("d", asked, "churn", "1", "refit", ("loss rose",))
     >>> days = pd.Series(pd.date_range("2024-01-01", periods=120, unit="us")).repeat(10)
     >>> tree = Configuration("tree")
-    >>> plan = plan_retraining(decision, moments=days, rule=RetuneSettings(), champion=[tree])
+    >>> plan = plan_retraining(decision, moments=days, rule=RetuneSection(), champion=[tree])
     >>> plan.judge_from, [window.name for window in plan.windows]
     ('2024-03-15T00:00:00+00:00', ['latest', 'all', 'decayed'])
     """
@@ -114,7 +100,7 @@ def plan_retraining(
 
 
 def choose_holdout_start(
-    moments: pd.Series, *, change_from: datetime | None, rule: RetuneSettings
+    moments: pd.Series, *, change_from: datetime | None, rule: RetuneSection
 ) -> datetime:
     """Return the moment from which rows judge: `holdout_fraction` of the rows since the change do.
 
@@ -126,7 +112,7 @@ def choose_holdout_start(
     ----------
     moments : Series of datetime64, n rows
     change_from : datetime, optional
-    rule : RetuneSettings
+    rule : RetuneSection
 
     Raises
     ------
@@ -136,7 +122,7 @@ def choose_holdout_start(
     Examples
     --------
     >>> days = pd.Series(pd.date_range("2024-01-01", periods=40, unit="us")).repeat(10)
-    >>> choose_holdout_start(days, change_from=None, rule=RetuneSettings()).date()
+    >>> choose_holdout_start(days, change_from=None, rule=RetuneSection()).date()
     datetime.date(2024, 1, 21)
     """
     if len(moments) < MIN_HOLDOUT_ROWS:
@@ -158,7 +144,7 @@ def choose_holdout_start(
 
 
 def _training_windows(
-    change: datetime | None, cut: datetime, rule: RetuneSettings
+    change: datetime | None, cut: datetime, rule: RetuneSection
 ) -> Iterator[TrainingWindow]:
     latest = cut - timedelta(days=rule.latest_days)
     for name in rule.windows:
@@ -299,7 +285,7 @@ def write_plan(root: Path, decision: MonitoringDecision) -> Plan:
         plan = plan_retraining(
             decision,
             moments=absorbed[MOMENT_COLUMN][_unseen_by_champion(absorbed, champion)],
-            rule=RetuneSettings(**params.monitoring.retune.model_dump()),
+            rule=params.monitoring.retune,
             champion=model_configurations(champion),
             tops=_best_configurations(store, judged, name=params.paths.trials.name),
         )

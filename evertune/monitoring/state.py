@@ -229,7 +229,7 @@ class MonitoringState:
         return due[-1] if due and due[-1] > done else None
 
     def is_periodic_refit_due(self, policy: PolicySection, now: datetime) -> bool:
-        """Return whether `refit_interval_days` have passed since the last promotion and the last attempt."""
+        """Return whether `refit_interval_days` passed since the last promotion and attempt."""
         if policy.refit_interval_days is None or self.promoted_at is None:
             return False
         latest = max([self.promoted_at, *(each.moment for each in self.attempts())])

@@ -1,17 +1,16 @@
-"""Triggers: which signal is watched, when it counts as crossed, and which action it asks for.
+"""Evaluate the triggers of params.yaml (`monitoring.triggers`) on the findings of all windows.
 
-A trigger has a rule: `Threshold` (latest value), `KOfN` (k of the latest n windows) or
-`SequentialTest` (of the loss). `evaluate_triggers` returns an alarm for each trigger that is
-crossed now. A window without a value, or with one that is not a number or rests on too few
+A trigger watches one signal by one rule: a threshold on the latest value, k of the latest n
+windows, or a sequential test of the loss. `evaluate_triggers` returns an alarm for each trigger
+that fires now. A window without a value, or with one that is not a number or rests on too few
 labels, is skipped: it neither triggers nor clears. `signal_history` gives the values that are
-judged.
+judged: of a signal by column, the worst; of `contract`, the number of breaches.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from evertune.config.schema import (
     BUSINESS_PREFIX,
@@ -19,6 +18,10 @@ from evertune.config.schema import (
     CONTRACT_SIGNALS,
     DRIFT_SIGNALS,
     ESTIMATED_PREFIX,
+    KOfNRule,
+    SequentialRule,
+    ThresholdRule,
+    Trigger,
 )
 from evertune.decisions import Alarm, Finding, MonitoringLayer
 from evertune.monitoring.data_contract import breaks_contract, checks_rows
@@ -27,61 +30,9 @@ if TYPE_CHECKING:
     from evertune.monitoring.loss_process import LossProcess
 
 
-TriggerAction = Literal["alert", "refit", "retune", "block"]
 JUDGED_STATES = ("ok", "breach")
 MAX_FINDINGS = 20
 MAX_NAMED_FINDINGS = 3
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Crossed where the latest figure is above or below a bound; never, where both are None."""
-
-    above: float | None = None
-    below: float | None = None
-
-
-@dataclass(frozen=True)
-class KOfN:
-    """Crossed where k of the latest n figures are above or below a bound."""
-
-    above: float | None
-    below: float | None
-    k: int
-    n: int
-
-
-@dataclass(frozen=True)
-class SequentialTest:
-    """A sequential test of the loss, with one false alarm in so many days at most."""
-
-    tolerance: float = 0.005
-    false_alarm_days: float = 3650
-
-
-Rule = Threshold | KOfN | SequentialTest
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """A figure that is watched.
-
-    Attributes
-    ----------
-    name : str
-    signal : str
-        Any metric, `loss`, `main_metric`, one of drift or of the contract, `estimated_loss`,
-        `estimated_<metric>`, or `business.<name>`; `contract` counts what is broken of the rows
-        that are there (all its signals but `freshness`).
-    rule : Threshold, KOfN or SequentialTest
-    action : str
-        What a crossing asks for; what is done is for the decision to say.
-    """
-
-    name: str
-    signal: str
-    rule: Rule
-    action: TriggerAction
 
 
 def evaluate_triggers(
@@ -90,7 +41,7 @@ def evaluate_triggers(
     *,
     processes: Mapping[str, "LossProcess"],
 ) -> tuple[Alarm, ...]:
-    """Return the triggers that are crossed now.
+    """Return an alarm for each trigger that fires now.
 
     Parameters
     ----------
@@ -106,7 +57,8 @@ def evaluate_triggers(
     >>> from evertune.times import TimeWindow
     >>> day = TimeWindow(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC), 100)
     >>> found = [Finding("roc_auc", "performance", day, value=0.61)]
-    >>> floor = Trigger("floor", "roc_auc", Threshold(below=0.7), "retune")
+    >>> rule = ThresholdRule(kind="threshold", below=0.7)
+    >>> floor = Trigger(name="floor", signal="roc_auc", rule=rule, action="retune")
     >>> [alarm.evidence for alarm in evaluate_triggers([floor], found, processes={})]
     ['roc_auc was 0.61 on 2024-05-01, below 0.7']
     """
@@ -128,13 +80,13 @@ def signal_history(signal: str, findings: Sequence[Finding]) -> tuple[Finding, .
     return tuple(sorted(figures, key=lambda each: each.window.start))
 
 
-def crosses(rule: Threshold | KOfN, value: float) -> bool:
+def crosses(rule: ThresholdRule | KOfNRule, value: float) -> bool:
     """Return whether a figure is above or below the bound of a rule.
 
     Examples
     --------
-    >>> crosses(Threshold(above=1.0), 1.5), crosses(Threshold(below=0.7), 0.7)
-    (True, False)
+    >>> crosses(ThresholdRule(kind="threshold", below=0.7), 0.6)
+    True
     """
     above = rule.above is not None and value > rule.above
     return above or (rule.below is not None and value < rule.below)
@@ -160,13 +112,13 @@ def signal_layer(signal: str) -> MonitoringLayer:
 def _evaluate_trigger(
     trigger: Trigger, findings: Sequence[Finding], processes: Mapping[str, "LossProcess"]
 ) -> Alarm | None:
-    if isinstance(trigger.rule, SequentialTest):
+    if isinstance(trigger.rule, SequentialRule):
         process = processes.get(trigger.name)
         if process is None or process.alarm_at is None:
             return None
         return _sequential_alarm(trigger, trigger.rule, findings=findings, process=process)
     shown = signal_history(trigger.signal, findings)
-    if isinstance(trigger.rule, KOfN):
+    if isinstance(trigger.rule, KOfNRule):
         crossed, note = _k_of_n_crossings(trigger.rule, shown)
     else:
         crossed, note = _latest_crossings(trigger.rule, shown), ""
@@ -175,7 +127,7 @@ def _evaluate_trigger(
     return _threshold_alarm(trigger, trigger.rule, crossed=crossed, findings=findings, note=note)
 
 
-def _k_of_n_crossings(rule: KOfN, shown: Sequence[Finding]) -> tuple[list[Finding], str]:
+def _k_of_n_crossings(rule: KOfNRule, shown: Sequence[Finding]) -> tuple[list[Finding], str]:
     latest = shown[-rule.n :]
     crossed = [each for each in latest if crosses(rule, _value_or_nan(each))]
     note = f", in {len(crossed)} of the latest {len(latest)} windows"
@@ -184,7 +136,7 @@ def _k_of_n_crossings(rule: KOfN, shown: Sequence[Finding]) -> tuple[list[Findin
 
 def _threshold_alarm(
     trigger: Trigger,
-    rule: Threshold | KOfN,
+    rule: ThresholdRule | KOfNRule,
     *,
     crossed: Sequence[Finding],
     findings: Sequence[Finding],
@@ -212,7 +164,7 @@ def _threshold_alarm(
 
 def _sequential_alarm(
     trigger: Trigger,
-    rule: SequentialTest,
+    rule: SequentialRule,
     *,
     findings: Sequence[Finding],
     process: "LossProcess",
@@ -237,7 +189,7 @@ def _sequential_alarm(
     )
 
 
-def _latest_crossings(rule: Threshold, shown: Sequence[Finding]) -> list[Finding]:
+def _latest_crossings(rule: ThresholdRule, shown: Sequence[Finding]) -> list[Finding]:
     """Return the latest figures that are crossed without a break."""
     run: list[Finding] = []
     for each in reversed(shown):

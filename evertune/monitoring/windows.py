@@ -1,4 +1,7 @@
-"""Split the rows of a reference into windows, and place windows in the week.
+"""Split rows into windows: of production, and of a reference; and place windows in the week.
+
+`windows_by_days` and `windows_by_rows` give the windows of production. Days are counted from
+1970-01-01, so that every run has the same windows.
 
 Mondays are compared with Mondays: `n_seasons` is the number of windows in a week (1 where they
 do not divide it) and `rows_by_season` counts a window's rows by its place in the week.
@@ -13,13 +16,76 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evertune.times import MICROSECONDS_PER_DAY, times_to_numbers
+from evertune.times import (
+    MICROSECONDS_PER_DAY,
+    TimeWindow,
+    times_to_numbers,
+    to_naive_timestamp,
+    to_utc_datetime,
+)
 from evertune.types import FloatArray
 
 Codes = NDArray[np.int64]
 DAYS_PER_WEEK = 7
 MAX_SEASONS = 168
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+
+
+def windows_by_days(
+    moments: pd.Series, *, days: float, now: datetime, whole_first: bool = False
+) -> tuple[TimeWindow, ...]:
+    """Return the windows from the first row to now, oldest first, empty ones included.
+
+    A window that ends after now is left out.
+
+    Parameters
+    ----------
+    moments : Series of datetime64, n rows
+    days : float
+    now : datetime
+    whole_first : bool
+        Leave out the window of the first row unless the row starts it.
+
+    Examples
+    --------
+    >>> moments = pd.Series(pd.to_datetime(["2024-05-01 08:00", "2024-05-03 20:00"]))
+    >>> now = datetime(2024, 5, 4, 6, tzinfo=UTC)
+    >>> [(each.start.day, each.n_rows) for each in windows_by_days(moments, days=1, now=now)]
+    [(1, 1), (2, 0), (3, 1)]
+    """
+    if moments.empty:
+        return ()
+    length, first = timedelta(days=days), to_utc_datetime(moments.min())
+    number = (first - EPOCH) // length
+    number += whole_first and first > EPOCH + number * length
+    n_windows = max((now - EPOCH) // length - number, 0)
+    edges = [EPOCH + (number + i) * length for i in range(n_windows + 1)]
+    ordered = moments.sort_values().to_numpy()
+    positions = np.searchsorted(ordered, [to_naive_timestamp(e).to_datetime64() for e in edges])
+    return tuple(
+        TimeWindow(start, end, int(n_rows))
+        for start, end, n_rows in zip(edges[:-1], edges[1:], np.diff(positions), strict=True)
+    )
+
+
+def windows_by_rows(moments: pd.Series, *, rows: int) -> tuple[TimeWindow, ...]:
+    """Return windows of so many rows each, oldest first; rows of one moment stay together.
+
+    Examples
+    --------
+    >>> moments = pd.Series(pd.date_range("2024-05-01", periods=5, freq="h"))
+    >>> [(each.start.hour, each.end.hour) for each in windows_by_rows(moments, rows=2)]
+    [(0, 2), (2, 4)]
+    """
+    ordered = moments.sort_values(ignore_index=True)
+    edges = ordered.iloc[::rows].drop_duplicates()
+    n_rows = np.diff(np.searchsorted(ordered.to_numpy(), edges.to_numpy()))
+    times = [to_utc_datetime(edge) for edge in edges]
+    return tuple(
+        TimeWindow(start, end, int(n))
+        for start, end, n in zip(times[:-1], times[1:], n_rows, strict=True)
+    )
 
 
 def n_seasons(window_days: float) -> int:

@@ -21,8 +21,9 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 
+from evertune.config.schema import ContractSection
 from evertune.data.schema import Column, TableSchema
-from evertune.monitoring.data_contract import ContractLimits, contract_findings
+from evertune.monitoring.data_contract import contract_findings
 from evertune.monitoring.drift import drift_findings
 from evertune.monitoring.input_reference import build_input_reference
 from evertune.monitoring.window_profiles import build_window_profile
@@ -84,7 +85,7 @@ def ours(folder: Path) -> dict[str, float]:
     started, worked = perf_counter(), process_time()
     profile = build_window_profile(raw, reference, schema, window=window, predictions=None)
     found = drift_findings(profile, reference)
-    broken = contract_findings(profile, reference, limits=ContractLimits(), typical_rows=None)
+    broken = contract_findings(profile, reference, limits=ContractSection(), typical_rows=None)
     return {
         "reference_seconds": built,
         "seconds": perf_counter() - started,

@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from evertune.metrics.metrics import get_metric
 from evertune.monitoring.estimation import estimate_metrics
-from evertune.monitoring.performance_reference import (
+from evertune.monitoring.loss_estimators import expected_losses
+from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
-    expected_losses,
 )
 from evertune.types import FloatArray, Predictions, Task
 from tests.benchmarks.loss_rules import shown

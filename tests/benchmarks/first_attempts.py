@@ -18,10 +18,10 @@ import pandas as pd
 from lightgbm import LGBMClassifier
 from threadpoolctl import threadpool_limits
 
+from evertune.config.schema import RetuneSection
 from evertune.data.example import CHANGE_DAY, FIRST_DAY, PRODUCTION_START, simulate_customers
 from evertune.decisions import MonitoringDecision
 from evertune.metrics.metrics import METRICS
-from evertune.monitoring.retraining import RetuneSettings
 from evertune.simulation.policies import LabelledStream, PredictFunction, RowIndices, rows_between
 from evertune.types import FloatArray, Predictions
 from tests.benchmarks.simulation import GateSettings, attempt_retraining, plan_retraining_attempt
@@ -73,7 +73,7 @@ def tried(stream: LabelledStream, champion: PredictFunction, days: int, share: f
     known = rows_between(stream, -np.inf, change + days)
     unseen = known[stream.days[known] >= _day(PRODUCTION_START)]
     plan = plan_retraining_attempt(
-        stream, decision, RetuneSettings(holdout_fraction=share), unseen=unseen
+        stream, decision, RetuneSection(holdout_fraction=share), unseen=unseen
     )
     found = attempt_retraining(stream, champion, plan, known=known, gate=GateSettings(draws=300))
     n_rows = int((stream.days[known] >= change).sum())

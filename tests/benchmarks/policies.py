@@ -20,8 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evertune.config.loader import load_params
-from evertune.monitoring.policy import Policy
-from evertune.monitoring.retraining import RetuneSettings
+from evertune.config.schema import PolicySection, RetuneSection
 from evertune.simulation.policies import (
     LabelledStream,
     ReplayConfig,
@@ -37,8 +36,8 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 CHECK = "without a new model"
 WEEKLY = "weekly, 30 days"
 CHECKED = LoopConfig(
-    policy=Policy(refit_interval_days=14, follow_up_days=(7, 21)),
-    retune=RetuneSettings(holdout_days=5, half_life_days=15),
+    policy=PolicySection(refit_interval_days=14, follow_up_days=(7, 21)),
+    retune=RetuneSection(holdout_days=5, half_life_days=15),
 )
 
 
@@ -91,8 +90,7 @@ def played(name: str, seed: int, with_oracle: bool) -> list[Result]:
 def shipped() -> LoopConfig:
     """Return the rules that params.yaml ships."""
     monitoring = load_params(PARAMS.parent).monitoring
-    policy, retune = monitoring.policy.model_dump(), monitoring.retune.model_dump()
-    return LoopConfig(policy=Policy(**policy), retune=RetuneSettings(**retune))
+    return LoopConfig(policy=monitoring.policy, retune=monitoring.retune)
 
 
 def _ways(stream: LabelledStream, course: ReplayConfig) -> dict[str, Callable[[], ReplayResult]]:

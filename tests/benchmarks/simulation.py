@@ -15,17 +15,19 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from evertune.config.schema import PolicySection, RetuneSection, SequentialRule, Trigger
 from evertune.data.training_windows import TrainingWindow
 from evertune.decisions import Alarm, DecisionOutcome, GateVerdict, MonitoringDecision
 from evertune.metrics.losses import DailyLoss, daily_losses
 from evertune.monitoring.loss_process import run_loss_process
-from evertune.monitoring.performance_reference import (
+from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
 )
-from evertune.monitoring.policy import MonitoringState, Policy, change_point, decide
-from evertune.monitoring.retraining import RetuneSettings, plan_retraining
-from evertune.monitoring.triggers import SequentialTest, Trigger, evaluate_triggers
+from evertune.monitoring.policy import decide
+from evertune.monitoring.retraining import plan_retraining
+from evertune.monitoring.state import MonitoringState, change_point
+from evertune.monitoring.triggers import evaluate_triggers
 from evertune.plan import Plan
 from evertune.simulation.policies import (
     LabelledStream,
@@ -98,7 +100,7 @@ class RetrainingResult:
 def plan_retraining_attempt(
     stream: LabelledStream,
     decision: MonitoringDecision,
-    rule: RetuneSettings,
+    rule: RetuneSection,
     *,
     unseen: RowIndices,
 ) -> Plan:
@@ -239,7 +241,9 @@ MODEL_NAME = "stream"
 HOLDOUT_FRACTION = 0.2
 MAX_LOSS_RISE = 0.03
 ONE_DAY = timedelta(days=1)
-LOSS_TRIGGER = Trigger("loss-rises", "loss", SequentialTest(), "retune")
+LOSS_TRIGGER = Trigger(
+    name="loss-rises", signal="loss", rule=SequentialRule(kind="e_process"), action="retune"
+)
 
 
 @dataclass(frozen=True)
@@ -248,18 +252,18 @@ class LoopConfig:
 
     Attributes
     ----------
-    policy : Policy
-    retune : RetuneSettings
-    test : SequentialTest
+    policy : PolicySection
+    retune : RetuneSection
+    test : SequentialRule
         When a rise of the loss asks for a retune.
     gate : GateSettings
     look_days : float
         From one look to the next.
     """
 
-    policy: Policy = field(default_factory=Policy)
-    retune: RetuneSettings = field(default_factory=RetuneSettings)
-    test: SequentialTest = field(default_factory=SequentialTest)
+    policy: PolicySection = field(default_factory=PolicySection)
+    retune: RetuneSection = field(default_factory=RetuneSection)
+    test: SequentialRule = field(default_factory=lambda: SequentialRule(kind="e_process"))
     gate: GateSettings = field(default_factory=GateSettings)
     look_days: float = 1.0
 
@@ -375,7 +379,7 @@ def _loss_alarms(
         tolerance=rules.test.tolerance,
         false_alarm_days=rules.test.false_alarm_days,
     )
-    trigger = replace(LOSS_TRIGGER, rule=rules.test)
+    trigger = LOSS_TRIGGER.model_copy(update={"rule": rules.test})
     return evaluate_triggers([trigger], [], processes={trigger.name: process})
 
 

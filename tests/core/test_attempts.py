@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from evertune.config.schema import RetuneSection
 from evertune.data.training_windows import TrainingWindow
 from evertune.decisions import MonitoringDecision
 from evertune.metrics.metrics import METRICS
-from evertune.monitoring.retraining import RetuneSettings
 from evertune.plan import Plan
 from tests.benchmarks.simulation import (
     GateSettings,
@@ -95,7 +95,7 @@ def test_a_figure_that_is_undefined_passes_nothing():
 def test_too_few_rows_to_judge_make_no_plan():
     decision = MonitoringDecision("d", ORIGIN, "stream", "1", "refit", ("older",))
     with pytest.raises(ValueError, match="At least 100 labelled rows"):
-        plan_retraining_attempt(TURNED, decision, RetuneSettings(), unseen=KNOWN[:99])
+        plan_retraining_attempt(TURNED, decision, RetuneSection(), unseen=KNOWN[:99])
 
 
 def test_a_reference_is_of_the_rows_that_judged():

@@ -3,7 +3,7 @@ from functools import cache
 
 import pytest
 
-from evertune.monitoring.policy import Policy
+from evertune.config.schema import PolicySection
 from evertune.simulation.policies import ReplayConfig, never_retrain
 from evertune.simulation.results import ReplayResult, count_events, mean_loss
 from tests.benchmarks.simulation import LoopConfig, run_loop
@@ -46,12 +46,12 @@ def test_a_promoted_model_that_turns_out_worse_is_rolled_back():
 
 def test_a_loop_that_must_not_learn_keeps_the_first_model():
     stream = stream_of(BEFORE + TURNED, rows_a_day=50)
-    idle = LoopConfig(policy=Policy(least_rows=100_000))
+    idle = LoopConfig(policy=PolicySection(least_rows=100_000))
     assert run_loop(stream, COURSE, idle).losses == never_retrain(stream, COURSE).losses
 
 
 def test_newer_rows_are_tried_now_and_then_where_that_is_asked_for():
-    checked = LoopConfig(policy=Policy(refit_interval_days=14))
+    checked = LoopConfig(policy=PolicySection(refit_interval_days=14))
     events = run_loop(stream_of([0.1] * 150, rows_a_day=50), COURSE, checked).events
     assert [each.moment.date().isoformat() for each in events if each.kind == "refitted"] == [
         "2024-03-15", "2024-03-29", "2024-04-12", "2024-04-26", "2024-05-10", "2024-05-24",

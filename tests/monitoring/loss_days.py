@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from evertune.metrics.losses import DailyLoss
-from evertune.monitoring.performance_reference import PerformanceReference
+from evertune.monitoring.performance import PerformanceReference
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 

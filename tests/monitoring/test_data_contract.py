@@ -1,16 +1,25 @@
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
-from evertune.monitoring.data_contract import ContractLimits, contract_findings, typical_row_count
+from evertune.config.schema import ContractSection
+from evertune.decisions import Finding
+from evertune.metrics.losses import DailyLoss
+from evertune.monitoring.data_contract import (
+    broken_windows,
+    contract_findings,
+    days_with_valid_data,
+    typical_row_count,
+)
 from evertune.times import TimeWindow
-from tests.core.drifting import ROWS, day, profile, reference, rows_of
+from tests.monitoring.drifting import ROWS, day, profile, reference, rows_of
 
 
 def found(rows, *, typical_rows=float(ROWS), **moments):
     return contract_findings(
-        profile(rows), reference(), limits=ContractLimits(), typical_rows=typical_rows, **moments
+        profile(rows), reference(), limits=ContractSection(), typical_rows=typical_rows, **moments
     )
 
 
@@ -106,3 +115,31 @@ def test_the_usual_number_of_rows_is_not_known_from_two_windows():
     windows = [TimeWindow(day(k).start, day(k).end, 10) for k in range(3)]
     assert typical_row_count(windows[:2], day(3)) is None
     assert typical_row_count(windows, day(3)) == 10
+
+
+MONDAY = datetime(2024, 5, 6, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+WEEK = [DailyLoss(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7)]
+
+
+def finding(state: str, *hours: int) -> Finding:
+    window = TimeWindow(MONDAY + hours[0] * HOUR, MONDAY + hours[1] * HOUR)
+    return Finding("missing", "contract", window, 0.9, state=state)
+
+
+def test_a_window_is_broken_once_however_much_broke_in_it():
+    twice = [finding("breach", 0, 24), finding("breach", 0, 24), finding("ok", 24, 48)]
+    assert [each.start for each in broken_windows(twice)] == [MONDAY]
+
+
+@pytest.mark.parametrize("other", [{"layer": "drift"}, {"signal": "freshness"}])
+def test_what_is_not_about_the_rows_breaks_no_window(other):
+    assert days_with_valid_data(WEEK, [replace(finding("breach", 0, 24), **other)]) == tuple(WEEK)
+
+
+@pytest.mark.parametrize(
+    ("hours", "left"), [((24, 48), [6, 8, 9, 10, 11, 12]), ((30, 60), [6, 9, 10, 11, 12])]
+)
+def test_a_day_that_a_broken_window_touches_is_not_judged(hours, left):
+    days = days_with_valid_data(WEEK, [finding("breach", *hours)])
+    assert [each.day.day for each in days] == left

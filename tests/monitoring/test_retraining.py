@@ -1,10 +1,13 @@
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from evertune.config.schema import RetuneSection
+from evertune.data.schema import Column, TableSchema
 from evertune.decisions import MonitoringDecision
-from evertune.monitoring.retraining import RetuneSettings, choose_holdout_start, plan_retraining
+from evertune.monitoring.retraining import choose_holdout_start, feedback_rows, plan_retraining
 from evertune.trials import Configuration
 
 CHANGE = datetime(2024, 3, 1, tzinfo=UTC)
@@ -22,12 +25,12 @@ def planned(action="retune", change=CHANGE, tops=(), champion=(CHAMPION,), **rul
         "d", now, "churn", "1", action, ("loss rose",), change_from=change
     )
     return plan_retraining(
-        decision, moments=moments(), rule=RetuneSettings(**rule), champion=champion, tops=tops
+        decision, moments=moments(), rule=RetuneSection(**rule), champion=champion, tops=tops
     )
 
 
 def share_that_judges(change, **rule):
-    cut = choose_holdout_start(moments(), change_from=change, rule=RetuneSettings(**rule))
+    cut = choose_holdout_start(moments(), change_from=change, rule=RetuneSection(**rule))
     return int((moments() >= pd.Timestamp(cut.replace(tzinfo=None))).sum())
 
 
@@ -46,7 +49,7 @@ def test_at_least_a_hundred_rows_judge():
 
 def test_too_few_rows_to_judge_are_refused():
     with pytest.raises(ValueError, match=r"At least 100 labelled rows .* Got 99 instead"):
-        choose_holdout_start(moments(99, 1), change_from=None, rule=RetuneSettings())
+        choose_holdout_start(moments(99, 1), change_from=None, rule=RetuneSection())
 
 
 def test_a_refit_tries_the_champion_alone_without_a_budget():
@@ -87,3 +90,48 @@ def test_where_two_hundred_rows_are_enough_only_the_newest_days_judge(days, n_ro
 def test_a_refit_tries_all_that_the_champion_is_made_of():
     plan = planned("refit", champion=(CHAMPION, TOP))
     assert (plan.warm_starts, plan.budget_trials) == ((CHAMPION, TOP), 2)
+
+
+DAYS = pd.Series(pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"]))
+FRAME = pd.DataFrame(
+    {
+        "id": ["a", "b", "c"],
+        "identifier": pd.Series(["k1", None, "k3"], dtype="str"),
+        "moment": DAYS,
+        "labelled": DAYS[::-1].to_numpy(),
+        "truth": [1.0, 0.0, np.nan],
+    }
+)
+INPUTS = pd.DataFrame({"age": [31, 50, 9], "request": ["x", "y", "z"], "left": [None] * 3})
+
+
+def schema(**roles):
+    return TableSchema((Column("age", "number"),), "left", "binary", ("no", "yes"), **roles)
+
+
+def absorbed(found, inputs=INPUTS):
+    return feedback_rows(FRAME, inputs, found, columns=["age", "left", "key"])
+
+
+def test_only_labelled_rows_are_absorbed_with_the_columns_that_the_source_has():
+    found = absorbed(schema())
+    assert list(found) == ["age", "left", "moment"]
+    assert found[["age", "left"]].values.tolist() == [[50, "no"], [31, "yes"]]
+
+
+def test_the_label_that_came_last_stands_last():
+    assert absorbed(schema())["moment"].tolist() == [DAYS[1], DAYS[0]]
+
+
+def test_a_row_without_identifier_is_named_by_its_prediction():
+    assert absorbed(schema(identifier="key"))["key"].tolist() == ["b", "k1"]
+
+
+def test_values_are_absorbed_as_they_are_and_not_as_classes():
+    found = absorbed(TableSchema((Column("age", "number"),), "left", "regression"))
+    assert found["left"].tolist() == [0.0, 1.0]
+
+
+def test_a_column_of_several_types_becomes_text():
+    mixed = INPUTS.assign(age=pd.Series([31, "50", 9], dtype=object))
+    assert absorbed(schema(), mixed)["age"].tolist() == ["50", "31"]

@@ -5,21 +5,17 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from evertune.config.schema import MonitoringSection
 from evertune.decisions import DecisionOutcome
 from evertune.errors import StageError
 from evertune.models.persistence import load_model, predict_rows
 from evertune.monitoring.monitor import (
     backtest,
     current_time,
-    make_policy,
-    make_triggers,
     monitor,
     newest_event_time,
 )
 from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference_store import load_reference
-from evertune.monitoring.triggers import SequentialTest, Threshold
 from evertune.registry.decision_log import read_decisions, record_outcome
 from tests.production import (
     champion,
@@ -239,7 +235,7 @@ def test_a_backtest_says_what_each_trigger_would_have_done(root, made):
 
 @slow
 def test_a_backtest_needs_a_champion(place):
-    with pytest.raises(StageError, match="churn has no champion, so nothing was watched"):
+    with pytest.raises(StageError, match="churn has no champion, so there is nothing to test"):
         backtest(project(place), now=day(1))
 
 
@@ -253,10 +249,3 @@ def test_the_newest_event_can_be_now(tmp_path, made):
 
 def test_the_clock_is_real_unless_it_says_otherwise(tmp_path):
     assert current_time(project(tmp_path), real=day(99)) == day(99)
-
-
-def test_the_shipped_triggers_and_policy_are_records():
-    rules = {each.name: each.rule for each in make_triggers(MonitoringSection())}
-    assert rules["loss-rises"] == SequentialTest(tolerance=0.005, false_alarm_days=3650)
-    assert rules["floor"] == Threshold()
-    assert make_policy(MonitoringSection(labels_available=False)).labels_available is False

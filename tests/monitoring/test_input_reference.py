@@ -13,7 +13,7 @@ from evertune.monitoring.input_reference import (
 )
 from evertune.monitoring.window_profiles import WindowProfile
 from evertune.types import Predictions
-from tests.core.drifting import (
+from tests.monitoring.drifting import (
     N_DAYS,
     ROWS,
     SCHEMA,

@@ -4,9 +4,15 @@ import pytest
 
 from evertune.metrics.metrics import METRICS, get_metric
 from evertune.monitoring.estimation import estimate_metrics, estimated_findings
-from evertune.monitoring.performance_reference import build_performance_reference
+from evertune.monitoring.loss_estimators import (
+    IsotonicCalibration,
+    calibrate_probabilities,
+    expand_over_classes,
+    fit_calibration,
+)
+from evertune.monitoring.performance import build_performance_reference
 from evertune.types import Predictions
-from tests.core.test_realised import day
+from tests.monitoring.test_performance import day
 
 BINARY = [METRICS["roc_auc"], METRICS["log_loss"], METRICS["accuracy"]]
 
@@ -113,3 +119,25 @@ def test_figures_cannot_be_estimated_from_labels_alone():
     reference = build_performance_reference(*drawn(0), task="binary", metrics=BINARY)
     with pytest.raises(ValueError, match="Expected probabilities and their calibration"):
         estimate_metrics(Predictions(np.zeros(3)), reference, BINARY)
+
+
+def test_labels_alone_have_no_calibration():
+    assert fit_calibration(np.zeros(9), Predictions(np.zeros(9))) is None
+
+
+def test_calibrated_probabilities_sum_to_one_also_where_one_class_had_all():
+    top = IsotonicCalibration((0.0, 1.0), (0.0, 0.8))
+    found = calibrate_probabilities(top, np.array([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]]))
+    assert found.sum(axis=1) == pytest.approx([1.0, 1.0])
+    assert found[0].tolist() == pytest.approx([0.8, 0.1, 0.1])
+
+
+def test_a_weighted_metric_of_open_truths_is_its_expectation():
+    said = Predictions(np.array([1.0, 0.0]), np.array([[0.2, 0.8], [0.7, 0.3]]))
+    truth, rows, weights = expand_over_classes(said, np.array([[0.4, 0.6], [0.9, 0.1]]))
+    assert METRICS["accuracy"].score(truth, rows, weights) == pytest.approx((0.6 + 0.9) / 2)
+
+
+def test_probabilities_that_are_missing_cannot_be_opened_into_chances():
+    truth, rows, _ = expand_over_classes(Predictions(np.array([1.0])), np.array([[0.5, 0.5]]))
+    assert (truth.tolist(), rows.probabilities) == ([0.0, 1.0], None)

@@ -2,11 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from evertune.config.schema import KOfNRule, SequentialRule, ThresholdRule, Trigger
 from evertune.decisions import Finding
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.backtest import alarm_starts, backtest_triggers, suggest_bound
-from evertune.monitoring.performance_reference import PerformanceReference
-from evertune.monitoring.triggers import KOfN, SequentialTest, Threshold, Trigger
+from evertune.monitoring.performance import PerformanceReference
 from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -33,38 +33,58 @@ def tried(trigger, findings, days=()):
 
 
 def test_an_alarm_begins_once_however_long_it_stands():
-    starts = alarm_starts(Threshold(above=1.0), drift(0, 2, 2, 0, 2))
+    starts = alarm_starts(ThresholdRule(kind="threshold", above=1.0), drift(0, 2, 2, 0, 2))
     assert starts == (at(2), at(5))
 
 
 def test_k_of_n_begins_at_the_kth_window():
-    assert alarm_starts(KOfN(1.0, None, k=2, n=3), drift(2, 0, 2, 0, 0, 2)) == (at(3),)
+    assert alarm_starts(KOfNRule(kind="k_of_n", above=1.0, k=2, n=3), drift(2, 0, 2, 0, 0, 2)) == (
+        at(3),
+    )
 
 
 @pytest.mark.parametrize(("most", "bound"), [(0, 3.0), (1, 2.5), (2, 1.0)])
 def test_the_bound_is_the_nearest_that_alarms_so_rarely(most, bound):
     figures = drift(1, 3, 1, 2.5, 1, 0.5)
-    assert suggest_bound(Threshold(above=9.0), figures, most=most) == bound
+    assert suggest_bound(ThresholdRule(kind="threshold", above=9.0), figures, most=most) == bound
 
 
 def test_a_bound_below_is_sought_from_above():
-    assert suggest_bound(Threshold(below=0.1), drift(0.9, 0.5, 0.8), most=0) == 0.5
+    assert (
+        suggest_bound(ThresholdRule(kind="threshold", below=0.1), drift(0.9, 0.5, 0.8), most=0)
+        == 0.5
+    )
 
 
 def test_a_trigger_that_is_switched_off_gets_no_advice():
-    _, found = tried(Trigger("floor", "input_drift", Threshold(), "alert"), drift(1.0))
+    _, found = tried(
+        Trigger(
+            name="floor", signal="input_drift", rule=ThresholdRule(kind="threshold"), action="alert"
+        ),
+        drift(1.0),
+    )
     assert (found.suggested, found.note) == (None, "switched off: it has no bound")
 
 
 def test_alarms_are_counted_by_the_year():
     values = [2.0 if n % 73 == 0 else 0.0 for n in range(365)]
-    _, found = tried(Trigger("t", "input_drift", Threshold(above=1.0), "alert"), drift(*values))
+    _, found = tried(
+        Trigger(
+            name="t",
+            signal="input_drift",
+            rule=ThresholdRule(kind="threshold", above=1.0),
+            action="alert",
+        ),
+        drift(*values),
+    )
     assert (len(found.alarms), found.alarms_a_year) == (5, 5.0)
 
 
 def test_the_delay_counts_from_the_change_of_the_loss():
     days = [*QUIET, *(DailyLoss(at(120 + n), 500, 80.0) for n in range(10))]
-    rises = Trigger("loss-rises", "loss", SequentialTest(), "retune")
+    rises = Trigger(
+        name="loss-rises", signal="loss", rule=SequentialRule(kind="e_process"), action="retune"
+    )
     found, test = tried(rises, drift(*([0.0] * 130)), days)
     assert found.change_from == at(120)
     assert test.delay_days is not None
@@ -73,7 +93,12 @@ def test_the_delay_counts_from_the_change_of_the_loss():
 
 def test_alarms_after_the_change_do_not_count_against_a_bound():
     days = [*QUIET, *(DailyLoss(at(120 + n), 500, 80.0) for n in range(10))]
-    trigger = Trigger("t", "input_drift", Threshold(above=1.0), "alert")
+    trigger = Trigger(
+        name="t",
+        signal="input_drift",
+        rule=ThresholdRule(kind="threshold", above=1.0),
+        action="alert",
+    )
     _, found = tried(trigger, drift(*([0.5] * 120 + [3.0] * 10)), days)
     assert (found.suggested, found.delay_days) == (0.5, 1.0)
 

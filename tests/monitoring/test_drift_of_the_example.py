@@ -6,10 +6,11 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from evertune.config.schema import ContractSection
 from evertune.data.cleaning import prepare_table
 from evertune.data.example import production_table, training_table
 from evertune.data.schema import TableSpec
-from evertune.monitoring.data_contract import ContractLimits, contract_findings, typical_row_count
+from evertune.monitoring.data_contract import contract_findings, typical_row_count
 from evertune.monitoring.drift import drift_findings
 from evertune.monitoring.input_reference import build_input_reference
 from evertune.monitoring.window_profiles import build_window_profile
@@ -42,7 +43,7 @@ def watched(production, known):
         profile = build_window_profile(rows, *known, window=windows[-1], predictions=None)
         found = drift_findings(profile, known[0], recent=profiles)
         usual = typical_row_count(windows[:-1], windows[-1])
-        found += contract_findings(profile, known[0], limits=ContractLimits(), typical_rows=usual)
+        found += contract_findings(profile, known[0], limits=ContractSection(), typical_rows=usual)
         profiles.append(profile)
         drift[day] = next(each.value for each in found if each.signal == "input_drift")
         broken += [each for each in found if each.layer == "contract" and each.state == "breach"]

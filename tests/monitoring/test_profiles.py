@@ -7,7 +7,7 @@ import pytest
 from evertune.data.schema import Column
 from evertune.monitoring.window_profiles import build_window_profile, merge_profiles
 from evertune.times import TimeWindow
-from tests.core.drifting import ROWS, SCHEMA, day, profile, reference, rows_of
+from tests.monitoring.drifting import ROWS, SCHEMA, day, profile, reference, rows_of
 
 BAD_CELLS = [
     {"a": 1}, [1, 2], 10**400, -(10**400), float("inf"), "1e999", "\ud800", "x" * 10_000, True,

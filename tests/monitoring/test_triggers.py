@@ -2,13 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from evertune.config.schema import KOfNRule, SequentialRule, ThresholdRule, Trigger
 from evertune.decisions import Finding
 from evertune.monitoring.loss_process import LossProcess
 from evertune.monitoring.triggers import (
-    KOfN,
-    SequentialTest,
-    Threshold,
-    Trigger,
     evaluate_triggers,
     signal_history,
     signal_layer,
@@ -29,24 +26,26 @@ def figures(*values, signal="roc_auc", layer="performance", state="ok"):
 
 def alarms(rule, findings, *, signal="roc_auc", processes=None):
     return evaluate_triggers(
-        [Trigger("t", signal, rule, "retune")], findings, processes=processes or {}
+        [Trigger(name="t", signal=signal, rule=rule, action="retune")],
+        findings,
+        processes=processes or {},
     )
 
 
 @pytest.mark.parametrize(
     ("rule", "values", "crossed"),
     [
-        (Threshold(below=0.7), [0.9, 0.6], True),
-        (Threshold(below=0.7), [0.6, 0.9], False),
-        (Threshold(below=0.7), [0.6, NAN], True),
-        (Threshold(below=0.7), [0.9, None], False),
-        (Threshold(below=0.7), [], False),
-        (Threshold(below=0.7), [None], False),
-        (Threshold(), [0.0, 99.0], False),
-        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, 0.6], True),
-        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, 0.9, 0.6], False),
-        (KOfN(None, 0.7, k=2, n=3), [0.6, 0.9, NAN, None, 0.6], True),
-        (KOfN(0.95, None, k=1, n=1), [0.96], True),
+        (ThresholdRule(kind="threshold", below=0.7), [0.9, 0.6], True),
+        (ThresholdRule(kind="threshold", below=0.7), [0.6, 0.9], False),
+        (ThresholdRule(kind="threshold", below=0.7), [0.6, NAN], True),
+        (ThresholdRule(kind="threshold", below=0.7), [0.9, None], False),
+        (ThresholdRule(kind="threshold", below=0.7), [], False),
+        (ThresholdRule(kind="threshold", below=0.7), [None], False),
+        (ThresholdRule(kind="threshold"), [0.0, 99.0], False),
+        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, 0.6], True),
+        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, 0.9, 0.6], False),
+        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, NAN, None, 0.6], True),
+        (KOfNRule(kind="k_of_n", above=0.95, k=1, n=1), [0.96], True),
     ],
 )
 def test_only_figures_that_can_be_judged_trigger_or_clear(rule, values, crossed):
@@ -55,17 +54,17 @@ def test_only_figures_that_can_be_judged_trigger_or_clear(rule, values, crossed)
 
 def test_an_immature_window_neither_triggers_nor_clears():
     found = [*figures(0.9), *figures(0.9, 0.1, state="immature")[1:]]
-    assert alarms(Threshold(below=0.7), found) == ()
+    assert alarms(ThresholdRule(kind="threshold", below=0.7), found) == ()
 
 
 def test_an_alarm_says_since_when_without_a_break():
-    (alarm,) = alarms(Threshold(below=0.7), figures(0.6, 0.9, 0.6, 0.5))
+    (alarm,) = alarms(ThresholdRule(kind="threshold", below=0.7), figures(0.6, 0.9, 0.6, 0.5))
     assert (alarm.since, alarm.value, alarm.threshold) == (day(2).start, 0.5, 0.7)
     assert [each.value for each in alarm.findings] == [0.6, 0.5]
 
 
 def test_k_of_n_says_in_how_many_windows():
-    (alarm,) = alarms(KOfN(None, 0.7, k=2, n=3), figures(0.6, 0.9, 0.6))
+    (alarm,) = alarms(KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), figures(0.6, 0.9, 0.6))
     assert (
         alarm.evidence == "roc_auc was 0.6 on 2024-05-03, below 0.7, in 2 of the latest 3 windows"
     )
@@ -77,7 +76,7 @@ def test_the_contract_counts_what_is_broken_and_names_it():
         Finding("missing", "contract", day(0), 0.0, part="plan"),
         Finding("volume", "contract", day(0), 9.0, state="breach"),
     ]
-    (alarm,) = alarms(Threshold(above=0), found, signal="contract")
+    (alarm,) = alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract")
     assert (alarm.value, len(alarm.findings)) == (2, 2)
     assert alarm.evidence.endswith("above 0 (missing of age, volume)")
 
@@ -87,7 +86,7 @@ def test_a_contract_that_is_kept_again_clears():
         Finding("missing", "contract", day(0), 0.4, part="age", state="breach"),
         Finding("missing", "contract", day(1), 0.0, part="age"),
     ]
-    assert alarms(Threshold(above=0), found, signal="contract") == ()
+    assert alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract") == ()
 
 
 def test_rows_that_are_there_are_not_broken_by_a_feed_that_stopped():
@@ -95,8 +94,8 @@ def test_rows_that_are_there_are_not_broken_by_a_feed_that_stopped():
         Finding("missing", "contract", day(0), 0.0, part="age"),
         Finding("freshness", "contract", day(0), 9.0, threshold=3.0, state="breach"),
     ]
-    assert alarms(Threshold(above=0), found, signal="contract") == ()
-    (alarm,) = alarms(Threshold(above=3), found, signal="freshness")
+    assert alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract") == ()
+    (alarm,) = alarms(ThresholdRule(kind="threshold", above=3), found, signal="freshness")
     assert alarm.evidence == "freshness was 9 on 2024-05-01, above 3"
 
 
@@ -135,7 +134,10 @@ def process(alarm_at):
 def test_a_sequential_test_alarms_with_the_windows_since_the_change():
     found = figures(0.1, 0.2, 0.3, signal="loss")
     (alarm,) = alarms(
-        SequentialTest(), found, signal="loss", processes={"t": process(day(2).start)}
+        SequentialRule(kind="e_process"),
+        found,
+        signal="loss",
+        processes={"t": process(day(2).start)},
     )
     assert (alarm.since, [each.value for each in alarm.findings]) == (day(1).start, [0.2, 0.3])
     assert "probably since 2024-05-02" in alarm.evidence
@@ -143,7 +145,7 @@ def test_a_sequential_test_alarms_with_the_windows_since_the_change():
 
 @pytest.mark.parametrize("processes", [{}, {"t": process(None)}])
 def test_a_sequential_test_without_a_standing_alarm_is_quiet(processes):
-    assert alarms(SequentialTest(), [], signal="loss", processes=processes) == ()
+    assert alarms(SequentialRule(kind="e_process"), [], signal="loss", processes=processes) == ()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evertune.monitoring.loss_process import run_loss_process
-from tests.core.loss_days import FIRST, chance_days, days_of, reference_of_days
+from tests.monitoring.loss_days import FIRST, chance_days, days_of, reference_of_days
 
 REFERENCE = reference_of_days()
 

@@ -5,19 +5,17 @@ import pandas as pd
 import pytest
 
 from evertune.decisions import Finding
-from evertune.monitoring.records import WindowFindings
-from evertune.monitoring.window_findings import (
+from evertune.monitoring.log_frames import rows_in_window
+from evertune.monitoring.monitoring_run import (
+    CachedFindings,
     business_finding,
     first_stale_window,
     join_inputs,
     mean_value_since,
     paired_loss_days,
-    rows_in_window,
     suppress_on_broken_data,
-    window_fingerprint,
-    windows_by_days,
-    windows_by_rows,
 )
+from evertune.monitoring.windows import split_into_windows, windows_by_days, windows_by_rows
 from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
@@ -64,23 +62,7 @@ def test_rows_of_one_moment_stay_in_one_window():
 
 def test_the_rows_of_a_window_end_before_its_end():
     rows = frame("2024-04-30 23:59", "2024-05-01", "2024-05-01 23:59", "2024-05-02")
-    assert rows_in_window(rows, DAY).index.tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(("with_labels", "same"), [(True, False), (False, True)])
-def test_another_label_is_another_mark_where_labels_count(with_labels, same):
-    marks = [
-        window_fingerprint(frame("2024-05-01", truth=truth), "s", with_labels=with_labels)
-        for truth in (0.0, 1.0)
-    ]
-    assert (marks[0] == marks[1]) is same
-
-
-def test_more_rows_are_another_mark():
-    one, two = frame("2024-05-01"), frame("2024-05-01", "2024-05-01 01:00")
-    assert window_fingerprint(one, "s", with_labels=False) != window_fingerprint(
-        two, "s", with_labels=False
-    )
+    assert rows_in_window(rows, DAY) == slice(1, 3)
 
 
 def test_a_mean_weighs_windows_by_their_rows_and_leaves_out_what_is_no_number():
@@ -144,7 +126,7 @@ def unsettled(*states, n_rows=None, changed=None):
         for n, count in enumerate(counts)
     ]
     kept = {
-        window.start: WindowFindings(
+        window.start: CachedFindings(
             "m", () if state is None else (Finding("loss", "performance", window, 1, state=state),)
         )
         for window, state in zip(windows, states, strict=True)
@@ -171,3 +153,37 @@ def test_another_label_works_out_its_window_and_those_after_it():
 def test_windows_that_were_judged_together_are_worked_out_together():
     assert unsettled("ok", "ok", None, None, changed=3) == 1
     assert unsettled("ok", "ok", "no data", None, n_rows=[9, 9, 0, 9], changed=3) == 1
+
+
+def many_days(n_days, rows_a_day):
+    return pd.Series(pd.date_range("2024-01-01", periods=n_days).repeat(rows_a_day))
+
+
+def found(times, n_rows=None):
+    return split_into_windows(times, n_rows or len(times), window_days=1, seed=0)
+
+
+def test_days_with_few_rows_make_longer_windows():
+    windows = found(many_days(120, 12))
+    assert (windows.days, windows.rows[1]) == (3, 36)
+
+
+def test_a_day_that_was_hardly_begun_is_no_window():
+    windows = found(pd.concat([many_days(30, 50), pd.Series([pd.Timestamp("2024-01-31")] * 5)]))
+    assert len(windows.rows) == 30
+    assert windows.places[-5:].tolist() == [-1] * 5
+
+
+def test_rows_without_a_moment_are_in_no_window():
+    windows = found(pd.concat([many_days(30, 50), pd.Series([pd.NaT] * 5)]))
+    assert (windows.places >= 0).sum() == 1500
+
+
+def test_too_few_days_or_no_time_give_random_windows():
+    for windows in (found(many_days(5, 400)), found(None, n_rows=2000)):
+        assert not windows.timed
+        assert np.bincount(windows.places).tolist() == windows.rows.tolist()
+
+
+def test_a_handful_of_rows_makes_no_window():
+    assert len(found(None, n_rows=99).rows) == 0
