@@ -53,7 +53,7 @@ def test_the_pages_tell_figures_intervals_and_slices_of_the_table(root: Path) ->
     figures = read_record(found.folder / "figures.json", Evaluation)
     page = (found.folder / "report" / "report.html").read_text()
     assert figures.metrics[0].low < figures.metrics[0].holdout < figures.metrics[0].high
-    assert "Version 2 of churn, on new.csv" in page
+    assert "Version 2 of churn on new.csv" in page
     assert found.folder.parent == root / "state" / "evaluations"
 
 
