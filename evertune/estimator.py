@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import (
@@ -115,7 +116,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
     def _check_parameters(self) -> None:
         families = list(DEFAULT_SPACES) if self.families is None else self.families
         # with a cluster, its own processors count
-        most = None if os.environ.get("RAY_ADDRESS") else os.cpu_count()
+        most = None if os.environ.get("RAY_ADDRESS") else int(cpu_count())
         workers, seconds, trials = self.workers, self.budget_seconds, self.budget_trials
         checks = {
             "budget_seconds": (

@@ -9,6 +9,7 @@ from typing import Literal
 ParameterValue = float | int | str | bool | None
 MetricValues = dict[str, float | None]
 TrialSource = Literal["portfolio", "search", "given"]
+TRIALS_SCHEMA_VERSION = 1  # of the trials file
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class SearchHeader:
         As in params.yaml; at least one is given.
     workers : int, optional
         Fits that run at once; None if a cluster decides.
+    schema_version : int
+        Of the file; a file without it has version 1.
     """
 
     digest: str
@@ -97,3 +100,4 @@ class SearchHeader:
     budget_seconds: float | None
     budget_trials: int | None
     workers: int | None = None
+    schema_version: int = 1

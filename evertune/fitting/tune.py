@@ -29,12 +29,12 @@ from evertune.fitting.refit import (
 )
 from evertune.metrics.metrics import compute_metrics
 from evertune.models.model import predict
-from evertune.search.leaderboard import all_failed, top_trials
+from evertune.search.leaderboard import all_failed
 from evertune.search.objective import Objective
 from evertune.search.run import run_search
-from evertune.search.study import Budget, ProjectFolders, SearchConfig
+from evertune.search.study import Budget, SearchConfig, Study
 from evertune.search.summary import failure_reasons
-from evertune.search.trial_log import drop_entries, pool_megabytes, read_entries, save_entry
+from evertune.search.trial_log import read_entries, save_entry, shrink_pool
 from evertune.trials import MetricValues, Trial
 
 REFIT_BUDGET_SHARES: dict[FitMode, float] = {"refit": 0.25, "single": 0.15}  # of the budget
@@ -90,14 +90,13 @@ def tune(
             seconds = budget_seconds
             if seconds is not None:
                 seconds -= _reserve_seconds(training, len(work.folds), fit_mode, seconds)
-            run_search(
+            study = Study(
                 work,
                 config,
                 budget=Budget(started, seconds=seconds, trials=budget_trials),
-                finished=(),
-                places=ProjectFolders(Path.cwd(), Path(name)),
                 on_finished=partial(_keep_trial, trials, pool, work.metrics[0].greater_is_better),
             )
+            run_search(study, root=Path.cwd(), state=Path(name))
         if all_failed(trials):
             warnings.warn(
                 f"All {len(trials)} trials failed: {failure_reasons(trials)}. The model is the "
@@ -168,14 +167,7 @@ def _score_outer_fold(
         metrics=rows.metrics[:1],
         seed=search.seed,
     )
-    config = SearchConfig(
-        families=search.families,
-        searcher=search.searcher,
-        scheduler=search.scheduler,
-        space={str(family): ranges for family, ranges in search.space.items()},
-        workers=None if search.workers == "auto" else search.workers,
-        seed=search.seed,
-    )
+    config = SearchConfig.of(search)
     built, _ = tune(
         work,
         config,
@@ -200,10 +192,9 @@ def _keep_trial(
     if artifacts is None:
         return
     save_entry(pool, artifacts)
-    ranked = top_trials(trials, greater_is_better=greater_is_better, most=len(trials))
-    numbers = [each.number for each in ranked]
-    while len(numbers) > 1 and pool_megabytes(pool) > MAX_POOL_MEGABYTES:
-        drop_entries(pool, [numbers.pop()])
+    shrink_pool(
+        pool, trials, greater_is_better=greater_is_better, max_megabytes=MAX_POOL_MEGABYTES
+    )
 
 
 def _reserve_seconds(

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_lines, read_record
 from evertune.search.leaderboard import top_trials
-from evertune.search.trial_log import HEADER_ADAPTER, TRIAL_ADAPTER
+from evertune.search.trial_log import parse_header, parse_trial
 from evertune.trials import SearchHeader, Trial
 
 PLAIN_LINE_SECONDS = 10.0
@@ -206,10 +206,8 @@ def parse_trial_lines(lines: list[str], before: list[str]) -> TrialsSnapshot | N
     if not lines or lines == before:
         return None
     n_old = len(before) - 1 if before and before[0] == lines[0] else 0
-    trials = tuple(TRIAL_ADAPTER.validate_json(line, strict=True) for line in lines[1:])
-    return TrialsSnapshot(
-        HEADER_ADAPTER.validate_json(lines[0], strict=True), trials, len(trials) - n_old
-    )
+    trials = tuple(map(parse_trial, lines[1:]))
+    return TrialsSnapshot(parse_header(lines[0]), trials, len(trials) - n_old)
 
 
 def search_progress(

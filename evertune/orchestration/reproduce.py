@@ -18,6 +18,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.errors import EvertuneError, StageError
 from evertune.orchestration.progress import print_step
+from evertune.stages import rebuild
 from evertune.stages.rebuild import AMPLE_SECONDS, drop_unrecorded_members
 from evertune.stages.runner import stage_function
 
@@ -48,7 +49,7 @@ def rerun_stages(root: Path) -> None:
     for name in STEPS:
         started, told = monotonic(), StringIO()
         with redirect_stdout(told):
-            _run_stage(name, params)
+            _run_stage(root, name, params)
             if name == "fit":
                 drop_unrecorded_members(params.paths)
         last = told.getvalue().strip().rpartition("\n")[2]
@@ -73,8 +74,8 @@ def main() -> int:
     return 0
 
 
-def _run_stage(name: str, params: Params) -> None:
-    run = stage_function(name)
+def _run_stage(root: Path, name: str, params: Params) -> None:
+    run = rebuild.run if name == "rebuild" else stage_function(root, name)
     run(**{section: getattr(params, section) for section in inspect.signature(run).parameters})
 
 

@@ -101,7 +101,7 @@ def stage(root: str, name: str) -> None:
         return
     started, params = monotonic(), load_params(Path(root))
     with step_progress(name) as show, _listening_to_search(name, params, show):
-        run_and_record(Path(root), name, run=stage_function(name))
+        run_and_record(Path(root), name, run=stage_function(Path(root), name))
     print_step(name, f"done in {monotonic() - started:.1f} s{_search_outcome(name, params)}")
 
 

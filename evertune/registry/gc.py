@@ -26,7 +26,7 @@ from evertune.registry.mlflow_client import (
 from evertune.registry.reproduce import LOCK_FILE, PROJECT_FOLDER, find_md5s, find_path_md5
 from evertune.registry.runs import download_artifact
 from evertune.registry.versions import ModelVersion, list_versions
-from evertune.search.ray_tune import ray_temp_folder
+from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning.dvc import (
     cache_folder,
     iter_cache_objects,

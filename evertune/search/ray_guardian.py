@@ -4,29 +4,40 @@
 with the standard library only. It waits for its standard input to close: the search closes it
 once Ray has shut down, and the operating system does if the search was killed. `reap_orphans`
 then kills every process that has the marker in its environment and removes Ray's temporary
-folder.
+folder. `ray stop` would end every Ray of the machine.
 """
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+MAX_FOLDER_LENGTH = 40  # Ray adds some 60 characters, and the path of a socket may have 107
+
+
+def ray_temp_folder(state: Path) -> Path:
+    """Return Ray's temporary folder of a project: short, and the same for every run."""
+    name = "evertune-" + hashlib.sha256(str(state).encode()).hexdigest()[:8]
+    usual = Path(tempfile.gettempdir())
+    return (usual if len(str(usual)) + len(name) < MAX_FOLDER_LENGTH else Path("/tmp")) / name
+
 
 @contextmanager
 def orphan_reaper(marker: str, folder: Path) -> Iterator[None]:
-    """Have a guardian until the block ends.
+    """Run a guardian until the block ends.
 
     Parameters
     ----------
     marker : str
-        Stands in the environment of every process that must not outlive this one.
+        A text in the environment of every process that must not outlive this one.
     folder : Path
-        Removed when they are gone.
+        Removed once they are gone.
     """
     command = [sys.executable, "-I", "-S", __file__, marker, str(folder)]
     clean = {"PATH": os.environ.get("PATH", "")}
@@ -40,12 +51,12 @@ def orphan_reaper(marker: str, folder: Path) -> Iterator[None]:
 
 
 def marked_processes(marker: str) -> Iterator[int]:
-    """Yield the ids of processes with the marker in their environment; none where /proc is not."""
+    """Yield the ids of processes with the marker in their environment; none without /proc."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if marker.encode() in (process / "environ").read_bytes():
                 yield int(process.name)
-        except OSError:  # it has ended, or is another user's
+        except OSError:  # it has ended, or belongs to another user
             continue
 
 

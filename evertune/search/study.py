@@ -1,27 +1,32 @@
-"""The state of a running search: its configuration, its budget, its trials and what runs next.
+"""One search: its settings and budget, its trials so far, and what to evaluate next.
 
-`SearchConfig` and `Budget` say how to search and for how long. `Study` hands out jobs from a
-`Sampler` and takes their results, whether they come from Ray's workers or from a thread of this
-process; all its methods are thread-safe. `TrialTracker` follows the folds of each trial and
-passes it on as soon as it has ended. `should_prune` stops a trial that is worse than the median
-of its family on the very same folds, so that easy folds favour no trial.
+`Study` owns the state of a search. Whoever evaluates (`run`: Ray's workers, or a thread of this
+process) asks it for a `Job`, reports folds as they finish, and tells it when the job has ended:
 
-If the budget is a number of trials, jobs are told in fixed batches in the order of their
-numbers and race only against earlier batches, so the result does not depend on timing or worker
-count.
+    job = study.ask()
+    for update in run_job(study.objective, job, encodings):
+        if study.report(job, update) and not update.done:
+            break    # pruned
+    study.tell(job, update, pruned=not update.done)
+    study.flush()
+
+A `Sampler` proposes the configurations. All methods may be called by several threads.
+
+If the budget is a number of trials, jobs are told in fixed batches in the order of their numbers,
+and compete only against trials of earlier batches: the result depends neither on timing nor on the
+number of workers.
 """
 
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from statistics import median
-from typing import Literal, Protocol
+from typing import Literal
 
+from evertune.config.schema import SearchSection
 from evertune.ensemble.oof import TrialArtifacts
-from evertune.metrics.metrics import Metric
+from evertune.ensemble.selection import select_ensemble
 from evertune.models.families import configuration_encoding
 from evertune.search.objective import (
     OUT_OF_BUDGET,
@@ -29,30 +34,41 @@ from evertune.search.objective import (
     Job,
     JobUpdate,
     Objective,
+    maximized_score,
     mean_score,
 )
-from evertune.search.space import default_configurations
+from evertune.search.portfolio import PortfolioSampler
+from evertune.search.pruning import FoldScores, should_prune
+from evertune.search.samplers import GridSampler, OptunaSampler, Sampler
 from evertune.trials import Configuration, FoldResult, ParameterValue, Trial, TrialSource
 
+CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
+BATCH_SIZE = 4  # jobs that are proposed before any of them is told, in a budget of trials
+EXPLORATION_WEIGHT = 0.01  # of a family that the ensemble does not use
+REWEIGHT_AFTER_TRIALS = 3  # that must finish before the ensemble is selected again
+PRUNED = "others were better on the same folds"
+WORKER_DIED = "the worker process ended"
+
 SpaceOverrides = Mapping[str, Mapping[str, tuple[ParameterValue, ...]]]
+OnTrialFinished = Callable[[Trial, TrialArtifacts | None], None]
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How a search looks for configurations.
+    """The settings of a search.
 
     Attributes
     ----------
     searcher : str
-        `portfolio`, `tpe`, `random`, or `grid`.
+        `portfolio`, `tpe`, `random` or `grid`.
     scheduler : str
-        `racing`, `asha` or `none`.
+        `racing` (see `pruning`), `asha` or `none`.
     space : mapping from family to mapping from parameter to values
-        What is searched in place of the space's own ranges: two bounds, or some choices.
+        Overrides of the default ranges: two bounds, or some choices.
     warm_starts : tuple of Configuration
         Tried before the families' defaults.
     workers : int, optional
-        Trials at once; None is one for each processor.
+        Jobs at once; None is one for each processor.
     """
 
     families: tuple[str, ...]
@@ -63,19 +79,34 @@ class SearchConfig:
     workers: int | None = None
     seed: int = 0
 
+    @classmethod
+    def of(
+        cls, search: SearchSection, *, warm_starts: tuple[Configuration, ...] = ()
+    ) -> "SearchConfig":
+        """Return the settings of a section of params.yaml."""
+        return cls(
+            families=search.families,
+            searcher=search.searcher,
+            scheduler=search.scheduler,
+            space={str(family): ranges for family, ranges in search.space.items()},
+            warm_starts=warm_starts,
+            workers=None if search.workers == "auto" else search.workers,
+            seed=search.seed,
+        )
+
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use up.
+    """What a search may use, over all its runs.
 
     Attributes
     ----------
     started : float
-        Moment of the monotonic clock from which seconds count.
+        Moment of the monotonic clock from which this run's seconds count.
     seconds, trials : optional
-        What the whole search may use, over all its runs.
+        Limits; None is no limit.
     spent_seconds : float
-        Used before, by runs that were killed.
+        Used by earlier runs, which were killed.
     """
 
     started: float
@@ -83,8 +114,8 @@ class Budget:
     trials: int | None
     spent_seconds: float = 0.0
 
-    def clock(self) -> float:
-        """Return the seconds that the search has used, over restarts."""
+    def elapsed(self) -> float:
+        """Return the seconds that the search has used, over all its runs."""
         return self.spent_seconds + time.monotonic() - self.started
 
     def deadline(self) -> float:
@@ -94,100 +125,28 @@ class Budget:
         return self.started + self.seconds - self.spent_seconds
 
 
-@dataclass(frozen=True)
-class PastTrials:
-    """What a search found before it was killed, and how to read it."""
-
-    metric: Metric
-    n_folds: int
-    finished: tuple[Trial, ...] = ()
-
-
-@dataclass(frozen=True)
-class ProjectFolders:
-    """Absolute folders: of the project, and of its state."""
-
-    root: Path
-    state: Path
-
-
-def first_configurations(strategy: SearchConfig) -> tuple[Configuration, ...]:
-    """Return the configurations that are tried before any that a searcher proposes."""
-    return (*strategy.warm_starts, *default_configurations(strategy.families))
-
-
-def maximized_score(score: float, metric: Metric) -> float:
-    """Return a score turned so that more is better."""
-    return score if metric.greater_is_better else -score
-
-
-CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
-
-
-@dataclass(frozen=True)
-class TimeBudget:
-    """The time of a search.
-
-    Attributes
-    ----------
-    seconds : float
-        Of the whole search; infinite where it is counted in trials.
-    moment : float
-        Of the monotonic clock, at which units end.
-    workers : int
-    """
-
-    seconds: float
-    moment: float
-    workers: int
-
-    def left(self) -> float:
-        """Return the seconds until units end."""
-        return self.moment - time.monotonic()
-
-    def used(self) -> float:
-        """Return the share of the seconds that is used; 0 where trials are counted."""
-        return 0.0 if math.isinf(self.seconds) else 1 - self.left() / self.seconds
-
-    def timed(self, unit: Job, n_folds: int) -> Job:
-        """Return a unit with its share of the time; where trials are counted, as it is."""
-        if math.isinf(self.seconds):
-            return unit
-        share = CONFIGURATION_TIME_SHARE * self.workers * self.seconds / n_folds
-        return replace(unit, fold_seconds=share, deadline=time.time() + self.left())
-
-
-PRUNED = "others were better on the same folds"
-WORKER_DIED = "the worker process ended"
-OnTrialFinished = Callable[[Trial, TrialArtifacts | None], None]
-TrialStatus = Literal["complete", "stopped", "failed"]
-
-
 @dataclass(frozen=True, eq=False)
 class RunningTrial:
     """How far a trial is.
 
     Attributes
     ----------
-    configuration : Configuration
-    phase : str
-    yields : tuple of FoldOutcome
-    running : frozenset of int
+    busy : frozenset of int
         Folds that a worker has now.
     iterations : int, optional
-        What its other folds have exactly, since the first was cut short.
+        What the other folds get exactly, if the first one was cut short.
     """
 
     configuration: Configuration
     phase: TrialSource
-    yields: tuple[FoldOutcome, ...] = ()
-    running: frozenset[int] = frozenset()
+    outcomes: tuple[FoldOutcome, ...] = ()
+    busy: frozenset[int] = frozenset()
     iterations: int | None = None
 
     @property
     def results(self) -> tuple[FoldResult, ...]:
-        """What its folds gave, in the order of the folds."""
-        return tuple(sorted((each.result for each in self.yields), key=lambda fold: fold.fold))
+        """The results so far, in the order of the folds."""
+        return tuple(sorted((each.result for each in self.outcomes), key=lambda each: each.fold))
 
     @property
     def seconds(self) -> float:
@@ -195,289 +154,275 @@ class RunningTrial:
         return sum(each.fit_seconds + each.predict_seconds for each in self.results)
 
 
-class TrialTracker:
-    """Follows units as they run and hands each trial over as soon as it has ended.
-
-    It may be told by several threads; one of them hands over at a time.
-
-    Parameters
-    ----------
-    work : Objective
-    clock : callable
-        Seconds of the search so far, over restarts.
-    on_finished : callable
-        Called with each trial and, where all its folds were evaluated, what the pool keeps of it.
-    """
-
-    def __init__(
-        self, work: Objective, *, clock: Callable[[], float], on_finished: OnTrialFinished
-    ) -> None:
-        self._work, self._clock, self._on_finished = work, clock, on_finished
-        self._lock = threading.RLock()
-        self._open: dict[int, RunningTrial] = {}
-        self._ended: list[tuple[Trial, TrialArtifacts | None]] = []
-        self.trials: list[Trial] = []
-        self.entries: dict[int, TrialArtifacts] = {}  # without their models, which the pool has
-
-    def begin(self, unit: Job) -> None:
-        """Remember that a unit runs."""
-        with self._lock:
-            known = self._open.get(unit.number) or RunningTrial(unit.configuration, unit.phase)
-            self._open[unit.number] = replace(known, running=known.running | set(unit.folds))
-
-    def take(self, unit: Job, step: JobUpdate) -> None:
-        """Keep what some folds gave; of a trial that another unit ended, nothing is kept."""
-        with self._lock:
-            known = self._open.get(unit.number)
-            if known is None:
-                return
-            cut = [each.result.iterations for each in step.yields if not each.whole]
-            self._open[unit.number] = replace(
-                known,
-                yields=known.yields + step.yields,
-                iterations=cut[0] if cut else known.iterations,
-            )
-
-    def end(self, unit: Job, step: JobUpdate | None, *, outrun: bool = False) -> Trial | None:
-        """Close a trial and return it, or leave it open where nothing speaks against more folds.
-
-        Parameters
-        ----------
-        unit : Job
-        step : JobUpdate, optional
-            Its last one; None where the worker died.
-        outrun : bool
-            Whether it was stopped because others are better.
-        """
-        with self._lock:
-            if unit.number not in self._open:
-                return None
-            known = self._open[unit.number]
-            known = replace(known, running=known.running - set(unit.folds))
-            self._open[unit.number] = known
-            if step is None:
-                return self._close(unit.number, "failed", WORKER_DIED)
-            if step.failed:
-                return self._close(unit.number, "failed", step.reason)
-            if len(known.yields) == len(self._work.folds):
-                return self._close(unit.number, "complete", None)
-            if outrun or step.reason is not None:
-                return self._close(unit.number, "stopped", PRUNED if outrun else step.reason)
-            return None
-
-    def progress(self) -> dict[int, RunningTrial]:
-        """Return the trials that have not ended, by number."""
-        with self._lock:
-            return dict(self._open)
-
-    def hand_over(self) -> None:
-        """Hand over what ended since the last time."""
-        with self._lock:
-            while self._ended:
-                self._on_finished(*self._ended.pop(0))
-
-    def close(self) -> None:
-        """Close what the budget cut short; a trial without a whole fold leaves no trace."""
-        with self._lock:
-            for number, known in sorted(self._open.items()):
-                if known.yields:
-                    self._close(number, "stopped", OUT_OF_BUDGET)
-            self.hand_over()
-
-    def _close(self, number: int, status: TrialStatus, reason: str | None) -> Trial:
-        known, metric = self._open.pop(number), self._work.metrics[0]
-        trial = Trial(
-            number=number,
-            configuration=known.configuration,
-            status=status,
-            folds=known.results,
-            score=mean_score(known.results, metric.name),
-            reason=reason,
-            elapsed_seconds=self._clock(),
-            phase=known.phase,
-        )
-        self.trials.append(trial)
-        whole = status == "complete" and trial.score is not None
-        first = status == "stopped" and self._is_first(known)
-        entry = _pool_entry(number, known) if whole or first else None
-        if entry is not None:
-            self.entries[number] = _without_models(entry)
-        self._ended.append((trial, entry))
-        return trial
-
-    def _is_first(self, known: RunningTrial) -> bool:
-        """Return whether a broken-off trial is all that there is to make a model from."""
-        return bool(known.yields) and not self.entries
-
-
-def maximized_mean_score(results: tuple[FoldResult, ...], metric: Metric) -> float | None:
-    """Return the mean of the metric so far, turned so that more is better."""
-    mean = mean_score(results, metric.name)
-    return None if mean is None else maximized_score(mean, metric)
-
-
-def _pool_entry(number: int, known: RunningTrial) -> TrialArtifacts:
-    models = sorted((each.model for each in known.yields), key=lambda model: model.fold)
-    return TrialArtifacts(
-        number, known.configuration, configuration_encoding(known.configuration), tuple(models)
-    )
-
-
-def _without_models(entry: TrialArtifacts) -> TrialArtifacts:
-    return replace(entry, folds=tuple(replace(fold, data=b"") for fold in entry.folds))
-
-
-MIN_RIVALS = 3
-
-FoldScores = Mapping[int, float | None]  # by fold, turned so that more is better
-
-
-def should_prune(scores: FoldScores, rivals: Iterable[FoldScores]) -> bool:
-    """Return whether a trial is worse than the median of its rivals on the folds that it has.
-
-    Each rival counts with the mean over these folds alone, so that easy folds favour nobody; there
-    must be three that have them all. A score that is undefined falls behind any that is not.
-
-    Parameters
-    ----------
-    scores : mapping from fold to float
-    rivals : iterable of mappings from fold to float
-
-    Examples
-    --------
-    >>> should_prune({0: 0.7}, [{0: 0.8, 1: 0.1}, {0: 0.75}, {0: 0.6}])
-    True
-    """
-    folds = sorted(scores)
-    if not folds:
-        return False
-    means = [
-        _mean_over_folds(rival, folds) for rival in rivals if all(fold in rival for fold in folds)
-    ]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < MIN_RIVALS:
-        return False
-    reached = _mean_over_folds(scores, folds)
-    return reached is None or reached < median(known)
-
-
-def _mean_over_folds(scores: FoldScores, folds: Sequence[int]) -> float | None:
-    values = [scores[fold] for fold in folds]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
-
-
-BATCH_SIZE = 4  # units that are proposed before any of them is told of, in a budget of trials
-
-
-class Sampler(Protocol):
-    """Where units come from."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether no unit will come any more."""
-
-    def next_unit(self, *, endable: bool = True) -> Job | None:
-        """Return the next unit; None where there is none now."""
-
-    def tell(self, number: int, trial: Trial | None) -> None:
-        """Take what came of a unit; None where its trial goes on."""
-
-
 class Study:
-    """Hands out units and takes what came of them, from several threads.
+    """The state of a search.
 
     Parameters
     ----------
-    proposer : Sampler
-    account : TrialTracker
-    metric : Metric
-        The one that is optimised.
-    races : bool
-        Whether a proposed trial is given up that falls behind others of its family.
-    in_order : bool
-        Whether units come in batches that are told in the order of their numbers, and race only
-        against earlier batches: what is proposed then depends on no clock and no worker.
+    on_finished : callable
+        Called by `flush`, one thread at a time, with each trial and, if it ran on every fold, with
+        its fold models.
+    past_trials : tuple of Trial
+        Of earlier runs of the same search; they are not evaluated again.
+    sampler : Sampler, optional
+        By default the one that `config` names.
+
+    Attributes
+    ----------
+    trials : list of Trial
+        That ended in this run, in the order in which they ended.
+    running : dict
+        Trials that have not ended, by number.
+    artifacts : dict
+        Out-of-fold predictions of complete trials, by number, without the fitted models.
+    workers : int
+        Jobs at once, for planning; set once it is known.
+    stop_at : float
+        Moment of the monotonic clock at which jobs end; before the budget's deadline if the
+        workers take time to stop.
+    next_number : int
+        Of the next trial.
     """
 
     def __init__(
         self,
-        proposer: Sampler,
-        account: TrialTracker,
+        objective: Objective,
+        config: SearchConfig,
         *,
-        metric: Metric,
-        races: bool,
-        in_order: bool,
+        budget: Budget,
+        on_finished: OnTrialFinished,
+        past_trials: tuple[Trial, ...] = (),
+        sampler: Sampler | None = None,
     ) -> None:
-        self.account = account
-        self._proposer, self._metric, self._races, self._in_order = (
-            proposer,
-            metric,
-            races,
-            in_order,
+        self.objective, self.config, self.budget = objective, config, budget
+        self.metric, self.n_folds = objective.metrics[0], len(objective.folds)
+        self.past_trials = past_trials
+        self.seed = config.seed + len(past_trials)
+        self.trials: list[Trial] = []
+        self.running: dict[int, RunningTrial] = {}
+        self.artifacts: dict[int, TrialArtifacts] = {}
+        self.workers = config.workers or 1
+        self.stop_at = budget.deadline()
+        self.next_number = 1 + max((trial.number for trial in past_trials), default=-1)
+        self._trials_left = None if budget.trials is None else budget.trials - len(past_trials)
+        self._on_finished = on_finished
+        self._in_batches = budget.seconds is None
+        self._batch: dict[int, bool] = {}  # by trial number, whether its job has ended
+        self._untold: dict[int, Trial | None] = {}
+        self._unflushed: list[tuple[Trial, TrialArtifacts | None]] = []
+        self._weights: dict[str, float] = {}
+        self._n_weighted = 0
+        self._lock, self._flush_lock = threading.RLock(), threading.Lock()
+        self.sampler = sampler or self._make_sampler()
+
+    def _make_sampler(self) -> Sampler:
+        settings = (self.objective, self.config, self.past_trials)
+        if self.config.searcher == "portfolio":
+            return PortfolioSampler(*settings)
+        return (
+            GridSampler(*settings) if self.config.searcher == "grid" else OptunaSampler(*settings)
         )
-        self._lock = threading.RLock()
-        self._batch: dict[int, bool] = {}  # by number, whether it has ended
-        self._closed: dict[int, Trial | None] = {}
 
     @property
-    def ended(self) -> bool:
-        """Whether no unit will come any more."""
+    def is_timed(self) -> bool:
+        """Whether the budget is in seconds, not in trials alone."""
+        return self.budget.seconds is not None
+
+    @property
+    def all_trials(self) -> tuple[Trial, ...]:
+        """The trials of earlier runs, then those of this run in the order of their numbers."""
+        return (*self.past_trials, *sorted(self.trials, key=lambda trial: trial.number))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no job will come any more."""
         with self._lock:
-            return self._proposer.ended
+            used_up = self._trials_left is not None and self._trials_left <= 0
+            return used_up or self.seconds_left() <= 0 or self.sampler.exhausted
 
-    def next_unit(self, *, endable: bool = True) -> Job | None:
-        """Return the next unit; None where there is none now.
+    def seconds_left(self) -> float:
+        """Return the seconds until jobs end."""
+        return self.stop_at - time.monotonic()
 
-        Parameters
-        ----------
-        endable : bool
-            Whether the worker can be ended: fits without a deadline of their own need that.
+    def used_share(self) -> float:
+        """Return the share of the budget's seconds that is used; 0 if only trials are counted."""
+        seconds = self.budget.seconds
+        return 0.0 if seconds is None else 1 - self.seconds_left() / seconds
+
+    def ask(self, *, killable: bool = True) -> Job | None:
+        """Return the next job, or None if there is none now.
+
+        `killable` says whether the worker can be killed at the deadline. Families whose fits
+        cannot be given one are proposed to such workers alone.
         """
         with self._lock:
-            if self._in_order and len(self._batch) >= BATCH_SIZE:
+            if self.exhausted or (self._in_batches and len(self._batch) >= BATCH_SIZE):
                 return None
-            unit = self._proposer.next_unit(endable=endable)
-            if unit is not None:
-                self._batch[unit.number] = False
-                self.account.begin(unit)
-            return unit
+            job = self.sampler.ask(self, killable=killable)
+            if job is None:
+                return None
+            self._batch[job.number] = False
+            trial = self.running.get(job.number) or RunningTrial(job.configuration, job.phase)
+            self.running[job.number] = replace(trial, busy=trial.busy | set(job.folds))
+            return job
 
-    def took(self, unit: Job, step: JobUpdate) -> bool:
-        """Take some folds of a unit, and return whether the trial is to be given up."""
-        self.account.take(unit, step)
-        if not self._races or unit.phase != "search":
-            return False
-        known = self.account.progress()[unit.number].results  # one unit is all of a proposed trial
-        return should_prune(self._scores(known), self._rivals(unit))
+    def new_job(
+        self,
+        configuration: Configuration,
+        phase: TrialSource,
+        *,
+        n_folds: int | None = None,
+        number: int | None = None,
+    ) -> Job:
+        """Return the first job of a new trial, on all folds by default; for samplers."""
+        number = self.next_number if number is None else number
+        self.next_number = number + 1
+        if self._trials_left is not None:
+            self._trials_left -= 1
+        return self.limit(Job(number, configuration, tuple(range(n_folds or self.n_folds)), phase))
 
-    def end(self, unit: Job, step: JobUpdate | None, *, outrun: bool = False) -> None:
-        """Take that a unit has ended; `step` is its last one, None where the worker died."""
+    def limit(self, job: Job) -> Job:
+        """Return a job with its share of the time; unchanged if only trials are counted."""
+        seconds = self.budget.seconds
+        if seconds is None:
+            return job
+        share = CONFIGURATION_TIME_SHARE * self.workers * seconds / self.n_folds
+        return replace(job, fold_seconds=share, deadline=time.time() + self.seconds_left())
+
+    def report(self, job: Job, update: JobUpdate) -> bool:
+        """Record some folds of a job, and return whether its trial is to be pruned."""
         with self._lock:
-            self._closed[unit.number] = self.account.end(unit, step, outrun=outrun)
-            self._batch[unit.number] = True
-            if not self._in_order or self._batch_is_over():
-                for number in sorted(self._closed):
-                    self._proposer.tell(number, self._closed[number])
-                self._closed, self._batch = {}, {}
+            trial = self.running.get(job.number)
+            if trial is None:  # another job of the trial has ended it
+                return False
+            cut = [each.result.iterations for each in update.outcomes if not each.completed]
+            trial = self.running[job.number] = replace(
+                trial,
+                outcomes=trial.outcomes + update.outcomes,
+                iterations=cut[0] if cut else trial.iterations,
+            )
+            if self.config.scheduler != "racing" or job.phase != "search":
+                return False
+            return should_prune(self._fold_scores(trial.results), self._rivals(job))
 
-    def _batch_is_over(self) -> bool:
-        full = len(self._batch) >= BATCH_SIZE or self._proposer.ended
-        return full and all(self._batch.values())
+    def tell(self, job: Job, update: JobUpdate | None, *, pruned: bool = False) -> None:
+        """Record that a job has ended; `update` is its last one, None if the worker died."""
+        with self._lock:
+            self._untold[job.number] = self._end_job(job, update, pruned=pruned)
+            self._batch[job.number] = True
+            if self._in_batches:
+                full = len(self._batch) >= BATCH_SIZE or self.exhausted
+                if not (full and all(self._batch.values())):
+                    return
+            for number, trial in sorted(self._untold.items()):
+                self.sampler.tell(self, number, trial)
+            self._untold, self._batch = {}, {}
 
-    def _rivals(self, unit: Job) -> list[FoldScores]:
-        first = min(self._batch, default=unit.number) if self._in_order else None
+    def flush(self) -> None:
+        """Pass the trials that have ended to `on_finished`."""
+        with self._flush_lock:
+            while True:
+                with self._lock:
+                    if not self._unflushed:
+                        return
+                    finished = self._unflushed.pop(0)
+                self._on_finished(*finished)
+
+    def close(self) -> None:
+        """End what the budget cut short; later reports of stuck fits are ignored."""
+        with self._lock:
+            for number, trial in sorted(self.running.items()):
+                if trial.outcomes:
+                    self._end_trial(number, "stopped", OUT_OF_BUDGET)
+            self.running.clear()
+        self.flush()
+
+    def family_weights(self) -> dict[str, float]:
+        """Return the weight of each tried family in the ensemble of the trials so far.
+
+        The ensemble is selected again once three more trials have finished. Families without
+        weight in it get a small one, for exploration. Until a trial of this run has finished, the
+        families of earlier runs' complete trials count alike.
+        """
+        n_known = len(self.artifacts)
+        if n_known == 0:
+            complete = [
+                t for t in self.past_trials if t.status == "complete" and t.score is not None
+            ]
+            return dict.fromkeys((t.configuration.family for t in complete), EXPLORATION_WEIGHT)
+        if self._weights and n_known < self._n_weighted + REWEIGHT_AFTER_TRIALS:
+            return self._weights
+        self._n_weighted = n_known
+        entries = tuple(entry for _, entry in sorted(self.artifacts.items()))
+        ensemble = select_ensemble(
+            entries,
+            self.objective.truth,
+            self.metric,
+            folds=self.objective.folds,
+            seed=self.seed,
+        )
+        families = {entry.number: entry.configuration.family for entry in entries}
+        self._weights = dict.fromkeys(families.values(), EXPLORATION_WEIGHT)
+        for number, weight in () if ensemble is None else ensemble.weights:
+            self._weights[families[number]] += weight
+        return self._weights
+
+    def _end_job(self, job: Job, update: JobUpdate | None, *, pruned: bool) -> Trial | None:
+        """Return the trial if it has ended with this job, None if it goes on or ended before."""
+        if job.number not in self.running:
+            return None
+        trial = self.running[job.number]
+        trial = self.running[job.number] = replace(trial, busy=trial.busy - set(job.folds))
+        if update is None:
+            return self._end_trial(job.number, "failed", WORKER_DIED)
+        if update.failed:
+            return self._end_trial(job.number, "failed", update.reason)
+        if len(trial.outcomes) == self.n_folds:
+            return self._end_trial(job.number, "complete", None)
+        if pruned or update.reason is not None:
+            return self._end_trial(job.number, "stopped", PRUNED if pruned else update.reason)
+        return None
+
+    def _end_trial(
+        self, number: int, status: Literal["complete", "stopped", "failed"], reason: str | None
+    ) -> Trial:
+        running = self.running.pop(number)
+        trial = Trial(
+            number=number,
+            configuration=running.configuration,
+            status=status,
+            folds=running.results,
+            score=mean_score(running.results, self.metric.name),
+            reason=reason,
+            elapsed_seconds=self.budget.elapsed(),
+            phase=running.phase,
+        )
+        self.trials.append(trial)
+        complete = status == "complete" and trial.score is not None
+        # A stopped trial is stored if there is nothing else yet to make a model from.
+        fallback = status == "stopped" and bool(running.outcomes) and not self.artifacts
+        artifacts = None
+        if complete or fallback:
+            models = sorted((each.model for each in running.outcomes), key=lambda each: each.fold)
+            encoding = configuration_encoding(running.configuration)
+            artifacts = TrialArtifacts(number, running.configuration, encoding, tuple(models))
+            without_models = tuple(replace(model, data=b"") for model in models)
+            self.artifacts[number] = replace(artifacts, folds=without_models)
+        self._unflushed.append((trial, artifacts))
+        return trial
+
+    def _rivals(self, job: Job) -> list[FoldScores]:
+        """Return the fold scores of this run's ended trials of the family; of earlier batches."""
+        before = min(self._batch, default=job.number) if self._in_batches else math.inf
         return [
-            self._scores(trial.folds)
-            for trial in list(self.account.trials)
-            if trial.configuration.family == unit.configuration.family
-            and (first is None or trial.number < first)
+            self._fold_scores(trial.folds)
+            for trial in self.trials
+            if trial.configuration.family == job.configuration.family and trial.number < before
         ]
 
-    def _scores(self, results: tuple[FoldResult, ...]) -> FoldScores:
-        name = self._metric.name
-        found = {each.fold: each.figures[name] for each in results}
+    def _fold_scores(self, results: tuple[FoldResult, ...]) -> FoldScores:
+        scores = {each.fold: each.figures[self.metric.name] for each in results}
         return {
-            fold: None if score is None else maximized_score(score, self._metric)
-            for fold, score in found.items()
+            fold: None if score is None else maximized_score(score, self.metric)
+            for fold, score in scores.items()
         }

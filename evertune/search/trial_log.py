@@ -1,16 +1,18 @@
-"""Store the trials of a search: a JSON-lines log, and the fold models of each trial.
+"""Store the trials of a search: a file of JSON lines, and a pool with their fold models.
 
-The log starts with a header that identifies the search; `open_trials` returns the trials to
-resume from and drops those of any other search. The number of workers does not make it another
-search. `append_trial` forces each line to disk, so a killed search loses no finished trial.
-`save_entry` writes a trial's out-of-fold predictions and fold models as one zip archive without
-pickle; equal entries give equal bytes, so DVC hashes are stable.
+The first line of the trials file is a header that identifies the search, then each trial is a line,
+forced to disk as soon as it has ended. `TrialLog` writes both: it resumes a search that was
+killed, drops the trials of any other search, and holds the pool to a size. The number of workers
+does not make it another search.
+
+A pool entry is one zip archive with a trial's out-of-fold predictions and fold models, without
+pickle; equal entries give equal bytes, so DVC's hashes are stable.
 """
 
 import io
 import json
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,63 +25,152 @@ from evertune.ensemble.oof import FoldModel, TrialArtifacts
 from evertune.errors import InputError
 from evertune.files import append_line, atomic_write, read_lines, write_text
 from evertune.models.persistence import ZIP_EPOCH
-from evertune.trials import Configuration, SearchHeader, Trial
+from evertune.search.leaderboard import all_failed, top_trials
+from evertune.trials import TRIALS_SCHEMA_VERSION, Configuration, SearchHeader, Trial
 from evertune.types import Predictions
 
-HEADER_ADAPTER: TypeAdapter[SearchHeader] = TypeAdapter(SearchHeader)
-TRIAL_ADAPTER: TypeAdapter[Trial] = TypeAdapter(Trial)
+ARCHIVE_SUFFIX = ".zip"
+MEGABYTE = 1e6
+
+_HEADER: TypeAdapter[SearchHeader] = TypeAdapter(SearchHeader)
+_TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
+
+
+class TrialLog:
+    """The trials file and the pool of one search.
+
+    Parameters
+    ----------
+    path, pool : Path
+        The file and the folder; either may not exist yet.
+    max_pool_megabytes : float
+        Beyond it the pool loses the worst trials' models; the best trial's always stay.
+
+    Attributes
+    ----------
+    trials : list of Trial
+        Of this search, those of earlier runs first.
+    """
+
+    def __init__(
+        self, path: Path, pool: Path, *, header: SearchHeader, max_pool_megabytes: float
+    ) -> None:
+        self._path, self._pool, self._header = path, pool, header
+        self._max_pool_megabytes = max_pool_megabytes
+        self.trials = list(open_trials(path, header))
+        if all_failed(self.trials):  # nothing to go on from
+            path.unlink()
+            self.trials = list(open_trials(path, header))
+        pool.mkdir(parents=True, exist_ok=True)
+        drop_entries(pool, set(stored_numbers(pool)) - {trial.number for trial in self.trials})
+
+    def record(self, trial: Trial, artifacts: TrialArtifacts | None) -> None:
+        """Store a trial, its models first: a trial in the file has its models in the pool."""
+        if artifacts is not None:
+            save_entry(self._pool, artifacts)
+        append_trial(self._path, trial)
+        self.trials.append(trial)
+        if artifacts is not None:
+            shrink_pool(
+                self._pool,
+                self.trials,
+                greater_is_better=self._header.greater_is_better,
+                max_megabytes=self._max_pool_megabytes,
+            )
 
 
 def open_trials(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
-    """Make the file ready for a search and return the trials that it has of that search.
+    """Prepare the file for a search, and return the trials that it has of that search.
 
-    The file is written anew, as it may be a link into a cache that must not change; the trials of
-    any other search are dropped. How many workers a search has does not make it another.
+    The file is written anew, since it may be a link into a cache that must not change.
     """
     lines = read_lines(path)
     kept = lines[1:] if lines and _is_same_search(lines[0], header) else []
-    write_text(path, "\n".join([HEADER_ADAPTER.dump_json(header).decode(), *kept]) + "\n")
-    return tuple(TRIAL_ADAPTER.validate_json(line, strict=True) for line in kept)
+    write_text(path, "\n".join([_HEADER.dump_json(header).decode(), *kept]) + "\n")
+    return tuple(map(parse_trial, kept))
 
 
 def append_trial(path: Path, trial: Trial) -> None:
     """Add a trial and force it to disk."""
-    append_line(path, TRIAL_ADAPTER.dump_json(trial).decode())
+    append_line(path, _TRIAL.dump_json(trial).decode())
 
 
 def read_trials(path: Path) -> tuple[Trial, ...]:
     """Return the trials of the file."""
-    return tuple(TRIAL_ADAPTER.validate_json(line, strict=True) for line in read_lines(path)[1:])
+    lines = read_lines(path)
+    if lines:
+        parse_header(lines[0])
+    return tuple(map(parse_trial, lines[1:]))
 
 
 def read_header(path: Path) -> SearchHeader:
-    """Return which search the trials of the file belong to."""
-    return HEADER_ADAPTER.validate_json(read_lines(path)[0], strict=True)
+    """Return the header of the file: which search its trials belong to."""
+    return parse_header(read_lines(path)[0])
+
+
+def parse_header(line: str) -> SearchHeader:
+    """Read the first line of a trials file; one without a version has version 1.
+
+    Raises
+    ------
+    InputError
+        If a later release wrote it.
+    """
+    header = _HEADER.validate_json(line, strict=True)
+    if header.schema_version > TRIALS_SCHEMA_VERSION:
+        raise InputError(
+            f"expected a trials file of version {TRIALS_SCHEMA_VERSION} or before, but found "
+            f"version {header.schema_version}, which a later release wrote. Install that release, "
+            "or search again."
+        )
+    return header
+
+
+def parse_trial(line: str) -> Trial:
+    """Read one of the other lines."""
+    return _TRIAL.validate_json(line, strict=True)
 
 
 def _is_same_search(line: str, header: SearchHeader) -> bool:
     try:
-        known = HEADER_ADAPTER.validate_json(line, strict=True)
+        known = _HEADER.validate_json(line, strict=True)
     except ValidationError:
         return False
     return replace(known, workers=header.workers) == header
 
 
-ARCHIVE_SUFFIX = ".zip"
-MEGABYTE = 1e6
+def shrink_pool(
+    folder: Path, trials: Sequence[Trial], *, greater_is_better: bool, max_megabytes: float
+) -> None:
+    """Drop the models of the worst trials until the pool is small enough; the best one stays."""
+    if pool_megabytes(folder) <= max_megabytes:
+        return
+    stored = set(stored_numbers(folder))
+    ranked = top_trials(trials, greater_is_better=greater_is_better, most=len(trials))
+    numbers = [trial.number for trial in ranked if trial.number in stored]
+    while len(numbers) > 1 and pool_megabytes(folder) > max_megabytes:
+        drop_entries(folder, [numbers.pop()])
 
 
 def save_entry(folder: Path, entry: TrialArtifacts) -> None:
     """Write an entry; an older one of the same number is replaced."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        _add_file(
-            archive, "entry.json", json.dumps(_entry_metadata(entry), sort_keys=True).encode()
-        )
+
+        def add(name: str, data: bytes) -> None:
+            info = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
+            archive.writestr(info, data, compress_type=zipfile.ZIP_STORED)
+
+        add("entry.json", json.dumps(_entry_metadata(entry), sort_keys=True).encode())
         for model in entry.folds:
-            for name, array in _fold_arrays(model).items():
-                _add_file(archive, f"{model.fold}/{name}.npy", _array_bytes(array))
-            _add_file(archive, f"{model.fold}/model", model.data)
+            arrays = {"rows": model.rows, "values": model.predictions.values}
+            if model.predictions.probabilities is not None:
+                arrays["probabilities"] = model.predictions.probabilities
+            for name, array in arrays.items():
+                data = io.BytesIO()
+                np.save(data, np.ascontiguousarray(array), allow_pickle=False)
+                add(f"{model.fold}/{name}.npy", data.getvalue())
+            add(f"{model.fold}/model", model.data)
     with atomic_write(_entry_path(folder, entry.number)) as file:
         file.write(content.getvalue())
 
@@ -92,9 +183,9 @@ def read_entries(
     Parameters
     ----------
     folder : Path
-        Where there is none, there are no entries.
+        If it does not exist, there are no entries.
     numbers : iterable of int, optional
-        Those to read, as far as they are kept; by default all.
+        Those to read, as far as they are stored; by default all.
     models : bool
         Whether to read the fitted models; without them `data` is empty.
 
@@ -103,10 +194,10 @@ def read_entries(
     InputError
         If an archive is not one that `save_entry` wrote.
     """
-    wanted = stored_numbers(folder)
+    stored = stored_numbers(folder)
     if numbers is not None:
-        wanted = tuple(sorted(set(numbers) & set(wanted)))
-    return tuple(_read_entry(_entry_path(folder, number), models=models) for number in wanted)
+        stored = tuple(sorted(set(numbers) & set(stored)))
+    return tuple(_read_entry(_entry_path(folder, number), models=models) for number in stored)
 
 
 def stored_numbers(folder: Path) -> tuple[int, ...]:
@@ -116,13 +207,13 @@ def stored_numbers(folder: Path) -> tuple[int, ...]:
 
 
 def drop_entries(folder: Path, numbers: Collection[int]) -> None:
-    """Remove entries; those that are not there are none."""
+    """Remove entries; numbers that are not stored are ignored."""
     for number in numbers:
         _entry_path(folder, number).unlink(missing_ok=True)
 
 
 def pool_megabytes(folder: Path) -> float:
-    """Return how much disk the pool takes, in megabytes of a million bytes."""
+    """Return the size of the pool on disk, in megabytes of a million bytes."""
     return sum(path.stat().st_size for path in folder.glob(f"*{ARCHIVE_SUFFIX}")) / MEGABYTE
 
 
@@ -151,50 +242,33 @@ def _entry_metadata(entry: TrialArtifacts) -> dict[str, Any]:
     }
 
 
-def _fold_arrays(model: FoldModel) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {"rows": model.rows, "values": model.predictions.values}
-    if model.predictions.probabilities is not None:
-        arrays["probabilities"] = model.predictions.probabilities
-    return arrays
-
-
 def _read_entry(path: Path, *, models: bool) -> TrialArtifacts:
     try:
         with zipfile.ZipFile(path) as archive:
-            said = json.loads(archive.read("entry.json"))
-            folds = tuple(_read_fold_model(archive, fold, models=models) for fold in said["folds"])
-            configuration = Configuration(**said["configuration"])
-            return TrialArtifacts(said["number"], configuration, said["form"], folds)
+            entry = json.loads(archive.read("entry.json"))
+            folds = tuple(_read_fold_model(archive, fold, models=models) for fold in entry["folds"])
+            configuration = Configuration(**entry["configuration"])
+            return TrialArtifacts(entry["number"], configuration, entry["form"], folds)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"{path} is not what the search wrote: {error}. Search again.") from error
 
 
-def _read_fold_model(archive: zipfile.ZipFile, said: dict[str, Any], *, models: bool) -> FoldModel:
-    fold = said["fold"]
-    shares = _read_array(archive, f"{fold}/probabilities.npy") if said["probabilities"] else None
+def _read_fold_model(archive: zipfile.ZipFile, fold: dict[str, Any], *, models: bool) -> FoldModel:
+    number = fold["fold"]
+
+    def read_array(name: str) -> NDArray[Any]:
+        data = io.BytesIO(archive.read(f"{number}/{name}.npy"))
+        array: NDArray[Any] = np.load(data, allow_pickle=False)
+        return array
+
+    probabilities = read_array("probabilities") if fold["probabilities"] else None
     return FoldModel(
-        fold=fold,
-        rows=_read_array(archive, f"{fold}/rows.npy"),
-        predictions=Predictions(_read_array(archive, f"{fold}/values.npy"), shares),
-        kind=said["kind"],
-        data=archive.read(f"{fold}/model") if models else b"",
-        columns=None if said["columns"] is None else tuple(said["columns"]),
-        iterations=said["iterations"],
-        whole=said["whole"],
+        fold=number,
+        rows=read_array("rows"),
+        predictions=Predictions(read_array("values"), probabilities),
+        kind=fold["kind"],
+        data=archive.read(f"{number}/model") if models else b"",
+        columns=None if fold["columns"] is None else tuple(fold["columns"]),
+        iterations=fold["iterations"],
+        whole=fold["whole"],
     )
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    found: NDArray[Any] = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-    return found
-
-
-def _array_bytes(array: NDArray[Any]) -> bytes:
-    content = io.BytesIO()
-    np.save(content, np.ascontiguousarray(array), allow_pickle=False)
-    return content.getvalue()
-
-
-def _add_file(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
-    archive.writestr(entry, content, compress_type=zipfile.ZIP_STORED)

@@ -1,13 +1,14 @@
-"""Run the stages of dvc.yaml in this process and have DVC record what they make.
+"""Run the stages of a project's dvc.yaml in this process, and have DVC record what they make.
 
-`run_outdated_stages` runs every stage that is not up to date, in the order of dependencies.
-`run_and_record` refuses to record a stage whose dependencies changed while it ran. There is no
-Prefect here: the train and retune flows make a task of every stage, a replay runs them as they
-are.
+A stage is the function `run` of the project's own file `pipelines/<stage>.py`, called with the
+sections of params.yaml that its signature names. DVC decides what is up to date. There is no
+Prefect here: the flows make a task of every stage, a replay runs them as they are.
 """
 
+import hashlib
+import importlib.util
+import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 from evertune.config.loader import call_with_sections
@@ -37,33 +38,53 @@ def run_outdated_stages(root: Path, say: StageReporter) -> tuple[str, ...]:
         if dvc.is_stage_current(root, name):
             say(name, "up to date")
             continue
-        run_and_record(root, name, run=stage_function(name))
+        run_and_record(root, name, run=stage_function(root, name))
         ran.append(name)
         say(name, "done")
     return tuple(ran)
 
 
-def stage_function(name: str) -> Callable[..., None]:
-    """Return the `run` of a stage."""
-    run: Callable[..., None] = import_module(f"evertune.stages.{name}").run
+def stage_function(root: Path, name: str) -> Callable[..., None]:
+    """Return the function `run` of `pipelines/<name>.py` in the project's folder.
+
+    The file is loaded by its path, anew each time: a process may serve several projects, and none
+    gets onto the import path.
+
+    Raises
+    ------
+    StageError
+        If the project has no such file, or the file no such function.
+    """
+    path = root.absolute() / "pipelines" / f"{name}.py"
+    if not path.is_file():
+        raise StageError(
+            f"expected the stage '{name}' in {path}, but there is no such file. Restore it, or "
+            "take the stage out of dvc.yaml."
+        )
+    module_name = f"evertune_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{name}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # what pickle and dataclasses look for
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    run: Callable[..., None] | None = getattr(module, "run", None)
+    if not callable(run):
+        raise StageError(f"expected a function `run` in {path}, but it has none. Write it.")
     return run
 
 
 def run_and_record(root: Path, name: str, *, run: Callable[..., None]) -> None:
     """Run a stage and have DVC record what it made.
 
-    Parameters
-    ----------
-    root : Path
-    name : str
-        Of the stage in dvc.yaml.
-    run : function
-        What the stage does; called with the sections of params.yaml that its signature names.
-
     Raises
     ------
     StageError
-        What the stage depends on was changed while it ran; nothing is recorded.
+        If what the stage depends on changed while it ran; nothing is recorded.
     """
     before = dvc.dependency_hashes(root, name)
     call_with_sections(run, root)
@@ -71,7 +92,7 @@ def run_and_record(root: Path, name: str, *, run: Callable[..., None]) -> None:
     changed = sorted(key for key in before | after if before.get(key) != after.get(key))
     if changed:
         raise StageError(
-            f"{', '.join(changed)} changed while '{name}' ran, so what it made belongs to neither"
-            " state and is not recorded. Run `evertune train` again."
+            f"{', '.join(changed)} changed while '{name}' ran, so its results belong to neither "
+            "state and are not recorded. Run `evertune train` again."
         )
     dvc.commit_stage(root, name)

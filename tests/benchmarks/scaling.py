@@ -22,7 +22,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.metrics.metrics import METRICS, Metric, custom_metric
 from evertune.search.objective import Objective
 from evertune.search.run import run_search
-from evertune.search.study import Budget, ProjectFolders, SearchConfig
+from evertune.search.study import Budget, SearchConfig, Study
 from evertune.trials import Trial
 from evertune.types import FloatArray
 
@@ -76,14 +76,13 @@ def beside_fits(trials: list[Trial]) -> float:
 def searched(given: Objective, budget: Budget, *, workers: int) -> list[Trial]:
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as folder:
-        run_search(
+        study = Study(
             given,
             SearchConfig((FAMILY,), searcher="random", scheduler="none", workers=workers),
             budget=budget,
-            finished=(),
-            places=ProjectFolders(ROOT, Path(folder)),
             on_finished=lambda trial, _: trials.append(trial),
         )
+        run_search(study, root=ROOT, state=Path(folder))
     return trials
 
 

@@ -1,12 +1,8 @@
 import time
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from evertune.data.folds import Fold
-from evertune.search.objective import estimate_fit_bytes, free_bytes, wait_for_memory
-from evertune.trials import Configuration
+from evertune.search.memory import estimate_fit_bytes, free_bytes, wait_for_memory
 
 GIGABYTE = 10**9
 
@@ -61,12 +57,12 @@ def test_a_fit_without_room_is_told_with_what_it_needs():
 
 
 def test_more_rows_and_hungrier_families_need_more():
-    def needed(family, n_rows):
-        folds = (Fold(np.arange(n_rows), np.arange(10)),)
-        schema = SimpleNamespace(features=range(30), classes=())
-        work = SimpleNamespace(folds=folds, schema=schema)
-        return estimate_fit_bytes(work, Configuration(family), 0, encodings={})
+    def needed(family, n_rows, *, encoded=False):
+        return estimate_fit_bytes(
+            family, {}, encoded_bytes=240 * n_rows, encoded=encoded, n_rows=n_rows, n_classes=0
+        )
 
     assert needed("lightgbm", 10_000) < needed("lightgbm", 1_000_000)
     assert needed("lightgbm", 100_000) < needed("catboost", 100_000)
     assert needed("linear", 100_000) < needed("extra_trees", 100_000)
+    assert needed("linear", 100_000, encoded=True) < needed("linear", 100_000)

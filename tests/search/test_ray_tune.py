@@ -1,11 +1,14 @@
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import ray
 
-from evertune.search.ray_tune import check_workers, ray_session
+from evertune.search.ray_tune import ray_session
 
 
 def _listening():
@@ -62,6 +65,22 @@ def test_the_environment_is_as_it_was_when_ray_has_ended(tmp_path):
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
 
 
-def test_more_workers_than_a_cluster_has_processors_are_refused():
-    with pytest.raises(ValueError, match=r"not be more than the 2 processors .* but got 3"):
-        check_workers(3, 2)
+@pytest.mark.slow
+def test_a_search_joins_a_cluster_and_uses_all_its_nodes(tmp_path):
+    # In a process of its own: the sessions above have turned tokens on in this one.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.search.cluster_search", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["nodes_used"] == 2
+    assert set(found["statuses"]) <= {"complete", "stopped"}
+    assert found["workers"] == 2
+    assert found["fold_seconds"] == pytest.approx(0.2 * 2 * 25 / 3)
+    assert "not be more than the 2 processors of the cluster" in found["error"]
+    assert not (tmp_path / "state" / "ray.token").exists()

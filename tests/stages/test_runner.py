@@ -1,10 +1,10 @@
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from evertune.errors import StageError
-from evertune.stages import split
 from evertune.stages.runner import run_and_record, run_outdated_stages, stage_function
 from evertune.versioning import dvc
 
@@ -49,8 +49,43 @@ def test_what_a_failed_stage_made_is_not_recorded(root: Path) -> None:
     assert not dvc.is_stage_current(root, "double")
 
 
-def test_a_stage_is_the_run_of_its_module() -> None:
-    assert stage_function("split") is split.run
+@pytest.mark.parametrize("name", ["prepare", "split", "baseline", "search", "fit", "evaluate"])
+def test_a_stage_is_the_run_of_its_file(name: str) -> None:
+    assert stage_function(CHECKOUT, name).__name__ == "run"
+
+
+def test_each_project_has_its_own_stages(tmp_path: Path) -> None:
+    for project in ("one", "two"):
+        (tmp_path / project / "pipelines").mkdir(parents=True)
+        text = f"def run() -> str:\n    return {project!r}\n"
+        (tmp_path / project / "pipelines" / "split.py").write_text(text)
+    before, path = set(sys.modules), list(sys.path)
+    runs = [stage_function(tmp_path / project, "split") for project in ("one", "two")]
+    assert [run() for run in runs] == ["one", "two"]
+    assert sys.path == path
+    assert not {"pipelines", "pipelines.split"} & (set(sys.modules) - before)
+
+
+def test_an_edited_stage_is_loaded_anew(tmp_path: Path) -> None:
+    file = tmp_path / "pipelines" / "split.py"
+    file.parent.mkdir()
+    for answer in (1, 22):
+        file.write_text(f"def run() -> int:\n    return {answer}\n")
+        assert stage_function(tmp_path, "split")() == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, r"split.py, but there is no such file"), ("", r"a function `run` in .*split.py")],
+)
+def test_a_stage_without_a_file_or_a_function_is_refused(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    (tmp_path / "pipelines").mkdir()
+    if text is not None:
+        (tmp_path / "pipelines" / "split.py").write_text(text)
+    with pytest.raises(StageError, match=words):
+        stage_function(tmp_path, "split")
 
 
 def test_what_is_up_to_date_is_told_and_not_run(root: Path) -> None:

@@ -18,10 +18,11 @@ from evertune.files import read_lines, write_record, write_table
 from evertune.plan import Plan
 from evertune.search.ray_guardian import marked_processes
 from evertune.search.trial_log import read_trials, stored_numbers
-from evertune.stages.search import run
+from evertune.stages.runner import stage_function
 from evertune.trials import Configuration
 
-SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+run = stage_function(SHIPPED.parent, "search")
 COLUMNS = (Column("a", "number"), Column("b", "number"))
 MODULE = """
 import os, time
@@ -142,11 +143,11 @@ def test_the_budget_of_a_plan_is_the_searchs(root):
 
 def _killed_after(n_lines, root):
     code = (
-        "from pathlib import Path; from tests_of_search import settings; "
-        "from evertune.stages.search import run; "
+        "from pathlib import Path; from tests_of_search import run, settings; "
         f"run(**settings(Path({str(root)!r}), budget_trials=8))"
     )
-    (root / "tests_of_search.py").write_text(Path(__file__).read_text())
+    text = Path(__file__).read_text().replace("Path(__file__)", f"Path({__file__!r})")
+    (root / "tests_of_search.py").write_text(text)
     places = os.pathsep.join([str(root), str(SHIPPED.parent)])
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": places}

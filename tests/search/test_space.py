@@ -1,7 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evertune.data.schema import Column
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES
-from evertune.search.default_space import DEFAULT_SPACES, Choice, Float, Integer
+from evertune.search.default_space import ALL_SPACES, DEFAULT_SPACES, Choice, Float, Integer
 from evertune.search.space import (
     build_space,
     default_configurations,
@@ -14,6 +17,44 @@ from evertune.search.space import (
 from evertune.trials import Configuration
 
 ONE_PART = {"select": ["none"]}
+TEXT = Column("note", "text")
+MANY = Column("city", "category", tuple(f"c{n}" for n in range(31)))
+FEW = Column("plan", "category", ("a", "b"))
+SEARCHED = build_space(DEFAULT_SPACES, metric="f1")
+
+
+def draw_configuration(family, fraction):
+    """Return the configuration that lies the same share of the way in every parameter's range."""
+
+    def draw(_, part):
+        if isinstance(part, Choice):
+            return part.values[min(int(fraction * len(part.values)), len(part.values) - 1)]
+        value = part.low + fraction * (part.high - part.low)
+        return round(value) if isinstance(part, Integer) else value
+
+    return Configuration(family, draw_values(SEARCHED[family], draw))
+
+
+@given(st.sampled_from(list(DEFAULT_SPACES)), st.floats(0, 1))
+def test_a_configuration_of_the_space_is_its_own_nearest(family, fraction):
+    configuration = draw_configuration(family, fraction)
+    assert nearest_configuration(configuration, SEARCHED) == configuration
+
+
+@given(st.sampled_from(list(DEFAULT_SPACES)), st.floats(-1e9, 1e9))
+def test_whatever_a_configuration_names_its_nearest_is_in_the_space(family, number):
+    named = {
+        name: "odd" if isinstance(part, Choice) else number
+        for name, part in SEARCHED[family].items()
+    }
+    near = nearest_configuration(Configuration(family, named), SEARCHED)
+    assert nearest_configuration(near, SEARCHED) == near
+    for name, value in near.hyperparameters.items():
+        part = SEARCHED[family][name]
+        if isinstance(part, Choice):
+            assert value in part.values
+        else:
+            assert part.low <= value <= part.high
 
 
 def test_a_space_has_its_families_cheapest_first():
@@ -64,13 +105,6 @@ def test_what_is_not_searched_stays_as_it_is_named():
     )
 
 
-def test_the_nearest_of_the_nearest_is_itself():
-    searched = build_space(DEFAULT_SPACES)
-    for point in default_configurations(DEFAULT_SPACES):
-        moved = nearest_configuration(point, searched)
-        assert nearest_configuration(moved, searched) == moved
-
-
 def test_a_family_that_is_not_searched_has_no_nearest_point():
     assert nearest_configuration(Configuration("lightgbm"), build_space(["linear"])) is None
 
@@ -102,6 +136,9 @@ def test_a_grid_too_large_to_be_run_is_drawn_from():
         ({"max_depth": [2, 4, 8]}, Choice((2, 4, 8))),
         ({"levels": ["target"]}, Choice(("target",))),
         ({"class_weight": ["balanced"]}, Choice(("balanced",))),
+        ({"pairs": ["none", "both"]}, Choice(("none", "both"))),
+        ({"text": ["words"]}, Choice(("words",))),
+        ({"levels": ["hashed"]}, Choice(("hashed",))),
     ],
 )
 def test_a_user_narrows_and_widens_a_space(asked, parameter):
@@ -130,3 +167,26 @@ def test_a_value_that_is_only_a_default_can_be_searched():
 def test_a_space_that_does_not_fit_is_refused(asked, words):
     with pytest.raises(ValueError, match=words):
         build_space(["tree"], asked)
+
+
+def test_overrides_leave_the_default_space_alone():
+    build_space(["linear"], {"linear": {"levels": ["target"]}})
+    assert "hashed" in ALL_SPACES["linear"]["levels"].values
+
+
+@pytest.mark.parametrize(("columns", "searched"), [([], False), ([FEW], False), ([TEXT], True)])
+def test_encodings_of_texts_are_searched_if_there_are_texts(columns, searched):
+    assert ("text" in build_space(["linear"], columns=columns)["linear"]) == searched
+
+
+@pytest.mark.parametrize(("columns", "searched"), [([], False), ([FEW], False), ([MANY], True)])
+def test_hashing_is_searched_if_a_category_has_many_levels(columns, searched):
+    levels = build_space(["lightgbm"], columns=columns)["lightgbm"]["levels"]
+    assert ("hashed" in levels.values) == searched
+
+
+@pytest.mark.parametrize(("n_numbers", "searched"), [(0, False), (1, False), (2, True)])
+def test_products_are_searched_if_there_are_two_numbers_and_no_trees(n_numbers, searched):
+    columns = [FEW, *(Column(f"x{n}", "number") for n in range(n_numbers))]
+    space = build_space(["linear", "lightgbm"], columns=columns)
+    assert ("pairs" in space["linear"], "pairs" in space["lightgbm"]) == (searched, False)

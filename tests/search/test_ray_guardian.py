@@ -2,9 +2,17 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from evertune.search.ray_guardian import marked_processes, orphan_reaper, reap_orphans
+from evertune.search.ray_guardian import (
+    MAX_FOLDER_LENGTH,
+    marked_processes,
+    orphan_reaper,
+    ray_temp_folder,
+    reap_orphans,
+)
 
+STATE = Path("/home/someone/projects/churn/state")
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -32,3 +40,13 @@ def test_marked_processes_end_with_the_one_that_they_belong_to(tmp_path, monkeyp
             reap_orphans(str(tmp_path), str(folder))
         assert other.wait(timeout=10) != 0
     assert not folder.exists()
+
+
+def test_a_project_has_one_folder_and_another_project_another():
+    assert ray_temp_folder(STATE) == ray_temp_folder(STATE)
+    assert ray_temp_folder(STATE) != ray_temp_folder(STATE.parent / "other")
+
+
+def test_the_folder_is_short_even_if_temporary_files_lie_deep(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", f"/tmp/{'deep' * 20}")
+    assert len(str(ray_temp_folder(STATE))) < MAX_FOLDER_LENGTH
