@@ -19,11 +19,14 @@ from tests.search.studies import OBJECTIVE, make_study
 NODE = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
 METRIC = """
 import os
+import time
 from pathlib import Path
 import ray
 def loss(y, values, probabilities):
-    if os.getpid() != {driver}:
-        Path({folder!r}, ray.get_runtime_context().get_node_id()).touch()
+    if os.getpid() == {driver}:  # leave the trials to the cluster, however long it takes to start
+        time.sleep(3600)
+    Path({folder!r}, ray.get_runtime_context().get_node_id()).touch()
+    time.sleep(0.2)
     return float(abs(y - values).mean())
 """
 
@@ -37,7 +40,9 @@ def main(folder: Path) -> None:
     loss = load_function("node_metric:loss", project)
     metric = custom_metric("m", loss, greater_is_better=False, task="regression")
     objective = replace(OBJECTIVE, metrics=(metric,))
-    study = make_study(("linear", "tree"), searcher="random", seconds=25.0, objective=objective)
+    study = make_study(
+        ("linear", "tree"), searcher="random", seconds=120.0, trials=12, objective=objective
+    )
     run_search(study, root=project, state=folder / "state")
     error = ""
     try:

@@ -73,14 +73,15 @@ def test_a_search_joins_a_cluster_and_uses_all_its_nodes(tmp_path):
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["nodes_used"] == 2
-    assert set(found["statuses"]) <= {"complete", "stopped"}
+    assert found["statuses"].count("complete") >= 3
+    assert "failed" not in found["statuses"]
     assert found["workers"] == 2
-    assert found["fold_seconds"] == pytest.approx(0.2 * 2 * 25 / 3)
+    assert found["fold_seconds"] == pytest.approx(0.2 * 2 * 120 / 3)
     assert "not be more than the 2 processors of the cluster" in found["error"]
     assert not (tmp_path / "state" / "ray.token").exists()
