@@ -63,14 +63,6 @@ def test_each_predictor_stands_in_its_librarys_format(tmp_path):
         assert (tmp_path / "model" / f"predictor_{place}_1.{ENDINGS[family]}").exists()
 
 
-def test_the_same_rows_give_the_same_bytes(tmp_path):
-    folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        save_model(folder, model())
-    contents = [{file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders]
-    assert contents[0] == contents[1]
-
-
 def test_encoders_that_members_share_are_written_once(tmp_path):
     made = model()
     first = made.fitted.members[0]

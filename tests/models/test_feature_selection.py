@@ -4,13 +4,13 @@ import pytest
 from evertune.models.families import fit_encoded
 from evertune.models.feature_selection import restrict_to_columns, select_features
 from evertune.trials import Configuration
-from tests.tuning.rows import rows, setting
+from tests.models.families import context, encoded_rows
 
 WAYS = ("filter", "l1", "importance", "recursive")
 
 
 def wide(task):
-    X, y = rows(task)
+    X, y = encoded_rows(task)
     noise = np.random.default_rng(5).normal(size=(400, 17))
     noise[::7, 3] = np.nan
     noise[:, 4] = np.nan
@@ -20,7 +20,7 @@ def wide(task):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_decides_is_kept_and_noise_left_out(way, task):
-    kept = select_features(*wide(task), {"select": way, "select_share": 0.2}, setting(task))
+    kept = select_features(*wide(task), {"select": way, "select_share": 0.2}, context(task))
     assert 1 in kept
     assert len(kept) == 4
 
@@ -28,14 +28,14 @@ def test_what_decides_is_kept_and_noise_left_out(way, task):
 @pytest.mark.parametrize(("way", "share"), [("none", 0.5), ("filter", 1.0)])
 def test_all_columns_are_none(way, share):
     assert (
-        select_features(*wide("binary"), {"select": way, "select_share": share}, setting("binary"))
+        select_features(*wide("binary"), {"select": way, "select_share": share}, context("binary"))
         is None
     )
 
 
 def test_codes_and_rows_that_watch_follow_the_columns():
     X, y = wide("binary")
-    kept, told = restrict_to_columns((1, 3), X, setting("binary", n_levels=1, validation=(X, y)))
+    kept, told = restrict_to_columns((1, 3), X, context("binary", n_levels=1, validation=(X, y)))
     assert kept.shape == told.validation[0].shape == (400, 2)
     assert told.n_levels == 0
 
@@ -43,6 +43,6 @@ def test_codes_and_rows_that_watch_follow_the_columns():
 def test_columns_left_out_twice_are_counted_from_the_first():
     X, y = wide("regression")
     point = Configuration("hist_boosting", {"select": "filter", "select_share": 0.95})
-    grown = fit_encoded(point, X, y, setting("regression"))
+    grown = fit_encoded(point, X, y, context("regression"))
     assert 7 not in grown.columns
     assert grown.predictor.n_features_in_ == len(grown.columns)

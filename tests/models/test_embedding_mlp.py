@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from evertune.models.families import fit_encoded
-from evertune.models.mlp import Network
+from evertune.models.network import Network
 from evertune.models.persistence import dump_predictor, load_predictor
 from evertune.trials import Configuration
-from tests.tuning.rows import TASKS, rows, setting
+from tests.models.families import TASKS, context, encoded_rows
 
 pytest.importorskip("torch", reason="PyTorch, which the extra `neural` brings, is not installed")
 
@@ -30,12 +30,12 @@ with open(sys.argv[1], "rb") as file:
 
 
 def grown(task="regression", chosen=None, n=400, **given):
-    X, y = rows(task, n)
+    X, y = encoded_rows(task, n)
     return fit_encoded(Configuration("embedding_network", chosen or {}), X, y, told(task, **given))
 
 
 def told(task, **given):
-    return setting(task, **({"n_levels": 1} | given))
+    return context(task, **({"n_levels": 1} | given))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def told(task, **given):
     ],
 )
 def test_a_network_learns_in_every_way(chosen):
-    X, y = rows("regression")
+    X, y = encoded_rows("regression")
     assert np.corrcoef(grown(chosen=chosen).predictor.predict(X), y)[0, 1] > 0.85
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_what_was_read_back_says_the_same(task):
-    X, _ = rows(task)
+    X, _ = encoded_rows(task)
     made = grown(task, iterations=2).predictor
     assert (load_predictor(*dump_predictor(made)).predict(X) == made.predict(X)).all()
 
