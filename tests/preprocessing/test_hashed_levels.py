@@ -15,7 +15,10 @@ def test_few_levels_share_their_columns_and_signs():
 
 
 def test_a_hash_is_the_same_in_every_process():
-    code = "from evertune.preprocessing.transformers import hash_levels; print(hash_levels(['a'])[0].tolist())"
+    code = (
+        "from evertune.preprocessing.transformers import hash_levels\n"
+        "print(hash_levels(['a'])[0].tolist())"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == str(hash_levels(["a"])[0].tolist())
 
