@@ -2,13 +2,13 @@
 
 Nothing here is measured on people. A row is a customer whose subscription comes up for renewal
 on `date`; `churned` says whether the customer left. `LOG_ODDS_WEIGHTS` defines the probability
-of leaving exactly, so the best score that any model can reach is known (`best_possible_auc`).
-At `CHANGE_DAY` the relation changes: support calls drive away customers on yearly contracts and
+of leaving exactly, so the best score that any model can reach is known: that of
+`true_probabilities`. At `CHANGE_DAY` the relation changes: support calls drive away customers on yearly contracts and
 no longer those on monthly ones, and a fee above 15 does so by itself. The columns keep their
 distribution, but for weekday and season.
 
-ROC AUC with seed 0, as measured by `tests/test_example.py`. The hold-out is the latest fifth of
-the training table; an AUC on it has a standard error of 0.006.
+ROC AUC with seed 0, as measured by `tests/data/test_example.py`. The hold-out is the latest
+fifth of the training table; an AUC on it has a standard error of 0.006.
 
 =========================================================  =====
 hold-out: best rule on one column                          0.623
@@ -91,9 +91,7 @@ def training_table(*, seed: int = 0) -> pd.DataFrame:
 
 
 def production_table(*, seed: int = 0) -> pd.DataFrame:
-    """Return the customers from `PRODUCTION_START` on, among whom the relation changes at
-    `CHANGE_DAY`.
-    """
+    """Return the customers from `PRODUCTION_START` on; the relation changes at `CHANGE_DAY`."""
     table = simulate_customers(seed=seed)
     return table[table["date"] >= PRODUCTION_START].reset_index(drop=True)
 
@@ -103,18 +101,6 @@ def true_probabilities(table: pd.DataFrame) -> FloatArray:
     log_odds = _churn_factors(table) @ pd.DataFrame(LOG_ODDS_WEIGHTS, index=["before", "after"]).T
     chosen = log_odds["before"].where(table["date"] < CHANGE_DAY, log_odds["after"])
     return np.asarray(1.0 / (1.0 + np.exp(-chosen)), dtype=np.float64)
-
-
-def best_possible_auc(table: pd.DataFrame) -> float:
-    """Return the ROC AUC of the true probabilities: no model is better except by luck.
-
-    It is the share of pairs of one who left and one who stayed that stand in the right order,
-    from the ranks of those who left (Mann and Whitney, 1947).
-    """
-    left = (table["churned"] == "yes").to_numpy()
-    ranks = pd.Series(true_probabilities(table)).rank().to_numpy()
-    n_left, n_stayed = left.sum(), (~left).sum()
-    return float((ranks[left].sum() - n_left * (n_left + 1) / 2) / (n_left * n_stayed))
 
 
 def _seasonality(dates: pd.DatetimeIndex) -> FloatArray:

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from evertune.data.target import infer_classes, infer_task, resolve_task, target_issues
 from evertune.data.schema import TableSpec
+from evertune.data.target import infer_classes, infer_task, resolve_task, target_issues
 
 
 def problems(cells, **declared):
@@ -48,7 +48,11 @@ def test_a_target_of_yes_and_missing_words_keeps_the_words_as_classes():
         ([1, True, "1", 0], {}, "labels of several types"),
         (["1", "True", "0", "0"], {}, "mean the same: '1', 'True'"),
         (["Yes", "yes", "no", "no"], {}, "mean the same: 'Yes', 'yes'"),
-        ([n + 0.5 for n in range(30)], {"task": "binary"}, "a number with 30 values is not a class"),
+        (
+            [n + 0.5 for n in range(30)],
+            {"task": "binary"},
+            "a number with 30 values is not a class",
+        ),
         ([f"word {n}" for n in range(150)], {}, "look like free text"),
         (["a", "b", "c"] * 2, {"task": "binary"}, "expected 2 classes, found 3"),
         (["a", "b"] * 2, {"positive": "c"}, "no row has the positive class 'c'"),
