@@ -43,7 +43,7 @@ TYPED_NUMBER_PATTERN = re.compile(NUMBER_PATTERN)
 WHOLE_NUMBER_PATTERN = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 WORD_PATTERN = re.compile(r"[^\t\n\f\r ]+")
 DAY_REGEX = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-# Python reads more than tables: an offset of 75 minutes, and newer ones the hour 24
+# Python accepts more than tables do: an offset of 75 minutes, and newer versions the hour 24
 MINUTES_REGEX = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 SECONDS_REGEX = r":[0-9]{2}(?:\.(?:[0-9]{3}){1,2})?"
 TIME_REGEX = f"[T ]{MINUTES_REGEX}(?:{SECONDS_REGEX})?(?:Z|[+-]{MINUTES_REGEX})?"
@@ -54,7 +54,7 @@ MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
-    """Return what reads one cell of a feature as its columns in the matrix.
+    """Return the reader of one cell of a feature, to its columns of `feature_frame`.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def date_features(moment: datetime) -> tuple[float, float, float, float]:
 def parse_date_cell(
     text: str, days_first: bool | None, missing: tuple[str, ...]
 ) -> datetime | None:
-    """Return the moment that a text is, None where it is blank or no date.
+    """Return the moment of a text; None if it is blank or no date.
 
     Examples
     --------
@@ -206,9 +206,8 @@ def _is_blank(text: str, missing: Collection[str]) -> bool:
 
 
 def _missing_numbers(missing: frozenset[str]) -> frozenset[float]:
-    """Return the declared words that are numbers: typed cells with these values are missing."""
-    words = pd.Series(sorted(missing), dtype="str")
-    values, bad = as_number(words)
+    """Return the declared missing words that are numbers: typed cells with them are missing."""
+    values, bad = as_number(pd.Series(sorted(missing), dtype="str"))
     return frozenset(values[~bad].dropna().tolist())
 
 
@@ -218,15 +217,15 @@ CellColumns = dict[str, list[CellValue]]
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """What reads rows of one schema.
+    """Reads rows of one schema.
 
     Attributes
     ----------
     schema : TableSchema
     features : tuple of (Column, tuple of str, CellReader)
-        Each feature, its columns in the matrix, and the reader of its cells.
+        Each feature, its columns of `feature_frame`, and the reader of its cells.
     time : Column, optional
-        The time column, where there is one.
+        The time column, if there is one.
     """
 
     schema: TableSchema
@@ -235,7 +234,7 @@ class RowReader:
 
 
 def make_row_reader(schema: TableSchema) -> RowReader:
-    """Return what reads rows of a schema."""
+    """Return the reader of rows of a schema."""
     features = tuple(
         (column, feature_column_names(column, schema), make_cell_reader(column, schema))
         for column in schema.features
@@ -249,46 +248,57 @@ def make_row_reader(schema: TableSchema) -> RowReader:
 def read_rows(
     rows: Sequence[Row], reading: RowReader
 ) -> tuple[CellColumns, dict[int, tuple[DataIssue, ...]]]:
-    """Return n rows as columns of the matrix, and the faults of rows that cannot be read.
+    """Return n rows as columns of `feature_frame`, and the issues of rows that cannot be read.
 
     Parameters
     ----------
     rows : sequence of n mappings
-        Raw cells by the names of their columns; columns that the schema does not name are left
-        out.
+        Raw cells by column name; columns that the schema does not name are ignored.
     reading : RowReader
 
     Returns
     -------
     dict of lists of n, dict of tuples of DataIssue
-        The columns of `feature_frame` by name; the breaches by the row's place. What a faulty row
-        has in
-        the columns means nothing.
+        The columns by name; the issues by the row's index. The cells of a faulty row have no
+        meaning.
 
     Examples
     --------
     >>> schema = TableSchema((Column("age", "number"), Column("plan", "category")), "y", "binary")
-    >>> columns, faults = read_rows([{"age": 31, "plan": "a"}, {"age": "x"}], make_row_reader(schema))
-    >>> columns["plan"][0], [breach.column for breach in faults[1]]
+    >>> rows = [{"age": 31, "plan": "a"}, {"age": "x"}]
+    >>> columns, faults = read_rows(rows, make_row_reader(schema))
+    >>> columns["plan"][0], [issue.column for issue in faults[1]]
     ('a', ['age', 'plan'])
     """
     columns: CellColumns = {}
     faults: dict[int, list[DataIssue]] = {}
-    for column, parts, read in reading.features:
-        found = [read(row[column.name]) if column.name in row else None for row in rows]
-        for place in [place for place, values in enumerate(found) if values is None]:
-            found[place], breaches = _read_with_pandas(rows[place], column, reading.schema)
-            if breaches:
-                faults.setdefault(place, []).extend(breaches)
-        for part, cells in zip(parts, zip(*found, strict=True), strict=True):
-            columns[part] = list(cells)
+
+    def read_column(column: Column, read: CellReader) -> list[tuple[CellValue, ...]]:
+        parsed: list[tuple[CellValue, ...]] = []
+        for index, row in enumerate(rows):
+            values = read(row[column.name]) if column.name in row else NOT_PARSED
+            if values is None:
+                values, issues = _read_with_pandas(row, column, reading.schema)
+                if issues:
+                    faults.setdefault(index, []).extend(issues)
+            parsed.append(values)
+        return parsed
+
+    for column, names, read in reading.features:
+        parts = zip(*read_column(column, read), strict=True)
+        columns |= {name: list(cells) for name, cells in zip(names, parts, strict=True)}
     if reading.time is not None:
-        _add_time_features(columns, faults, rows, reading)
-    return columns, {place: tuple(faults[place]) for place in sorted(faults)}
+        parsed = read_column(reading.time, make_cell_reader(reading.time, reading.schema))
+        dated = reading.time.kind == "date"
+        clock = [values[2:] if dated else (NAN, NAN) for values in parsed]
+        names = time_feature_names(reading.schema)
+        parts = zip(*clock, strict=True)
+        columns |= {name: list(cells) for name, cells in zip(names, parts, strict=True)}
+    return columns, {index: tuple(faults[index]) for index in sorted(faults)}
 
 
 def event_time(row: Row, reading: RowReader) -> datetime | None:
-    """Return the moment in a row's time column, None where there is no such date.
+    """Return the moment in a row's time column; None if there is no such date.
 
     Examples
     --------
@@ -304,37 +314,13 @@ def event_time(row: Row, reading: RowReader) -> datetime | None:
     return parse_date_cell(cell, reading.time.day_first, reading.schema.missing_values)
 
 
-def _add_time_features(
-    columns: CellColumns,
-    faults: dict[int, list[DataIssue]],
-    rows: Sequence[Row],
-    reading: RowReader,
-) -> None:
-    """Add weekday and hour of the time column, and the faults of its cells."""
-    time = reading.time
-    assert time is not None
-    read = make_cell_reader(time, reading.schema)
-    dated = time.kind == "date"
-    clock: list[tuple[CellValue, ...]] = []
-    for place, row in enumerate(rows):
-        values = read(row[time.name]) if time.name in row else None
-        if values is None:
-            values, breaches = _read_with_pandas(row, time, reading.schema)
-            if breaches:
-                faults.setdefault(place, []).extend(breaches)
-        clock.append(values[2:] if dated else (NAN, NAN))
-    names = time_feature_names(reading.schema)
-    for name, cells in zip(names, zip(*clock, strict=True), strict=True):
-        columns[name] = list(cells)
-
-
 def _read_with_pandas(
     row: Row, column: Column, schema: TableSchema
 ) -> tuple[tuple[CellValue, ...], tuple[DataIssue, ...]]:
-    """Read one cell as those of tables are read; return what is wrong with it, too."""
+    """Read one cell as cells of tables are read; return its issues, too."""
     alone = replace(schema, features=(column,), time=None)
     cells = {name: [cell] for name, cell in row.items() if name == column.name}
-    clean, breaches = conform_to_schema(pd.DataFrame(cells), alone)
-    if breaches:
-        return (NAN,) * len(feature_column_names(column, alone)), breaches
+    clean, issues = conform_to_schema(pd.DataFrame(cells), alone)
+    if issues:
+        return (NAN,) * len(feature_column_names(column, alone)), issues
     return tuple(feature_frame(clean, alone).iloc[0]), ()
