@@ -14,6 +14,7 @@ one project from another.
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -148,15 +149,32 @@ class Project:
 
         return project_lock(self.state, purpose)
 
-    def train(self) -> "Verdict":
-        """Bring every stage up to date and register the model, as `evertune train` does."""
+    def train(self, *, say: Callable[[str], None] = lambda _: None) -> "Verdict":
+        """Bring every stage up to date and register the model, as `evertune train` does.
+
+        Parameters
+        ----------
+        say : callable
+            Takes the line with the address at which Prefect shows the run.
+        """
+        from evertune.orchestration.environment import set_defaults
         from evertune.orchestration.server import prefect_server
 
-        with self._ready("Project.train()"), prefect_server(self.state) as wait_for_server:
-            wait_for_server()
-            from evertune.orchestration.train import train_project
+        set_defaults(self.state)
+        with self.lock("evertune train"), prefect_server(self.state) as wait_until_ready:
+            # The server needs seconds to come up, which is when the work's imports are made.
+            from evertune.orchestration.progress import step_progress
 
-            return train_project(self.root)
+            with step_progress("start"):
+                from evertune.stages.snapshot import check_source
+
+                check_source(self.root)
+                from evertune.orchestration.tasks import run_flow
+
+                address = wait_until_ready()
+            say(f"Prefect shows the run at {address}")
+            verdict: Verdict = run_flow(self.root, "train")
+            return verdict
 
     def score(self) -> "ScoringResult":
         """Score the table of `scoring.source` with the champion and log every prediction."""
@@ -174,7 +192,7 @@ class Project:
         act : bool
             Whether to carry the decision out in this process.
         now : datetime, optional
-            Aware; by default what `monitoring.clock` says.
+            Aware; by default what `monitoring.now` says.
 
         Returns
         -------
@@ -225,12 +243,6 @@ class Project:
         from evertune.registry.overview import list_models
 
         return list_models(self.root, used=used)
-
-    def _ready(self, purpose: str) -> AbstractContextManager[None]:
-        from evertune.orchestration.environment import set_defaults
-
-        set_defaults(self.state)
-        return self.lock(purpose)
 
 
 def project_id(root: Path) -> str:

@@ -1,9 +1,13 @@
-"""Configure a project for a table: inspect it and write what was found to params.yaml.
+"""Lay a project out in a folder, and configure it for a table.
 
-`configure_project` writes the section `data` and `registry.name`. A table that cannot be used
-changes nothing. What params.yaml already says about the same source stays as it is.
+`init_project` writes what a project consists of (`evertune init`): the very flows, pipelines and
+dvc.yaml of the reference project, a short params.yaml, git and DVC. `configure_project` looks at
+a table and writes what it found to params.yaml (`evertune use`). A table that cannot be used
+changes nothing.
 """
 
+import shutil
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +21,34 @@ from evertune.data.example import training_table
 from evertune.data.profiling import TableProfile, find_identifier, profile_table
 from evertune.data.readers import SourceTable, clean_or_raise, inspect_source, spec_from_params
 from evertune.data.schema import PreparedTable, TableSchema, TableSpec
-from evertune.errors import TableError
-from evertune.project import registry_name
+from evertune.errors import EvertuneError, InputError, TableError, UnsafeError
+from evertune.project import project_id, registry_name
+from evertune.versioning import dvc
 
 EXAMPLE_SOURCE = "example"
 PACKAGED_FOLDER = Path(__file__).parent / "_project"
+COPIED = ("flows", "pipelines", "dvc.yaml", ".gitignore", ".dvcignore")
+EXAMPLE_PARAMS = """\
+# What a person edits. Every other key has a default; an unknown key is answered with the known.
+data:
+  source: example          # a CSV, Parquet or .sql file; `evertune use` fills this section in
+  target: churned
+  time: date               # the column that orders the rows; null: rows have no order
+  positive: "yes"          # binary: the class of interest; auto takes the rarer
+
+metric: {primary: auto}    # roc_auc (binary), log_loss (multiclass), rmse (regression)
+split: {holdout_fraction: 0.2}
+baseline: {heuristic: auto}   # the best rule on one column, or an expression such as: tenure < 3
+search: {budget_seconds: 60}
+fit: {budget_seconds: 60}
+evaluation: {slices: []}   # columns by whose values scores are shown, and guarded at the gate
+registry: {name: churn}
+scoring: {source: null, labels: null, cron: null}   # tables that are scored by schedule
+monitoring: {cron: "0 6 * * *"}
+
+# Where files go; dvc.yaml uses these names.
+paths:
+"""
 
 
 def template_folder() -> Path:
@@ -30,6 +57,99 @@ def template_folder() -> Path:
     It is part of the wheel. An editable installation has them beside the package.
     """
     return PACKAGED_FOLDER if PACKAGED_FOLDER.is_dir() else Path(__file__).parents[1]
+
+
+def init_project(
+    folder: Path, *, data: str | None = None, target: str | None = None, **columns: str | None
+) -> TableProfile | None:
+    """Lay a project out in a folder, which is made where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+    data : str, optional
+        A CSV, Parquet or .sql file, from the working directory or absolute; None: the embedded
+        example.
+    target : str, optional
+        The column to predict; needed with `data`.
+    **columns
+        The other arguments of `configure_project`.
+
+    Returns
+    -------
+    TableProfile, optional
+        What was found in the table; None without one.
+
+    Raises
+    ------
+    InputError
+        The folder has a params.yaml, or `data` has no `target`.
+    TableError
+        The table cannot be used; nothing is written.
+    UnsafeError
+        The folder cannot be written.
+    """
+    folder = folder.absolute()
+    params = folder / "params.yaml"
+    if params.exists():
+        raise InputError(f"{folder} is a project already: it has a params.yaml.")
+    if (data is None) != (target is None):
+        raise InputError("--data and --target belong together: name the table and its target.")
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        params.write_text(EXAMPLE_PARAMS + _paths_block(), encoding="utf-8")
+        try:
+            found = (
+                None
+                if data is None
+                else configure_project(folder, data, target=str(target), **columns)
+            )
+        except EvertuneError:
+            shutil.rmtree(folder) if is_new else params.unlink()
+            raise
+        for name in COPIED:
+            _copy_into(folder, template_folder() / name)
+    except OSError as error:
+        raise UnsafeError(f"{folder} cannot be written: {error.strerror}.") from error
+    _ensure_git(folder)
+    dvc.ensure_project(folder)
+    project_id(folder)
+    return found
+
+
+def _paths_block() -> str:
+    text = (template_folder() / "params.yaml").read_text(encoding="utf-8")
+    return text.partition("\npaths:\n")[2]
+
+
+def _copy_into(folder: Path, source: Path) -> None:
+    """Copy a file or folder; files that are there stay, ignore files get the lines they lack."""
+    if source.is_dir():
+        for file in sorted(source.glob("*.py")):
+            (folder / source.name).mkdir(exist_ok=True)
+            if not (folder / source.name / file.name).exists():
+                shutil.copyfile(file, folder / source.name / file.name)
+        return
+    copy, text = folder / source.name, source.read_text(encoding="utf-8")
+    if not copy.exists():
+        copy.write_text(text, encoding="utf-8")
+    elif source.name.endswith("ignore"):
+        known = copy.read_text(encoding="utf-8")
+        lacking = [line for line in text.splitlines() if line not in known.splitlines()]
+        copy.write_text("\n".join([known.rstrip("\n"), *lacking]) + "\n", encoding="utf-8")
+
+
+def _ensure_git(folder: Path) -> None:
+    """Make a git repository unless the folder lies in one, or git is not installed."""
+    git = shutil.which("git")
+    if git is None:
+        return
+    inside = subprocess.run(
+        [git, "rev-parse", "--is-inside-work-tree"], cwd=folder, capture_output=True, check=False
+    )
+    if inside.returncode != 0:
+        subprocess.run([git, "init", "--quiet"], cwd=folder, capture_output=True, check=False)
 
 
 def configure_project(

@@ -8,6 +8,7 @@ main ones.
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from evertune.config.schema import CONTRACT_SIGNALS
 from evertune.decisions import Finding
@@ -25,6 +26,9 @@ from evertune.registry.overview import (
 from evertune.registry.records import ChampionPeriod, DecisionRecord
 from evertune.registry.reproduce import ComparisonRow, Reproduction
 from evertune.stages.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from evertune.serving.batch import ScoringResult
 
 HASH_LENGTH = 8
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
@@ -56,6 +60,14 @@ def labels_line(counts: LabelCounts) -> str:
     faults = cases.pop("faults")
     told = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
     return "\n".join([told or "no label", *(f"  {fault}" for fault in faults)])
+
+
+def scoring_line(scored: "ScoringResult") -> str:
+    """Return what scoring a table came to, in one line."""
+    return (
+        f"{scored.rows} rows by version {scored.version}, {scored.logged} new in the log, "
+        f"{scored.output}"
+    )
 
 
 def status_lines(found: ProjectStatus) -> list[str]:

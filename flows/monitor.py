@@ -1,5 +1,18 @@
-"""The flow `monitor` of this project."""
+"""Monitor: look at production, decide, and emit the decision as an event.
 
-from evertune.orchestration.monitor import monitoring
+The event starts the deployment of `flows/retune.py` and the notifications. `evertune monitor`
+looks and decides without Prefect; the deployment runs at the times of monitoring.cron.
+"""
 
-__all__ = ["monitoring"]
+from prefect import flow
+
+from evertune.monitoring.records import MonitoringResult
+from evertune.orchestration.tasks import emit_decision, look
+
+
+@flow(name="monitor", persist_result=False)
+def monitor(root: str, now: str | None = None) -> MonitoringResult:
+    """Look at production and decide: nothing, wait, block, refit, retune or roll back."""
+    found = look(root, now)
+    emit_decision(root, found)
+    return found

@@ -7,19 +7,12 @@ unsuitable environment, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evertune.cli import production, versions
-from evertune.cli import versions as assessing
-from evertune.cli import versions as keeping
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
-
-if TYPE_CHECKING:
-    from evertune.config.schema import Params
-    from evertune.registry.gates import Verdict
-
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,13 +21,60 @@ app = typer.Typer(
     help="Keep a tabular model tuned: search, register, serve, watch, and search again on drift.",
 )
 
+Positive = Annotated[str | None, typer.Option(metavar="CLASS", help="The class of interest.")]
+Identifier = Annotated[str | None, typer.Option(metavar="COLUMN", help="It names a row for good.")]
+Time = Annotated[str | None, typer.Option(metavar="COLUMN", help="It orders the rows.")]
+Group = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Rows of one group stay on one side.")
+]
+AddressVariable = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of a .sql file: the environment variable with the database's address."
+    ),
+]
+
 
 def main() -> None:
     """Run the command."""
-    production.app.add_typer(production.log, name="log")
-    for part in (production, versions, keeping, assessing):
-        app.add_typer(part.app)
     app()
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.")],
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A CSV, Parquet or .sql file; without: an example."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="With --data: what to predict.")
+    ] = None,
+    positive: Positive = None,
+    identifier: Identifier = None,
+    time: Time = None,
+    group: Group = None,
+    address_variable: AddressVariable = None,
+) -> None:
+    """Make a project: params.yaml, flows, pipelines, git and DVC, ready for `evertune train`."""
+    with error_boundary():
+        from evertune.data.profiling import format_profile
+        from evertune.scaffold import init_project
+
+        found = init_project(
+            folder,
+            data=data,
+            target=target,
+            positive=positive,
+            identifier=identifier,
+            time=time,
+            group=group,
+            address_variable=address_variable,
+        )
+        if found is not None:
+            typer.echo("\n".join(format_profile(found)))
+        typer.echo(f"{folder} is a project now. Next: cd {folder} && evertune train")
 
 
 @app.command()
@@ -42,21 +82,19 @@ def use(
     file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file, or `example`.")],
     *,
     target: Annotated[str, typer.Option(metavar="COLUMN", help="What to predict.")],
-    positive: Annotated[str | None, typer.Option(help="The class of interest.")] = None,
-    identifier: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,
-    time: Annotated[str | None, typer.Option(help="The column that orders the rows.")] = None,
-    group: Annotated[str | None, typer.Option(help="Rows of one group stay together.")] = None,
-    address_variable: Annotated[
-        str | None, typer.Option(help="The environment variable with a database's address.")
-    ] = None,
+    positive: Positive = None,
+    identifier: Identifier = None,
+    time: Time = None,
+    group: Group = None,
+    address_variable: AddressVariable = None,
 ) -> None:
     """Look at a table, say what was found, and write it to params.yaml."""
     with error_boundary():
         from evertune.config.loader import find_root
         from evertune.data.profiling import format_profile
-        from evertune.scaffold import configure_project as look
+        from evertune.scaffold import configure_project
 
-        found = look(
+        found = configure_project(
             find_root(Path.cwd()),
             file,
             target=target,
@@ -85,25 +123,20 @@ def upgrade() -> None:
 def snapshot() -> None:
     """Take a version of the source table, and copy it to DVC's remote if there is one."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.files import project_lock
+        project = load_project()
         from evertune.orchestration.progress import print_step
         from evertune.stages.snapshot import take_snapshot
         from evertune.terminal import snapshot_line
 
-        with project_lock(params.paths.state, "evertune snapshot"):
-            print_step("snapshot", snapshot_line(take_snapshot(root)))
+        with project.lock("evertune snapshot"):
+            print_step("snapshot", snapshot_line(take_snapshot(project.root)))
 
 
 @app.command()
 def train() -> None:
     """Bring everything up to date and register the model; a run that was stopped goes on."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.files import project_lock
-
-        with project_lock(params.paths.state, "evertune train"):
-            verdict = _run_train_flow(root, params)
+        verdict = load_project().train(say=typer.echo)
     raise typer.Exit(0 if verdict.promoted else EXIT_CHAMPION_STAYS)
 
 
@@ -113,7 +146,7 @@ def ui(
 ) -> None:
     """Show runs, versions and reports in the MLflow UI until Ctrl-C."""
     with error_boundary():
-        _, params = load_project()
+        project = load_project()
         from evertune.cli.up import serve_mlflow_ui
         from evertune.messages import strip_credentials
         from evertune.registry.mlflow_client import mlflow_ui_command
@@ -122,40 +155,22 @@ def ui(
         if elsewhere:
             typer.echo(f"MLFLOW_TRACKING_URI is set: {strip_credentials(elsewhere)} has the runs.")
             return
-        state = params.paths.state
-        serve_mlflow_ui(mlflow_ui_command(state, port), port, log=state / "ui.log", say=typer.echo)
+        command = mlflow_ui_command(project.state, port)
+        serve_mlflow_ui(command, port, log=project.state / "ui.log", say=typer.echo)
 
 
 @app.command()
 def status() -> None:
-    """Say which model is the champion, its figures, and the version of its data."""
+    """Say which model is the champion, its scores, and the version of its data."""
     with error_boundary():
-        root, _ = load_project()
-        from evertune.registry.overview import read_status as standing
+        project = load_project()
         from evertune.terminal import status_lines
 
-        typer.echo("\n".join(status_lines(standing(root))))
+        typer.echo("\n".join(status_lines(project.status())))
 
 
-def _run_train_flow(root: Path, params: "Params") -> "Verdict":
-    from evertune.orchestration.progress import step_progress
-    from evertune.orchestration.server import prefect_server
-
-    state = params.paths.state
-    with prefect_server(state) as ready:
-        # Imports and the tracking store's first use take as long as the server needs to come up.
-        with step_progress("start"):
-            from evertune.stages.snapshot import check_source
-
-            check_source(root)
-            from evertune.orchestration.train import train_project
-            from evertune.registry.mlflow_client import open_tracking_store
-
-            open_tracking_store(state, params.registry.name)
-            address = ready()
-        typer.echo(f"Prefect shows the run at {address}")
-        return train_project(root)
-
+for part in (production, versions):
+    app.add_typer(part.app)
 
 if __name__ == "__main__":
     main()

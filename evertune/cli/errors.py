@@ -10,16 +10,12 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import typer
 
 from evertune.errors import EvertuneError
 from evertune.orchestration.environment import set_defaults
-
-if TYPE_CHECKING:
-    from evertune.config.schema import Params
-
+from evertune.project import Project
 
 EXIT_CHAMPION_STAYS = 3
 EXIT_INTERRUPTED = 130
@@ -27,14 +23,11 @@ EXIT_TERMINATED = 143
 RESUME_MESSAGE = "Stopped. What was finished is kept; the same command goes on from there."
 
 
-def load_project() -> "tuple[Path, Params]":
-    """Return the folder and the values of the project that the command was started in."""
-    from evertune.config.loader import find_root, load_params
-
-    root = find_root(Path.cwd())
-    params = load_params(root)
-    set_defaults(params.paths.state)
-    return root, params
+def load_project() -> Project:
+    """Return the project that the command was started in, its params.yaml checked."""
+    project = Project.find(Path.cwd())
+    set_defaults(project.state)
+    return project
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Commands for production: serve, score, label, log, monitor, retune, replay and up."""
+"""Commands for production: serve, score, label, log, monitor, retune, replay, up and deploy."""
 
 import os
 from datetime import UTC, datetime
@@ -10,9 +10,6 @@ import typer
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from evertune.config.schema import Params
     from evertune.decisions import DecisionOutcome
 
 
@@ -25,31 +22,31 @@ Policy = Literal["loop", "never", "scheduled", "oracle", "all"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = typer.Typer(no_args_is_help=True, help="The prediction log.")
+app.add_typer(log, name="log")
 
 
 @app.command()
 def serve(port: Port = None) -> None:
     """Answer POST /predict and POST /label with the champion, until Ctrl-C."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.project import Project
-        from evertune.serving.server import serve_projects
+        project = load_project()
+        from evertune.serving.server import serve_project
 
-        serve_projects([Project(root)], port or params.scoring.port)
+        serve_project(project.root, port or project.params.scoring.port)
 
 
 @app.command()
 def score() -> None:
     """Score the table of scoring.source with the champion, and log every prediction."""
     with error_boundary():
-        root, params = load_project()
+        project = load_project()
         from evertune.orchestration.server import prefect_server
 
-        with prefect_server(params.paths.state) as ready:
-            from evertune.orchestration.score import score_project
+        with prefect_server(project.state) as ready:
+            from evertune.orchestration.tasks import run_flow
 
             ready()
-            score_project(root)
+            run_flow(project.root, "score")
 
 
 @app.command()
@@ -58,12 +55,19 @@ def label(
 ) -> None:
     """Load labels that came late: `prediction_id` or the identifier, and the target."""
     with error_boundary():
-        root, params = load_project()
+        project = load_project()
+        from evertune.config.schema import DataSection
+        from evertune.data.readers import inspect_source
         from evertune.monitoring.labels import load_label_table
         from evertune.terminal import labels_line
 
-        table = _read_table(file, root, params)
-        typer.echo(labels_line(load_label_table(root, table, now=datetime.now(UTC))))
+        data = DataSection(
+            source=str(Path(file).absolute()),
+            target=project.params.data.target,
+            address_variable=project.params.scoring.address_variable,
+        )
+        table = inspect_source(data, project.root).table
+        typer.echo(labels_line(load_label_table(project.root, table, now=datetime.now(UTC))))
 
 
 @log.command()
@@ -74,10 +78,15 @@ def export(
 ) -> None:
     """Write the predictions, their inputs and labels to a Parquet file."""
     with error_boundary():
-        root, _ = load_project()
-        from evertune.monitoring.prediction_log import export_prediction_log as written
+        root = load_project().root
+        from evertune.monitoring.prediction_log import export_prediction_log
 
-        n_rows = written(root, path.absolute(), start=_as_utc(start), end=_as_utc(end))
+        n_rows = export_prediction_log(
+            root,
+            path.absolute(),
+            start=start and start.replace(tzinfo=UTC),
+            end=end and end.replace(tzinfo=UTC),
+        )
         typer.echo(f"{n_rows} predictions are in {path}")
 
 
@@ -95,20 +104,27 @@ def monitor(
 ) -> None:
     """Look at production by window, and decide: nothing, wait, block, refit, retune or rollback."""
     with error_boundary():
-        root, _ = load_project()
+        project = load_project()
         from evertune.orchestration.follow import resolve_now
 
-        moment = resolve_now(root, now)
+        moment = resolve_now(project.root, now)
         if backtest:
-            _print_backtest(root, moment, a_year=a_year)
-        elif act:
-            from evertune.orchestration.follow import monitor_and_act
-            from evertune.orchestration.progress import print_step
+            from evertune.monitoring.monitor import backtest as try_triggers
+            from evertune.terminal import backtest_lines
 
-            _, outcome = monitor_and_act(root, now=moment, say=print_step)
-            _exit_by_outcome(outcome)
+            found = try_triggers(project.root, now=moment, false_alarms_a_year=a_year)
+            typer.echo("\n".join(backtest_lines(found)))
+        elif not act and os.environ.get("PREFECT_API_URL"):
+            from evertune.orchestration.server import prefect_server
+
+            with prefect_server(project.state) as ready:
+                from evertune.orchestration.tasks import run_flow
+
+                ready()
+                run_flow(project.root, "monitor", now=moment.isoformat())
         else:
-            _run_monitor(root, moment)
+            _, outcome = project.monitor(act=act, now=moment)
+            _exit_by_outcome(outcome)
 
 
 @app.command()
@@ -117,16 +133,18 @@ def retune(
     *,
     again: Annotated[bool, typer.Option(help="Take up a decision whose run failed.")] = False,
 ) -> None:
-    """Follow a decision to refit, to retune or to roll back."""
+    """Carry out a decision to refit, to retune or to roll back."""
     with error_boundary():
-        root, params = load_project()
+        project = load_project()
         from evertune.orchestration.server import prefect_server
 
-        with prefect_server(params.paths.state) as ready:
-            from evertune.orchestration.retune import follow_decision
+        with prefect_server(project.state) as ready:
+            from evertune.orchestration.tasks import run_flow
 
             typer.echo(f"Prefect shows the run at {ready()}")
-            outcome = follow_decision(root, decision, resume=again)
+            outcome = run_flow(
+                project.root, "retune", about=decision, decision_id=decision, resume=again
+            )
         _exit_by_outcome(outcome)
 
 
@@ -142,7 +160,7 @@ def replay(
 ) -> None:
     """Play a table through the whole loop, faster than time, in a project of its own."""
     with error_boundary():
-        root, _ = load_project()
+        root = load_project().root
         from evertune.simulation.replay import ReplayRequest
         from evertune.simulation.replay import replay as play
 
@@ -152,6 +170,10 @@ def replay(
 
 @app.command()
 def up(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Projects; without: the one of this folder."),
+    ] = None,
     *,
     simulate: Annotated[
         bool, typer.Option(help="Play the simulated customers of production, labels included.")
@@ -161,58 +183,59 @@ def up(
     prefect_port: PagePort = 4200,
     mlflow_port: PagePort = 5000,
 ) -> None:
-    """Start everything on this machine: schedules, automation, pages, scoring; until Ctrl-C."""
+    """Keep projects running on this machine: schedules, triggers, pages, scoring; until Ctrl-C."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.cli.up import UpOptions
-        from evertune.cli.up import up as run
+        from evertune.cli.up import LocalStack
+        from evertune.orchestration.environment import set_defaults
+        from evertune.project import Project
 
-        start = UpOptions(
+        projects = [Project(folder) for folder in folders or []] or [load_project()]
+        set_defaults(projects[0].state)
+        LocalStack(
+            projects,
             prefect_port=prefect_port,
             mlflow_port=mlflow_port,
-            scoring_port=port or params.scoring.port,
+            scoring_port=port or projects[0].params.scoring.port,
             days_a_minute=speed if simulate else None,
-        )
-        run(root, start, say=typer.echo)
+            say=typer.echo,
+        ).run()
+
+
+@app.command()
+def deploy(
+    *,
+    work_pool: Annotated[
+        str, typer.Option(metavar="NAME", help="The pool whose workers run what is due.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The project's folder on the workers' machine."),
+    ] = None,
+) -> None:
+    """Deploy the flows to the Prefect server of PREFECT_API_URL, for workers to run.
+
+    Names and times are those of params.yaml. Deploying again changes nothing twice.
+    """
+    with error_boundary():
+        project = load_project()
+        from evertune.errors import InputError
+        from evertune.orchestration.server import prefect_server
+
+        if not os.environ.get("PREFECT_API_URL"):
+            raise InputError(
+                "expected PREFECT_API_URL to name the server that the workers ask; start one with"
+                " `prefect server start` and set the variable to its address, such as"
+                " http://127.0.0.1:4200/api"
+            )
+        with prefect_server(project.state) as ready:
+            from evertune.orchestration.deployments import deploy as deploy_flows
+
+            ready()
+            for _, each in deploy_flows(project.root, work_pool=work_pool, folder=folder):
+                typer.echo(f"{each.flow_name}/{each.name}")
+        typer.echo(f"A worker runs them: prefect worker start --pool {work_pool}")
 
 
 def _exit_by_outcome(outcome: "DecisionOutcome | None") -> None:
     if outcome is not None and outcome.kind in ("refused", "outdated"):
         raise typer.Exit(EXIT_CHAMPION_STAYS)
-
-
-def _run_monitor(root: Path, moment: datetime) -> None:
-    if os.environ.get("PREFECT_API_URL"):
-        from evertune.orchestration.server import prefect_server
-
-        with prefect_server(root) as ready:
-            from evertune.orchestration.monitor import monitor_project
-
-            ready()
-            monitor_project(root, now=moment)
-        return
-    from evertune.orchestration.follow import run_monitoring
-    from evertune.orchestration.progress import print_step
-
-    run_monitoring(root, now=moment, say=print_step)
-
-
-def _print_backtest(root: Path, moment: datetime, *, a_year: float) -> None:
-    from evertune.monitoring.monitor import backtest
-    from evertune.terminal import backtest_lines
-
-    found = backtest(root, now=moment, false_alarms_a_year=a_year)
-    typer.echo("\n".join(backtest_lines(found)))
-
-
-def _read_table(file: str, root: Path, params: "Params") -> "DataFrame":
-    from evertune.config.schema import DataSection
-    from evertune.data.readers import inspect_source
-
-    source, variable = str(Path(file).absolute()), params.scoring.address_variable
-    data = DataSection(source=source, target=params.data.target, address_variable=variable)
-    return inspect_source(data, root).table
-
-
-def _as_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evertune.cli.errors import error_boundary, load_project
+from evertune.project import Project
 
 if TYPE_CHECKING:
-    from evertune.config.schema import Params
     from evertune.registry.records import DecisionRecord
 
 
 VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="The number of a version.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for those who read the record.")]
+EXIT_DIFFERS = 3
 DecidedBy = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who decides, if not the name of the login.")
 ]
@@ -32,31 +33,26 @@ def history(
 ) -> None:
     """Show which version was champion when, what made it champion, and its key figure."""
     with error_boundary():
-        root, _ = load_project()
-        from evertune.registry.overview import read_history as found
+        project = load_project()
         from evertune.terminal import decision_history_lines, history_lines
 
-        seen = found(root)
-        shown = (
-            decision_history_lines(seen)
-            if decisions
-            else history_lines(seen, now=datetime.now(UTC))
-        )
-        typer.echo("\n".join(shown))
+        found = project.history()
+        now = datetime.now(UTC)
+        lines = decision_history_lines(found) if decisions else history_lines(found, now=now)
+        typer.echo("\n".join(lines))
 
 
 @app.command()
 def promote(number: VersionNumber, *, reason: Reason, by: DecidedBy = None) -> None:
     """Make a version champion by hand, whatever the gate said of it."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.files import project_lock
-        from evertune.registry.promotion import promote as promoted
+        project = load_project()
+        from evertune.registry.promotion import promote as promote_version
 
-        with project_lock(params.paths.state, f"evertune promote {number}"):
-            _print_decision(
-                promoted(root, number, reason=reason, by=by, now=datetime.now(UTC)), params
-            )
+        with project.lock(f"evertune promote {number}"):
+            now = datetime.now(UTC)
+            record = promote_version(project.root, number, reason=reason, by=by, now=now)
+        _print_decision(record, project)
 
 
 @app.command()
@@ -72,15 +68,13 @@ def rollback(
     from evertune.registry.smoke_test import smoke_test_in_subprocess
 
     with error_boundary(), smoke_test_in_subprocess() as prove:
-        root, params = load_project()
-        from evertune.files import project_lock
+        project = load_project()
         from evertune.registry.promotion import roll_back
 
-        with project_lock(params.paths.state, "evertune rollback"):
+        with project.lock("evertune rollback"):
             now = datetime.now(UTC)
-            _print_decision(
-                roll_back(root, to=to, reason=reason, by=by, now=now, prove=prove), params
-            )
+            record = roll_back(project.root, to=to, reason=reason, by=by, now=now, prove=prove)
+        _print_decision(record, project)
 
 
 @app.command()
@@ -95,25 +89,13 @@ def approve(
 ) -> None:
     """Approve a version that passed the gate and waits for a person, or reject it."""
     with error_boundary():
-        root, params = load_project()
-        from evertune.files import project_lock
-        from evertune.registry.promotion import approve as approved
-        from evertune.registry.promotion import reject as rejected
+        project = load_project()
+        from evertune.registry import promotion
 
-        decide = rejected if reject else approved
-        with project_lock(params.paths.state, f"evertune approve {number}"):
-            _print_decision(
-                decide(root, number, reason=reason, by=by, now=datetime.now(UTC)), params
-            )
-
-
-def _print_decision(record: "DecisionRecord", params: "Params") -> None:
-    from evertune.terminal import decision_result_line
-
-    typer.echo(decision_result_line(record, params.registry.name))
-
-
-EXIT_DIFFERS = 3
+        decide = promotion.reject if reject else promotion.approve
+        with project.lock(f"evertune approve {number}"):
+            record = decide(project.root, number, reason=reason, by=by, now=datetime.now(UTC))
+        _print_decision(record, project)
 
 
 @app.command()
@@ -126,20 +108,20 @@ def reproduce(
 ) -> None:
     """Make a version again from its record, and say whether it is the same."""
     with error_boundary():
-        root, _ = load_project()
+        project = load_project()
         from evertune.files import project_lock
         from evertune.orchestration.progress import print_step
         from evertune.orchestration.reproduce import rerun_stages_in_subprocess
         from evertune.registry.reproduce import compare_with_registered, restore_project
         from evertune.terminal import comparison_lines
 
-        laid_out = restore_project(root, version, into=into)
+        laid_out = restore_project(project.root, version, into=into)
         print_step("restore", f"version {version} is in {laid_out.folder}")
         for note in laid_out.notes:
             print_step("note", note)
         with project_lock(laid_out.folder / "state", f"evertune reproduce {version}"):
             rerun_stages_in_subprocess(laid_out.folder)
-            found = compare_with_registered(root, laid_out)
+            found = compare_with_registered(project.root, laid_out)
         typer.echo("\n".join(comparison_lines(found)))
     raise typer.Exit(0 if found.equal else EXIT_DIFFERS)
 
@@ -153,39 +135,39 @@ def models(
 ) -> None:
     """List the registered versions, the newest first."""
     with error_boundary():
-        root, _ = load_project()
-        from evertune.registry.overview import list_models as listed
+        project = load_project()
         from evertune.terminal import model_lines
 
-        typer.echo("\n".join(model_lines(listed(root, used=used))))
+        typer.echo("\n".join(model_lines(project.models(used=used))))
 
 
 @app.command()
 def gc(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it and remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be freed, and remove nothing.")
+    ] = False,
     keep_days: Annotated[float, typer.Option(min=0, help="Keep what is younger.")] = 0,
     projects: Annotated[
         list[Path] | None,
         typer.Option(
-            "--load_project", help="Another load_project that shares DVC's store; again for each."
+            "--project",
+            metavar="DIR",
+            help="Another project that shares DVC's store; again for each.",
         ),
     ] = None,
 ) -> None:
     """Free space on this machine, and never what a registered version needs."""
     with error_boundary(), ExitStack() as held:
-        root, params = load_project()
-        from evertune.config.loader import load_params
-        from evertune.files import project_lock
+        project = load_project()
         from evertune.registry.gc import collect_garbage, preview_garbage
         from evertune.terminal import gc_lines
 
-        others = [folder.absolute() for folder in projects or []]
-        states = [params.paths.state, *(load_params(other).paths.state for other in others)]
-        for state in dict.fromkeys(states):
-            held.enter_context(project_lock(state, "evertune gc"))
+        others = [Project(folder) for folder in projects or []]
+        for each in {each.state: each for each in (project, *others)}.values():
+            held.enter_context(each.lock("evertune gc"))
         act = preview_garbage if dry_run else collect_garbage
-        found = act(root, keep_days=keep_days, others=others)
+        found = act(project.root, keep_days=keep_days, others=[each.root for each in others])
         typer.echo("\n".join(gc_lines(found, "would free" if dry_run else "freed")))
 
 
@@ -199,18 +181,20 @@ def evaluate(
 ) -> None:
     """Judge a version by any labelled table: figures, intervals, slices and a page."""
     with error_boundary():
-        root, _ = load_project()
+        project = load_project()
         from evertune.registry.assess import assess_version
 
         found = assess_version(
-            root, model, source=_absolute_path(data), out=out and out.absolute(), logged=log
+            project.root,
+            model,
+            source=str(Path(data).absolute()),
+            out=out and out.absolute(),
+            logged=log,
         )
         typer.echo("\n".join(found.lines))
 
 
-def _absolute_path(data: str) -> str:
-    return str(Path(data).absolute())
+def _print_decision(record: "DecisionRecord", project: Project) -> None:
+    from evertune.terminal import decision_result_line
 
-
-if __name__ == "__main__":
-    app()
+    typer.echo(decision_result_line(record, project.name))

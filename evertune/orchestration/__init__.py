@@ -1,1 +1,1 @@
-"""What flows share: Prefect tasks, progress, deployments, the server of a run."""
+"""What flows share: steps, Prefect tasks, progress, deployments, servers and processes."""

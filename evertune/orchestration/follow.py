@@ -1,18 +1,20 @@
-"""Run monitoring and carry out its decisions, step by step and without Prefect.
+"""Monitor production and carry out what was decided.
 
-`run_monitoring` monitors and shows the result; `monitor_and_act` also does what was decided.
-`follow_decision_locally` takes a decision from its claim to a new champion; the functions below
-it are shared with the Prefect flow. A decision is claimed once, under the project's lock. A
-killed run releases the lock, so whoever holds it and finds a claimed decision without an
-outcome resumes it.
+`run_monitoring` looks at production, records the decision and shows it; `monitor_and_act` also
+does what was decided. `decision_steps` takes a decision from its claim to a new champion, step
+by step: the Prefect flow performs the steps as tasks, `follow_decision_locally` performs them
+here. A decision is claimed once, under the project's lock. A killed run releases the lock, so
+whoever holds it and finds a claimed decision without an outcome goes on with it.
 """
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from evertune.config.loader import load_params
 from evertune.database import ModelLog
@@ -20,60 +22,167 @@ from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
+from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
 from evertune.monitoring.records import MonitoringResult
 from evertune.monitoring.report import publish_report
 from evertune.monitoring.retraining import LabelSnapshot, snapshot_labels, write_plan
-from evertune.monitoring.state import REQUEST_ACTIONS
+from evertune.orchestration.steps import (
+    Reporter,
+    Step,
+    perform_here,
+    register_step,
+    run_steps,
+    snapshot_step,
+    stage_step,
+)
 from evertune.plan import Plan
 from evertune.registry.decision_log import claim, read_decisions, read_outcomes, record_outcome
 from evertune.registry.gates import Verdict
 from evertune.registry.mlflow_client import open_tracking_store
 from evertune.registry.promotion import roll_back_on_decision
-from evertune.registry.register import register
 from evertune.registry.versions import get_champion
-from evertune.stages.runner import StageReporter, run_outdated_stages
-from evertune.stages.snapshot import take_snapshot
-from evertune.terminal import decision_line, snapshot_line, verdict_line
+from evertune.terminal import decision_line, verdict_line
+from evertune.versioning import dvc
 
 ACTIONS = ("refit", "retune", "rollback")
 FINAL_OUTCOMES = ("promoted", "refused", "failed", "outdated", "rolled back")
 LOCK_TIMEOUT_SECONDS = 600.0
 LOCK_POLL_SECONDS = 2.0
 RUN_BY_PREFIX = "run by "
+NEWEST = "newest"
 
 
-def follow_decision_locally(
-    root: Path, decision_id: str, *, now: datetime, say: StageReporter, resume: bool = False
-) -> DecisionOutcome:
-    """Do what a decision asks for, and return what came of it.
+def run_monitoring(root: Path, *, now: datetime, say: Reporter) -> MonitoringResult:
+    """Look at production, record the decision, and show it on the page and in MLflow."""
+    found = monitor(root, now=now, at=datetime.now(UTC))
+    say("monitor", decision_line(found))
+    for note in found.notes:
+        say("monitor", note)
+    say("page", str(publish_report(root, found)))
+    removed = apply_retention(root, now=now)
+    if removed:
+        say("log", f"{removed} predictions are older than scoring.retention_days and were removed")
+    return found
 
-    Parameters
-    ----------
-    root : Path
-        The project's folder; its lock is taken here.
-    decision_id : str
-        Of a recorded decision to refit, to retune or to roll back.
-    now : datetime
-        By the clock that the decision was made by.
-    say : function
-        Called with the name of a step and a line about it.
-    resume : bool
-        Whether to try again what has failed.
+
+def monitor_and_act(
+    root: Path, *, now: datetime, say: Reporter
+) -> tuple[MonitoringResult, DecisionOutcome | None]:
+    """Look at production and carry the decision out; the outcome is None where none was needed.
 
     Raises
     ------
     EvertuneError
         Whatever a step raises; the outcome `failed` is recorded before.
     """
-    with decision_lock(root, decision_id) as mine:
-        taken = take_up_decision(root, decision_id, now=now, resume=resume) if mine else None
-        if isinstance(taken, MonitoringDecision):
-            with recording_failures(root, taken, now=now):
-                return _follow(root, taken, now=now, say=say)
-    duplicate = taken or concurrent_run_outcome(decision_id, now)
-    say("claim", duplicate_line(duplicate))
-    return duplicate
+    found = run_monitoring(root, now=now, say=say)
+    if found.decision.action not in REQUEST_ACTIONS:
+        return found, None
+    return found, follow_decision_locally(root, found.decision.id, now=now, say=say)
+
+
+def follow_decision_locally(
+    root: Path, decision_id: str, *, now: datetime, say: Reporter, resume: bool = False
+) -> DecisionOutcome:
+    """Carry out a decision in this process, without Prefect; see `decision_steps`."""
+    steps = decision_steps(root, decision_id, now=now, resume=resume)
+    return run_steps(steps, partial(perform_here, say=say))
+
+
+def decision_steps(
+    root: Path,
+    decision_id: str,
+    *,
+    now: datetime,
+    resume: bool = False,
+    flow_run: str | None = None,
+) -> Generator[Step[Any], Any, DecisionOutcome]:
+    """Yield the steps of a decision, and return its outcome.
+
+    The project's lock is held between the first step and the last. A decision that another run
+    has taken up ends with that run's outcome so far.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    decision_id : str
+        Of a recorded decision to refit, to retune or to roll back.
+    now : datetime
+        By the clock that the decision was made by.
+    resume : bool
+        Whether to take up a decision whose run failed, or that another machine's run began.
+    flow_run : str, optional
+        Prefect's id of this run, for the record of the version.
+
+    Raises
+    ------
+    EvertuneError
+        Whatever a step raises; the outcome `failed` is recorded before.
+    """
+    with decision_lock(root, decision_id) as is_ours:
+        taken: MonitoringDecision | DecisionOutcome
+        if is_ours:
+            take_up = partial(take_up_decision, root, decision_id, now=now, resume=resume)
+            taken = yield Step("claim", take_up, _claim_line)
+        else:
+            detail = "another run follows it now"
+            taken = DecisionOutcome(decision_id, now, "started", detail=detail)
+            yield Step("claim", lambda: taken, _claim_line)
+        if isinstance(taken, DecisionOutcome):
+            return taken
+        with recording_failures(root, taken, now=now):
+            if taken.action == "rollback":
+                roll_back = partial(roll_back_on_decision, root, taken, now=now)
+                rolled_back: DecisionOutcome = yield Step(
+                    "rollback", roll_back, lambda outcome: outcome.detail
+                )
+                return rolled_back
+            yield snapshot_step(root)
+            # Labels as the decision knew them, so that a run that was killed finds the same rows.
+            labels = partial(snapshot_labels, root, now=taken.moment)
+            yield Step("absorb", labels, _label_snapshot_line)
+            yield Step("plan", partial(write_plan, root, taken), _plan_line)
+            for name in dvc.list_stages(root):
+                yield stage_step(root, name)
+            verdict: Verdict = yield register_step(root, flow_run=flow_run)
+            record = partial(record_verdict, root, taken, verdict, now=now)
+            outcome: DecisionOutcome = yield Step(
+                "outcome", record, lambda outcome: f"{outcome.kind}: version {outcome.version}"
+            )
+            return outcome
+
+
+def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) -> datetime:
+    """Return what counts as now.
+
+    Parameters
+    ----------
+    root : Path
+    now : str, optional
+        An ISO moment, in UTC where it names no zone, or `newest` for the newest event in the log;
+        None: what `monitoring.now` says.
+    real : datetime, optional
+        The time of day; None: the machine's.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    real = real or datetime.now(UTC)
+    if now is None:
+        return current_time(root, real=real)
+    if now == NEWEST:
+        return newest_event_time(root) or real
+    try:
+        moment = datetime.fromisoformat(now)
+    except ValueError as error:
+        raise InputError(
+            f"expected an ISO moment such as 2024-11-01T06:00, or {NEWEST}, but got {now!r}"
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @contextmanager
@@ -92,23 +201,22 @@ def decision_lock(
     ProjectBusyError
         Another run holds the project for longer.
     """
-    with ExitStack() as held:
-        yield _acquire_lock(held, root, decision_id, deadline=time.monotonic() + patience)
-
-
-def _acquire_lock(held: ExitStack, root: Path, decision_id: str, *, deadline: float) -> bool:
     state, purpose = load_params(root).paths.state, f"evertune retune {decision_id}"
-    while True:
-        try:
-            held.enter_context(project_lock(state, purpose))
-        except ProjectBusyError as error:
-            if error.purpose == purpose:
-                return False
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(LOCK_POLL_SECONDS)
-        else:
-            return True
+    deadline = time.monotonic() + patience
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(project_lock(state, purpose))
+            except ProjectBusyError as error:
+                if error.purpose == purpose:
+                    yield False
+                    return
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(LOCK_POLL_SECONDS)
+            else:
+                break
+        yield True
 
 
 def take_up_decision(
@@ -185,45 +293,22 @@ def recording_failures(
         raise
 
 
-def concurrent_run_outcome(decision_id: str, now: datetime) -> DecisionOutcome:
-    """Return the outcome so far of a decision that another run follows at this moment."""
-    return DecisionOutcome(decision_id, now, "started", detail="another run follows it now")
+def _claim_line(taken: MonitoringDecision | DecisionOutcome) -> str:
+    if isinstance(taken, MonitoringDecision):
+        return f"decision {taken.id}: {taken.action}, {'; '.join(taken.reasons)}"
+    if taken.kind == "outdated":
+        return f"outdated: decision {taken.decision_id} is not followed: {taken.detail}"
+    return f"duplicate: decision {taken.decision_id} was taken up before ({taken.kind})"
 
 
-def duplicate_line(outcome: DecisionOutcome) -> str:
-    """Return why a decision is not followed, in one line."""
-    if outcome.kind == "outdated":
-        return f"outdated: decision {outcome.decision_id} is not followed: {outcome.detail}"
-    return f"duplicate: decision {outcome.decision_id} was taken up before ({outcome.kind})"
-
-
-def production_labels_line(absorbed: LabelSnapshot) -> str:
-    """Return what was absorbed, in one line."""
+def _label_snapshot_line(absorbed: LabelSnapshot) -> str:
     state = "new" if absorbed.changed else "up to date"
     return f"{state}, {absorbed.rows} labelled rows, version {absorbed.version[:8]}"
 
 
-def plan_line(plan: Plan) -> str:
-    """Return what a run is to do, in one line."""
+def _plan_line(plan: Plan) -> str:
     windows = ", ".join(window.name for window in plan.windows)
     return f"{plan.mode}, rows from {plan.judge_from} judge, windows {windows}"
-
-
-def _follow(
-    root: Path, decision: MonitoringDecision, *, now: datetime, say: StageReporter
-) -> DecisionOutcome:
-    if decision.action == "rollback":
-        outcome = roll_back_on_decision(root, decision, now=now)
-        say("rollback", outcome.detail)
-        return outcome
-    say("snapshot", snapshot_line(take_snapshot(root)))
-    # labels as the decision knew them, so that a run that was killed finds the same rows
-    say("absorb", production_labels_line(snapshot_labels(root, now=decision.moment)))
-    say("plan", plan_line(write_plan(root, decision)))
-    run_outdated_stages(root, say)
-    verdict = register(root)
-    say("register", verdict_line(verdict))
-    return record_verdict(root, decision, verdict, now=now)
 
 
 def _find_decision(log: ModelLog, decision_id: str) -> MonitoringDecision:
@@ -249,15 +334,12 @@ def _outdated_outcome(
     number = None if standing is None else standing.number
     if number == decision.champion:
         return None
+    champion = "no version" if number is None else f"version {number}"
     detail = (
-        f"it was about version {decision.champion}, but {_version_text(number)} is champion now;"
+        f"it was about version {decision.champion}, but {champion} is champion now;"
         " the next look decides anew"
     )
     return DecisionOutcome(decision.id, now, "outdated", number, detail)
-
-
-def _version_text(number: str | None) -> str:
-    return "no version" if number is None else f"version {number}"
 
 
 def _earlier_outcome(
@@ -273,74 +355,3 @@ def _earlier_outcome(
 def _runner_id(root: Path) -> str:
     state = load_params(root).paths.state.resolve()
     return f"{RUN_BY_PREFIX}{socket.gethostname()}:{state}"
-
-
-NEWEST = "newest"
-
-
-def run_monitoring(root: Path, *, now: datetime, say: StageReporter) -> MonitoringResult:
-    """Return what was found and decided, once it is recorded and shown on the page."""
-    found = monitor(root, now=now, at=datetime.now(UTC))
-    say("monitor", decision_line(found))
-    for note in found.notes:
-        say("monitor", note)
-    say("page", str(publish_report(root, found)))
-    removed = apply_retention(root, now=now)
-    if removed:
-        say("log", f"{removed} predictions are older than scoring.retention_days and were removed")
-    return found
-
-
-def monitor_and_act(
-    root: Path, *, now: datetime, say: StageReporter
-) -> tuple[MonitoringResult, DecisionOutcome | None]:
-    """Return what was decided and what came of it; None where nothing was to be done.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder; its lock is taken where something is done.
-    now : datetime
-    say : function
-        Called with the name of a step and a line about it.
-
-    Raises
-    ------
-    EvertuneError
-        Whatever a step raises; the outcome `failed` is recorded before.
-    """
-    found = run_monitoring(root, now=now, say=say)
-    if found.decision.action not in REQUEST_ACTIONS:
-        return found, None
-    return found, follow_decision_locally(root, found.decision.id, now=now, say=say)
-
-
-def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) -> datetime:
-    """Return what counts as now.
-
-    Parameters
-    ----------
-    root : Path
-    now : str, optional
-        An ISO moment, in UTC where it names no zone, or `newest` for the newest event in the log;
-        None: what `monitoring.now` says.
-    real : datetime, optional
-        The time of day; None: the machine's.
-
-    Raises
-    ------
-    InputError
-        It is neither.
-    """
-    real = real or datetime.now(UTC)
-    if now is None:
-        return current_time(root, real=real)
-    if now == NEWEST:
-        return newest_event_time(root) or real
-    try:
-        moment = datetime.fromisoformat(now)
-    except ValueError as error:
-        raise InputError(
-            f"expected an ISO moment such as 2024-11-01T06:00, or {NEWEST}, but got {now!r}"
-        ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -3,11 +3,10 @@
 `print_step` and `step_progress` write to the terminal; without a terminal (cron, a file) the
 bar becomes a plain line every ten seconds. `follow_search` reads the search's trials file in a
 thread, since the search itself knows only files, and calls the listeners (`terminal_listener`,
-`prefect_listener`, `mlflow_listener`). If MLflow stops answering, the search goes on;
-registration adds the missing trials.
+`prefect_listener`, `mlflow_listener`). Where MLflow stops answering the search goes on;
+registering adds the missing trials.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,18 +15,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from evertune.evaluation.baselines import BaselineResult
+from evertune.errors import BusyError
 from evertune.files import read_lines, read_record
 from evertune.search.leaderboard import top_trials
 from evertune.search.trial_log import parse_header, parse_trial
 from evertune.trials import SearchHeader, Trial
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from evertune.evaluation.baselines import BaselineResult
+    from evertune.registry.mlflow_client import TrackingStore
+
 PLAIN_LINE_SECONDS = 10.0
+POLL_SECONDS = 0.5
+ARTIFACT_SECONDS = 2.0
+ARTIFACT_KEY = "search-progress"
 NAME_WIDTH = 10
+
+ShowProgress = Callable[[str, float | None], None]
+
+
+def print_step(name: str, text: str) -> None:
+    """Print one line of a step."""
+    Console().print(_step_line(name, text), soft_wrap=True, markup=False, highlight=False)
+
+
+@contextmanager
+def step_progress(name: str) -> Iterator[ShowProgress]:
+    """Show a step as running while the block runs.
+
+    Yields
+    ------
+    function
+        Called with a text and the part that is done (0 to 1, None where that is not known).
+    """
+    if not Console().is_terminal:
+        yield _plain_progress(name)
+        return
+    columns = (TextColumn(_step_line(name, "")), BarColumn(10), TextColumn("{task.description}"))
+    with Progress(*columns, SpinnerColumn(), transient=True) as bar:
+        step = bar.add_task("running", total=None)
+        yield lambda text, done: bar.update(
+            step, description=text, completed=done or 0.0, total=None if done is None else 1.0
+        )
+
+
+@dataclass(frozen=True)
+class TrialsSnapshot:
+    """What the trials file holds now.
+
+    Attributes
+    ----------
+    header : SearchHeader
+    trials : tuple of Trial
+    n_new : int
+        How many of them, the last ones, were not there when the search was started.
+    """
+
+    header: SearchHeader
+    trials: tuple[Trial, ...]
+    n_new: int
+
+
+ProgressListener = Callable[[TrialsSnapshot, float], None]
 
 
 @dataclass(frozen=True)
@@ -52,147 +108,83 @@ class SearchProgress:
     rival: tuple[str, float] | None
     seconds: float
 
+    @property
+    def fraction_done(self) -> float:
+        """The part of the budget that is used, 0 to 1: of seconds or trials, what is nearer."""
+        seconds, trials = self.header.budget_seconds, self.header.budget_trials
+        of_seconds = self.seconds / seconds if seconds else 0.0
+        of_trials = len(self.trials) / trials if trials else 0.0
+        return min(1.0, max(of_seconds, of_trials))
 
-ShowProgress = Callable[[str, float | None], None]
+    @property
+    def seconds_left(self) -> float | None:
+        """The seconds until the budget is used; None before that is known."""
+        done = self.fraction_done
+        by_rate = self.seconds * (1 - done) / done if done else None
+        if self.header.budget_seconds is None:
+            return by_rate
+        by_clock = max(0.0, self.header.budget_seconds - self.seconds)
+        return by_clock if by_rate is None else min(by_clock, by_rate)
 
+    @property
+    def line(self) -> str:
+        """Trials done, the best so far and the best baseline."""
+        failed = sum(trial.status == "failed" for trial in self.trials)
+        noun = "trial" if len(self.trials) == 1 else "trials"
+        parts = [f"{len(self.trials)} {noun}" + (f" ({failed} failed)" if failed else "")]
+        metric, best = self.header.metric, self.best
+        if best is None or best.score is None:
+            parts.append(f"no {metric} yet")
+        else:
+            parts.append(f"best {metric} {best.score:.4f} ({best.configuration.family})")
+        if self.rival:
+            parts.append(f"best baseline {self.rival[1]:.4f} ({self.rival[0]})")
+        return ", ".join(parts)
 
-def fraction_done(view: SearchProgress) -> float:
-    """Return the part of the budget that is used, 0 to 1: of seconds or trials, what is nearer."""
-    seconds, trials = view.header.budget_seconds, view.header.budget_trials
-    parts = [view.seconds / seconds if seconds else 0.0]
-    parts.append(len(view.trials) / trials if trials else 0.0)
-    return min(1.0, max(parts))
-
-
-def seconds_left(view: SearchProgress) -> float | None:
-    """Return the seconds until the budget is used; None before that can be told."""
-    done = fraction_done(view)
-    by_rate = view.seconds * (1 - done) / done if done else None
-    if view.header.budget_seconds is None:
-        return by_rate
-    by_clock = max(0.0, view.header.budget_seconds - view.seconds)
-    return by_clock if by_rate is None else min(by_clock, by_rate)
-
-
-def search_line(view: SearchProgress) -> str:
-    """Return trials done, the best so far and the best baseline, in one line."""
-    return ", ".join(
-        part
-        for part in (_trials_text(view), _best_trial_text(view), _best_baseline_text(view))
-        if part
-    )
-
-
-def search_line_with_time_left(view: SearchProgress) -> str:
-    """Return what `search_line` says and the time that is left."""
-    left = seconds_left(view)
-    return search_line(view) + ("" if left is None else f", {_minutes_and_seconds(left)} left")
-
-
-def print_step(name: str, text: str) -> None:
-    """Print one line of a step."""
-    Console().print(_step_line(name, text), soft_wrap=True, markup=False, highlight=False)
-
-
-@contextmanager
-def step_progress(name: str) -> Iterator[ShowProgress]:
-    """Show a step as running while the block runs.
-
-    Yields
-    ------
-    function
-        Called with a text and the part that is done (0 to 1, None where it cannot be told).
-    """
-    if not Console().is_terminal:
-        yield _plain_progress(name)
-        return
-    columns = (TextColumn(_step_line(name, "")), BarColumn(10), TextColumn("{task.description}"))
-    with Progress(*columns, SpinnerColumn(), transient=True) as bar:
-        step = bar.add_task("running", total=None)
-        yield lambda text, done: bar.update(
-            step, description=text, completed=done or 0.0, total=None if done is None else 1.0
-        )
+    @property
+    def line_with_time_left(self) -> str:
+        """The line and the time that is left."""
+        left = self.seconds_left
+        clock = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02} left"
+        return self.line + clock
 
 
-def _plain_progress(name: str) -> ShowProgress:
-    said = time.monotonic()
-
-    def show(text: str, _: float | None) -> None:
-        nonlocal said
-        if time.monotonic() - said >= PLAIN_LINE_SECONDS:
-            said = time.monotonic()
-            print_step(name, text)
-
-    return show
-
-
-def _step_line(name: str, text: str) -> str:
-    return f"{name:<{NAME_WIDTH}} {text}"
-
-
-def _trials_text(view: SearchProgress) -> str:
-    failed = sum(trial.status == "failed" for trial in view.trials)
-    noun = "trial" if len(view.trials) == 1 else "trials"
-    return f"{len(view.trials)} {noun}" + (f" ({failed} failed)" if failed else "")
-
-
-def _best_trial_text(view: SearchProgress) -> str:
-    if view.best is None or view.best.score is None:
-        return f"no {view.header.metric} yet"
-    return f"best {view.header.metric} {view.best.score:.4f} ({view.best.configuration.family})"
-
-
-def _best_baseline_text(view: SearchProgress) -> str:
-    return f"best baseline {view.rival[1]:.4f} ({view.rival[0]})" if view.rival else ""
-
-
-def _minutes_and_seconds(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class TrialsSnapshot:
-    """What the trials file holds now.
-
-    Attributes
-    ----------
-    header : SearchHeader
-    trials : tuple of Trial
-    n_new : int
-        How many of them, the last ones, were not there when the search was started.
-    """
-
-    header: SearchHeader
-    trials: tuple[Trial, ...]
-    n_new: int
-
-
-ProgressListener = Callable[[TrialsSnapshot, float], None]
+def search_progress(
+    now: TrialsSnapshot, seconds: float, *, baselines: "Sequence[BaselineResult]"
+) -> SearchProgress:
+    """Return how far a search is, beside the best baseline in its metric."""
+    header = now.header
+    ranked = top_trials(now.trials, greater_is_better=header.greater_is_better, most=1)
+    best = next((trial for trial in ranked if trial.status == "complete"), None)
+    means = [(each.name, each.mean.get(header.metric)) for each in baselines]
+    known = [(name, mean) for name, mean in means if mean is not None]
+    pick = max if header.greater_is_better else min
+    rival = pick(known, key=lambda pair: pair[1]) if known else None
+    return SearchProgress(header, now.trials, best, rival, seconds)
 
 
 @contextmanager
-def follow_search(path: Path, tellers: Sequence[ProgressListener]) -> Iterator[None]:
-    """Tell what a search has found while the block runs, and once more when it has ended.
+def follow_search(path: Path, listeners: Sequence[ProgressListener]) -> Iterator[None]:
+    """Tell listeners what a search has found while the block runs, and once when it has ended.
 
     Parameters
     ----------
     path : Path
         The trials file. Trials of another search that still stand in it are left out.
-    tellers : sequence of functions
+    listeners : sequence of functions
         Called in another thread with what was found and the search's clock in seconds. The
         first failure ends the following, and is raised when the block has ended well.
     """
     ended, before = Event(), read_lines(path)
     with ThreadPoolExecutor(1, thread_name_prefix="follow") as pool:
-        told = pool.submit(copy_context().run, _notify_listeners, path, before, ended, tellers)
+        notified = pool.submit(
+            copy_context().run, _notify_listeners, path, before, ended, listeners
+        )
         try:
             yield
         finally:
             ended.set()
-    told.result()
+    notified.result()
 
 
 def parse_trial_lines(lines: list[str], before: list[str]) -> TrialsSnapshot | None:
@@ -210,45 +202,115 @@ def parse_trial_lines(lines: list[str], before: list[str]) -> TrialsSnapshot | N
     return TrialsSnapshot(parse_header(lines[0]), trials, len(trials) - n_old)
 
 
-def search_progress(
-    now: TrialsSnapshot, seconds: float, *, baselines: Sequence[BaselineResult]
-) -> SearchProgress:
-    """Return how far a search is, beside the best baseline in its metric."""
-    ranked = top_trials(now.trials, greater_is_better=now.header.greater_is_better, most=1)
-    best = next((trial for trial in ranked if trial.status == "complete"), None)
-    rival = _best_baseline(now.header, baselines)
-    return SearchProgress(now.header, now.trials, best, rival, seconds)
-
-
-def read_baselines(folder: Path) -> tuple[BaselineResult, ...]:
+def read_baselines(folder: Path) -> "tuple[BaselineResult, ...]":
     """Return the baselines that the search has to beat."""
+    from evertune.evaluation.baselines import BaselineResult
+
     return read_record(folder / "baselines.json", tuple[BaselineResult, ...])
 
 
+def terminal_listener(
+    show: ShowProgress, baselines: "Sequence[BaselineResult]"
+) -> ProgressListener:
+    """Return what shows a search in the terminal."""
+
+    def tell(now: TrialsSnapshot, seconds: float) -> None:
+        view = search_progress(now, seconds, baselines=baselines)
+        show(view.line_with_time_left, view.fraction_done)
+
+    return tell
+
+
+def prefect_listener(baselines: "Sequence[BaselineResult]") -> ProgressListener:
+    """Return what shows a search as a progress artifact of the task that is running."""
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+    artifact: UUID | None = None
+    updated = 0.0
+
+    def tell(now: TrialsSnapshot, seconds: float) -> None:
+        nonlocal artifact, updated
+        view = search_progress(now, seconds, baselines=baselines)
+        percent, line = 100 * view.fraction_done, view.line_with_time_left
+        is_early = artifact is not None and monotonic() - updated < ARTIFACT_SECONDS
+        if is_early and percent < 100:
+            return
+        updated = monotonic()
+        if artifact is None:
+            made = create_progress_artifact(percent, key=ARTIFACT_KEY, description=line)
+            artifact = cast("UUID", made)
+        else:
+            update_progress_artifact(artifact, progress=percent, description=line)
+
+    return tell
+
+
+def mlflow_listener(store: "TrackingStore", *, title: str, most: int) -> ProgressListener:
+    """Return what gives a search its run at its first new trial, and trials theirs.
+
+    Parameters
+    ----------
+    store : TrackingStore
+    title : str
+        Of the run.
+    most : int
+        How many trials have a run of their own.
+
+    Notes
+    -----
+    Where MLflow stops answering the search goes on; registering adds what is missing.
+    """
+    from evertune.registry.mlflow_client import log_trials, open_run
+
+    run_id, n_logged, answers = "", 0, True
+
+    def log(now: TrialsSnapshot) -> None:
+        nonlocal run_id, n_logged
+        run_id = run_id or open_run(store, now.header.digest, title=title)
+        better = now.header.greater_is_better
+        log_trials(store, run_id, trials=now.trials, greater_is_better=better, most=most)
+        n_logged = len(now.trials)
+
+    def tell(now: TrialsSnapshot, _: float) -> None:
+        nonlocal answers
+        if not answers or now.n_new == 0 or len(now.trials) == n_logged:
+            return
+        try:
+            log(now)
+        except BusyError as error:
+            answers = False
+            print_step(
+                "search", f"goes on without MLflow; registering will add its trials: {error}"
+            )
+
+    return tell
+
+
+def _plain_progress(name: str) -> ShowProgress:
+    printed = monotonic()
+
+    def show(text: str, _: float | None) -> None:
+        nonlocal printed
+        if monotonic() - printed >= PLAIN_LINE_SECONDS:
+            printed = monotonic()
+            print_step(name, text)
+
+    return show
+
+
+def _step_line(name: str, text: str) -> str:
+    return f"{name:<{NAME_WIDTH}} {text}"
+
+
 def _notify_listeners(
-    path: Path, before: list[str], ended: Event, tellers: Sequence[ProgressListener]
+    path: Path, before: list[str], ended: Event, listeners: Sequence[ProgressListener]
 ) -> None:
     started, over = monotonic(), False
     while not over:
         over = ended.wait(POLL_SECONDS)
         now = parse_trial_lines(read_lines(path), before)
         if now is not None:
-            for tell in tellers:
-                tell(now, _earlier_seconds(now) + monotonic() - started)
-
-
-def _earlier_seconds(now: TrialsSnapshot) -> float:
-    old = now.trials[: len(now.trials) - now.n_new]
-    return old[-1].elapsed_seconds if old else 0.0
-
-
-def _best_baseline(
-    header: SearchHeader, baselines: Sequence[BaselineResult]
-) -> tuple[str, float] | None:
-    known = [(each.name, each.mean.get(header.metric)) for each in baselines]
-    figures = {name: figure for name, figure in known if figure is not None}
-    if not figures:
-        return None
-    pick = max if header.greater_is_better else min
-    name = pick(figures, key=lambda name: figures[name])
-    return name, figures[name]
+            old = now.trials[: len(now.trials) - now.n_new]
+            earlier = old[-1].elapsed_seconds if old else 0.0
+            for tell in listeners:
+                tell(now, earlier + monotonic() - started)

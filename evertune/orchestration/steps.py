@@ -1,0 +1,124 @@
+"""The steps of a run, apart from who performs them.
+
+A `Step` is a function with a name and a line about its result. A generator of steps yields them
+one by one and is sent the result of each; `run_steps` drives it. Flows perform a step as a
+Prefect task (`evertune.orchestration.tasks`); `evertune monitor --act` and a replay call it
+(`perform_here`). Nothing here imports Prefect.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from evertune.config.loader import load_params
+from evertune.files import read_lines, write_record
+from evertune.orchestration.progress import (
+    parse_trial_lines,
+    read_baselines,
+    search_line,
+    search_progress,
+)
+from evertune.plan import Plan
+from evertune.registry.gates import Verdict
+from evertune.stages.runner import run_and_record, stage_function
+from evertune.stages.snapshot import Snapshot, take_snapshot
+from evertune.terminal import snapshot_line, verdict_line
+from evertune.versioning import dvc
+
+SEARCH = "search"
+UP_TO_DATE = "up to date"
+T = TypeVar("T")
+Reporter = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Step(Generic[T]):
+    """One step of a run.
+
+    Attributes
+    ----------
+    name : str
+        Shown in the terminal and in Prefect.
+    run : callable
+        Does the work and returns its result.
+    line : callable
+        Takes the result and returns what is printed about it.
+    retried : bool
+        Whether it is tried again while a server or a remote does not answer; a stage is not.
+    """
+
+    name: str
+    run: Callable[[], T]
+    line: Callable[[T], str]
+    retried: bool = True
+
+
+def run_steps(steps: Generator[Step[Any], Any, T], perform: Callable[[Step[Any]], Any]) -> T:
+    """Perform each step that a generator yields, and return what the generator returns.
+
+    A step that fails raises inside the generator, at the step's `yield`.
+    """
+    try:
+        step = next(steps)
+        while True:
+            try:
+                result = perform(step)
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+def perform_here(step: Step[T], say: Reporter) -> T:
+    """Run a step in this process, report its line, and return its result."""
+    result = step.run()
+    say(step.name, step.line(result))
+    return result
+
+
+def snapshot_step(root: Path) -> Step[Snapshot]:
+    """Take a version of the source table; new rows begin a new search."""
+
+    def run() -> Snapshot:
+        taken = take_snapshot(root)
+        if taken.changed:
+            write_record(load_params(root).paths.plan, Plan())
+        return taken
+
+    return Step("snapshot", run, snapshot_line)
+
+
+def stage_step(root: Path, name: str) -> Step[str]:
+    """Bring one stage of dvc.yaml up to date."""
+    return Step(name, partial(_update_stage, root, name), str, retried=False)
+
+
+def register_step(root: Path, *, flow_run: str | None = None) -> Step[Verdict]:
+    """Register the model, and make it champion if it passes the gates."""
+
+    def run() -> Verdict:
+        from evertune.registry.register import register
+
+        return register(root, flow_run=flow_run)
+
+    return Step("register", run, verdict_line)
+
+
+def _update_stage(root: Path, name: str) -> str:
+    if dvc.is_stage_current(root, name):
+        return UP_TO_DATE
+    started = monotonic()
+    run_and_record(root, name, run=stage_function(name))
+    done = f"done in {monotonic() - started:.1f} s"
+    paths = load_params(root).paths
+    trials = parse_trial_lines(read_lines(paths.trials), []) if name == SEARCH else None
+    if trials is None:
+        return done
+    view = search_progress(trials, 0.0, baselines=read_baselines(paths.baselines))
+    return f"{done}: {search_line(view)}"
