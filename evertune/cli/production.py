@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
+from evertune.orchestration.environment import set_defaults
+from evertune.project import Project
 
 if TYPE_CHECKING:
     from evertune.decisions import DecisionOutcome
 
 
+Folders = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[DIR]...", help="Projects; without: the one of this folder."),
+]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Of the scoring service.")]
 PagePort = Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")]
 Now = Annotated[
@@ -26,13 +32,16 @@ app.add_typer(log, name="log")
 
 
 @app.command()
-def serve(port: Port = None) -> None:
-    """Answer POST /predict and POST /label with the champion, until Ctrl-C."""
-    with error_boundary():
-        project = load_project()
-        from evertune.serving.server import serve_project
+def serve(folders: Folders = None, *, port: Port = None) -> None:
+    """Answer POST /predict and POST /label with the champion, until Ctrl-C.
 
-        serve_project(project.root, port or project.params.scoring.port)
+    With several projects, each answers under its name: POST /churn/predict.
+    """
+    with error_boundary():
+        projects = _projects(folders)
+        from evertune.serving.server import serve_projects
+
+        serve_projects(projects, port or projects[0].params.scoring.port)
 
 
 @app.command()
@@ -170,10 +179,7 @@ def replay(
 
 @app.command()
 def up(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[DIR]...", help="Projects; without: the one of this folder."),
-    ] = None,
+    folders: Folders = None,
     *,
     simulate: Annotated[
         bool, typer.Option(help="Play the simulated customers of production, labels included.")
@@ -185,12 +191,9 @@ def up(
 ) -> None:
     """Keep projects running on this machine: schedules, triggers, pages, scoring; until Ctrl-C."""
     with error_boundary():
+        projects = _projects(folders)
         from evertune.cli.up import LocalStack
-        from evertune.orchestration.environment import set_defaults
-        from evertune.project import Project
 
-        projects = [Project(folder) for folder in folders or []] or [load_project()]
-        set_defaults(projects[0].state)
         LocalStack(
             projects,
             prefect_port=prefect_port,
@@ -234,6 +237,14 @@ def deploy(
             for _, each in deploy_flows(project.root, work_pool=work_pool, folder=folder):
                 typer.echo(f"{each.flow_name}/{each.name}")
         typer.echo(f"A worker runs them: prefect worker start --pool {work_pool}")
+
+
+def _projects(folders: list[Path] | None) -> list[Project]:
+    projects = [Project(folder) for folder in folders or []]
+    if not projects:
+        return [load_project()]
+    set_defaults(projects[0].state)
+    return projects
 
 
 def _exit_by_outcome(outcome: "DecisionOutcome | None") -> None:

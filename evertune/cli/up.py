@@ -1,33 +1,35 @@
-"""Run everything on one machine: Prefect, MLflow, scheduled flows, the scoring service.
+"""Keep projects running on one machine: Prefect, MLflow, scheduled flows, the scoring service.
 
-`up` runs the committed code in a checkout of its own. All programs listen on this machine only,
-end with the command however that ends, and are restarted if they end by themselves.
-`serve_mlflow_ui` shows the MLflow UI alone. `read_new_decisions` gives the decisions and
-outcomes that were not yet printed.
+`LocalStack` runs the committed state of each project in a checkout of its own. All programs
+listen on this machine only, end with the command however that ends, and are restarted if they
+end by themselves. Several projects share one Prefect server, one runner of deployments and one
+scoring service, which answers under a path for each model (`/churn/predict`; a single project
+also under `/predict`). The MLflow UI shows the store of MLFLOW_TRACKING_URI, or without it that
+of the first project: each project keeps a store of its own then.
+
+`serve_mlflow_ui` shows the MLflow UI alone. `DecisionFeed` prints decisions and outcomes once.
 """
 
 import os
+import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from evertune.cli.errors import EXIT_CHAMPION_STAYS
 from evertune.config.loader import load_params
-from evertune.config.schema import Params
-from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import is_project_locked, project_lock
 from evertune.messages import strip_credentials
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.child_process import child_process
+from evertune.orchestration.deployments import DEPLOYED_LINE
 from evertune.orchestration.processes import (
     Program,
     RunningProgram,
@@ -38,27 +40,286 @@ from evertune.orchestration.processes import (
 )
 from evertune.orchestration.server import (
     EXISTING_SERVER_TIMEOUT_SECONDS,
+    answers,
     prefect_api_url,
     server_log_path,
     server_on_socket,
     server_responds,
     wait_for_server,
 )
+from evertune.project import PROJECT_FILE, Project
 from evertune.registry.decision_log import read_decisions, read_outcomes
-from evertune.registry.mlflow_client import mlflow_ui_command, open_tracking_store
+from evertune.registry.mlflow_client import mlflow_ui_command
 from evertune.registry.versions import get_champion
 from evertune.simulation.traffic import advance_traffic, project_traffic
 from evertune.versioning.dvc import git_is_dirty
 from evertune.versioning.git import check_out, use_newest_clock
 
 UI_START_TIMEOUT_SECONDS = 120.0
+READY_TIMEOUT_SECONDS = 180.0
+TICK_SECONDS, FEED_SECONDS = 0.5, 3.0
+MONITORING_DAYS, MIN_MONITORING_SECONDS = 3.0, 20.0
 MLFLOW_UI_PATH = "/#/experiments?workflowType=machine_learning"  # without it the UI opens on traces
+EXAMPLE_SOURCE = "example"
+ANY_ADDRESS = "0.0.0.0"
+PREFECT_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
+# A few rows are predicted fastest by one thread that leaves the processors to others meanwhile.
+ONE_THREAD_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+PrintLine = Callable[[str], None]
 
 
-def serve_mlflow_ui(
-    command: list[str], port: int, *, log: Path, say: Callable[[str], None]
-) -> None:
-    """Serve the UI until Ctrl-C, and say its address once it answers.
+class LocalStack:
+    """Everything that keeps projects running on this machine.
+
+    Parameters
+    ----------
+    projects : sequence of Project
+        At least one.
+    prefect_port, mlflow_port, scoring_port : int
+        On this machine.
+    days_a_minute : float, optional
+        How fast simulated customers are played; None: none are. For one project, on the example.
+    say : callable
+        Called with lines for a person.
+    """
+
+    def __init__(
+        self,
+        projects: Sequence[Project],
+        *,
+        prefect_port: int,
+        mlflow_port: int,
+        scoring_port: int,
+        days_a_minute: float | None = None,
+        say: PrintLine,
+    ) -> None:
+        self.projects = tuple(projects)
+        self.prefect_port = prefect_port
+        self.mlflow_port = mlflow_port
+        self.scoring_port = scoring_port
+        self.days_a_minute = days_a_minute
+        self.say = say
+        self.state = self.projects[0].state
+        self.checkouts: tuple[Path, ...] = ()
+
+    def run(self) -> None:
+        """Run everything until Ctrl-C or SIGTERM.
+
+        Raises
+        ------
+        BusyError
+            It runs already, or a port is taken.
+        UnsafeError
+            There is no commit to deploy.
+        InputError
+            Two models have one name, or simulated customers are asked for where there are none.
+        StageError
+            A program does not come up, or ends again and again.
+        """
+        self._check()
+        with ExitStack() as held:
+            for project in self.projects:
+                held.enter_context(project_lock(project.state / "up", "evertune up"))
+            self.checkouts = tuple(self._check_out(project) for project in self.projects)
+            held.enter_context(self._child_environment())
+            begin = held.enter_context(program_group(self.say))
+            pages = [begin(program) for program in self._page_programs()]
+            self._wait_for_prefect(pages)
+            for project, checkout in zip(self.projects, self.checkouts, strict=True):
+                if get_champion(project.registry) is None:
+                    self._train_first_model(project, checkout)
+            work = [begin(program) for program in self._work_programs()]
+            self._wait_for_work(work)
+            self.say("\n".join(self._address_lines()))
+            self._supervise([*pages, *work], begin)
+
+    @property
+    def scoring_url(self) -> str:
+        """The address of the scoring service."""
+        host = self.projects[0].params.scoring.host
+        return f"http://{'127.0.0.1' if host == ANY_ADDRESS else host}:{self.scoring_port}"
+
+    def _check(self) -> None:
+        names = Counter(project.name for project in self.projects)
+        doubled = [name for name, count in names.items() if count > 1]
+        if doubled:
+            raise InputError(
+                f"expected models of different names, but {' and '.join(doubled)} is the"
+                " registry.name of several projects; the scoring service needs a path for each"
+            )
+        if self.days_a_minute is not None:
+            if len(self.projects) > 1:
+                raise InputError("--simulate plays the customers of one project, not of several")
+            source = self.projects[0].params.data.source
+            if source != EXAMPLE_SOURCE:
+                raise InputError(
+                    f"expected data.source to be '{EXAMPLE_SOURCE}' where simulated customers are"
+                    f" played, but it is '{source}'; start without --simulate, or try it in a new"
+                    " project: `evertune init DIR`"
+                )
+        ports = {"--mlflow-port": self.mlflow_port, "--port": self.scoring_port}
+        if "PREFECT_API_URL" not in os.environ:
+            ports |= {"--prefect-port": self.prefect_port}
+        for option, port in ports.items():
+            check_port_free(port, f"Choose another one with {option}.")
+
+    def _check_out(self, project: Project) -> Path:
+        identity = project.id  # made before the checkout, which is the same project
+        with project_lock(project.state, "evertune up, laying out the commit"):
+            checkout = check_out(project.root)
+            if not (checkout / PROJECT_FILE).exists():
+                (checkout / PROJECT_FILE).parent.mkdir(exist_ok=True)
+                shutil.copy2(project.root / PROJECT_FILE, checkout / PROJECT_FILE)
+            if self.days_a_minute is not None:
+                use_newest_clock(checkout)
+        is_dirty = git_is_dirty(project.root)
+        note = "; changes that are not committed are not part of it" if is_dirty else ""
+        self.say(f"{project.name} ({identity[:8]}) runs in {checkout}{note}.")
+        return checkout
+
+    @contextmanager
+    def _child_environment(self) -> Iterator[None]:
+        before = dict(os.environ)
+        # Where a checkout holds the library itself, its code wins over an installed one.
+        own = [
+            str(each) for each in self.checkouts if (each / "evertune" / "__init__.py").is_file()
+        ]
+        places = [*own[:1], *filter(None, [before.get("PYTHONPATH")])]
+        if places:
+            os.environ["PYTHONPATH"] = os.pathsep.join(places)
+        for name, value in PREFECT_SETTINGS.items():
+            os.environ.setdefault(name, value)
+        os.environ.setdefault("PREFECT_API_URL", prefect_api_url(self.prefect_port))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def _page_programs(self) -> Iterator[Program]:
+        if os.environ["PREFECT_API_URL"] == prefect_api_url(self.prefect_port):
+            log = server_log_path(self.state)
+            yield Program("Prefect server", partial(_prefect_process, self.prefect_port, log), log)
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            command = mlflow_ui_command(self.state, self.mlflow_port)
+            yield _command_program("MLflow UI", command, self.state / "ui.log")
+
+    def _work_programs(self) -> Iterator[Program]:
+        logs, folders = self.state / "up", [str(checkout) for checkout in self.checkouts]
+        every = []
+        if self.days_a_minute is not None:
+            every = ["--every", str(monitoring_interval_seconds(self.days_a_minute))]
+        deploy = ["-m", "evertune.orchestration.deployments", *folders, *every]
+        yield _command_program(
+            "runner of deployments", [sys.executable, *deploy], logs / "runs.log"
+        )
+        serve = ["-m", "evertune.cli.app", "serve", *folders, "--port", str(self.scoring_port)]
+        yield _command_program(
+            "scoring service",
+            [sys.executable, *serve],
+            logs / "serve.log",
+            settings=ONE_THREAD_ENVIRONMENT,
+        )
+
+    def _wait_for_prefect(self, pages: list[RunningProgram]) -> None:
+        address = os.environ["PREFECT_API_URL"]
+        if pages and pages[0].service.name == "Prefect server":
+            wait_for_server(address, process=pages[0].process, log=pages[0].service.log)
+        elif not server_responds(
+            address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True
+        ):
+            raise BusyError(f"PREFECT_API_URL is {address}, but no Prefect server answers there.")
+
+    def _train_first_model(self, project: Project, checkout: Path) -> None:
+        self.say(f"{project.name} has no champion yet, so that one is trained first.")
+        log = project.state / "up" / "train.log"
+        command = [sys.executable, "-m", "evertune.cli.app", "train"]
+        with child_process(command, environment=os.environ, log=log, folder=checkout) as process:
+            for line in tail_log(log, process):
+                self.say(f"  {line}")
+        if process.returncode not in (0, EXIT_CHAMPION_STAYS):
+            raise StageError(f"The first training ended: {last_log_line(log)} See {log}.")
+
+    def _wait_for_work(self, work: list[RunningProgram]) -> None:
+        runs, _ = work
+        for what, ready in {
+            "The scoring service": lambda: answers(f"{self.scoring_url}/ready"),
+            "Deploying": lambda: (
+                DEPLOYED_LINE in runs.service.log.read_text(errors="replace").splitlines()
+            ),
+        }.items():
+            wait_until_ready(ready, work, what=what, seconds=READY_TIMEOUT_SECONDS)
+
+    def _address_lines(self) -> Iterator[str]:
+        mlflow = os.environ.get("MLFLOW_TRACKING_URI")
+        own = f"http://127.0.0.1:{self.mlflow_port}{MLFLOW_UI_PATH}"
+        of_whom = f" (runs of {self.projects[0].name})" if len(self.projects) > 1 else ""
+        yield f"Prefect:         {os.environ['PREFECT_API_URL'].removesuffix('/api')}"
+        yield f"MLflow:          {strip_credentials(mlflow) if mlflow else own + of_whom}"
+        for project in self.projects:
+            path = f"/{project.name}" if len(self.projects) > 1 else ""
+            page = project.state / "monitoring" / "monitoring.html"
+            yield f"scoring service: {self.scoring_url}{path}"
+            yield f"monitoring page: {page.as_uri()}, from the first look at production on"
+        yield "Ctrl-C ends it all."
+
+    def _supervise(
+        self, running: list[RunningProgram], begin: Callable[[Program], RunningProgram]
+    ) -> None:
+        play = None
+        if self.days_a_minute is not None:
+            play = project_traffic(self.checkouts[0], self.scoring_url)
+        several = len(self.projects) > 1
+        feeds = [
+            DecisionFeed(checkout, prefix=f"{project.name}: " if several else "")
+            for project, checkout in zip(self.projects, self.checkouts, strict=True)
+        ]
+        for feed in feeds:
+            feed.new_lines()
+        asked, last = 0.0, time.monotonic()
+        while True:
+            time.sleep(TICK_SECONDS)
+            running = [restart_if_ended(each, begin, say=self.say) for each in running]
+            now = time.monotonic()
+            # Who learns for minutes would learn for weeks of a clock that runs on meanwhile.
+            if play and self.days_a_minute and not is_project_locked(self.state):
+                play = advance_traffic(play, now - last, self.days_a_minute, say=self.say)
+            last = now
+            if now - asked > FEED_SECONDS:
+                asked = now
+                for line in (line for feed in feeds for line in feed.new_lines()):
+                    self.say(line)
+
+
+class DecisionFeed:
+    """The decisions of a project and their outcomes, each of them once."""
+
+    def __init__(self, root: Path, *, prefix: str = "") -> None:
+        self.root = root
+        self.prefix = prefix
+        self._decisions: set[str] = set()
+        self._n_outcomes = 0
+
+    def new_lines(self) -> list[str]:
+        """Return a line for each decision and outcome since the last call."""
+        with open_prediction_log(load_params(self.root)) as log:
+            decisions, outcomes = read_decisions(log), read_outcomes(log)
+        lines = []
+        for made in decisions:
+            if made.id not in self._decisions:
+                asks = "; a person is asked" if made.ask_a_person else ""
+                lines.append(f"{made.moment:%Y-%m-%d} {made.action}: {made.reasons[0]}{asks}")
+        for came in outcomes[self._n_outcomes :]:
+            version = f" version {came.version}" if came.version else ""
+            detail = f": {came.detail}" if came.detail else ""
+            lines.append(f"{came.moment:%Y-%m-%d} {came.kind}{version}{detail}")
+        self._decisions |= {made.id for made in decisions}
+        self._n_outcomes = len(outcomes)
+        return [f"{self.prefix}{line}" for line in lines]
+
+
+def serve_mlflow_ui(command: list[str], port: int, *, log: Path, say: PrintLine) -> None:
+    """Serve the UI until Ctrl-C, and print its address once it answers.
 
     Parameters
     ----------
@@ -77,256 +338,36 @@ def serve_mlflow_ui(
     StageError
         The UI does not come up, or ends by itself.
     """
-    _check_port_free(port)
+    check_port_free(port, f"Choose another one, for example `evertune ui --port {port + 1}`.")
     address = f"http://127.0.0.1:{port}"
     try:
-        with child_process(command, environment=os.environ, log=log) as keeper:
+        with child_process(command, environment=os.environ, log=log) as process:
             if server_responds(
-                address, seconds=UI_START_TIMEOUT_SECONDS, alive=lambda: keeper.poll() is None
+                address, seconds=UI_START_TIMEOUT_SECONDS, alive=lambda: process.poll() is None
             ):
                 say(f"MLflow UI: {address}{MLFLOW_UI_PATH} (Ctrl-C ends it)")
-                keeper.wait()
-            raise _ui_ended_error(keeper, log)
+                process.wait()
+            raise StageError(
+                f"The MLflow UI ended with code {process.poll()}: {last_log_line(log)}. See {log}."
+            )
     except KeyboardInterrupt:
         say("The MLflow UI has ended.")
 
 
-def _check_port_free(port: int) -> None:
+def check_port_free(port: int, advice: str) -> None:
+    """Return if a port of this machine can be used, else raise BusyError with the advice."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise BusyError(
-            f"Port {port} of this machine cannot be used: {reason}. Choose another one, for example"
-            f" `evertune ui --port {port + 1}`."
+            f"Port {port} of this machine cannot be used: {reason}. {advice}"
         ) from error
-
-
-def _ui_ended_error(keeper: Popen[bytes], log: Path) -> StageError:
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    reason = last[0] if last else "it said nothing"
-    return StageError(f"The MLflow UI ended with code {keeper.poll()}: {reason}. See {log}.")
-
-
-@dataclass(frozen=True)
-class DecisionFeed:
-    """Which decisions were told, and how many outcomes; and the lines about what is new."""
-
-    decisions: frozenset[str] = frozenset()
-    n_outcomes: int = 0
-    lines: tuple[str, ...] = ()
-
-
-def read_new_decisions(root: Path, before: DecisionFeed) -> DecisionFeed:
-    """Return what happened beyond what was told before."""
-    with open_prediction_log(load_params(root)) as log:
-        made, came = read_decisions(log), read_outcomes(log)
-    new = [decision for decision in made if decision.id not in before.decisions]
-    lines = [*map(dated_decision_line, new), *map(dated_outcome_line, came[before.n_outcomes :])]
-    return DecisionFeed(frozenset(each.id for each in made), len(came), tuple(lines))
-
-
-def dated_decision_line(decision: MonitoringDecision) -> str:
-    """Return a decision and its first reason, in one line."""
-    asks = "; a person is asked" if decision.ask_a_person else ""
-    return f"{decision.moment:%Y-%m-%d} {decision.action}: {decision.reasons[0]}{asks}"
-
-
-def dated_outcome_line(outcome: DecisionOutcome) -> str:
-    """Return what came of a decision, in one line."""
-    version = f" version {outcome.version}" if outcome.version else ""
-    detail = f": {outcome.detail}" if outcome.detail else ""
-    return f"{outcome.moment:%Y-%m-%d} {outcome.kind}{version}{detail}"
-
-
-EXAMPLE_SOURCE = "example"
-ANY_ADDRESS = "0.0.0.0"
-READY_TIMEOUT_SECONDS = 180.0
-TICK_SECONDS, FEED_SECONDS = 0.5, 3.0
-MONITORING_DAYS, MIN_MONITORING_SECONDS = 3.0, 20.0
-DEPLOYED_LINE = "deployed"
-PREFECT_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
-# A few rows are predicted fastest by one thread that leaves the processors to others meanwhile.
-ONE_THREAD_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-PrintLine = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class UpOptions:
-    """What is started.
-
-    Attributes
-    ----------
-    prefect_port, mlflow_port, scoring_port : int
-        On this machine.
-    days_a_minute : float, optional
-        How fast simulated customers are played; None: none are.
-    """
-
-    prefect_port: int
-    mlflow_port: int
-    scoring_port: int
-    days_a_minute: float | None = None
-
-
-def up(root: Path, start: UpOptions, *, say: PrintLine) -> None:
-    """Run everything until Ctrl-C or SIGTERM.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    start : UpOptions
-    say : function
-        Called with lines for a person.
-
-    Raises
-    ------
-    BusyError
-        It runs already, or a port is taken.
-    UnsafeError
-        There is no commit to deploy.
-    InputError
-        Simulated customers are asked for in a project with a table of its own.
-    StageError
-        A program of it does not come up, or ends again and again.
-    """
-    params = load_params(root)
-    _check_options(params, start)
-    with project_lock(params.paths.state / "up", "evertune up"):
-        checkout = _check_out_commit(root, params, start, say=say)
-        with _child_environment(start, checkout), program_group(say) as begin:
-            pages = [begin(service) for service in _ui_programs(params, start)]
-            _wait_for_prefect(pages)
-            if get_champion(open_tracking_store(params.paths.state, params.registry.name)) is None:
-                _train_first_model(checkout, params, say=say)
-            work = [begin(service) for service in _worker_programs(checkout, params, start)]
-            _wait_for_workers(work, params, start)
-            say("\n".join(_address_lines(params, start)))
-            _supervise(checkout, [*pages, *work], start, begin=begin, say=say)
-
-
-def _check_options(params: Params, start: UpOptions) -> None:
-    if start.days_a_minute is not None and params.data.source != EXAMPLE_SOURCE:
-        raise InputError(
-            f"expected data.source to be '{EXAMPLE_SOURCE}' where simulated customers are played, but it"
-            f" is '{params.data.source}'; start without --simulate, or try it in a new clone"
-        )
-    ports = {"--mlflow-port": start.mlflow_port, "--port": start.scoring_port}
-    if "PREFECT_API_URL" not in os.environ:
-        ports |= {"--prefect-port": start.prefect_port}
-    for option, port in ports.items():
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError as error:
-            raise BusyError(
-                f"Port {port} of this machine cannot be used: {os.strerror(error.errno or 0)}."
-                f" Choose another one with {option}."
-            ) from error
-
-
-def _check_out_commit(root: Path, params: Params, start: UpOptions, *, say: PrintLine) -> Path:
-    with project_lock(params.paths.state, "evertune up, laying out the commit"):
-        checkout = check_out(root)
-        if start.days_a_minute is not None:
-            use_newest_clock(checkout)
-    note = "; changes that are not committed are not part of it" if git_is_dirty(root) else ""
-    say(f"Runs work in {checkout}{note}.")
-    return checkout
-
-
-@contextmanager
-def _child_environment(start: UpOptions, checkout: Path) -> Iterator[None]:
-    before = dict(os.environ)
-    # The checkout's code wins over an installed one, in its children too.
-    places = [str(checkout), *filter(None, [before.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(places)
-    for name, value in PREFECT_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_API_URL", prefect_api_url(start.prefect_port))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _ui_programs(params: Params, start: UpOptions) -> Iterator[Program]:
-    state = params.paths.state
-    if os.environ["PREFECT_API_URL"] == prefect_api_url(start.prefect_port):
-        listen = partial(_prefect_process, start.prefect_port, server_log_path(state))
-        yield Program("Prefect server", listen, server_log_path(state))
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        command = mlflow_ui_command(state, start.mlflow_port)
-        yield _command_program("MLflow UI", command, state / "ui.log", folder=None)
-
-
-@contextmanager
-def _prefect_process(port: int, log: Path) -> Iterator[Popen[bytes]]:
-    with (
-        socket.create_server(("127.0.0.1", port)) as listener,
-        server_on_socket(listener, log=log, settings={}) as process,
-    ):
-        yield process
-
-
-def _worker_programs(checkout: Path, params: Params, start: UpOptions) -> Iterator[Program]:
-    logs = params.paths.state / "up"
-    every = (
-        []
-        if start.days_a_minute is None
-        else [str(monitoring_interval_seconds(start.days_a_minute))]
-    )
-    deploy = [sys.executable, "-m", "evertune.orchestration.deployments", str(checkout), *every]
-    yield _command_program("runner of deployments", deploy, logs / "runs.log", folder=checkout)
-    serve = [sys.executable, "-m", "evertune.cli.app", "serve", "--port", str(start.scoring_port)]
-    yield _command_program(
-        "scoring service",
-        serve,
-        logs / "serve.log",
-        folder=checkout,
-        settings=ONE_THREAD_ENVIRONMENT,
-    )
 
 
 def monitoring_interval_seconds(days_a_minute: float) -> float:
     """Return the seconds between looks at production that is played at a speed."""
     return max(MIN_MONITORING_SECONDS, 60.0 * MONITORING_DAYS / days_a_minute)
-
-
-def _command_program(
-    name: str,
-    command: list[str],
-    log: Path,
-    *,
-    folder: Path | None,
-    settings: Mapping[str, str] | None = None,
-) -> Program:
-    def opened() -> AbstractContextManager[Popen[bytes]]:
-        return child_process(
-            command, environment={**(settings or {}), **os.environ}, log=log, folder=folder
-        )
-
-    return Program(name, opened, log)
-
-
-def _wait_for_prefect(pages: list[RunningProgram]) -> None:
-    address, own = os.environ["PREFECT_API_URL"], pages[0]
-    if own.service.name == "Prefect server":
-        wait_for_server(address, process=own.process, log=own.service.log)
-    elif not server_responds(address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True):
-        raise BusyError(f"PREFECT_API_URL is {address}, but no Prefect server answers there.")
-
-
-def _train_first_model(checkout: Path, params: Params, *, say: PrintLine) -> None:
-    say(f"{params.registry.name} has no champion yet, so that one is trained first.")
-    log = params.paths.state / "up" / "train.log"
-    command = [sys.executable, "-m", "evertune.cli.app", "train"]
-    with child_process(command, environment=os.environ, log=log, folder=checkout) as process:
-        for line in tail_log(log, process):
-            say(f"  {line}")
-    if process.returncode not in (0, EXIT_CHAMPION_STAYS):
-        raise StageError(f"The first training ended: {last_log_line(log)} See {log}.")
 
 
 def tail_log(log: Path, process: Popen[bytes]) -> Iterator[str]:
@@ -340,66 +381,19 @@ def tail_log(log: Path, process: Popen[bytes]) -> Iterator[str]:
             time.sleep(TICK_SECONDS)
 
 
-def _scoring_url(params: Params, start: UpOptions) -> str:
-    host = params.scoring.host
-    return f"http://{'127.0.0.1' if host == ANY_ADDRESS else host}:{start.scoring_port}"
+@contextmanager
+def _prefect_process(port: int, log: Path) -> Iterator[Popen[bytes]]:
+    with (
+        socket.create_server(("127.0.0.1", port)) as listener,
+        server_on_socket(listener, log=log, settings={}) as process,
+    ):
+        yield process
 
 
-def _wait_for_workers(work: list[RunningProgram], params: Params, start: UpOptions) -> None:
-    runs, _ = work
-    ready = f"{_scoring_url(params, start)}/ready"
-    wait_until_ready(
-        lambda: _responds(ready), work, what="The scoring service", seconds=READY_TIMEOUT_SECONDS
-    )
-    log = runs.service.log
-    deployed = partial(_has_line, log, DEPLOYED_LINE)
-    wait_until_ready(deployed, work, what="Deploying", seconds=READY_TIMEOUT_SECONDS)
+def _command_program(
+    name: str, command: list[str], log: Path, *, settings: dict[str, str] | None = None
+) -> Program:
+    def start() -> AbstractContextManager[Popen[bytes]]:
+        return child_process(command, environment={**(settings or {}), **os.environ}, log=log)
 
-
-def _responds(address: str) -> bool:
-    try:
-        with urlopen(address, timeout=READY_TIMEOUT_SECONDS):
-            return True
-    except (HTTPError, OSError):
-        return False
-
-
-def _has_line(log: Path, word: str) -> bool:
-    return word in log.read_text(errors="replace").splitlines()
-
-
-def _address_lines(params: Params, start: UpOptions) -> Iterator[str]:
-    page = params.paths.state / "monitoring" / "monitoring.html"
-    mlflow = os.environ.get("MLFLOW_TRACKING_URI")
-    own = f"http://127.0.0.1:{start.mlflow_port}{MLFLOW_UI_PATH}"
-    yield f"Prefect:         {os.environ['PREFECT_API_URL'].removesuffix('/api')}"
-    yield f"MLflow:          {strip_credentials(mlflow) if mlflow else own}"
-    yield f"scoring service: {_scoring_url(params, start)}"
-    yield f"monitoring page: {page.as_uri()}, from the first look at production on"
-    yield "Ctrl-C ends it all."
-
-
-def _supervise(
-    checkout: Path,
-    running: list[RunningProgram],
-    start: UpOptions,
-    *,
-    begin: Callable[[Program], RunningProgram],
-    say: PrintLine,
-) -> None:
-    play, params = None, load_params(checkout)
-    if start.days_a_minute is not None:
-        play = project_traffic(checkout, _scoring_url(params, start))
-    news, asked, last = read_new_decisions(checkout, DecisionFeed()), 0.0, time.monotonic()
-    while True:
-        time.sleep(TICK_SECONDS)
-        running = [restart_if_ended(each, begin, say=say) for each in running]
-        now = time.monotonic()
-        # Who learns for minutes would learn for weeks of a clock that runs on meanwhile.
-        if play and start.days_a_minute and not is_project_locked(params.paths.state):
-            play = advance_traffic(play, now - last, start.days_a_minute, say=say)
-        last = now
-        if now - asked > FEED_SECONDS:
-            news, asked = read_new_decisions(checkout, news), now
-            for line in news.lines:
-                say(line)
+    return Program(name, start, log)

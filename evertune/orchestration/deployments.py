@@ -140,7 +140,7 @@ def project_deployments(
     for name in FLOW_NAMES:
         file = flow_file(root, name)
         place = file.relative_to(root) if file.is_relative_to(root) else file
-        made = RunnerDeployment.from_storage(
+        created = RunnerDeployment.from_storage(
             storage=LocalStorage(str(root)),
             entrypoint=f"{place}:{name}",
             name=identity.deployment,
@@ -153,6 +153,7 @@ def project_deployments(
             tags=[*identity.tags, identity.deployed_tag, *served],
             paused=False,
         )
+        made = cast("RunnerDeployment", created)  # a coroutine only where a loop runs
         if folder:
             made.storage = LocalStorage(str(folder))
         yield made
@@ -163,7 +164,7 @@ def retune_trigger(identity: ProjectIdentity) -> "DeploymentEventTrigger":
     from prefect.events import DeploymentEventTrigger
     from prefect.events.schemas.events import ResourceSpecification
 
-    from evertune.monitoring.policy import REQUEST_ACTIONS
+    from evertune.monitoring.state import REQUEST_ACTIONS
 
     wanted: dict[str, str | list[str]] = {
         "prefect.resource.id": identity.resource,

@@ -103,8 +103,8 @@ def restart_if_ended(
     if len(starts) >= MAX_STARTS:
         raise StageError(
             f"The {running.service.name} ended {len(starts)} times within"
-            f" {START_WINDOW_SECONDS / 60:.0f} minutes, the last time with code {code}: {reason}. See"
-            f" {running.service.log}."
+            f" {START_WINDOW_SECONDS / 60:.0f} minutes, the last time with code {code}: {reason}."
+            f" See {running.service.log}."
         )
     say(f"The {running.service.name} ended with code {code} ({reason}); it is started again.")
     again = start(running.service)

@@ -124,8 +124,8 @@ def _check_existing_server(address: str) -> str:
     if not server_responds(address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True):
         raise BusyError(
             f"PREFECT_API_URL is {address}, but no Prefect server answers there within"
-            f" {EXISTING_SERVER_TIMEOUT_SECONDS:.0f} s. Start it (`prefect server start`), or unset the variable"
-            " to have one for the run."
+            f" {EXISTING_SERVER_TIMEOUT_SECONDS:.0f} s. Start it (`prefect server start`), or unset"
+            " the variable to have one for the run."
         )
     return address.removesuffix("/api")
 
@@ -142,9 +142,9 @@ def wait_for_server(address: str, *, process: subprocess.Popen[bytes], log: Path
         address, seconds=SERVER_START_TIMEOUT_SECONDS, alive=lambda: process.poll() is None
     ):
         raise BusyError(
-            f"The Prefect server did not come up within {SERVER_START_TIMEOUT_SECONDS:.0f} s (exit code"
-            f" {process.poll()}). Its log is {log}; run again, or set PREFECT_API_URL to a"
-            " standing server."
+            f"The Prefect server did not come up within {SERVER_START_TIMEOUT_SECONDS:.0f} s"
+            f" (exit code {process.poll()}). Its log is {log}; run again, or set PREFECT_API_URL"
+            " to a standing server."
         )
     return address.removesuffix("/api")
 
@@ -161,6 +161,15 @@ def server_responds(address: str, *, seconds: float, alive: Callable[[], bool]) 
         except OSError:
             time.sleep(POLL_SECONDS)
     return False
+
+
+def answers(address: str, *, seconds: float = EXISTING_SERVER_TIMEOUT_SECONDS) -> bool:
+    """Return whether a web server answers a request for an address well within some seconds."""
+    try:
+        with urlopen(address, timeout=seconds):
+            return True
+    except OSError:
+        return False
 
 
 def serve_prefect(descriptor: int) -> None:

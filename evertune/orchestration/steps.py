@@ -18,7 +18,6 @@ from evertune.files import read_lines, write_record
 from evertune.orchestration.progress import (
     parse_trial_lines,
     read_baselines,
-    search_line,
     search_progress,
 )
 from evertune.plan import Plan
@@ -114,11 +113,11 @@ def _update_stage(root: Path, name: str) -> str:
     if dvc.is_stage_current(root, name):
         return UP_TO_DATE
     started = monotonic()
-    run_and_record(root, name, run=stage_function(name))
+    run_and_record(root, name, run=stage_function(root, name))
     done = f"done in {monotonic() - started:.1f} s"
     paths = load_params(root).paths
     trials = parse_trial_lines(read_lines(paths.trials), []) if name == SEARCH else None
     if trials is None:
         return done
     view = search_progress(trials, 0.0, baselines=read_baselines(paths.baselines))
-    return f"{done}: {search_line(view)}"
+    return f"{done}: {view.line}"

@@ -6,6 +6,7 @@ The files in a project's `flows` folder call the functions of this module: `snap
 that does not answer. `run_flow` runs such a flow in this process.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -374,7 +375,7 @@ def _showing_search(step: Step[Any], root: Path, show: ShowProgress) -> Iterator
     params = load_params(root)
     baselines = read_baselines(params.paths.baselines)
     store = open_tracking_store(params.paths.state, params.registry.name)
-    name, most = params.registry.name, params.registry.nested_trials
+    name, most = params.registry.name, params.registry.logged_trials
     listeners = (
         terminal_listener(show, baselines),
         prefect_listener(baselines),
