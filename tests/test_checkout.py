@@ -6,7 +6,7 @@ from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
 from evertune.versioning import dvc
 from evertune.versioning.git import check_out, use_newest_clock
-from tests.flows.conftest import commit, copied_project
+from tests.projects import commit, copied_project
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from evertune.files import read_table
 from evertune.simulation.results import ROW_NAME, ColumnRoles
 from evertune.simulation.workspace import create_replay_project
 from evertune.times import to_naive_timestamp
-from tests.flows.conftest import copied_project
+from tests.projects import copied_project
 from tests.planted import TARGET, TIME, planted
 
 ROLES = ColumnRoles(time=TIME, target=TARGET)

@@ -9,7 +9,7 @@ from evertune.errors import BusyError
 from evertune.files import project_lock
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.simulation.replay import ReplayRequest, replay
-from tests.flows.conftest import copied_project, run
+from tests.projects import copied_project, run
 from tests.planted import TARGET, TIME, planted
 
 NOBODY = "http://127.0.0.1:9"

@@ -26,7 +26,7 @@ from evertune.monitoring.prediction_log import (
 from evertune.registry import versions
 from evertune.registry.mlflow_client import ModelDescription, open_run, open_tracking_store
 from evertune.trials import Configuration
-from tests.flows.conftest import CHECKOUT
+from tests.projects import CHECKOUT
 from tests.logs import CLASSES, append, day, label, logged, prediction_log
 
 SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from evertune.database import close_log, open_log
-from tests.flows.conftest import CHECKOUT as ROOT
+from tests.projects import CHECKOUT as ROOT
 from tests.logs import CLASSES, known_ids, prediction_log
 
 pytestmark = pytest.mark.slow

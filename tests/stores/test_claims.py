@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.flows.conftest import CHECKOUT as ROOT
+from tests.projects import CHECKOUT as ROOT
 
 pytestmark = pytest.mark.slow
 PROCESSES, DELIVERIES = 4, 25

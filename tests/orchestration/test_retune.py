@@ -17,7 +17,7 @@ from evertune.registry.decision_log import read_outcomes, record_decision
 from evertune.registry.mlflow_client import open_tracking_store
 from evertune.versioning import dvc
 from tests import production
-from tests.flows.conftest import run
+from tests.projects import run
 
 CHECKOUT = Path(__file__).parents[2]
 NOW, CHANGE = production.day(60), production.day(10)

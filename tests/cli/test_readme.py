@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import CHECKOUT, copied_project, run
+from tests.projects import CHECKOUT, copied_project, run
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 TABLES = CHECKOUT.parent / "shared" / "data"

@@ -9,9 +9,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from threadpoolctl import threadpool_limits
 
 from evertune.models.persistence import load_model
+from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.server import prefect_server
-from tests.flows.conftest import CHECKOUT, run
 from tests.production import champion, labelled, learned, project, rows, served
+from tests.projects import CHECKOUT, run
 
 pytestmark = pytest.mark.slow
 
@@ -50,5 +51,5 @@ def test_a_request_is_told_by_one_event_with_its_decision(root: Path) -> None:
             found = eventually(lambda: client.request("POST", "/events/filter", json=wanted).json())
     assert done.returncode == 0, done.stderr
     (event,) = found["events"]
-    assert event["resource"]["prefect.resource.id"] == "evertune.model.churn"
+    assert event["resource"]["prefect.resource.id"] == ProjectIdentity.of(root).resource
     assert event["payload"]["decision"] in done.stdout

@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from evertune.config.loader import load_params
-from evertune.orchestration.approve import Answer, ask_for_approval
-from evertune.orchestration.deployments import FLOWS, project_deployments
+from evertune.orchestration.deployments import project_deployments
+from evertune.orchestration.identity import ProjectIdentity
+from evertune.orchestration.tasks import Answer, ask_for_approval
 from evertune.registry.decision_log import read_decision_records, save_record
 from evertune.registry.gates import Verdict
 from tests import production, versioned
@@ -35,7 +36,7 @@ def root(tmp_path: Path, state: Path, model: Path, client: "SyncPrefectClient") 
     assert client.api_url
     made = versioned.project(tmp_path, model)
     save_record(production.log_of(made), versioned.waiting())
-    for each in project_deployments(made, load_params(made), every=None):
+    for each in project_deployments(made, load_params(made), ProjectIdentity.of(made)):
         if each.flow_name == "approve":
             each.apply()
     return made
@@ -52,7 +53,7 @@ def executed(run_id: UUID, client: "SyncPrefectClient") -> str:
     """Run a flow run as a runner does, and return the type of its state then."""
     own = {"PREFECT_API_URL": str(client.api_url), "PREFECT__FLOW_RUN_ID": str(run_id)}
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "prefect.flow_engine", FLOWS["approve"]]
+    command = [sys.executable, "-m", "prefect.flow_engine"]
     subprocess.run(command, env=os.environ | own | path, check=False, capture_output=True)
     return str(client.read_flow_run(run_id).state.type.value)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from evertune.cli.versions import app
+from evertune.cli.app import app
 from evertune.files import project_lock
 from evertune.registry.decision_log import save_record
 from tests import production, versioned
@@ -63,3 +63,16 @@ def test_a_project_that_another_run_holds_is_busy(root: Path) -> None:
         done = evertune("promote", "3", "--reason", "x")
     assert done.exit_code == 75
     assert "evertune train" in done.stderr
+
+
+def test_a_version_is_judged_and_the_page_named(root: Path) -> None:
+    production.rows(0, 5).to_csv(root / "new.csv", index=False)
+    found = evertune("evaluate", "--model", "champion", "--data", "new.csv", "--out", "pages")
+    assert found.exit_code == 0
+    assert f"the page: {root}/pages/report/report.html" in found.output
+
+
+@pytest.mark.usefixtures("root")
+def test_a_file_that_is_not_there_ends_with_2_and_one_message() -> None:
+    found = evertune("evaluate", "--model", "champion", "--data", "newer.csv")
+    assert (found.exit_code, "newer.csv: no such file" in found.output) == (2, True)

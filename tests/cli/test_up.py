@@ -17,8 +17,8 @@ from prefect.events import Event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from evertune.config.yaml_file import edit_section
-from evertune.orchestration.automations import DECISION_EVENT
-from tests.flows.conftest import commit, copied_project, free_port, start
+from evertune.orchestration.identity import DECISION_EVENT, ProjectIdentity
+from tests.projects import commit, copied_project, free_port, start
 
 pytestmark = pytest.mark.slow
 STARTED = "Ctrl-C ends it all."
@@ -81,8 +81,8 @@ def eventually(found: Callable[[], list[FlowRun]], seconds: float) -> FlowRun:
     raise AssertionError(f"nothing within {seconds} s")
 
 
-def decide(client: SyncPrefectClient, decision: str) -> None:
-    resource = {"prefect.resource.id": "evertune.model.churn", "evertune.action": "retune"}
+def decide(client: SyncPrefectClient, resource_id: str, decision: str) -> None:
+    resource = {"prefect.resource.id": resource_id, "evertune.action": "retune"}
     payload = {"decision": decision, "action": "retune", "model": "churn"}
     event = Event(event=DECISION_EVENT, resource=resource, payload=payload)
     client.request("POST", "/events", json=[event.model_dump(mode="json")])
@@ -118,15 +118,15 @@ def test_everything_listens_on_this_machine_only(up: Up) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_runs_work_with_the_code_of_the_checkout(up: Up) -> None:
-    paths = [p.environ().get("PYTHONPATH", "").split(os.pathsep)[0] for p in up.family()]
-    assert paths.count(str(up.checkout)) >= 3
-    deployment = up.client.read_deployment_by_name("monitor/churn")
+def test_runs_work_in_the_checkout_under_the_projects_id(up: Up, project: Path) -> None:
+    name = ProjectIdentity.of(project).deployment
+    deployment = up.client.read_deployment_by_name(f"monitor/{name}")
     assert deployment.parameters == {"root": str(up.checkout)}
+    assert ProjectIdentity.of(up.checkout).id == ProjectIdentity.of(project).id
 
 
-def test_an_event_of_a_decision_starts_the_retune_with_its_id(up: Up) -> None:
-    decide(up.client, "12e4")
+def test_an_event_of_a_decision_starts_the_retune_with_its_id(up: Up, project: Path) -> None:
+    decide(up.client, ProjectIdentity.of(project).resource, "12e4")
     wanted = {"decision_id": "12e4"}
     run = eventually(
         lambda: [r for r in up.client.read_flow_runs() if wanted.items() <= r.parameters.items()],
@@ -147,7 +147,7 @@ def test_production_was_looked_at_by_the_cron(up: Up) -> None:
 
 def test_a_program_that_is_killed_is_started_again(up: Up) -> None:
     runner = next(
-        p for p in up.family() if "evertune.orchestration.deployments" in p.cmdline()[-2:][0]
+        p for p in up.family() if "evertune.orchestration.deployments" in p.cmdline()[1:3]
     )
     psutil.Process(runner.pid).kill()
     lines = iter(up.process.stdout.readline, "")
@@ -164,4 +164,4 @@ def test_sigterm_ends_it_all_and_what_comes_again_is_not_doubled(up: Up, project
         family = again.family()
         again.process.kill()
         assert psutil.wait_procs(family, timeout=60)[1] == []
-    assert names == ["evertune churn: retune"]
+    assert names == [f"evertune {ProjectIdentity.of(project).deployment}: retune"]

@@ -23,7 +23,7 @@ pytestmark = [
 
 def evertune(root: Path, *arguments: str) -> CompletedProcess[str]:
     """Run a command of keeping in a project, to its end."""
-    program = "from evertune.cli.versions import app; app()"
+    program = "from evertune.cli.app import main; main()"
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 

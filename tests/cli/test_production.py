@@ -8,7 +8,7 @@ import pytest
 from evertune.cli.up import monitoring_interval_seconds
 from evertune.config.yaml_file import edit_section
 from evertune.files import project_lock
-from tests.flows.conftest import free_port
+from tests.projects import free_port
 
 Run = Callable[..., CompletedProcess[str]]
 COMMANDS = ("serve", "score", "label", "log", "monitor", "retune", "replay", "up")

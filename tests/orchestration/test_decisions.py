@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,11 @@ from evertune.errors import BusyError, InputError, StageError
 from evertune.files import project_lock
 from evertune.orchestration.follow import (
     decision_lock,
-    duplicate_line,
     follow_decision_locally,
+    monitor_and_act,
     record_verdict,
     recording_failures,
+    resolve_now,
     take_up_decision,
 )
 from evertune.registry.decision_log import claim, read_outcomes, record_decision, record_outcome
@@ -91,9 +92,10 @@ def test_what_a_killed_run_began_is_gone_on_with_and_started_once(watched: Path)
 def test_what_has_ended_is_a_duplicate(root: Path, kind: OutcomeKind) -> None:
     decided(root)
     came(root, kind)
-    taken = take_up_decision(root, "d", now=NOW)
-    assert isinstance(taken, DecisionOutcome)
-    assert duplicate_line(taken) == f"duplicate: decision d was taken up before ({kind})"
+    said: list[str] = []
+    found = follow_decision_locally(root, "d", now=NOW, say=lambda _, line: said.append(line))
+    assert found.kind == kind
+    assert said == [f"duplicate: decision d was taken up before ({kind})"]
 
 
 def test_only_what_has_failed_is_tried_again_on_request(root: Path) -> None:
@@ -163,10 +165,32 @@ def test_another_run_is_waited_for_only_so_long(root: Path) -> None:
         pass
 
 
-def test_a_second_run_ends_as_a_duplicate(root: Path) -> None:
-    decided(root)
-    came(root, "promoted")
+@pytest.mark.parametrize(
+    ("now", "moment"),
+    [
+        (None, NOW),
+        ("newest", NOW),
+        ("2024-11-01T06:00", datetime(2024, 11, 1, 6, tzinfo=UTC)),
+        ("2024-11-01T06:00+02:00", datetime(2024, 11, 1, 4, tzinfo=UTC)),
+    ],
+)
+def test_now_is_what_is_said_or_what_the_clock_says(
+    tmp_path: Path, now: str | None, moment: datetime
+):
+    (tmp_path / "state").mkdir()
+    assert resolve_now(production.project(tmp_path), now, real=NOW) == moment
+
+
+def test_a_moment_that_is_none_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"expected an ISO moment such as .* but got 'soon'"):
+        resolve_now(production.project(tmp_path), "soon", real=NOW)
+
+
+@pytest.mark.slow
+def test_where_nothing_is_to_be_done_nothing_is(tmp_path: Path, state: Path) -> None:
+    assert state.parent == tmp_path
     said: list[str] = []
-    outcome = follow_decision_locally(root, "d", now=NOW, say=lambda _, line: said.append(line))
-    assert outcome.kind == "promoted"
-    assert said == ["duplicate: decision d was taken up before (promoted)"]
+    found, came = monitor_and_act(
+        production.project(tmp_path), now=NOW, say=lambda name, _: said.append(name)
+    )
+    assert (found.decision.action, came, said) == ("nothing", None, ["monitor", "page"])
