@@ -22,11 +22,11 @@ from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
-from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
 from evertune.monitoring.records import MonitoringResult
 from evertune.monitoring.report import publish_report
 from evertune.monitoring.retraining import LabelSnapshot, snapshot_labels, write_plan
+from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.orchestration.steps import (
     Reporter,
     Step,
