@@ -4,6 +4,7 @@ A change of a table here needs a revision in `migrations/versions`, and `SCHEMA_
 it: `tests/database` compares these tables with what the revisions make.
 """
 
+from dataclasses import dataclass, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from sqlalchemy import (
 from evertune.errors import StageError
 
 T = TypeVar("T")
+RECORD_VERSION = 1  # of the records in columns of JSON
 SCHEMA_REVISION = "0001"  # the newest in migrations/versions
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -54,14 +56,17 @@ class Moment(TypeDecorator[datetime]):
 
 
 class JSONRecord(TypeDecorator[Any]):
-    """A dataclass, stored as JSON (NaN and infinities as null); read it with `read_record`."""
+    """A dataclass or dictionary as JSON (NaN and infinities as null), read with `read_record`."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: object, dialect: Dialect) -> str:  # noqa: ARG002
-        """Return the text to store."""
-        return record_to_json(value)
+        """Return the text to store; a dataclass gets its `schema_version`."""
+        text = record_to_json(value)
+        if not is_dataclass(value):
+            return text
+        return f'{{"schema_version":{RECORD_VERSION},{text[1:]}'
 
 
 def in_microseconds(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -93,6 +98,13 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
         The text is not such a record.
     """
     try:
+        version = _read_version(text) if is_dataclass(kind) else 1
+        if version > RECORD_VERSION:
+            raise StageError(
+                f"The record of {name} in the log's database has schema_version {version}, but this"
+                f" Evertune reads {RECORD_VERSION}: a newer one wrote it. Install that release"
+                " (`pip install -U evertune`)."
+            )
         record: T = _type_adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
         return record
     except ValidationError as error:
@@ -102,6 +114,16 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
             f"The record of {name} in the log's database cannot be read: {field}:"
             f" {first['msg']}. No decision is based on it: correct that row, or remove it."
         ) from error
+
+
+def _read_version(text: str) -> int:
+    """Return the version of a record's JSON; release 0.1 wrote none, which is 1."""
+    return _type_adapter(_Versioned).validate_json(text).schema_version
+
+
+@dataclass
+class _Versioned:
+    schema_version: int = 1
 
 
 @lru_cache
