@@ -118,7 +118,7 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
 
 def _read_version(text: str) -> int:
     """Return the version of a record's JSON; release 0.1 wrote none, which is 1."""
-    return _type_adapter(_Versioned).validate_json(text).schema_version
+    return int(_type_adapter(_Versioned).validate_json(text).schema_version)
 
 
 @dataclass
