@@ -1,11 +1,12 @@
 """Fingerprints of the code that a stage runs, so that DVC runs it again when the code changes.
 
 `write_fingerprints` writes one small file for each stage of dvc.yaml to `data/code/`; each stage
-depends on its own. A fingerprint covers the modules of Evertune that the stage's module imports,
-directly or not, the templates that they name, the Python files in the project's folder (metrics
-and heuristics of the user), and the versions of the numeric libraries that those modules import.
-Comments, docstrings and layout don't count: a module is hashed as its syntax tree. Modules that only
-check values and word messages don't count either, since no result depends on them.
+depends on its own. A fingerprint covers the modules of Evertune that the project's file
+`pipelines/<stage>.py` imports, directly or not, the templates that they name, the Python files in
+the project's folder (metrics and heuristics of the user), and the versions of the numeric libraries
+that those modules import. Comments, docstrings and layout don't count: a module is hashed as its
+syntax tree. Modules that only check values and word messages don't count either, since no result
+depends on them.
 
 `python -m evertune.fingerprint` is the stage `code`, which DVC always runs, so that `dvc repro`
 alone notices a new version of Evertune.
@@ -86,11 +87,26 @@ def stage_fingerprints(root: Path) -> dict[str, str]:
         (path.name, _hash(_syntax_tree(path.read_text(encoding="utf-8"))))
         for path in root.glob("*.py")
     )
-    return {stage: _fingerprint(f"evertune.stages.{stage}", modules, own) for stage in STAGES}
+    return {
+        stage: _fingerprint(_stage_imports(root, stage, set(modules)), modules, own)
+        for stage in STAGES
+    }
 
 
-def _fingerprint(start: str, modules: dict[str, "_Module"], own: list[tuple[str, str]]) -> str:
-    reached, waiting, libraries = {start}, [start], set()
+def _stage_imports(root: Path, stage: str, names: set[str]) -> list[str]:
+    """Return the modules of Evertune that a stage's file imports; none if the project lacks it."""
+    path = root / "pipelines" / f"{stage}.py"
+    if not path.is_file():
+        return []
+    imported = _imported_names(ast.parse(path.read_text(encoding="utf-8")))
+    found = {_longest_module(name, names) for name in imported} - {""}
+    return sorted(name for name in found if _counts(name))
+
+
+def _fingerprint(
+    starts: list[str], modules: dict[str, "_Module"], own: list[tuple[str, str]]
+) -> str:
+    reached, waiting, libraries = set(starts), list(starts), set()
     while waiting:
         module = modules[waiting.pop()]
         libraries |= set(module["libraries"])
