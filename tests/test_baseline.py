@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,9 @@ from evertune.models.model import predict
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
 from evertune.stages.baseline import run as baseline_run
-from evertune.stages.split import run
+from evertune.stages.runner import stage_function
+
+run = stage_function(Path(__file__).parents[1], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}

@@ -8,7 +8,9 @@ from evertune.config.schema import DataSection
 from evertune.data.schema import TableSchema
 from evertune.errors import TableError
 from evertune.files import read_record, read_table, write_table
-from evertune.stages.prepare import run
+from evertune.stages.runner import stage_function
+
+run = stage_function(Path(__file__).parents[1], "prepare")
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 RAW = pd.DataFrame(
@@ -27,7 +29,9 @@ DATA = DataSection(source="table.csv", target="left")
 def paths(tmp_path):
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
     paths = load_params(tmp_path).paths
-    write_table(paths.production_labels, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")}))
+    write_table(
+        paths.production_labels, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")})
+    )
     return paths
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,9 @@ from evertune.data.schema import Column, TableSchema
 from evertune.errors import ParamsError
 from evertune.files import read_table, write_record, write_table
 from evertune.plan import Plan
-from evertune.stages.split import run
+from evertune.stages.runner import stage_function
+
+run = stage_function(Path(__file__).parents[1], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 

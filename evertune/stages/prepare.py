@@ -1,36 +1,13 @@
-"""Stage `prepare`: make the clean table and its schema from the source and production rows.
+"""The library's half of the stage `prepare`: what it reports."""
 
-Reads paths.source and paths.production_labels (labelled rows of production). Writes paths.clean and
-paths.schema. All faults of the source are reported in one error. Columns that cannot be
-features are left out and rows without a target are dropped; both are printed.
-"""
-
-import sys
-
-from evertune.config.schema import DataSection, PathsSection
-from evertune.data.feedback import MergedTable, merge_feedback
-from evertune.data.readers import clean_or_raise, spec_from_params
+from evertune.data.feedback import MergedTable
 from evertune.data.schema import PreparedTable
-from evertune.files import read_table, write_record, write_table
 
 
-def run(*, paths: PathsSection, data: DataSection) -> None:
-    """Prepare the source table.
-
-    Raises
-    ------
-    TableError
-        Where the table has faults; the message lists them.
-    """
-    raw = read_table(paths.source)
-    declared = spec_from_params(data, raw)
-    prepared = clean_or_raise(raw, declared, source=data.source)
-    found = merge_feedback(prepared, read_table(paths.production_labels), declared)
-    write_table(paths.clean, found.clean)
-    write_record(paths.table_schema, found.schema)
-    sys.stdout.writelines(
-        f"{line}\n" for line in [*preparation_summary(prepared), *production_summary(found)]
-    )
+def describe_preparation(prepared: PreparedTable, merged: MergedTable) -> str:
+    """Return what was prepared, left out and added from production, as lines of text."""
+    lines = [*preparation_summary(prepared), *production_summary(merged)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def preparation_summary(prepared: PreparedTable) -> list[str]:

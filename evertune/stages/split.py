@@ -1,18 +1,13 @@
-"""Stage `split`: divide the clean table into training and hold-out, and training into folds.
+"""The library's half of the stage `split`: hold-out, rows that choose the window, and folds.
 
-Reads the clean table, its schema and the plan. Writes training.parquet, holdout.parquet and
-choosing.parquet (the clean rows, each with its `row_key`) and folds.parquet (one row a training
-row, one column a fold: 0 unused, 1 training, 2 validation). If the plan says from when
-production rows are used for evaluation, half of those rows are the hold-out and the other half
-chooses the training window; otherwise choosing.parquet is empty.
+If the plan says from when production rows are used for evaluation, half of those rows are the
+hold-out and the other half chooses the training window; otherwise no rows choose it.
 """
-
-import sys
 
 import pandas as pd
 
-from evertune.config.schema import PathsSection, SplitSection
-from evertune.data.folds import Fold, folds_to_table, max_training_rows, subsample_folds
+from evertune.config.schema import SplitSection
+from evertune.data.folds import Fold, max_training_rows, subsample_folds
 from evertune.data.holdout import (
     TableSplit,
     add_row_keys,
@@ -25,32 +20,19 @@ from evertune.data.holdout import (
 from evertune.data.schema import TableSchema
 from evertune.data.training_windows import parse_moment
 from evertune.errors import ParamsError
-from evertune.files import read_record, read_table, write_table
 from evertune.plan import Plan
 
 
-def run(*, paths: PathsSection, split: SplitSection) -> None:
-    """Write both sides and the folds.
+def split_rows(
+    clean: pd.DataFrame, schema: TableSchema, *, split: SplitSection, plan: Plan
+) -> tuple[TableSplit, tuple[Fold, ...]]:
+    """Return the parts of the clean table, and the folds of the training rows.
 
     Raises
     ------
     ParamsError
         If the rows cannot be parted as `split` says.
     """
-    schema = read_record(paths.table_schema, TableSchema)
-    plan = read_record(paths.plan, Plan)
-    sides, made = _split_table(read_table(paths.clean), schema, split=split, plan=plan)
-    write_table(paths.training, sides.training)
-    write_table(paths.holdout, sides.holdout)
-    write_table(paths.selection, sides.selection)
-    write_table(paths.folds, folds_to_table(made, len(sides.training)))
-    kind = schema_fold_kind(split.folds, schema)
-    sys.stdout.writelines(f"{line}\n" for line in _summary_lines(sides, schema, made, kind))
-
-
-def _split_table(
-    clean: pd.DataFrame, schema: TableSchema, *, split: SplitSection, plan: Plan
-) -> tuple[TableSplit, tuple[Fold, ...]]:
     table = add_row_keys(clean, schema)
     try:
         sides = _split_holdout(table, schema, split=split, plan=plan)
@@ -76,9 +58,11 @@ def _split_holdout(
     return split_from_moment(table, schema, moment=parse_moment(plan.judge_from), seed=split.seed)
 
 
-def _summary_lines(
-    sides: TableSplit, schema: TableSchema, made: tuple[Fold, ...], kind: str
-) -> list[str]:
+def describe_split(
+    sides: TableSplit, made: tuple[Fold, ...], schema: TableSchema, split: SplitSection
+) -> str:
+    """Return the sizes of the parts, and what is to be known about them, as lines of text."""
+    kind = schema_fold_kind(split.folds, schema)
     folds = f"{len(made)} {kind} folds"
     lines = [f"{len(sides.training)} training rows in {folds}, {len(sides.holdout)} held out"]
     if len(sides.selection):
@@ -87,7 +71,8 @@ def _summary_lines(
         lines.append(f"a fold learns from {len(made[0].training)} rows, the model from all")
     if sides.n_left_out:
         lines.append(f"{sides.n_left_out} rows left out: their group is in the hold-out")
-    return lines + [
+    lines += [
         f"class {name!r} has only {count} rows in the hold-out: too rare to be judged"
         for name, count in find_rare_classes(sides.holdout, schema).items()
     ]
+    return "".join(f"{line}\n" for line in lines)
