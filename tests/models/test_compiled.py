@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import Column, TableSchema
@@ -111,3 +113,39 @@ def test_a_row_that_cannot_be_read_is_refused(raw):
     with pytest.raises(ValueError, match="Expected rows that can be read"):
         predict_compiled([{"age": "old"}], compile_model(model))
     assert compile_model(model).reading.schema == make_row_reader(model.schema).schema
+
+
+CELLS = {
+    "age": st.none() | st.floats(-1e6, 1e6) | st.sampled_from(["", " 41.5 ", "NA"]),
+    "empty": st.none() | st.integers(-5, 5),
+    "fee": st.none() | st.integers(-5, 500),
+    "active": st.sampled_from([None, "true", "no", True, False, 0, 1]),
+    "plan": st.sampled_from([None, "a", " b", "c", "unseen", "", 3]),
+    "city": st.sampled_from([*CITIES[:4], "elsewhere", None]),
+    "note": st.none() | st.text(max_size=12),
+    "since": st.sampled_from([None, "2024-01-05", "2024-01-05T07:30:00", "31.12.2023"]),
+    "at": st.sampled_from([None, "2024-01-05"]),
+}
+
+
+@pytest.fixture(scope="module")
+def ensemble_model(raw):
+    configurations = [
+        Configuration("linear", {"numbers": "spline", "pairs": "both", "text": "characters"}),
+        Configuration("lightgbm", {"levels": "hashed"}),
+        Configuration("extra_trees", {"levels": "target"}),
+    ]
+    models = [model_of(raw, each, "multiclass")[0] for each in configurations]
+    members = tuple(EnsembleMember(m.configuration, 1 / 3, (m.fitted,)) for m in models)
+    return replace(models[0], fitted=Ensemble(members, 1.2))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(row=st.fixed_dictionaries(CELLS))
+def test_any_single_row_is_predicted_as_a_frame_of_it_is(ensemble_model, row):
+    clean, issues = conform_to_schema(pd.DataFrame([row], dtype=object), ensemble_model.schema)
+    if issues:
+        return
+    whole = predict(ensemble_model.fitted, clean, ensemble_model.schema)
+    single = predict_compiled([row], compile_model(ensemble_model))
+    np.testing.assert_allclose(single.probabilities, whole.probabilities, rtol=0, atol=1e-12)
