@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from evertune.models.persistence import ServedModel
     from evertune.monitoring.records import MonitoringResult
     from evertune.registry.gates import Verdict
-    from evertune.registry.mlflow_client import TrackingStore
+    from evertune.registry.model_registry import ModelRegistry
     from evertune.registry.overview import ProjectStatus, VersionHistory, VersionSummary
     from evertune.serving.batch import ScoringResult
 
@@ -110,11 +110,11 @@ class Project:
         return self.params.paths.state
 
     @cached_property
-    def registry(self) -> "TrackingStore":
+    def registry(self) -> "ModelRegistry":
         """The project's runs and registered versions in MLflow."""
-        from evertune.registry.mlflow_client import open_tracking_store
+        from evertune.registry.model_registry import open_registry
 
-        return open_tracking_store(self.state, self.name)
+        return open_registry(self.params)
 
     @cached_property
     def log(self) -> "ModelLog":
@@ -216,9 +216,8 @@ class Project:
             There is no champion yet, or its files are gone.
         """
         from evertune.models.persistence import ServedModel
-        from evertune.registry.versions import load_champion_model
 
-        return ServedModel(load_champion_model(self.registry))
+        return ServedModel(self.registry.load_model(self.registry.require_champion()))
 
     def status(self) -> "ProjectStatus":
         """Return which version is champion, its figures, and which stages are out of date."""

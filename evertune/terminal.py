@@ -15,6 +15,7 @@ from evertune.decisions import Finding
 from evertune.monitoring.backtest import Backtest, TriggerBacktest
 from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.records import MonitoringResult, latest_finding
+from evertune.registry.decision_log import DecisionEntry
 from evertune.registry.gates import Verdict
 from evertune.registry.gc import CollectionResult, SpaceUsage
 from evertune.registry.overview import (
@@ -261,11 +262,11 @@ def decision_history_lines(found: VersionHistory) -> list[str]:
     rows = [
         (
             _format_minute(each.moment),
-            each.version,
+            each.version or "",
             _decision_text(each),
             each.by,
             each.id,
-            _truncate_reason(each.reasons[0] if each.reasons else ""),
+            _truncate_reason(each.reason),
         )
         for each in reversed(found.decisions)
     ]
@@ -298,9 +299,9 @@ def _promoted_by(turn: ChampionPeriod) -> str:
     return f"{turn.act} ({turn.by})"
 
 
-def _decision_text(record: DecisionRecord) -> str:
-    waits = ", waits for approval" if record.waits_for_approval else ""
-    return f"{record.act}: {record.verdict}{waits}"
+def _decision_text(entry: DecisionEntry) -> str:
+    outcome = f", {entry.outcome}" if entry.outcome else ""
+    return f"{entry.kind}: {entry.decision}{outcome}"
 
 
 def _format_minute(moment: datetime) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from evertune.database import close_log, open_log
 from evertune.monitoring.prediction_log import PredictionLog
-from evertune.registry.mlflow_client import open_tracking_store
+from tests.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLACES = Path("/usr/lib/postgresql")
@@ -39,7 +39,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         state.mkdir()
-        open_tracking_store(state, "unused")
+        open_state(state, "unused")
     return state / "mlflow.db"
 
 

@@ -17,10 +17,9 @@ from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, PredictionLog
 from evertune.monitoring.reference import Reference, build_reference
 from evertune.monitoring.reference_store import save_reference
-from evertune.registry import versions
-from evertune.registry.mlflow_client import ModelDescription, RunPage, open_run, open_tracking_store
-from evertune.registry.runs import log_run_page
+from evertune.registry.pages import ModelDescription, RunPage
 from evertune.trials import Configuration
+from tests.registries import make_champion, open_state
 
 PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 SCHEMA = TableSchema(
@@ -73,16 +72,13 @@ def learned(folder: Path, *, flipped: bool = False) -> Path:
 
 def champion(root: Path, made: Path, *, identity: str = "1", with_reference: bool = True) -> Model:
     """Return what `learned` wrote, once it is registered and champion."""
-    store = open_tracking_store(root / "state", "churn")
-    run_id = open_run(store, f"search {identity}", title="a search")
+    registry = open_state(root / "state")
+    run_id = registry.open_run(f"search {identity}", title="a search")
     files = ((made / "reference", "reference"),) if with_reference else ()
-    log_run_page(store, run_id, page=RunPage("a search", "", files=files))
-    page = _served(identity, rows(0, 1))
-    version = versions.register_version(store, run_id, model=made / "model", page=page)
-    standing = versions.get_champion(store)
-    versions.promote_version(
-        store, version.number, over=None if standing is None else standing.number
-    )
+    registry.log_page(run_id, RunPage("a search", "", files=files))
+    description = _served(identity, rows(0, 1))
+    version = registry.register_version(run_id, model=made / "model", description=description)
+    make_champion(registry, version.number)
     return load_model(made / "model")
 
 
@@ -154,7 +150,6 @@ def _served(number: str, example: pd.DataFrame) -> ModelDescription:
         inputs={"age": "any", "plan": "any", "day": "any"},
         outputs={"prediction": "string"},
         example=example.drop(columns=["left"]).head(2),
-        requirements=("numpy",),
         metrics={"roc_auc": 0.9},
         tags={"metric": "roc_auc"},
     )

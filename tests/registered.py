@@ -13,12 +13,12 @@ from evertune.models.families import fit_configuration
 from evertune.models.model import Model
 from evertune.models.persistence import save_model
 from evertune.plan import Plan
-from evertune.registry.mlflow_client import create_client, open_tracking_store
-from evertune.registry.runs import RegistrationInputs
+from evertune.registry.inputs import RegistrationInputs
 from evertune.search.summary import SearchSummary
 from evertune.search.trial_log import append_trial, open_trials
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from evertune.versioning import dvc
+from tests.registries import client_of, open_state
 
 SCHEMA = TableSchema(
     (Column("age", "number"), Column("plan", "category", ("a", "b"))), "price", "regression"
@@ -123,12 +123,12 @@ def project(tmp_path):
 
 
 def store_of(root):
-    return open_tracking_store(root / "state", "houses")
+    return open_state(root / "state", "houses")
 
 
 def runs(root):
     store = store_of(root)
-    found = create_client(store.address).search_runs([store.experiment_id])
+    found = client_of(store).search_runs([store.experiment_id])
     return [run for run in found if "evertune.trial" not in run.data.tags]
 
 

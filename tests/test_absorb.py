@@ -9,11 +9,11 @@ from evertune.decisions import Alarm, Finding, MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_table
 from evertune.monitoring.retraining import snapshot_labels
-from evertune.registry.decision_log import record_decision
-from evertune.registry.mlflow_client import create_client, open_tracking_store
+from evertune.registry.decision_log import DecisionLog
 from evertune.times import TimeWindow
 from evertune.versioning import dvc
 from tests import production
+from tests.registries import client_of, open_state
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,9 +70,8 @@ def test_rows_that_the_log_has_removed_stay(root: Path) -> None:
 
 
 def test_without_a_champion_it_says_what_to_do(root: Path) -> None:
-    store = open_tracking_store(root / "state", "churn")
-    create_client(store.address).delete_registered_model_alias("churn", "champion")
-    with pytest.raises(StageError, match="there is none; run `evertune train`"):
+    client_of(open_state(root / "state")).delete_registered_model_alias("churn", "champion")
+    with pytest.raises(StageError, match="no champion yet; run `evertune train`"):
         snapshot_labels(root, now=LATER)
 
 
@@ -90,5 +89,5 @@ def test_windows_whose_data_broke_its_contract_are_not_learned_from(root: Path) 
     params = load_params(root)
     state, name = params.paths.state, params.registry.name
     with closing_log(state, model=name, variable=None) as log:
-        record_decision(log, decision)
+        DecisionLog(log).record_decision(decision)
     assert snapshot_labels(root, now=LATER).rows == 0

@@ -15,8 +15,8 @@ from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject, me
 from evertune.simulation.workspace import create_replay_project
 from evertune.times import TimeWindow
 from evertune.trials import Configuration
-from tests.projects import copied_project
 from tests.planted import TARGET, TIME, planted
+from tests.projects import copied_project
 
 WEEKS = 4
 

@@ -12,11 +12,10 @@ from evertune.files import read_record, write_table
 from evertune.models.persistence import load_model, save_model
 from evertune.monitoring.retraining import write_plan
 from evertune.plan import Plan
-from evertune.registry import versions
-from evertune.registry.mlflow_client import create_client, open_tracking_store
 from evertune.search.trial_log import append_trial, open_trials
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from tests import production
+from tests.registries import client_of, open_state
 
 pytestmark = pytest.mark.slow
 DECISION = MonitoringDecision(
@@ -58,8 +57,8 @@ def test_the_best_trials_of_the_champions_search_are_tried_after_it(root: Path) 
         folds = (FoldResult(0, {"roc_auc": score}, 0.1, 0.1),)
         trial = Trial(number, Configuration(family), "complete", folds, score, None, 1.0)
         append_trial(trials, trial)
-    store = open_tracking_store(root / "state", "churn")
-    create_client(store.address).log_artifact(versions.get_champion(store).run_id, str(trials))
+    store = open_state(root / "state")
+    client_of(store).log_artifact(store.champion().run_id, str(trials))
     families = [each.family for each in write_plan(root, DECISION).warm_starts]
     assert families == ["linear", "lightgbm", "tree"]
 

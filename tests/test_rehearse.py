@@ -11,8 +11,8 @@ from evertune.files import read_table
 from evertune.simulation.results import ROW_NAME, ColumnRoles
 from evertune.simulation.workspace import create_replay_project
 from evertune.times import to_naive_timestamp
-from tests.projects import copied_project
 from tests.planted import TARGET, TIME, planted
+from tests.projects import copied_project
 
 ROLES = ColumnRoles(time=TIME, target=TARGET)
 CASE = planted("quiet", rows_a_day=4)

@@ -8,19 +8,13 @@ from evertune.database import ModelLog, write_transaction
 from evertune.models.families import fit_configuration
 from evertune.models.model import Model
 from evertune.models.persistence import save_model
-from evertune.registry import versions
 from evertune.registry.gates import GateResult
-from evertune.registry.mlflow_client import (
-    ModelDescription,
-    TrackingStore,
-    create_client,
-    open_run,
-    open_tracking_store,
-)
+from evertune.registry.model_registry import ModelRegistry, ModelVersion
+from evertune.registry.pages import ModelDescription
 from evertune.registry.records import DecisionRecord, make_record_id
-from evertune.registry.versions import move_aliases, read_aliases
 from evertune.trials import Configuration
 from tests import production
+from tests.registries import client_of, open_state
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ALIASES = {"champion": "2", "previous": "1", "challenger": "3"}
@@ -47,13 +41,13 @@ def project(root: Path, model: Path) -> Path:
     first = register(store, model)
     for identity in ("2", "3"):
         tags = {**first.tags, "evertune.model": identity}
-        known = create_client(store.address)
+        known = client_of(store)
         known.create_model_version("churn", first.source, run_id=first.run_id, tags=tags)
-    move_aliases(store, before={}, after=ALIASES)
+    store.move_aliases(before={}, after=ALIASES)
     return root
 
 
-def register(store: TrackingStore, model: Path) -> versions.ModelVersion:
+def register(store: ModelRegistry, model: Path) -> ModelVersion:
     """Return a version of the model."""
     page = ModelDescription(
         identity="1",
@@ -61,26 +55,26 @@ def register(store: TrackingStore, model: Path) -> versions.ModelVersion:
         inputs={"age": "any", "plan": "any", "day": "any"},
         outputs={"prediction": "string"},
         example=production.rows(0, 1).drop(columns=["left"]).head(2),
-        requirements=("numpy",),
         metrics={"roc_auc": 0.9},
         tags={"metric": "roc_auc", "figure.roc_auc": "0.9", "dvc.training": "5d41"},
     )
-    return versions.register_version(store, open_run(store, "d", title="s"), model=model, page=page)
+    run_id = store.open_run("d", title="s")
+    return store.register_version(run_id, model=model, description=page)
 
 
-def store_of(root: Path) -> TrackingStore:
-    return open_tracking_store(root / "state", "churn")
+def store_of(root: Path) -> ModelRegistry:
+    return open_state(root / "state")
 
 
 def aliases_of(root: Path) -> dict[str, str]:
-    return read_aliases(store_of(root))
+    return store_of(root).aliases()
 
 
 def kept_files(root: Path, number: str) -> set[str]:
     """Return the names of what was decided in the run of a version."""
     store = store_of(root)
-    run_id = versions.get_version(store, number).run_id
-    return {each.path for each in create_client(store.address).list_artifacts(run_id, "decision")}
+    run_id = store.version(number).run_id
+    return {each.path for each in client_of(store).list_artifacts(run_id, "decision")}
 
 
 def judged(version: str = "3", **changed: object) -> DecisionRecord:
@@ -111,7 +105,7 @@ def waiting(version: str = "3") -> DecisionRecord:
 
 def take_back(root: Path, log: ModelLog) -> None:
     """Bring aliases and the history to where a decision that was killed would have left them."""
-    known = create_client(store_of(root).address)
+    known = client_of(store_of(root))
     for alias, number in ALIASES.items():
         known.set_registered_model_alias("churn", alias, number)
     with write_transaction(log) as connection:

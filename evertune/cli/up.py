@@ -48,12 +48,11 @@ from evertune.orchestration.server import (
     wait_for_server,
 )
 from evertune.project import PROJECT_FILE, Project
-from evertune.registry.decision_log import read_decisions, read_outcomes
-from evertune.registry.mlflow_client import mlflow_ui_command
-from evertune.registry.versions import get_champion
+from evertune.registry.decision_log import DecisionLog
+from evertune.registry.mlflow_store import mlflow_ui_command
 from evertune.simulation.traffic import advance_traffic, project_traffic
-from evertune.versioning.dvc import git_is_dirty
-from evertune.versioning.git import check_out, use_newest_clock
+from evertune.versioning.checkout import check_out, use_newest_clock
+from evertune.versioning.git import git_is_dirty
 
 UI_START_TIMEOUT_SECONDS = 120.0
 READY_TIMEOUT_SECONDS = 180.0
@@ -126,7 +125,7 @@ class LocalStack:
             pages = [begin(program) for program in self._page_programs()]
             self._wait_for_prefect(pages)
             for project, checkout in zip(self.projects, self.checkouts, strict=True):
-                if get_champion(project.registry) is None:
+                if project.registry.champion() is None:
                     self._train_first_model(project, checkout)
             work = [begin(program) for program in self._work_programs()]
             self._wait_for_work(work)
@@ -303,7 +302,7 @@ class DecisionFeed:
     def new_lines(self) -> list[str]:
         """Return a line for each decision and outcome since the last call."""
         with open_prediction_log(load_params(self.root)) as log:
-            decisions, outcomes = read_decisions(log), read_outcomes(log)
+            decisions, outcomes = DecisionLog(log).decisions(), DecisionLog(log).outcomes()
         lines = []
         for made in decisions:
             if made.id not in self._decisions:

@@ -65,15 +65,13 @@ def rollback(
     by: DecidedBy = None,
 ) -> None:
     """Make the champion before the champion again; it has to predict before and after."""
-    from evertune.registry.smoke_test import smoke_test_in_subprocess
-
-    with error_boundary(), smoke_test_in_subprocess() as prove:
+    with error_boundary():
         project = load_project()
         from evertune.registry.promotion import roll_back
 
         with project.lock("evertune rollback"):
             now = datetime.now(UTC)
-            record = roll_back(project.root, to=to, reason=reason, by=by, now=now, prove=prove)
+            record = roll_back(project.root, to=to, reason=reason, by=by, now=now)
         _print_decision(record, project)
 
 

@@ -15,8 +15,7 @@ from evertune.data.labels import missing_column_issues, parse_label_table
 from evertune.data.validation import format_issues
 from evertune.errors import TableError
 from evertune.monitoring.prediction_log import Label, LabelCounts, open_prediction_log
-from evertune.registry.mlflow_client import open_tracking_store
-from evertune.registry.versions import load_champion_schema
+from evertune.registry.model_registry import open_registry
 from evertune.times import to_utc_datetime
 
 
@@ -39,8 +38,7 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
         Columns are missing, or no label of the table can be used.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    schema = load_champion_schema(store)
+    schema = open_registry(params).champion_schema()
     missing = missing_column_issues(table, schema)
     if missing:
         raise TableError(f"The table of labels cannot be used.\n{format_issues(missing)}")

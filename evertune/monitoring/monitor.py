@@ -41,14 +41,8 @@ from evertune.monitoring.state import (
 )
 from evertune.monitoring.triggers import evaluate_triggers
 from evertune.monitoring.windows import EPOCH
-from evertune.registry.decision_log import (
-    read_decisions,
-    read_outcomes,
-    read_unclaimed_decisions,
-    record_decision,
-)
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
-from evertune.registry.versions import get_champion, get_version_by_alias
+from evertune.registry.decision_log import DecisionLog
+from evertune.registry.model_registry import ModelRegistry, open_registry
 from evertune.stats.sequential import paired_sequential_test
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
 
@@ -77,7 +71,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
     """
     params = load_params(root)
     settings = params.monitoring
-    store = open_tracking_store(params.paths.state, params.registry.name)
+    store = open_registry(params)
     with open_prediction_log(params) as log:
         run = _start_run(root, params, log=log, store=store, now=now)
         findings = () if run is None else run.findings()
@@ -93,7 +87,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
             now=now,
         )
         if state.unreadable is None:
-            record_decision(log, decision)
+            DecisionLog(log).record_decision(decision)
         windows = () if run is None else run.windows
         recent = [each for each in findings if each.window in windows[-N_CAUSE_WINDOWS:]]
         result = MonitoringResult(
@@ -146,7 +140,7 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
         There is no champion, or it has no reference.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
+    store = open_registry(params)
     with open_prediction_log(params) as log:
         run = _start_run(root, params, log=log, store=store, now=now)
         if run is None:
@@ -166,15 +160,15 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
 
 
 def _start_run(
-    root: Path, params: Params, *, log: PredictionLog, store: TrackingStore, now: datetime
+    root: Path, params: Params, *, log: PredictionLog, store: ModelRegistry, now: datetime
 ) -> MonitoringRun | None:
-    version = get_champion(store)
+    version = store.champion()
     if version is None:
         return None
-    former = get_version_by_alias(store, "previous")
+    former = store.find("previous")
     reference = load_version_reference(store, version, state=params.paths.state, former=former)
     try:
-        change = _last_champion_change(read_outcomes(log), version.number)
+        change = _last_champion_change(DecisionLog(log).outcomes(), version.number)
     except StageError:
         change = None  # `_monitoring_state` reads them again and reports the fault
     rolled_back = change is not None and change.kind == "rolled back"
@@ -212,7 +206,7 @@ def _loss_processes(run: MonitoringRun, findings: tuple[Finding, ...]) -> dict[s
 
 def _monitoring_state(
     log: PredictionLog,
-    store: TrackingStore,
+    store: ModelRegistry,
     *,
     run: MonitoringRun | None,
     findings: tuple[Finding, ...],
@@ -220,9 +214,9 @@ def _monitoring_state(
 ) -> MonitoringState:
     version = None if run is None else run.version
     try:
-        decisions = read_decisions(log)
+        decisions = DecisionLog(log).decisions()
         outcomes = with_claimed_requests(
-            decisions, read_outcomes(log), read_unclaimed_decisions(log)
+            decisions, DecisionLog(log).outcomes(), DecisionLog(log).unclaimed_decisions()
         )
     except StageError as error:
         return MonitoringState(version, unreadable=str(error))
@@ -254,10 +248,10 @@ def _monitoring_state(
 
 
 def _worse_than_previous(
-    log: PredictionLog, store: TrackingStore, run: MonitoringRun, promoted_at: datetime
+    log: PredictionLog, store: ModelRegistry, run: MonitoringRun, promoted_at: datetime
 ) -> str | None:
     """Return the evidence that the champion is worse than the version before it, if there is."""
-    previous = get_version_by_alias(store, "previous")
+    previous = store.find("previous")
     days = run.settings.policy.shadow_days
     if previous is None or not days:
         return None

@@ -58,8 +58,7 @@ from evertune.database import (
 from evertune.errors import InputError
 from evertune.files import atomic_write
 from evertune.monitoring.log_frames import LoggedPrediction, keep_effective_labels, make_log_frame
-from evertune.registry.mlflow_client import open_tracking_store
-from evertune.registry.versions import load_champion_schema
+from evertune.registry.model_registry import open_registry
 from evertune.times import TimeWindow
 
 T = TypeVar("T")
@@ -518,8 +517,7 @@ def export_prediction_log(
         There is no champion yet, whose classes name the columns.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    classes = load_champion_schema(store).classes
+    classes = open_registry(params).champion_schema().classes
     with open_prediction_log(params) as log:
         return log.export(path, start=start, end=end, classes=classes)
 

@@ -13,13 +13,7 @@ from tempfile import TemporaryDirectory
 from evertune.errors import StageError
 from evertune.files import atomic_folder, read_record, write_record
 from evertune.monitoring.reference import Reference, cap_reference_loss
-from evertune.registry.mlflow_client import (
-    TrackingStore,
-    create_client,
-    fetch_artifacts,
-    translate_mlflow_errors,
-)
-from evertune.registry.versions import ModelVersion
+from evertune.registry.model_registry import ModelRegistry, ModelVersion
 
 REFERENCE_ARTIFACT = "reference"
 REFERENCE_FILE = "reference.json"
@@ -43,13 +37,13 @@ def load_reference(folder: Path) -> Reference:
 
 
 def load_version_reference(
-    store: TrackingStore, version: ModelVersion, *, state: Path, former: ModelVersion | None = None
+    store: ModelRegistry, version: ModelVersion, *, state: Path, former: ModelVersion | None = None
 ) -> Reference:
     """Return the reference of a champion, fetched once and kept in the state folder.
 
     Parameters
     ----------
-    store : TrackingStore
+    store : ModelRegistry
     version : ModelVersion
     state : Path
         The project's `state` folder, absolute.
@@ -69,7 +63,7 @@ def load_version_reference(
 
 
 def _previous_reference(
-    store: TrackingStore, former: ModelVersion, *, state: Path
+    store: ModelRegistry, former: ModelVersion, *, state: Path
 ) -> Reference | None:
     try:
         return load_version_reference(store, former, state=state)
@@ -77,24 +71,14 @@ def _previous_reference(
         return None  # a version without a reference caps nothing
 
 
-def _load_from_run(store: TrackingStore, version: ModelVersion) -> Reference:
-    if not _has_reference(store, version):
-        raise StageError(
-            f"Version {version.number} of {store.name} has no reference to compare production"
-            " with: it was registered without one. Run `evertune train` and promote a version that"
-            " has one."
-        )
+def _load_from_run(store: ModelRegistry, version: ModelVersion) -> Reference:
     with TemporaryDirectory() as beside:
-        return load_reference(_download_artifact(store, version, folder=Path(beside)))
-
-
-@translate_mlflow_errors
-def _has_reference(store: TrackingStore, version: ModelVersion) -> bool:
-    return bool(create_client(store.address).list_artifacts(version.run_id, REFERENCE_ARTIFACT))
-
-
-@translate_mlflow_errors
-def _download_artifact(store: TrackingStore, version: ModelVersion, *, folder: Path) -> Path:
-    return fetch_artifacts(
-        store.address, f"runs:/{version.run_id}/{REFERENCE_ARTIFACT}", folder=folder
-    )
+        run_id, folder = version.run_id, Path(beside)
+        kept = store.download_artifact(run_id, name=REFERENCE_ARTIFACT, folder=folder)
+        if kept is None:
+            raise StageError(
+                f"Version {version.number} of {store.name} has no reference to compare production"
+                " with: it was registered without one. Run `evertune train` and promote a version"
+                " that has one."
+            )
+        return load_reference(kept)

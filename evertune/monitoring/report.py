@@ -20,9 +20,9 @@ from evertune.decisions import DecisionOutcome, Finding, MonitoringDecision
 from evertune.files import write_text
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.monitoring.records import MonitoringResult
-from evertune.registry.decision_log import read_outcomes
-from evertune.registry.mlflow_client import MetricPoint, open_tracking_store
-from evertune.registry.runs import log_monitoring
+from evertune.registry.decision_log import DecisionLog
+from evertune.registry.model_registry import open_registry
+from evertune.registry.pages import MetricPoint
 
 WIDTH, HEIGHT, LEFT, TOP = 920, 190, 64, 14
 N_TICKS = 4
@@ -431,11 +431,10 @@ def publish_report(root: Path, found: MonitoringResult) -> Path:
     """
     params = load_params(root)
     with open_prediction_log(params) as log:
-        came = read_outcomes(log)
+        came = DecisionLog(log).outcomes()
     page = params.paths.state / "monitoring" / "monitoring.html"
     write_text(page, report_html(found, came))
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    log_monitoring(store, page=page, points=metric_points(found))
+    open_registry(params).log_monitoring(page=page, points=metric_points(found))
     return page
 
 

@@ -33,11 +33,9 @@ from evertune.models.model import Model, model_configurations
 from evertune.monitoring.log_frames import read_inputs
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.plan import Plan
-from evertune.registry import versions as registry
-from evertune.registry.decision_log import read_decisions
+from evertune.registry.decision_log import DecisionLog
 from evertune.registry.evidence import unseen_mask
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
-from evertune.registry.runs import download_artifact
+from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
 from evertune.search.leaderboard import top_trials
 from evertune.search.trial_log import read_header, read_trials
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
@@ -277,9 +275,9 @@ def write_plan(root: Path, decision: MonitoringDecision) -> Plan:
         There are too few labelled rows that the champion has not learned from.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    judged = registry.get_version(store, str(decision.champion))
-    champion = registry.load_version_model(store, judged)
+    store = open_registry(params)
+    judged = store.version(str(decision.champion))
+    champion = store.load_model(judged)
     absorbed = read_table(params.paths.production_labels)
     try:
         plan = plan_retraining(
@@ -303,10 +301,10 @@ def _unseen_by_champion(absorbed: pd.DataFrame, champion: Model) -> list[bool]:
 
 
 def _best_configurations(
-    store: TrackingStore, judged: registry.ModelVersion, *, name: str
+    store: ModelRegistry, judged: ModelVersion, *, name: str
 ) -> tuple[Configuration, ...]:
     with TemporaryDirectory() as beside:
-        kept = download_artifact(store, judged.run_id, name=name, folder=Path(beside))
+        kept = store.download_artifact(judged.run_id, name=name, folder=Path(beside))
         if kept is None:
             return ()
         header, trials = read_header(kept), read_trials(kept)
@@ -351,8 +349,7 @@ def snapshot_labels(root: Path, *, now: datetime) -> LabelSnapshot:
         MLflow or the log's database does not answer.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    schema = registry.load_champion_model(store).schema
+    schema = open_registry(params).champion_schema()
     if schema.target != params.data.target:
         raise StageError(
             f"expected the champion to predict '{params.data.target}', as data.target says, but it"
@@ -371,7 +368,7 @@ def _labelled_rows(
 ) -> pd.DataFrame:
     with open_prediction_log(params) as log:
         frame = log.read(classes=schema.classes, with_inputs=True, known_at=now)
-        blocked = blocked_windows(read_decisions(log))
+        blocked = blocked_windows(DecisionLog(log).decisions())
         oldest = log.oldest_event()
     frame = rows_outside_windows(frame, blocked).reset_index(drop=True)
     rows = feedback_rows(frame, read_inputs(frame), schema, columns=columns)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from evertune.config.loader import load_params
-from evertune.database import ModelLog
 from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
@@ -37,11 +36,10 @@ from evertune.orchestration.steps import (
     stage_step,
 )
 from evertune.plan import Plan
-from evertune.registry.decision_log import claim, read_decisions, read_outcomes, record_outcome
+from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import Verdict
-from evertune.registry.mlflow_client import open_tracking_store
+from evertune.registry.model_registry import open_registry
 from evertune.registry.promotion import roll_back_on_decision
-from evertune.registry.versions import get_champion
 from evertune.terminal import decision_line, verdict_line
 from evertune.versioning import dvc
 
@@ -242,19 +240,20 @@ def take_up_decision(
         There is no such decision, or it asks for nothing that can be run.
     """
     with open_prediction_log(load_params(root)) as log:
-        decision = _find_decision(log, decision_id)
-        past = [each for each in read_outcomes(log) if each.decision_id == decision_id]
+        decisions = DecisionLog(log)
+        decision = decisions.find_executable(decision_id)
+        past = list(decisions.outcomes(decision_id))
         taken = _earlier_outcome(past, by=_runner_id(root), resume=resume)
         if taken is not None:
             return taken
-        claim(log, decision_id, by=_runner_id(root), moment=now)
+        decisions.claim(decision_id, by=_runner_id(root), moment=now)
         outdated = None if past else _outdated_outcome(root, decision, now=now)
         if outdated is not None:
-            record_outcome(log, outdated)
+            decisions.record_outcome(outdated)
             return outdated
         if decision.action != "rollback" and not past:
-            record_outcome(
-                log, DecisionOutcome(decision_id, now, "started", detail=_runner_id(root))
+            decisions.record_outcome(
+                DecisionOutcome(decision_id, now, "started", detail=_runner_id(root))
             )
     return decision
 
@@ -276,7 +275,7 @@ def record_verdict(
         rows_needed=verdict.rows_needed,
     )
     with open_prediction_log(load_params(root)) as log:
-        record_outcome(log, outcome)
+        DecisionLog(log).record_outcome(outcome)
     return outcome
 
 
@@ -289,7 +288,8 @@ def recording_failures(
         yield
     except EvertuneError as error:
         with open_prediction_log(load_params(root)) as log:
-            record_outcome(log, DecisionOutcome(decision.id, now, "failed", detail=str(error)))
+            failed = DecisionOutcome(decision.id, now, "failed", detail=str(error))
+            DecisionLog(log).record_outcome(failed)
         raise
 
 
@@ -311,26 +311,11 @@ def _plan_line(plan: Plan) -> str:
     return f"{plan.mode}, rows from {plan.judge_from} judge, windows {windows}"
 
 
-def _find_decision(log: ModelLog, decision_id: str) -> MonitoringDecision:
-    found = next((each for each in read_decisions(log) if each.id == decision_id), None)
-    if found is None:
-        raise InputError(
-            f"expected the id of a recorded decision, but got '{decision_id}'; `evertune monitor`"
-            " makes decisions"
-        )
-    if found.action not in ACTIONS:
-        raise InputError(
-            f"expected a decision to {', '.join(ACTIONS)}, but {decision_id} is '{found.action}';"
-            " nothing is to be done"
-        )
-    return found
-
-
 def _outdated_outcome(
     root: Path, decision: MonitoringDecision, *, now: datetime
 ) -> DecisionOutcome | None:
     params = load_params(root)
-    standing = get_champion(open_tracking_store(params.paths.state, params.registry.name))
+    standing = open_registry(params).champion()
     number = None if standing is None else standing.number
     if number == decision.champion:
         return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from evertune.evaluation.baselines import BaselineResult
-    from evertune.registry.mlflow_client import TrackingStore
+    from evertune.registry.model_registry import ModelRegistry
 
 PLAIN_LINE_SECONDS = 10.0
 POLL_SECONDS = 0.5
@@ -245,12 +245,12 @@ def prefect_listener(baselines: "Sequence[BaselineResult]") -> ProgressListener:
     return tell
 
 
-def mlflow_listener(store: "TrackingStore", *, title: str, most: int) -> ProgressListener:
+def mlflow_listener(store: "ModelRegistry", *, title: str, most: int) -> ProgressListener:
     """Return what gives a search its run at its first new trial, and trials theirs.
 
     Parameters
     ----------
-    store : TrackingStore
+    store : ModelRegistry
     title : str
         Of the run.
     most : int
@@ -260,15 +260,14 @@ def mlflow_listener(store: "TrackingStore", *, title: str, most: int) -> Progres
     -----
     Where MLflow stops answering the search goes on; registering adds what is missing.
     """
-    from evertune.registry.mlflow_client import log_trials, open_run
 
     run_id, n_logged, answers = "", 0, True
 
     def log(now: TrialsSnapshot) -> None:
         nonlocal run_id, n_logged
-        run_id = run_id or open_run(store, now.header.digest, title=title)
+        run_id = run_id or store.open_run(now.header.digest, title=title)
         better = now.header.greater_is_better
-        log_trials(store, run_id, trials=now.trials, greater_is_better=better, most=most)
+        store.log_trials(run_id, now.trials, greater_is_better=better, most=most)
         n_logged = len(now.trials)
 
     def tell(now: TrialsSnapshot, _: float) -> None:

@@ -1,12 +1,11 @@
 """Run the stages again in the folder of a version that is being reproduced.
 
-`rerun_stages_in_subprocess` starts a process that runs the code of that folder. No time limit
-decides there: fits have ample time, and the search's recorded result is refitted instead of
+`rerun_stages_in_subprocess` starts a process that runs them with the installed Evertune. No time
+limit decides there: fits have ample time, and the search's recorded result is refitted instead of
 searched for again.
 """
 
 import inspect
-import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -26,7 +25,9 @@ STEPS = ("prepare", "split", "baseline", "rebuild", "fit", "evaluate")
 
 
 def rerun_stages_in_subprocess(folder: Path) -> None:
-    """Run the stages of a folder with its own code.
+    """Run the stages of a folder with the installed Evertune, in a process of its own.
+
+    Modules of the user's are imported by their names; this process may know those of the project.
 
     Raises
     ------
@@ -34,10 +35,7 @@ def rerun_stages_in_subprocess(folder: Path) -> None:
         A stage failed there.
     """
     command = [sys.executable, "-m", "evertune.orchestration.reproduce"]
-    settings = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        command, cwd=folder, env=settings, stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise StageError(f"expected to run the stages in {folder}, but it failed: {lines[-1]}")

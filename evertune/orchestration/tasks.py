@@ -69,7 +69,7 @@ from evertune.orchestration.steps import (
     stage_step,
 )
 from evertune.registry.gates import Verdict
-from evertune.registry.mlflow_client import open_tracking_store
+from evertune.registry.model_registry import open_registry
 from evertune.registry.promotion import approve, reject
 from evertune.serving.batch import ScoringResult, read_scoring_source, score
 from evertune.terminal import (
@@ -374,7 +374,7 @@ def _showing_search(step: Step[Any], root: Path, show: ShowProgress) -> Iterator
         return
     params = load_params(root)
     baselines = read_baselines(params.paths.baselines)
-    store = open_tracking_store(params.paths.state, params.registry.name)
+    store = open_registry(params)
     name, most = params.registry.name, params.registry.logged_trials
     listeners = (
         terminal_listener(show, baselines),

@@ -23,7 +23,7 @@ from evertune.data.feedback import (
 )
 from evertune.data.readers import inspect_source
 from evertune.data.schema import TableSchema, encode_target
-from evertune.data.validation import format_issues, quote_list
+from evertune.data.validation import format_issues
 from evertune.errors import InputError, TableError
 from evertune.evaluation.assessment import (
     Assessment,
@@ -38,9 +38,7 @@ from evertune.evaluation.report import write_report
 from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, write_record
 from evertune.models.model import Model, predict
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
-from evertune.registry.runs import download_artifact, log_assessment
-from evertune.registry.versions import ModelVersion, list_versions, load_version_model
+from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
 
 METRICS_FILE = "figures.json"
 
@@ -77,16 +75,16 @@ def assess_version(
         There is no such version, or the table cannot judge it.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    asked = _find_version(store, version)
-    model, own = load_version_model(store, asked), _own_evaluation(store, asked)
+    registry = open_registry(params)
+    judged = registry.version(version)
+    model, own = registry.load_model(judged), _own_evaluation(registry, judged)
     raw, schema = _read_table(root, params.data, source=source, schema=model.schema)
     name = Path(source).name
     rows = _evaluation_rows(raw, schema, model, section=params.evaluation, name=name)
     found, pictures = _evaluate_version(root, params, model, rows=rows.table, own=own)
-    told = Assessment(
-        model=store.name,
-        version=asked.number,
+    assessment = Assessment(
+        model=registry.name,
+        version=judged.number,
         table=name,
         digest=digest_table(raw),
         n_rows=len(raw),
@@ -97,32 +95,33 @@ def assess_version(
         n_unseen=count_unseen_category_rows(rows.table, schema),
         figures=compare_with_holdout(found, own),
     )
-    folder = out or params.paths.state / "evaluations" / f"{asked.number}-{told.digest}"
-    _write_pages(folder, found, pictures, told)
+    folder = out or params.paths.state / "evaluations" / f"{judged.number}-{assessment.digest}"
+    if folder.is_file():
+        raise InputError(f"expected a folder for the pages, but {folder} is a file")
+    write_report(
+        found,
+        pictures,
+        figures=folder / METRICS_FILE,
+        plots=folder / "plots",
+        report=folder / "report",
+        assessment=assessment,
+    )
+    write_record(folder / "assessment.json", assessment)
     lines = [
-        summarize_assessment(told),
-        *describe_left_out_rows(told),
+        summarize_assessment(assessment),
+        *describe_left_out_rows(assessment),
         f"the page: {folder}/report/report.html",
     ]
     if logged:
-        run_id = log_assessment(store, told, folder=folder, source=root / source, rows=raw)
+        run_id = registry.log_assessment(assessment, folder=folder, source=root / source, rows=raw)
         lines.append(f"MLflow shows it as run {run_id}")
     return AssessmentResult(folder, tuple(lines))
 
 
-def _find_version(store: TrackingStore, version: str) -> ModelVersion:
-    known = list_versions(store)
-    for each in known:
-        if version in (each.number, *each.aliases):
-            return each
-    names = [each.number for each in known] + [alias for each in known for alias in each.aliases]
-    there = f"there are {quote_list(names)}" if names else "there is none; run `evertune train`"
-    raise InputError(f"expected a version or alias of {store.name}, but got {version!r}; {there}")
-
-
-def _own_evaluation(store: TrackingStore, version: ModelVersion) -> Evaluation | None:
+def _own_evaluation(registry: ModelRegistry, version: ModelVersion) -> Evaluation | None:
     with TemporaryDirectory() as beside:
-        kept = download_artifact(store, version.run_id, name=METRICS_FILE, folder=Path(beside))
+        run_id, folder = version.run_id, Path(beside)
+        kept = registry.download_artifact(run_id, name=METRICS_FILE, folder=folder)
         return None if kept is None else read_record(kept, Evaluation)
 
 
@@ -161,19 +160,3 @@ def _evaluate_version(
     found = assess_model(model, rows, y_true, pred, metrics, section=section, own=own)
     costs = misclassification_costs(section.costs, schema.classes)
     return found, evaluation_plots(found, y_true, pred, costs=costs)
-
-
-def _write_pages(
-    folder: Path, found: Evaluation, pictures: dict[str, bytes], told: Assessment
-) -> None:
-    if folder.is_file():
-        raise InputError(f"expected a folder for the pages, but {folder} is a file")
-    write_report(
-        found,
-        pictures,
-        figures=folder / METRICS_FILE,
-        plots=folder / "plots",
-        report=folder / "report",
-        assessment=told,
-    )
-    write_record(folder / "assessment.json", told)

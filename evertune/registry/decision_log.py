@@ -1,12 +1,11 @@
-"""Store and read promotion records, champions, hold-out uses and monitoring decisions.
+"""All decisions of a model: about versions, by monitoring, and what came of them.
 
 They are kept with predictions and labels, so that a service and several machines share them.
 Rows are only added, never changed or removed, and an insert that is repeated changes nothing.
-`save_record`, `append_champion` and `save_holdout_use` belong to promotion; `record_decision`,
-`claim` and `record_outcome` to monitoring. `claim` succeeds for one process only, so that no
-decision is carried out twice.
+`DecisionLog.find` knows every id, whichever table it is in.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -26,211 +25,272 @@ from evertune.database import (
     write_transaction,
 )
 from evertune.decisions import DecisionOutcome, MonitoringDecision
+from evertune.errors import InputError
+from evertune.messages import did_you_mean
 from evertune.registry.holdout_reuse import HoldoutUse
 from evertune.registry.records import ChampionChange, DecisionRecord
-
-
-def save_record(log: ModelLog, record: DecisionRecord) -> bool:
-    """Return whether the record is new; one whose id is there already is left as it is."""
-    row = {
-        "model": log.model,
-        "id": record.id,
-        "moment": record.moment,
-        "act": record.act,
-        "version": record.version,
-        "record": record,
-    }
-    return _insert_record(log, DECISION_RECORDS, row)
-
-
-def read_decision_records(
-    log: ModelLog, *, version: str | None = None
-) -> tuple[DecisionRecord, ...]:
-    """Return the model's records, or those about a version, in the order in which they were kept.
-
-    Raises
-    ------
-    StageError
-        Where a record cannot be read; it names the record.
-    """
-    query = (
-        _select_records(log, DECISION_RECORDS)
-        .add_columns(DECISION_RECORDS.c.id)
-        .order_by(DECISION_RECORDS.c.number)
-    )
-    if version is not None:
-        query = query.where(DECISION_RECORDS.c.version == version)
-    return tuple(
-        read_record(row.record, DecisionRecord, name=f"the decision {row.id!r} of {log.model}")
-        for row in _fetch_rows(log, query)
-    )
-
-
-def append_champion(
-    log: ModelLog, *, version: str, previous: str | None, record_id: str | None, moment: datetime
-) -> bool:
-    """Return whether the version is a new champion; it is not where the last one was the same."""
-    with write_transaction(log) as connection:
-        last = connection.execute(
-            _select_champions(log).order_by(CHAMPIONS.c.number.desc())
-        ).first()
-        if last is not None and last.version == version:
-            return False
-        row = {
-            "model": log.model,
-            "number": 1 if last is None else last.number + 1,
-            "version": version,
-            "previous": previous,
-            "moment": moment,
-            "record_id": record_id,
-        }
-        return bool(connection.execute(insert_if_absent(log, CHAMPIONS), row).rowcount == 1)
-
-
-def read_champion_changes(log: ModelLog) -> tuple[ChampionChange, ...]:
-    """Return which versions became champion, oldest first."""
-    return tuple(
-        ChampionChange(row.number, row.version, row.previous, row.moment, row.record_id)
-        for row in _fetch_rows(log, _select_champions(log).order_by(CHAMPIONS.c.number))
-    )
-
-
-def save_holdout_use(log: ModelLog, look: HoldoutUse) -> bool:
-    """Return whether the look is new; a decision looks once, however often it is tried."""
-    row = {
-        "model": log.model,
-        "record_id": look.record_id,
-        "moment": look.moment,
-        "record": look,
-    }
-    return _insert_record(log, HOLDOUT_USES, row)
-
-
-def read_holdout_uses(log: ModelLog) -> tuple[HoldoutUse, ...]:
-    """Return how often rows of a hold-out were used for a decision, oldest first.
-
-    Raises
-    ------
-    StageError
-        Where a look cannot be read; it names the decision.
-    """
-    query = (
-        _select_records(log, HOLDOUT_USES)
-        .add_columns(HOLDOUT_USES.c.record_id)
-        .order_by(HOLDOUT_USES.c.number)
-    )
-    return tuple(
-        read_record(row.record, HoldoutUse, name=f"the look of the decision {row.record_id!r}")
-        for row in _fetch_rows(log, query)
-    )
-
-
-def _insert_record(log: ModelLog, table: Table, row: dict[str, object]) -> bool:
-    with write_transaction(log) as connection:
-        return bool(connection.execute(insert_if_absent(log, table), row).rowcount == 1)
-
-
-def _select_records(log: ModelLog, table: Table) -> Select[Any]:
-    return select(table.c.record).where(table.c.model == log.model)
-
-
-def _select_champions(log: ModelLog) -> Select[Any]:
-    return select(CHAMPIONS).where(CHAMPIONS.c.model == log.model)
-
-
-def _fetch_rows(log: ModelLog, query: Select[Any]) -> list[Any]:
-    with read_transaction(log) as connection:
-        return list(connection.execute(query).all())
-
 
 T = TypeVar("T")
 EXECUTABLE_ACTIONS = ("refit", "retune", "rollback")
 
 
-def record_decision(log: ModelLog, decision: MonitoringDecision) -> bool:
-    """Return whether the decision is new; one whose id is there already is left as it is."""
-    row = {
-        "model": log.model,
-        "id": decision.id,
-        "moment": decision.moment,
-        "action": decision.action,
-        "record": decision,
-    }
-    return _insert_decision_row(log, DECISIONS, row)
+@dataclass(frozen=True)
+class DecisionEntry:
+    """A decision of either kind, as a list shows it.
 
-
-def read_decisions(
-    log: ModelLog, *, since: datetime | None = None
-) -> tuple[MonitoringDecision, ...]:
-    """Return the model's decisions, oldest first.
-
-    Raises
-    ------
-    StageError
-        Where a record cannot be read; it names the decision.
+    Attributes
+    ----------
+    id : str
+    moment : datetime
+    kind : str
+        `gate`, `approval`, `promotion`, `rollback`, or `monitoring`.
+    version : str, optional
+        The version that it is about.
+    decision : str
+        The verdict about a version, or the action that monitoring asks for.
+    by : str
+    reason : str
+        The first one.
+    outcome : str
+        What came of a decision of monitoring, or that a version waits for approval; else empty.
     """
-    query = _select_decisions(log)
-    if since is not None:
-        query = query.where(DECISIONS.c.moment >= since)
-    return _fetch_decision_rows(log, query, MonitoringDecision)
+
+    id: str
+    moment: datetime
+    kind: str
+    version: str | None
+    decision: str
+    by: str
+    reason: str
+    outcome: str = ""
 
 
-def claim(log: ModelLog, decision_id: str, *, by: str, moment: datetime) -> bool:
-    """Return whether the decision is now this claimer's to act on; False where it was taken."""
-    row = {
-        "model": log.model,
-        "id": decision_id,
-        "claimed_by": by,
-        "moment": moment,
-    }
-    return _insert_decision_row(log, CLAIMS, row)
+class DecisionLog:
+    """The decisions of one model.
 
-
-def record_outcome(log: ModelLog, outcome: DecisionOutcome) -> None:
-    """Keep what came of a decision; the same outcome again changes nothing."""
-    row = {
-        "model": log.model,
-        "id": outcome.decision_id,
-        "moment": outcome.moment,
-        "kind": outcome.kind,
-        "record": outcome,
-    }
-    _insert_decision_row(log, OUTCOMES, row)
-
-
-def read_outcomes(log: ModelLog) -> tuple[DecisionOutcome, ...]:
-    """Return what came of the model's decisions, in the order in which it was recorded.
-
-    Raises
-    ------
-    StageError
-        Where a record cannot be read; it names the decision.
+    Parameters
+    ----------
+    log : ModelLog
+        The part of the database that belongs to the model.
     """
-    query = select(OUTCOMES.c.id, OUTCOMES.c.record).where(OUTCOMES.c.model == log.model)
-    return _fetch_decision_rows(log, query.order_by(OUTCOMES.c.number), DecisionOutcome)
 
+    def __init__(self, log: ModelLog) -> None:
+        self.log = log
 
-def read_unclaimed_decisions(log: ModelLog) -> tuple[MonitoringDecision, ...]:
-    """Return the decisions to refit, retune or roll back that nobody has claimed, oldest first."""
-    claimed = exists().where(CLAIMS.c.model == DECISIONS.c.model, CLAIMS.c.id == DECISIONS.c.id)
-    query = _select_decisions(log).where(DECISIONS.c.action.in_(EXECUTABLE_ACTIONS), ~claimed)
-    return _fetch_decision_rows(log, query, MonitoringDecision)
+    @property
+    def model(self) -> str:
+        """`registry.name`."""
+        return self.log.model
 
+    # Both kinds
 
-def _insert_decision_row(log: ModelLog, table: Table, row: dict[str, object]) -> bool:
-    with write_transaction(log) as connection:
-        return connection.execute(insert_if_absent(log, table), row).rowcount == 1
+    def find(self, decision_id: str) -> DecisionRecord | MonitoringDecision:
+        """Return a decision by its id.
 
+        Raises
+        ------
+        InputError
+            There is none; the message suggests one.
+        """
+        every: dict[str, DecisionRecord | MonitoringDecision] = {}
+        every |= {each.id: each for each in self.records()}
+        every |= {each.id: each for each in self.decisions()}
+        if decision_id not in every:
+            hint = did_you_mean(decision_id, every) or " `evertune history --decisions` lists them."
+            raise InputError(
+                f"expected the id of a decision about {self.model}, but got {decision_id!r}.{hint}"
+            )
+        return every[decision_id]
 
-def _select_decisions(log: ModelLog) -> Select[Any]:
-    query = select(DECISIONS.c.id, DECISIONS.c.record).where(DECISIONS.c.model == log.model)
-    return query.order_by(DECISIONS.c.moment, DECISIONS.c.id)
+    def find_executable(self, decision_id: str) -> MonitoringDecision:
+        """Return a decision of monitoring to refit, retune or roll back.
 
+        Raises
+        ------
+        InputError
+            There is no decision with this id, or it asks for nothing that can be run.
+        """
+        found = self.find(decision_id)
+        if isinstance(found, DecisionRecord):
+            raise InputError(
+                f"expected a decision of monitoring to {', '.join(EXECUTABLE_ACTIONS)}, but"
+                f" {decision_id} is about version {found.version} ({found.act}: {found.verdict});"
+                " nothing is to be done"
+            )
+        if found.action not in EXECUTABLE_ACTIONS:
+            raise InputError(
+                f"expected a decision to {', '.join(EXECUTABLE_ACTIONS)}, but {decision_id} is"
+                f" {found.action!r}; nothing is to be done"
+            )
+        return found
 
-def _fetch_decision_rows(log: ModelLog, query: Select[Any], kind: type[T]) -> tuple[T, ...]:
-    with read_transaction(log) as connection:
-        rows = connection.execute(query).all()
-    return tuple(
-        read_record(row.record, kind, name=f"the decision {row.id!r} of {log.model}")
-        for row in rows
-    )
+    def entries(self) -> tuple[DecisionEntry, ...]:
+        """Return every decision of either kind, oldest first."""
+        outcomes: dict[str, str] = {each.decision_id: each.kind for each in self.outcomes()}
+        by_monitoring = [
+            DecisionEntry(
+                id=each.id,
+                moment=each.moment,
+                kind="monitoring",
+                version=each.champion,
+                decision=each.action,
+                by="evertune monitor",
+                reason=each.reasons[0] if each.reasons else "",
+                outcome=outcomes.get(each.id, ""),
+            )
+            for each in self.decisions()
+        ]
+        about_versions = [
+            DecisionEntry(
+                id=each.id,
+                moment=each.moment,
+                kind=each.act,
+                version=each.version,
+                decision=each.verdict,
+                by=each.by,
+                reason=each.reasons[0] if each.reasons else "",
+                outcome="waits for approval" if each.waits_for_approval else "",
+            )
+            for each in self.records()
+        ]
+        return tuple(sorted([*about_versions, *by_monitoring], key=lambda each: each.moment))
+
+    # About versions
+
+    def save_record(self, record: DecisionRecord) -> bool:
+        """Return whether the record is new; one whose id is there already is left as it is."""
+        return self._insert(
+            DECISION_RECORDS,
+            id=record.id,
+            moment=record.moment,
+            act=record.act,
+            version=record.version,
+            record=record,
+        )
+
+    def records(self, *, version: str | None = None) -> tuple[DecisionRecord, ...]:
+        """Return the records about all versions or about one, in the order of being saved."""
+        query = self._select(DECISION_RECORDS, "id").order_by(DECISION_RECORDS.c.number)
+        if version is not None:
+            query = query.where(DECISION_RECORDS.c.version == version)
+        return self._read(query, DecisionRecord)
+
+    def last_gate_record(self, version: str) -> DecisionRecord | None:
+        """Return the gate's last record about a version, None if there is none."""
+        found = [each for each in self.records(version=version) if each.act == "gate"]
+        return found[-1] if found else None
+
+    def append_champion(
+        self, *, version: str, previous: str | None, record_id: str | None, moment: datetime
+    ) -> bool:
+        """Return whether the version is a new champion; it is not if the last one is the same."""
+        last_first = self._champions().order_by(CHAMPIONS.c.number.desc())
+        with write_transaction(self.log) as connection:
+            last = connection.execute(last_first).first()
+            if last is not None and last.version == version:
+                return False
+            row = {
+                "model": self.model,
+                "number": 1 if last is None else last.number + 1,
+                "version": version,
+                "previous": previous,
+                "moment": moment,
+                "record_id": record_id,
+            }
+            added = connection.execute(insert_if_absent(self.log, CHAMPIONS), row)
+            return bool(added.rowcount == 1)
+
+    def champion_changes(self) -> tuple[ChampionChange, ...]:
+        """Return the versions that became champion, oldest first."""
+        with read_transaction(self.log) as connection:
+            rows = connection.execute(self._champions().order_by(CHAMPIONS.c.number)).all()
+        return tuple(
+            ChampionChange(row.number, row.version, row.previous, row.moment, row.record_id)
+            for row in rows
+        )
+
+    def save_holdout_use(self, use: HoldoutUse) -> bool:
+        """Return whether the use is new; the same comparison tried again is one use."""
+        return self._insert(
+            HOLDOUT_USES,
+            record_id=use.record_id,
+            moment=use.moment,
+            record=use,
+        )
+
+    def holdout_uses(self) -> tuple[HoldoutUse, ...]:
+        """Return the uses of hold-out rows for decisions, oldest first."""
+        query = self._select(HOLDOUT_USES, "record_id").order_by(HOLDOUT_USES.c.number)
+        return self._read(query, HoldoutUse)
+
+    # By monitoring
+
+    def record_decision(self, decision: MonitoringDecision) -> bool:
+        """Return whether the decision is new; one whose id is there already is left as it is."""
+        return self._insert(
+            DECISIONS,
+            id=decision.id,
+            moment=decision.moment,
+            action=decision.action,
+            record=decision,
+        )
+
+    def decisions(self, *, since: datetime | None = None) -> tuple[MonitoringDecision, ...]:
+        """Return the decisions of monitoring, oldest first."""
+        query = self._select(DECISIONS, "id").order_by(DECISIONS.c.moment, DECISIONS.c.id)
+        if since is not None:
+            query = query.where(DECISIONS.c.moment >= since)
+        return self._read(query, MonitoringDecision)
+
+    def unclaimed_decisions(self) -> tuple[MonitoringDecision, ...]:
+        """Return the decisions to refit, retune or roll back that nobody claimed, oldest first."""
+        claimed = exists().where(CLAIMS.c.model == DECISIONS.c.model, CLAIMS.c.id == DECISIONS.c.id)
+        query = self._select(DECISIONS, "id").order_by(DECISIONS.c.moment, DECISIONS.c.id)
+        query = query.where(DECISIONS.c.action.in_(EXECUTABLE_ACTIONS), ~claimed)
+        return self._read(query, MonitoringDecision)
+
+    def claim(self, decision_id: str, *, by: str, moment: datetime) -> bool:
+        """Return whether the decision is now this claimer's to act on; one claimer only gets it."""
+        return self._insert(CLAIMS, id=decision_id, claimed_by=by, moment=moment)
+
+    def record_outcome(self, outcome: DecisionOutcome) -> None:
+        """Keep what came of a decision; the same outcome again changes nothing."""
+        self._insert(
+            OUTCOMES,
+            id=outcome.decision_id,
+            moment=outcome.moment,
+            kind=outcome.kind,
+            record=outcome,
+        )
+
+    def outcomes(self, decision_id: str | None = None) -> tuple[DecisionOutcome, ...]:
+        """Return the outcomes of all decisions or of one, in the order of being recorded."""
+        query = self._select(OUTCOMES, "id").order_by(OUTCOMES.c.number)
+        if decision_id is not None:
+            query = query.where(OUTCOMES.c.id == decision_id)
+        return self._read(query, DecisionOutcome)
+
+    # Inside
+
+    def _insert(self, table: Table, **row: object) -> bool:
+        with write_transaction(self.log) as connection:
+            added = connection.execute(
+                insert_if_absent(self.log, table), {"model": self.model, **row}
+            )
+            return bool(added.rowcount == 1)
+
+    def _select(self, table: Table, key: str) -> Select[Any]:
+        columns = (table.c[key].label("key"), table.c.record)
+        return select(*columns).where(table.c.model == self.model)
+
+    def _champions(self) -> Select[Any]:
+        return select(CHAMPIONS).where(CHAMPIONS.c.model == self.model)
+
+    def _read(self, query: Select[Any], kind: type[T]) -> tuple[T, ...]:
+        """Return records; StageError names the one that cannot be read."""
+        with read_transaction(self.log) as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            read_record(row.record, kind, name=f"the decision {row.key!r} of {self.model}")
+            for row in rows
+        )

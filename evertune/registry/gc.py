@@ -2,14 +2,14 @@
 
 `collect_garbage` removes from DVC's cache on this machine what no registered version, project
 or deployed checkout refers to, and from `state` what reproduced versions, Ray and killed
-processes left behind. `preview_garbage` returns the same and removes nothing. Nothing is ever
-removed from a remote. Versions of all models are considered; the pool's fold models are not
-kept, since they can be fitted again, but the list of them is.
+processes left behind. Nothing is ever removed from a remote. Versions of all models are
+considered; the pool's fold models are not kept, since they can be fitted again, but the list of
+them is.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,95 +17,21 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.errors import InputError
 from evertune.files import is_project_locked, remove_path
-from evertune.registry.mlflow_client import (
-    TrackingStore,
-    create_client,
-    open_tracking_store,
-    translate_mlflow_errors,
-)
-from evertune.registry.reproduce import LOCK_FILE, PROJECT_FOLDER, find_md5s, find_path_md5
-from evertune.registry.runs import download_artifact
-from evertune.registry.versions import ModelVersion, list_versions
+from evertune.registry.model_registry import ModelRegistry, open_registry
+from evertune.registry.reproduce import PROJECT_FOLDER, REPRODUCED_FOLDER
 from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning.dvc import (
+    LOCK_FILE,
     cache_folder,
     iter_cache_objects,
+    lock_outputs,
     pointer_files,
+    read_md5s,
     run_with_cache_locked,
     with_folder_contents,
 )
 
 DATA_TAG_PREFIX = "dvc."
-
-
-def md5s_needed_by_folder(root: Path, *, objects: Path) -> frozenset[str]:
-    """Return the md5s that the dvc.lock and the pointers of a project name.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    objects : Path
-        DVC's store, which tells what is in folders.
-    """
-    texts = [path.read_text(encoding="utf-8") for path in pointer_files(root)]
-    return with_folder_contents(objects, _find_all_md5s(texts))
-
-
-def md5s_needed_by_versions(
-    store: TrackingStore, *, objects: Path, pool: str
-) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield every version in the registry with the md5s that it needs to be made again.
-
-    Versions of all models are looked at, whichever folder they came from. Those that carry no md5
-    of data were registered by something else and need nothing.
-
-    Parameters
-    ----------
-    store : TrackingStore
-    objects : Path
-        DVC's store, which tells what is in folders.
-    pool : str
-        The path of the pool in a project: its models are fitted again, so they are not needed, but
-        the list of them is.
-    """
-    for name in _registered_model_names(store):
-        own = replace(store, name=name)
-        for version in list_versions(own):
-            named = {md5 for tag, md5 in version.tags.items() if tag.startswith(DATA_TAG_PREFIX)}
-            if named:
-                texts = _pointer_texts(own, version)
-                models = {find_path_md5(text, pool) for text in texts} - {None}
-                every = named | _find_all_md5s(texts)
-                yield (
-                    f"{name} {version.number}",
-                    with_folder_contents(objects, every - models) | every,
-                )
-
-
-def _pointer_texts(store: TrackingStore, version: ModelVersion) -> list[str]:
-    with TemporaryDirectory() as beside:
-        project = download_artifact(store, version.run_id, name=PROJECT_FOLDER, folder=Path(beside))
-        pointers = [] if project is None else [*project.glob(LOCK_FILE), *project.glob("*.dvc")]
-        return [path.read_text(encoding="utf-8") for path in pointers]
-
-
-def _find_all_md5s(texts: list[str]) -> frozenset[str]:
-    return frozenset[str]().union(*(find_md5s(text) for text in texts))
-
-
-@translate_mlflow_errors
-def _registered_model_names(store: TrackingStore) -> tuple[str, ...]:
-    known = create_client(store.address)
-    names: list[str] = []
-    page = known.search_registered_models()
-    while True:
-        names += [str(model.name) for model in page]
-        if not page.token:
-            return tuple(sorted(names))
-        page = known.search_registered_models(page_token=page.token)
-
-
 SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400.0, 3_600.0
 BYTES_PER_MEGABYTE = 1e6
 UNNEEDED_OBJECTS = "files that no version and no project needs"
@@ -126,7 +52,7 @@ class SpaceUsage:
 
 @dataclass(frozen=True)
 class CollectionResult:
-    """What was removed, or would be, and what was kept in DVC's store, and why."""
+    """What was removed, or would be, and what was kept in DVC's cache, and why."""
 
     removed: tuple[SpaceUsage, ...]
     kept: tuple[SpaceUsage, ...]
@@ -158,83 +84,128 @@ def collect_garbage(
     keep_days : float
         What is younger is kept in any case.
     others : sequence of Path
-        The folders of all other projects that keep their versions in the same store.
+        The folders of all other projects that keep their data in the same cache.
 
     Raises
     ------
     InputError
-        The store is shared, and `others` does not say by which projects.
+        The cache is shared, and `others` does not say by which projects.
     """
-    return run_with_cache_locked(root, lambda: _collect(root, remove_path, keep_days, others))
+    return run_with_cache_locked(
+        root, lambda: _collect(root, keep_days=keep_days, others=others, remove=True)
+    )
 
 
 def preview_garbage(
     root: Path, *, keep_days: float = 0, others: Sequence[Path] = ()
 ) -> CollectionResult:
     """Return what `collect_garbage` would remove, and remove nothing."""
-    return _collect(root, lambda _: None, keep_days, others)
+    return _collect(root, keep_days=keep_days, others=others, remove=False)
+
+
+def md5s_needed_by_folder(root: Path, *, objects: Path) -> frozenset[str]:
+    """Return the md5s that the dvc.lock and the pointers of a project name.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    objects : Path
+        DVC's cache, which tells what is in folders.
+    """
+    named = frozenset[str]().union(*(read_md5s(path) for path in pointer_files(root)))
+    return with_folder_contents(objects, named)
+
+
+def md5s_needed_by_versions(
+    registry: ModelRegistry, *, objects: Path, pool: str
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield every version in the registry with the md5s that it needs to be made again.
+
+    Versions of all models are looked at, whichever folder they came from. Those that carry no md5
+    of data were registered by something else and need nothing.
+
+    Parameters
+    ----------
+    registry : ModelRegistry
+    objects : Path
+        DVC's cache, which tells what is in folders.
+    pool : str
+        The path of the pool in a project: its models are fitted again, so they are not needed, but
+        the list of them is.
+    """
+    for name in registry.model_names():
+        for version in registry.of_model(name).versions():
+            named = {md5 for tag, md5 in version.tags.items() if tag.startswith(DATA_TAG_PREFIX)}
+            if not named:
+                continue
+            refittable: set[str] = set()
+            with TemporaryDirectory() as beside:
+                run_id, folder = version.run_id, Path(beside)
+                project = registry.download_artifact(run_id, name=PROJECT_FOLDER, folder=folder)
+                for path in [] if project is None else project.glob("*.dvc"):
+                    named |= read_md5s(path)
+                for path in [] if project is None else project.glob(LOCK_FILE):
+                    named |= read_md5s(path)
+                    refittable |= {lock_outputs(path).get(pool, "")}
+            needed = with_folder_contents(objects, named - refittable) | named
+            yield f"{name} {version.number}", needed
 
 
 def _collect(
-    root: Path, act: Callable[[Path], None], keep_days: float, others: Sequence[Path]
+    root: Path, *, keep_days: float, others: Sequence[Path], remove: bool
 ) -> CollectionResult:
     params, since = load_params(root), time.time() - keep_days * SECONDS_PER_DAY
-    store = cache_folder(root)
-    _check_cache_not_shared(root, store, others)
-    reasons = _md5s_by_user(root, params, others, objects=store)
-    objects, kept = _split_objects(store, reasons, since=since)
-    found = [*objects, *_reproduced_garbage(params, since), *_leftover_garbage(params)]
-    for each in found:
-        act(each.path)
-    return CollectionResult(_summarize_usage(found), _summarize_usage(kept))
-
-
-def _check_cache_not_shared(root: Path, store: Path, others: Sequence[Path]) -> None:
-    if store.is_relative_to(root.resolve()) or store.is_relative_to(root) or others:
-        return
-    raise InputError(
-        f"expected DVC's store below the project {root}, but it is {store}, which other projects"
-        " use too, and what they need there is not known here; name the folder of each with"
-        " --project, and what all of them need is kept"
-    )
-
-
-def _md5s_by_user(
-    root: Path, params: Params, others: Sequence[Path], *, objects: Path
-) -> dict[str, frozenset[str]]:
-    """Return who needs which md5s, those who are there anyway first."""
-    pool = params.paths.pool.relative_to(root.absolute()).as_posix()
-    reasons = {"the project as it is": md5s_needed_by_folder(root, objects=objects)}
-    deployed = [lock.parent for lock in sorted((params.paths.state / "deployed").rglob("dvc.lock"))]
-    for folder in (*deployed, *others):
-        reasons[str(folder)] = md5s_needed_by_folder(folder, objects=objects)
-    for folder in (root, *others):
-        own = load_params(folder)
-        registry = open_tracking_store(own.paths.state, own.registry.name)
-        needs = dict(md5s_needed_by_versions(registry, objects=objects, pool=pool))
-        reasons |= {f"version {label}": md5s for label, md5s in needs.items()}
-    return reasons
+    objects = cache_folder(root)
+    is_own = objects.is_relative_to(root.resolve()) or objects.is_relative_to(root)
+    if not is_own and not others:
+        raise InputError(
+            f"expected DVC's cache below the project {root}, but it is {objects}, which other"
+            " projects use too, and what they need there is not known here; name the folder of"
+            " each with --project, and what all of them need is kept"
+        )
+    unneeded, kept = _split_objects(root, params, others, objects=objects, since=since)
+    garbage = [*unneeded, *_reproduced_garbage(params, since), *_leftover_garbage(params)]
+    if remove:
+        for each in garbage:
+            remove_path(each.path)
+    return CollectionResult(_summarize_usage(garbage), _summarize_usage(kept))
 
 
 def _split_objects(
-    store: Path, reasons: dict[str, frozenset[str]], *, since: float
+    root: Path, params: Params, others: Sequence[Path], *, objects: Path, since: float
 ) -> tuple[list[Garbage], list[Garbage]]:
-    whose: dict[str, str] = {}
-    for who, md5s in reasons.items():
+    """Return the objects of the cache that nobody needs, and the others with who needs them."""
+    users: dict[str, str] = {}
+    for user, md5s in _needs(root, params, others, objects=objects):
         for md5 in md5s:
-            whose.setdefault(md5, who)
+            users.setdefault(md5, user)
     unneeded: list[Garbage] = []
     kept: list[Garbage] = []
-    for each in iter_cache_objects(store):
-        young = RECENT_FILES if each.changed_seconds > since else None
-        reason = whose.get(each.md5, young)
-        target = unneeded if reason is None else kept
-        target.append(Garbage(reason or UNNEEDED_OBJECTS, each.path, each.n_bytes))
+    for each in iter_cache_objects(objects):
+        reason = users.get(each.md5, RECENT_FILES if each.changed_seconds > since else None)
+        found = Garbage(reason or UNNEEDED_OBJECTS, each.path, each.n_bytes)
+        (unneeded if reason is None else kept).append(found)
     return unneeded, kept
 
 
+def _needs(
+    root: Path, params: Params, others: Sequence[Path], *, objects: Path
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield who needs which md5s, those who are there anyway first."""
+    yield "the project as it is", md5s_needed_by_folder(root, objects=objects)
+    deployed = [lock.parent for lock in sorted((params.paths.state / "deployed").rglob(LOCK_FILE))]
+    for folder in (*deployed, *others):
+        yield str(folder), md5s_needed_by_folder(folder, objects=objects)
+    pool = params.paths.pool.relative_to(root.absolute()).as_posix()
+    for folder in (root, *others):
+        registry = open_registry(load_params(folder))
+        for label, md5s in md5s_needed_by_versions(registry, objects=objects, pool=pool):
+            yield f"version {label}", md5s
+
+
 def _reproduced_garbage(params: Params, since: float) -> Iterator[Garbage]:
-    for folder in sorted((params.paths.state / "reproduced").glob("*")):
+    for folder in sorted((params.paths.state / REPRODUCED_FOLDER).glob("*")):
         if folder.stat().st_mtime <= since and not is_project_locked(folder / "state"):
             yield Garbage(REPRODUCED_VERSIONS, folder, _size_bytes(folder))
 
@@ -255,7 +226,7 @@ def _size_bytes(path: Path) -> int:
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 
-def _summarize_usage(found: Sequence[Garbage]) -> tuple[SpaceUsage, ...]:
+def _summarize_usage(found: Iterable[Garbage]) -> tuple[SpaceUsage, ...]:
     by_kind: dict[str, list[int]] = {}
     for each in found:
         by_kind.setdefault(each.what, []).append(each.n_bytes)

@@ -1,10 +1,4 @@
-"""Read-only summaries of a project: its status, its versions, the history of champions.
-
-`read_status` returns the champion, the data it was trained on and the last run; `list_models`
-the versions, also only those that were trained on a given version of the data; `read_history`
-when each version was champion and what was decided. They read the registry, the decision log
-and what DVC recorded, and change no decision.
-"""
+"""How a project stands: versions, champions, decisions, stages."""
 
 import time
 from dataclasses import dataclass
@@ -16,14 +10,21 @@ from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import read_record
 from evertune.plan import Plan
-from evertune.registry import versions as registry
-from evertune.registry.decision_log import read_decision_records
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
-from evertune.registry.promotion import open_registry, read_champion_history
-from evertune.registry.records import ChampionPeriod, DecisionRecord, champion_periods
-from evertune.registry.runs import METRIC_TAG_PREFIX, MODE_TAG, LastRun, download_artifact, last_run
-from evertune.registry.versions import ALIASES, ModelVersion, read_aliases
+from evertune.registry.decision_log import DecisionEntry
+from evertune.registry.model_registry import (
+    ALIASES,
+    LastRun,
+    ModelRegistry,
+    ModelVersion,
+    open_registry,
+)
+from evertune.registry.pages import METRIC_TAG_PREFIX, MODE_TAG
+from evertune.registry.promotion import open_decisions, read_champion_history
+from evertune.registry.records import ChampionPeriod, champion_periods
 from evertune.versioning import dvc
+
+DATA_TABLES = ("source", "absorbed", "training")
+MIN_HASH_LENGTH = 4  # characters
 
 
 @dataclass(frozen=True)
@@ -35,43 +36,17 @@ class VersionHistory:
     name : str
         `registry.name`.
     champion : str, optional
-        The version that has the alias now; the last turn is another's where a hand other than
-        ours has moved it.
+        The version that has the alias now; the last turn is another's if somebody else moved it.
     turns : tuple of ChampionPeriod
         Oldest first.
-    decisions : tuple of DecisionRecord
-        Oldest first.
+    decisions : tuple of DecisionEntry
+        About versions and by monitoring, oldest first.
     """
 
     name: str
     champion: str | None
     turns: tuple[ChampionPeriod, ...]
-    decisions: tuple[DecisionRecord, ...]
-
-
-def read_history(root: Path) -> VersionHistory:
-    """Return what happened to the versions of a project's model.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    """
-    with open_registry(root) as (store, log):
-        decisions = read_decision_records(log)
-        figures = {each.number: _metric_text(each) for each in registry.list_versions(store)}
-        turns = champion_periods(read_champion_history(store, log), decisions, figures)
-        return VersionHistory(log.model, read_aliases(store).get("champion"), turns, decisions)
-
-
-def _metric_text(version: ModelVersion) -> str:
-    metric = version.tags.get("metric")
-    figure = version.tags.get(f"{METRIC_TAG_PREFIX}{metric}")
-    return "" if metric is None or figure is None else f"{metric} {float(figure):.4g}"
-
-
-DATA_TABLES = ("source", "absorbed", "training")
-MIN_HASH_LENGTH = 4  # characters of a hash
+    decisions: tuple[DecisionEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -83,14 +58,12 @@ class VersionSummary:
     number : str
     aliases : tuple of str
     created : datetime
-    metric : str, optional
-        That was optimised.
-    figure : str, optional
-        On the hold-out.
+    metric, figure : str, optional
+        The optimised metric, and its value on the hold-out.
     data : dict of str to str
         DVC's md5 of the `source`, `absorbed` and `training` tables, as far as they are known.
     mode : str, optional
-        `tune`, `refit` or `retune`; None where the run does not tell.
+        `tune`, `refit` or `retune`; None if the run does not tell.
     """
 
     number: str
@@ -102,77 +75,6 @@ class VersionSummary:
     mode: str | None
 
 
-def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary, ...]:
-    """Return the versions of the model, the newest first.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    used : str, optional
-        The md5 of a source, absorbed or training table, or its beginning: only versions that
-        learned from it.
-
-    Raises
-    ------
-    InputError
-        Several versions of data begin like that.
-    """
-    params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    versions = registry.list_versions(store)
-    if used is not None:
-        md5s = _matching_md5s(used, versions)
-        versions = tuple(each for each in versions if md5s & set(_data_md5s(each).values()))
-    plan = params.paths.plan.name
-    return tuple(_version_summary(store, version, plan=plan) for version in reversed(versions))
-
-
-def _matching_md5s(used: str, versions: tuple[registry.ModelVersion, ...]) -> set[str]:
-    known = {md5 for version in versions for md5 in _data_md5s(version).values()}
-    found = {md5 for md5 in known if len(used) >= MIN_HASH_LENGTH and md5.startswith(used.lower())}
-    if len(found) > 1:
-        raise InputError(
-            f"expected the hash of one version of the data, but {', '.join(sorted(found))} all"
-            f" begin with {used}; give more of it"
-        )
-    if not found:
-        shown = ", ".join(sorted(known)) or "none yet"
-        raise InputError(
-            f"expected the hash of data that a version learned from, or at least {MIN_HASH_LENGTH} characters"
-            f" of it, but got {used!r}; known are {shown}"
-        )
-    return found
-
-
-def _data_md5s(version: registry.ModelVersion) -> dict[str, str]:
-    named = {name: version.tags.get(f"dvc.{name}") for name in DATA_TABLES}
-    return {name: md5 for name, md5 in named.items() if md5 is not None}
-
-
-def _version_summary(
-    store: TrackingStore, version: registry.ModelVersion, *, plan: str
-) -> VersionSummary:
-    metric = version.tags.get("metric")
-    return VersionSummary(
-        number=version.number,
-        aliases=version.aliases,
-        created=datetime.fromtimestamp(version.created_seconds, UTC),
-        metric=metric,
-        figure=version.tags.get(f"{METRIC_TAG_PREFIX}{metric}"),
-        data=_data_md5s(version),
-        mode=version.tags.get(MODE_TAG) or _training_mode(store, version, plan),
-    )
-
-
-def _training_mode(store: TrackingStore, version: registry.ModelVersion, plan: str) -> str | None:
-    with TemporaryDirectory() as beside:
-        project = download_artifact(store, version.run_id, name="project", folder=Path(beside))
-        if project is None or not (project / plan).is_file():
-            return None
-        return read_record(project / plan, Plan).mode
-
-
 @dataclass(frozen=True)
 class ChampionSummary:
     """The version in use.
@@ -181,9 +83,9 @@ class ChampionSummary:
     ----------
     version : str
     metric : str
-        The metric that it was optimised for.
+        The optimised one.
     figures : dict
-        On the hold-out, when it was registered.
+        Metrics on the hold-out, when it was registered.
     data : str
         The md5 of the source table that it was trained on.
     age_seconds : float
@@ -228,44 +130,127 @@ class ProjectStatus:
 
 
 def read_status(root: Path) -> ProjectStatus:
-    """Return how the project stands.
-
-    Raises
-    ------
-    BusyError
-        MLflow does not answer.
-    """
+    """Return how the project in `root` stands; BusyError if MLflow does not answer."""
     params = load_params(root)
     dvc.ensure_project(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    current = {stage: dvc.is_stage_current(root, stage) for stage in dvc.list_stages(root)}
-    holders = {alias: registry.get_version_by_alias(store, alias) for alias in ALIASES}
+    registry = open_registry(params)
+    holders = {alias: registry.find(alias) for alias in ALIASES}
     numbers = {alias: found.number if found else None for alias, found in holders.items()}
+    champion = holders["champion"]
     return ProjectStatus(
-        name=params.registry.name,
-        champion=_champion_summary(holders["champion"], time.time()),
+        name=registry.name,
+        champion=None if champion is None else _champion_summary(champion),
         challenger=numbers["challenger"],
         previous=numbers["previous"],
         data=dvc.recorded_hash(root, params.paths.source),
         has_remote=dvc.has_remote(root),
-        stale=tuple(stage for stage, is_current in current.items() if not is_current),
-        last_run=last_run(store),
+        stale=tuple(
+            stage for stage in dvc.list_stages(root) if not dvc.is_stage_current(root, stage)
+        ),
+        last_run=registry.last_run(),
     )
 
 
-def _champion_summary(
-    found: registry.ModelVersion | None, now_seconds: float
-) -> ChampionSummary | None:
-    if found is None:
-        return None
+def read_history(root: Path) -> VersionHistory:
+    """Return the champions and all decisions of the project in `root`."""
+    with open_decisions(root) as (registry, log):
+        scores = {}
+        for version in registry.versions():
+            metric, score = _key_metric(version)
+            scores[version.number] = f"{metric} {float(score):.4g}" if metric and score else ""
+        changes = read_champion_history(registry, log)
+        return VersionHistory(
+            name=registry.name,
+            champion=registry.aliases().get("champion"),
+            turns=champion_periods(changes, log.records(), scores),
+            decisions=log.entries(),
+        )
+
+
+def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary, ...]:
+    """Return the versions of the model, the newest first.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    used : str, optional
+        The md5 of a source, absorbed or training table, or its beginning: only versions that
+        learned from it.
+
+    Raises
+    ------
+    InputError
+        None or several versions of data begin like that.
+    """
+    params = load_params(root)
+    registry = open_registry(params)
+    versions = registry.versions()
+    if used is not None:
+        md5 = _matching_md5(used, versions)
+        versions = tuple(each for each in versions if md5 in _data_md5s(each).values())
+    summaries = []
+    for version in reversed(versions):
+        metric, score = _key_metric(version)
+        summaries.append(
+            VersionSummary(
+                number=version.number,
+                aliases=version.aliases,
+                created=datetime.fromtimestamp(version.created_seconds, UTC),
+                metric=metric,
+                figure=score,
+                data=_data_md5s(version),
+                mode=version.tags.get(MODE_TAG)
+                or _mode_of_run(registry, version, params.paths.plan.name),
+            )
+        )
+    return tuple(summaries)
+
+
+def _champion_summary(version: ModelVersion) -> ChampionSummary:
     return ChampionSummary(
-        version=found.number,
-        metric=found.tags["metric"],
+        version=version.number,
+        metric=version.tags["metric"],
         figures={
             name.removeprefix(METRIC_TAG_PREFIX): float(value)
-            for name, value in found.tags.items()
+            for name, value in version.tags.items()
             if name.startswith(METRIC_TAG_PREFIX)
         },
-        data=found.tags["dvc.source"],
-        age_seconds=now_seconds - found.created_seconds,
+        data=version.tags["dvc.source"],
+        age_seconds=time.time() - version.created_seconds,
     )
+
+
+def _key_metric(version: ModelVersion) -> tuple[str | None, str | None]:
+    metric = version.tags.get("metric")
+    return metric, version.tags.get(f"{METRIC_TAG_PREFIX}{metric}")
+
+
+def _data_md5s(version: ModelVersion) -> dict[str, str]:
+    named = {name: version.tags.get(f"dvc.{name}") for name in DATA_TABLES}
+    return {name: md5 for name, md5 in named.items() if md5 is not None}
+
+
+def _matching_md5(used: str, versions: tuple[ModelVersion, ...]) -> str:
+    known = sorted({md5 for version in versions for md5 in _data_md5s(version).values()})
+    found = [md5 for md5 in known if len(used) >= MIN_HASH_LENGTH and md5.startswith(used.lower())]
+    if len(found) > 1:
+        raise InputError(
+            f"expected the hash of one version of the data, but {', '.join(found)} all begin with"
+            f" {used}; give more of it"
+        )
+    if not found:
+        raise InputError(
+            f"expected the hash of data that a version learned from, or at least {MIN_HASH_LENGTH}"
+            f" characters of it, but got {used!r}; known are {', '.join(known) or 'none yet'}"
+        )
+    return found[0]
+
+
+def _mode_of_run(registry: ModelRegistry, version: ModelVersion, plan: str) -> str | None:
+    with TemporaryDirectory() as beside:
+        run_id, folder = version.run_id, Path(beside)
+        project = registry.download_artifact(run_id, name="project", folder=folder)
+        if project is None or not (project / plan).is_file():
+            return None
+        return read_record(project / plan, Plan).mode

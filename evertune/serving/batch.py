@@ -33,8 +33,7 @@ from evertune.monitoring.prediction_log import (
     ShadowPrediction,
     open_prediction_log,
 )
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
-from evertune.registry.versions import ModelVersion, get_champion, load_version_model
+from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
 from evertune.serving.model_holder import LoadedModel, load_shadow
 
 EXAMPLE_SOURCE = "example"
@@ -85,13 +84,13 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     """
     params = load_params(root)
     raw = _configured_table(params, root) if table is None else table
-    store = open_tracking_store(params.paths.state, params.registry.name)
-    standing = get_champion(store)
+    store = open_registry(params)
+    standing = store.champion()
     if standing is None:
         raise StageError(
             f"{store.name} has no champion to score with; run `evertune train`, which makes one."
         )
-    model = load_version_model(store, standing)
+    model = store.load_model(standing)
     clean = _parse_table(raw, model, _output_name(params, table))
     named = identify_rows(raw, model.schema)
     with open_prediction_log(params) as log:
@@ -184,7 +183,7 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
         The other version's files are gone, or it does not predict its own example.
     """
     params = load_params(root)
-    store = open_tracking_store(params.paths.state, params.registry.name)
+    store = open_registry(params)
     days = params.monitoring.policy.shadow_days
     other = _load_shadow_model(store, now, days=days) if params.scoring.shadow else None
     if other is None:
@@ -194,8 +193,8 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
         return log.append_shadow(rows, version=other.version.number)
 
 
-def _load_shadow_model(store: TrackingStore, now: datetime, *, days: float) -> LoadedModel | None:
-    standing = get_champion(store)
+def _load_shadow_model(store: ModelRegistry, now: datetime, *, days: float) -> LoadedModel | None:
+    standing = store.champion()
     if standing is None:
         return None
     return load_shadow(store, None, beside=standing, now=now, days=days)

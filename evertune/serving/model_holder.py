@@ -15,14 +15,7 @@ from evertune.errors import StageError
 from evertune.models.compiled import CompiledModel, compile_model, predict_compiled
 from evertune.models.model import Model
 from evertune.models.persistence import predict_rows
-from evertune.registry.mlflow_client import TrackingStore
-from evertune.registry.versions import (
-    ModelVersion,
-    example_rows,
-    get_champion,
-    get_version_by_alias,
-    load_version_model,
-)
+from evertune.registry.model_registry import ModelRegistry, ModelVersion
 from evertune.types import Predictions
 
 PREDICTION_TOLERANCE = 1e-9
@@ -37,7 +30,7 @@ class LoadedModel:
     fast: CompiledModel
 
 
-def load_champion(store: TrackingStore, before: LoadedModel | None) -> LoadedModel | None:
+def load_champion(store: ModelRegistry, before: LoadedModel | None) -> LoadedModel | None:
     """Return the champion, loaded unless it is the one before; None where there is none yet.
 
     Raises
@@ -45,11 +38,11 @@ def load_champion(store: TrackingStore, before: LoadedModel | None) -> LoadedMod
     StageError
         Its files are gone, or it does not predict the rows that it was registered with.
     """
-    return _load_version(store, get_champion(store), before)
+    return _load_version(store, store.champion(), before)
 
 
 def load_shadow(
-    store: TrackingStore,
+    store: ModelRegistry,
     before: LoadedModel | None,
     *,
     beside: ModelVersion,
@@ -60,7 +53,7 @@ def load_shadow(
 
     Parameters
     ----------
-    store : TrackingStore
+    store : ModelRegistry
     before : LoadedModel, optional
         What predicted beside it until now.
     beside : ModelVersion
@@ -70,29 +63,29 @@ def load_shadow(
         So long after the champion was registered it is the champion before; later, or where
         there is none, the challenger.
     """
-    former = get_version_by_alias(store, "previous")
+    former = store.find("previous")
     young = now.timestamp() - beside.created_seconds <= days * 86_400
-    chosen = former if former and young else get_version_by_alias(store, "challenger")
+    chosen = former if former and young else store.find("challenger")
     if chosen is None or chosen.number == beside.number:
         return None
     return _load_version(store, chosen, before)
 
 
 def _load_version(
-    store: TrackingStore, version: ModelVersion | None, before: LoadedModel | None
+    store: ModelRegistry, version: ModelVersion | None, before: LoadedModel | None
 ) -> LoadedModel | None:
     if version is None:
         return None
     if before is not None and before.version.identity == version.identity:
         return LoadedModel(version, before.model, before.fast)
-    model = load_version_model(store, version)
+    model = store.load_model(version)
     made = LoadedModel(version, model, compile_model(model))
     _smoke_test(made, store)
     return made
 
 
-def _smoke_test(made: LoadedModel, store: TrackingStore) -> None:
-    raw = example_rows(store, made.version)
+def _smoke_test(made: LoadedModel, store: ModelRegistry) -> None:
+    raw = store.example_rows(made.version)
     rows = [
         {str(name): None if pd.isna(cell) else cell for name, cell in row.items()}
         for row in raw.to_dict("records")

@@ -36,7 +36,7 @@ from evertune.models.compiled import encode_rows
 from evertune.models.compiled_rows import CellColumns, Row, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, connect_prediction_log
-from evertune.registry.mlflow_client import open_tracking_store
+from evertune.registry.model_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
 from evertune.serving.requests import (
@@ -155,7 +155,7 @@ class ModelService:
         self.models = ServedModels()
         self.active = 0
         self._log = connect_prediction_log(self.params)
-        self._store = open_tracking_store(self.params.paths.state, self.name)
+        self._store = open_registry(self.params)
         # one thread each: batches are predicted and logged one after the other
         self._worker = ThreadPoolExecutor(1, "predict")
         self._shadower = ThreadPoolExecutor(1, "shadow")

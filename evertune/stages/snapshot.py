@@ -106,11 +106,10 @@ def _source_table(data: DataSection, root: Path) -> pd.DataFrame:
 
 
 def _with_existing_predictions(table: pd.DataFrame, params: Params) -> pd.DataFrame:
-    from evertune.registry.mlflow_client import open_tracking_store
-    from evertune.registry.versions import predict_existing_model
+    from evertune.registry.model_registry import open_registry, predict_with_registered_model
 
-    data, store = params.data, open_tracking_store(params.paths.state, params.registry.name)
-    said = predict_existing_model(
+    data, store = params.data, open_registry(params)
+    said = predict_with_registered_model(
         store, str(data.existing_model), table=table, positive=data.positive
     )
     return table.assign(**{EXISTING_SYSTEM_COLUMN: said.to_numpy()})

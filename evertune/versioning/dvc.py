@@ -31,12 +31,15 @@ from dvc.repo import Repo
 from dvc.rwlock import RWLockFileCorruptedError
 from dvc.scm import SCM, SCMError
 from dvc.stage import PipelineStage
+from ruamel.yaml import YAML
 
 from evertune.errors import BusyError, StageError
 from evertune.fingerprint import write_fingerprints
 
 LOCK_TIMEOUT_SECONDS = 10.0
 CODE_STAGE = "code"
+LOCK_FILE = "dvc.lock"
+FOLDER_SUFFIX = ".dir"  # ends the md5 of a folder
 T = TypeVar("T")
 
 
@@ -107,6 +110,13 @@ def ensure_project(root: Path) -> None:
             _set_config(root, "local", {"no_scm": not git, "site_cache_dir": caches})
         except DvcException as error:
             raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
+
+
+def make_private_project(folder: Path) -> None:
+    """Make a folder a DVC project apart from the one that it lies in, without git."""
+    settings = folder / ".dvc" / "config"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("[core]\n    no_scm = True\n    analytics = False\n", encoding="utf-8")
 
 
 def share_cache(root: Path, other: Path) -> None:
@@ -193,7 +203,7 @@ def recorded_hash(root: Path, path: Path) -> str | None:
 def pointer_files(root: Path) -> tuple[Path, ...]:
     """dvc.lock and the .dvc files: with them, and DVC's store, all data can be got back."""
     pointers = with_repository(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
-    found = {path for path in pointers if path.suffix == ".dvc"} | {Path("dvc.lock")}
+    found = {path for path in pointers if path.suffix == ".dvc"} | {Path(LOCK_FILE)}
     return tuple(root / path for path in sorted(found) if (root / path).is_file())
 
 
@@ -259,25 +269,6 @@ def push_to_remote(root: Path) -> bool | None:
             f"expected to push to DVC's remote, but it failed: {error};"
             " all is kept here, check `dvc remote list` and run again"
         ) from error
-
-
-def current_commit(root: Path) -> str | None:
-    """Return the commit that is checked out in `root`; None without git or without a commit."""
-    return _run_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-
-
-def git_is_dirty(root: Path) -> bool:
-    """Whether files that git follows below `root` differ from the commit."""
-    return bool(_run_git(root, "status", "--porcelain", "--untracked-files=no", "--", "."))
-
-
-def _run_git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def _has_git(root: Path) -> bool:
@@ -355,9 +346,6 @@ def _cached_path(repo: Repo, md5: str) -> Path:
     return kept
 
 
-FOLDER_SUFFIX = ".dir"
-
-
 @dataclass(frozen=True)
 class CacheObject:
     """One file in DVC's store.
@@ -406,3 +394,24 @@ def with_folder_contents(store: Path, md5s: Iterable[str]) -> frozenset[str]:
     named = frozenset(md5s)
     folders = [md5 for md5 in named if md5.endswith(FOLDER_SUFFIX)]
     return named.union(*(folder_contents(store, md5).values() for md5 in folders))
+
+
+def read_md5s(path: Path) -> frozenset[str]:
+    """Return every md5 that a dvc.lock or a .dvc file names."""
+    found: set[str] = set()
+    waiting: list[Any] = [YAML(typ="safe").load(path)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found |= {str(part["md5"])} if "md5" in part else set()
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return frozenset(found)
+
+
+def lock_outputs(lock: Path) -> dict[str, str]:
+    """Return the md5 of everything that the stages wrote, by its path in the project."""
+    stages = YAML(typ="safe").load(lock).get("stages", {})
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}

@@ -24,7 +24,6 @@ from evertune.registry.evidence import (
     ChampionComparison,
     GateEvidence,
     PairedPredictions,
-    improvement_over_champion,
 )
 from evertune.registry.gates import champion_gate
 from evertune.registry.holdout_reuse import (
@@ -124,10 +123,10 @@ def _passes(how: Setting, pair: PairedPredictions, look: int, seed: int) -> bool
     )
     rival = ChampionComparison(
         "0",
-        improvement_over_champion(metric, pair, first),
-        loss=improvement_over_champion(loss, pair, second),
+        pair.improvement(metric, first),
+        loss=pair.improvement(loss, second),
     )
-    evidence = GateEvidence("1", how.n_rows, rival=rival, look=look, confidence=first.confidence)
+    evidence = GateEvidence("1", how.n_rows, champion=rival, look=look, confidence=first.confidence)
     return champion_gate(evidence, metric.name).outcome == "pass"
 
 

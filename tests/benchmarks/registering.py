@@ -18,18 +18,11 @@ from evertune.data.schema import Column, TableSchema
 from evertune.models.families import fit_configuration
 from evertune.models.model import Model
 from evertune.models.persistence import save_model
-from evertune.registry.mlflow_client import (
-    ModelDescription,
-    RunPage,
-    TrackingStore,
-    log_trials,
-    open_run,
-    open_tracking_store,
-)
-from evertune.registry.runs import log_run_page
-from evertune.registry.versions import promote_version, register_version
+from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.pages import ModelDescription, RunPage
 from evertune.search.leaderboard import leaderboard
 from evertune.trials import Configuration, FoldResult, Trial
+from tests.registries import make_champion, open_state
 
 NESTED = 50
 ROWS = pd.DataFrame({"age": np.arange(100.0)})
@@ -52,18 +45,16 @@ def saved_model(folder: Path) -> Path:
     return folder
 
 
-def register(store: TrackingStore, model: Path, n_trials: int) -> None:
+def register(store: ModelRegistry, model: Path, n_trials: int) -> None:
     """Log the trials, register the model and make it champion."""
-    run_id = open_run(store, f"{n_trials} trials", title="benchmark")
+    run_id = store.open_run(f"{n_trials} trials", title="benchmark")
     trials = [trial(number) for number in range(n_trials)]
-    log_trials(store, run_id, trials=trials, greater_is_better=True, most=NESTED)
+    store.log_trials(run_id, trials, greater_is_better=True, most=NESTED)
     table = leaderboard(trials, greater_is_better=True)
-    log_run_page(store, run_id, page=RunPage("benchmark", "", leaderboard=table))
+    store.log_page(run_id, RunPage("benchmark", "", leaderboard=table))
     identity, ends = str(n_trials), ({"age": "any"}, {"prediction": "double"})
-    page = ModelDescription(identity, "", *ends, ROWS.head(3), ("numpy",))
-    promote_version(
-        store, register_version(store, run_id, model=model, page=page).number, over=None
-    )
+    page = ModelDescription(identity, "", *ends, ROWS.head(3))
+    make_champion(store, store.register_version(run_id, model=model, description=page).number)
 
 
 def main() -> None:
@@ -76,7 +67,7 @@ def main() -> None:
             state = Path(folder) / "state"
             state.mkdir()
             started = perf_counter()
-            store = open_tracking_store(state, "benchmark")
+            store = open_state(state, "benchmark")
             opened = perf_counter()
             register(store, saved_model(Path(folder) / "model"), count)
             seconds = perf_counter() - opened

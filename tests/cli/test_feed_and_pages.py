@@ -8,7 +8,7 @@ from evertune.cli.up import DecisionFeed, serve_mlflow_ui
 from evertune.database import closing_log
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, StageError
-from evertune.registry.decision_log import record_decision, record_outcome
+from evertune.registry.decision_log import DecisionLog
 from tests.projects import copied_project, free_port
 
 DAY = datetime(2024, 11, 20, tzinfo=UTC)
@@ -24,7 +24,7 @@ def decided(root: Path, number: int, action: str) -> None:
         f"d{number}", DAY, "churn", "1", action, ("the loss rose", "since May")
     )
     with closing_log(root / "state", model="churn", variable=None) as log:
-        record_decision(log, decision)
+        DecisionLog(log).record_decision(decision)
 
 
 def test_a_decision_is_told_once_with_its_first_reason(root: Path) -> None:
@@ -39,7 +39,7 @@ def test_what_came_of_a_decision_is_told(root: Path) -> None:
     feed = DecisionFeed(root, prefix="churn: ")
     feed.new_lines()
     with closing_log(root / "state", model="churn", variable=None) as log:
-        record_outcome(log, DecisionOutcome("d1", DAY, "promoted", "2", "it is better"))
+        DecisionLog(log).record_outcome(DecisionOutcome("d1", DAY, "promoted", "2", "it is better"))
     assert feed.new_lines() == ["churn: 2024-11-20 promoted version 2: it is better"]
 
 

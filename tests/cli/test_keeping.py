@@ -8,12 +8,12 @@ from subprocess import CompletedProcess
 import pytest
 
 from evertune.files import project_lock
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
+from evertune.registry.model_registry import ModelRegistry
 from evertune.registry.overview import list_models
-from evertune.registry.versions import list_versions
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
 from tests import kept
+from tests.registries import open_state
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,8 +69,8 @@ def source_of(root: Path, number: str) -> str:
     return next(each.data["source"] for each in list_models(root) if each.number == number)
 
 
-def store_of(root: Path) -> TrackingStore:
-    return open_tracking_store(root / "state", "churn")
+def store_of(root: Path) -> ModelRegistry:
+    return open_state(root / "state")
 
 
 def in_store(root: Path) -> set[str]:
@@ -156,7 +156,7 @@ def test_nothing_is_freed_while_a_run_holds_the_project(root):
 
 @pytest.mark.usefixtures("first")
 def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root, tmp_path):
-    run_id = next(each.run_id for each in list_versions(store_of(root)) if each.number == "3")
+    run_id = next(each.run_id for each in store_of(root).versions() if each.number == "3")
     (kept_figures,) = (root / "state/artifacts").glob(f"{run_id}/artifacts/figures.json")
     figures = json.loads(kept_figures.read_text())
     figures["holdout"]["roc_auc"] += 0.001

@@ -7,8 +7,10 @@ from evertune.decisions import Finding, MonitoringDecision
 from evertune.monitoring.backtest import Backtest, TriggerBacktest
 from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.records import Cause, MonitoringResult
+from evertune.registry.decision_log import DecisionEntry
 from evertune.registry.gates import Verdict
 from evertune.registry.gc import CollectionResult, SpaceUsage
+from evertune.registry.model_registry import LastRun
 from evertune.registry.overview import (
     ChampionSummary,
     ProjectStatus,
@@ -17,7 +19,6 @@ from evertune.registry.overview import (
 )
 from evertune.registry.records import ChampionPeriod
 from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
-from evertune.registry.runs import LastRun
 from evertune.stages.snapshot import Snapshot
 from evertune.terminal import (
     backtest_lines,
@@ -38,7 +39,7 @@ from evertune.terminal import (
 )
 from evertune.times import TimeWindow
 from tests.production import day
-from tests.versioned import NOW, judged, waiting
+from tests.versioned import NOW, judged
 
 TAKEN = Snapshot("0123456789", True, 30, None)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
@@ -141,7 +142,11 @@ FIRST = ChampionPeriod("1", NOW - 10 * DAY, NOW - DAY, "unknown", "", "", "roc_a
 SECOND = ChampionPeriod(
     "2", NOW - DAY, None, "gate", "evertune train", "better", "roc_auc 0.9", "a"
 )
-HISTORY = VersionHistory("churn", "2", (FIRST, SECOND), (judged(), waiting()))
+JUDGED = DecisionEntry(
+    "a", NOW, "gate", "3", "not enough evidence", "evertune train", "roc_auc is hardly better"
+)
+WAITING = replace(JUDGED, id="b", outcome="waits for approval")
+HISTORY = VersionHistory("churn", "2", (FIRST, SECOND), (JUDGED, WAITING))
 
 
 def test_champions_are_a_table_with_the_newest_first():

@@ -5,7 +5,7 @@ from typer.testing import CliRunner, Result
 
 from evertune.cli.app import app
 from evertune.files import project_lock
-from evertune.registry.decision_log import save_record
+from evertune.registry.decision_log import DecisionLog
 from tests import production, versioned
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_a_version_is_promoted_and_rolled_back_and_the_history_tells(root: Path)
 
 
 def test_a_version_that_waits_is_approved_or_rejected(root: Path) -> None:
-    save_record(production.log_of(root), versioned.waiting())
+    DecisionLog(production.log_of(root)).save_record(versioned.waiting())
     rejected = evertune("approve", "3", "--reject", "--reason", "not before the audit")
     approved = evertune("approve", "3", "--reason", "looked at slices")
     assert "version 2 is the champion; decision" in rejected.output

@@ -16,7 +16,7 @@ from evertune.database import (
 )
 from evertune.database import engine as database_engine
 from evertune.errors import BusyError, ParamsError, StageError, UnsafeError
-from evertune.registry.decision_log import claim
+from evertune.registry.decision_log import DecisionLog
 from tests.logs import NEW_YEAR, append, known_ids, logged
 
 ROW = {"model": "churn", "id": "d1", "claimed_by": "a", "moment": NEW_YEAR}
@@ -131,7 +131,7 @@ def test_a_full_disk_changes_nothing_and_is_told(tmp_path):
             write_transaction(log) as connection,
         ):
             fill(connection, rows)
-        assert claim(log, "0", by="a", moment=NEW_YEAR)
+        assert DecisionLog(log).claim("0", by="a", moment=NEW_YEAR)
 
 
 def fill(connection, rows):

@@ -14,7 +14,7 @@ from evertune.database.migrations import SCRIPTS, VERSION_TABLE, schema_revision
 from evertune.database.tables import METADATA, SCHEMA_REVISION
 from evertune.errors import UnsafeError
 from evertune.monitoring.prediction_log import PredictionLog
-from evertune.registry.decision_log import read_decision_records, read_unclaimed_decisions
+from evertune.registry.decision_log import DecisionLog
 from tests.logs import CLASSES, NEW_YEAR, append, logged
 
 SECOND_REVISION = """
@@ -58,8 +58,8 @@ def test_the_log_of_release_0_1_is_opened_with_its_rows(golden_project):
     assert migrated(log) == SCHEMA_REVISION
     frame = PredictionLog(log.engine, log.model).read(classes=CLASSES)
     assert (len(frame), int(frame["truth"].notna().sum())) == (165, 150)
-    assert [record.version for record in read_decision_records(log)] == ["1", "2"]
-    assert [decision.id for decision in read_unclaimed_decisions(log)] == ["a908ea0085a4f4ba"]
+    assert [record.version for record in DecisionLog(log).records()] == ["1", "2"]
+    assert [decision.id for decision in DecisionLog(log).unclaimed_decisions()] == ["a908ea0085a4f4ba"]
     close_log(log)
 
 

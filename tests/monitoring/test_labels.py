@@ -23,16 +23,16 @@ from evertune.monitoring.prediction_log import (
     export_prediction_log,
     open_prediction_log,
 )
-from evertune.registry import versions
-from evertune.registry.mlflow_client import ModelDescription, open_run, open_tracking_store
+from evertune.registry.pages import ModelDescription
 from evertune.trials import Configuration
-from tests.projects import CHECKOUT
 from tests.logs import CLASSES, append, day, label, logged, prediction_log
+from tests.projects import CHECKOUT
 
 SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")
 EXAMPLE = pd.DataFrame({"age": [31]})
-PAGE = ModelDescription("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE, ("numpy",), {}, {})
+PAGE = ModelDescription("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE)
 IDS, VALUES, DAYS = st.sampled_from("abc"), st.sampled_from(CLASSES), st.integers(1, 5)
+from tests.registries import make_champion, open_state
 
 
 class LateLabels(RuleBasedStateMachine):
@@ -128,12 +128,12 @@ def test_an_identifier_stands_for_its_latest_prediction(log):
 def root(tmp_path, state):
     """Return a project with a champion that has a schema and nothing else."""
     shutil.copy(CHECKOUT / "params.yaml", tmp_path)
-    store = open_tracking_store(state, "churn")
+    store = open_state(state)
     metadata = ModelMetadata(SCHEMA, Configuration("linear"), {})
     write_record(tmp_path / "made" / "model.json", metadata)
-    run_id = open_run(store, "digest", title="search")
-    version = versions.register_version(store, run_id, model=tmp_path / "made", page=PAGE)
-    versions.promote_version(store, version.number, over=None)
+    run_id = store.open_run("digest", title="search")
+    version = store.register_version(run_id, model=tmp_path / "made", description=PAGE)
+    make_champion(store, version.number)
     return tmp_path
 
 

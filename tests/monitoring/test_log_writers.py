@@ -8,8 +8,8 @@ import time
 import pytest
 
 from evertune.database import close_log, open_log
-from tests.projects import CHECKOUT as ROOT
 from tests.logs import CLASSES, known_ids, prediction_log
+from tests.projects import CHECKOUT as ROOT
 
 pytestmark = pytest.mark.slow
 

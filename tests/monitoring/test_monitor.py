@@ -16,7 +16,7 @@ from evertune.monitoring.monitor import (
 )
 from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference_store import load_reference
-from evertune.registry.decision_log import read_decisions, record_outcome
+from evertune.registry.decision_log import DecisionLog
 from tests.production import (
     champion,
     day,
@@ -72,7 +72,7 @@ def found(looked, signal):
 def test_without_a_champion_there_is_nothing_to_watch(place):
     looked = monitor(project(place), now=day(1))
     assert (looked.champion, looked.decision.action, looked.announced) == (None, "nothing", None)
-    assert read_decisions(log_of(place)) == (looked.decision,)
+    assert DecisionLog(log_of(place)).decisions() == (looked.decision,)
 
 
 @slow
@@ -106,7 +106,7 @@ def test_a_changed_relation_is_found_once_and_asked_for_until_it_is_served(root,
     play(root, made, QUIET, FLIPPED)
     first, again = monitor(root, now=day(10)), monitor(root, now=day(10.2))
     assert (first.decision.action, first.announced, again.announced) == ("retune",) * 3
-    assert again.decision == first.decision == read_decisions(log_of(root))[-1]
+    assert again.decision == first.decision == DecisionLog(log_of(root)).decisions()[-1]
     assert day(3) <= first.decision.change_from <= day(5)
 
 
@@ -164,7 +164,7 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, made)
     play(root, made, QUIET, FLIPPED)
     asked = monitor(root, now=day(10)).decision
     champion(root, made, identity="2")
-    record_outcome(log_of(root), DecisionOutcome(asked.id, day(10), "promoted", "2"))
+    DecisionLog(log_of(root)).record_outcome(DecisionOutcome(asked.id, day(10), "promoted", "2"))
     table = rows(10, 5, a_day=120, flipped=True)
     ids = served(root, load_model(made / "model"), table, version="2")
     labelled(root, table, ids)
@@ -184,7 +184,7 @@ def test_what_made_a_version_go_is_no_evidence_once_it_is_back(root, made):
     play(root, made, QUIET, FLIPPED)
     asked = monitor(root, now=day(10))
     back = DecisionOutcome(asked.decision.id, day(8), "rolled back", "1")
-    record_outcome(log_of(root), back)
+    DecisionLog(log_of(root)).record_outcome(back)
     play(root, made, rows(8, 2, a_day=120))
     looked = monitor(root, now=day(11))
     assert (asked.decision.action, looked.decision.action) == ("retune", "nothing")

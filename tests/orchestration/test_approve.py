@@ -13,7 +13,7 @@ from evertune.config.loader import load_params
 from evertune.orchestration.deployments import project_deployments
 from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.tasks import Answer, ask_for_approval
-from evertune.registry.decision_log import read_decision_records, save_record
+from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import Verdict
 from tests import production, versioned
 
@@ -35,7 +35,7 @@ def root(tmp_path: Path, state: Path, model: Path, client: "SyncPrefectClient") 
     assert state.is_dir()
     assert client.api_url
     made = versioned.project(tmp_path, model)
-    save_record(production.log_of(made), versioned.waiting())
+    DecisionLog(production.log_of(made)).save_record(versioned.waiting())
     for each in project_deployments(made, load_params(made), ProjectIdentity.of(made)):
         if each.flow_name == "approve":
             each.apply()
@@ -86,4 +86,4 @@ def test_a_person_answers_in_prefect(
     client.resume_flow_run(run.id, run_input=answer)
     assert executed(run.id, client) == "COMPLETED"
     assert versioned.aliases_of(root)["champion"] == champion
-    assert read_decision_records(production.log_of(root))[-1].by == "ada"
+    assert DecisionLog(production.log_of(root)).records()[-1].by == "ada"

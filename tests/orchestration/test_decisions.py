@@ -15,10 +15,10 @@ from evertune.orchestration.follow import (
     resolve_now,
     take_up_decision,
 )
-from evertune.registry.decision_log import claim, read_outcomes, record_decision, record_outcome
+from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import Verdict
-from evertune.registry.mlflow_client import create_client, open_tracking_store
 from tests import production
+from tests.registries import client_of, open_state
 
 NOW = production.day(9)
 slow = pytest.mark.slow
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def watched(root: Path, state: Path) -> Path:
     """Return a project of which version 1 is champion, and version 2 is not."""
-    known = create_client(open_tracking_store(state, "churn").address)
+    known = client_of(open_state(state))
     known.create_registered_model("churn")
     for _ in range(2):
         known.create_model_version("churn", source=(root / "model").as_uri())
@@ -42,21 +42,22 @@ def watched(root: Path, state: Path) -> Path:
 
 def decided(root: Path, action: Action = "retune", name: str = "d") -> MonitoringDecision:
     decision = MonitoringDecision(name, NOW, "churn", "1", action, ("loss rose",))
-    record_decision(production.log_of(root), decision)
+    DecisionLog(production.log_of(root)).record_decision(decision)
     return decision
 
 
 def kinds(root: Path) -> list[str]:
-    return [each.kind for each in read_outcomes(production.log_of(root))]
+    return [each.kind for each in DecisionLog(production.log_of(root)).outcomes()]
 
 
 def came(root: Path, kind: OutcomeKind, detail: str = "") -> None:
     later = NOW + timedelta(hours=1)
-    record_outcome(production.log_of(root), DecisionOutcome("d", later, kind, "2", detail))
+    outcome = DecisionOutcome("d", later, kind, "2", detail)
+    DecisionLog(production.log_of(root)).record_outcome(outcome)
 
 
 def crown(root: Path, number: str) -> None:
-    known = create_client(open_tracking_store(root / "state", "churn").address)
+    known = client_of(open_state(root / "state"))
     known.set_registered_model_alias("churn", "champion", number)
 
 
@@ -65,7 +66,7 @@ def test_a_decision_is_taken_up_and_recorded_as_started(watched: Path) -> None:
     decision = decided(watched)
     assert take_up_decision(watched, "d", now=NOW) == decision
     assert kinds(watched) == ["started"]
-    assert not claim(production.log_of(watched), "d", by="another", moment=NOW)
+    assert not DecisionLog(production.log_of(watched)).claim("d", by="another", moment=NOW)
 
 
 @slow
@@ -126,7 +127,7 @@ def test_a_failure_is_recorded_and_raised(root: Path) -> None:
     decision = decided(root)
     with pytest.raises(StageError, match="no room"), recording_failures(root, decision, now=NOW):
         raise StageError("no room")
-    (kept,) = read_outcomes(production.log_of(root))
+    (kept,) = DecisionLog(production.log_of(root)).outcomes()
     assert (kept.kind, kept.detail) == ("failed", "no room")
 
 
@@ -146,7 +147,7 @@ def test_only_a_new_champion_is_a_promotion(root: Path, verdict: Verdict, kind: 
 def test_what_the_gate_lacked_is_kept(root: Path) -> None:
     doubt = Verdict("not enough evidence", ("better",), 900, "2", "1", n_rows=300)
     record_verdict(root, decided(root), doubt, now=NOW)
-    (kept,) = read_outcomes(production.log_of(root))
+    (kept,) = DecisionLog(production.log_of(root)).outcomes()
     assert (kept.verdict, kept.n_rows, kept.rows_needed) == ("not enough evidence", 300, 900)
     assert kept.undecided
 

@@ -22,8 +22,10 @@ from evertune.orchestration.progress import (
     step_progress,
     terminal_listener,
 )
-from evertune.registry.mlflow_client import TrackingStore, open_tracking_store
+from evertune.registry.mlflow_store import TranslatingClient
+from evertune.registry.model_registry import ModelRegistry
 from evertune.trials import Configuration, SearchHeader, Trial
+from tests.registries import open_state
 
 
 def header(digest: str, *, greater_is_better: bool = True) -> SearchHeader:
@@ -204,16 +206,15 @@ TRIALS = tuple(
     Trial(number, Configuration("linear"), "complete", (), number / 10, None, 1.0)
     for number in range(3)
 )
-NOWHERE = TrackingStore("http://127.0.0.1:9", "0", "churn", "here")
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingStore:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelRegistry:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return open_tracking_store(tmp_path, "churn")
+    return open_state(tmp_path)
 
 
-def runs(store: TrackingStore) -> list[str]:
+def runs(store: ModelRegistry) -> list[str]:
     found = MlflowClient(store.address).search_runs([store.experiment_id])
     return sorted(run.info.run_name for run in found)
 
@@ -229,7 +230,7 @@ def test_the_terminal_shows_the_line_and_the_part_that_is_done() -> None:
 
 
 @pytest.mark.slow
-def test_trials_get_runs_as_they_end_and_each_only_one(store: TrackingStore) -> None:
+def test_trials_get_runs_as_they_end_and_each_only_one(store: ModelRegistry) -> None:
     tell = mlflow_listener(store, title="search", most=10)
     tell(TrialsSnapshot(HEADER, TRIALS[:1], 1), 1.0)
     assert len(runs(store)) == 2
@@ -239,17 +240,18 @@ def test_trials_get_runs_as_they_end_and_each_only_one(store: TrackingStore) -> 
 
 
 @pytest.mark.slow
-def test_no_new_trial_makes_no_new_run(store: TrackingStore) -> None:
+def test_no_new_trial_makes_no_new_run(store: ModelRegistry) -> None:
     mlflow_listener(store, title="search", most=10)(TrialsSnapshot(HEADER, TRIALS, 0), 1.0)
     assert runs(store) == []
 
 
 @pytest.mark.slow
 def test_a_search_goes_on_where_mlflow_stops_answering(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: ModelRegistry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tell = mlflow_listener(NOWHERE, title="search", most=10)
+    store._client = TranslatingClient("http://127.0.0.1:9")  # the server goes away
+    tell = mlflow_listener(store, title="search", most=10)
     tell(TrialsSnapshot(HEADER, TRIALS, 3), 1.0)
     tell(TrialsSnapshot(HEADER, TRIALS, 3), 2.0)
     assert capsys.readouterr().out.count("goes on without MLflow") == 1

@@ -12,12 +12,11 @@ from evertune.models.persistence import load_window_choice
 from evertune.monitoring.reference_store import load_version_reference
 from evertune.orchestration.follow import follow_decision_locally
 from evertune.plan import Plan
-from evertune.registry import versions as registry
-from evertune.registry.decision_log import read_outcomes, record_decision
-from evertune.registry.mlflow_client import open_tracking_store
+from evertune.registry.decision_log import DecisionLog
 from evertune.versioning import dvc
 from tests import production
 from tests.projects import run
+from tests.registries import open_state
 
 CHECKOUT = Path(__file__).parents[2]
 NOW, CHANGE = production.day(60), production.day(10)
@@ -48,23 +47,23 @@ def root(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Path:
     table = production_rows()
     ids = production.served(root, production.champion(root, production.learned(made)), table)
     production.labelled(root, table, ids)
-    record_decision(production.log_of(root), REFIT)
+    DecisionLog(production.log_of(root)).record_decision(REFIT)
     done = run(root, "retune", "d1")
     (root / "told.txt").write_text(f"{done.stdout}{done.stderr}")
     return root
 
 
 def test_the_refit_is_promoted_and_its_outcome_recorded(root: Path) -> None:
-    last = [each for each in read_outcomes(production.log_of(root)) if each.decision_id == "d1"][-1]
+    last = DecisionLog(production.log_of(root)).outcomes("d1")[-1]
     assert (last.kind, last.version) == ("promoted", "2")
-    assert registry.get_champion(open_tracking_store(root / "state", "churn")).number == "2"
+    assert open_state(root / "state").champion().number == "2"
 
 
 def test_no_row_that_judges_was_learned_from(root: Path) -> None:
     paths = load_params(root).paths
     plan, training = read_record(paths.plan, Plan), read_table(paths.training)
     moment = pd.Timestamp(plan.judge_from).tz_localize(None)
-    model = registry.load_champion_model(open_tracking_store(root / "state", "churn"))
+    model = open_state(root / "state").load_model(open_state(root / "state").require_champion())
     holdout = read_table(paths.holdout)
     assert (training["day"] < moment).all()
     assert not set(model.row_keys) & set(holdout["row_key"])
@@ -79,8 +78,8 @@ def test_the_model_was_fitted_on_rows_since_the_change(root: Path) -> None:
 
 
 def test_the_new_version_carries_its_reference(root: Path) -> None:
-    store = open_tracking_store(root / "state", "churn")
-    kept = load_version_reference(store, registry.get_champion(store), state=root / "state")
+    store = open_state(root / "state")
+    kept = load_version_reference(store, store.champion(), state=root / "state")
     assert kept.performance.n == len(read_table(load_params(root).paths.holdout))
 
 
@@ -102,8 +101,8 @@ def test_the_decision_is_followed_once(root: Path) -> None:
 
 
 def test_the_version_before_can_be_gone_back_to(root: Path) -> None:
-    record_decision(
-        production.log_of(root), replace(REFIT, id="d2", champion="2", action="rollback")
+    DecisionLog(production.log_of(root)).record_decision(
+        replace(REFIT, id="d2", champion="2", action="rollback")
     )
     assert follow_decision_locally(root, "d2", now=NOW, say=lambda *_: None).kind == "rolled back"
-    assert registry.get_champion(open_tracking_store(root / "state", "churn")).number == "1"
+    assert open_state(root / "state").champion().number == "1"

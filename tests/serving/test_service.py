@@ -10,8 +10,6 @@ import pytest
 
 from evertune.errors import ParamsError
 from evertune.models.persistence import load_model, predict_rows
-from evertune.registry import versions as registry
-from evertune.registry.mlflow_client import open_tracking_store
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
 from evertune.times import TimeWindow
@@ -20,6 +18,7 @@ from tests.services import served, wait
 
 CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
+from tests.registries import make_champion, open_state
 
 
 def predict(client, **body):
@@ -175,12 +174,12 @@ def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(roo
 
 def test_no_request_fails_while_the_champion_changes(root, made, client):
     champion(root, made, identity="2", with_reference=False)
-    store = open_tracking_store(root / "state", "churn")
+    store = open_state(root / "state")
     statuses, versions = set(), set()
     for turn in range(60):
         if turn % 20 == 0:
             one, other = ("1", "2") if turn % 40 == 0 else ("2", "1")
-            registry.roll_back_version(store, one, over=other)
+            make_champion(store, one)
         answer = predict(client, rows=[ROW, ROW])
         statuses.add(answer.status_code)
         versions |= {len({one["version"] for one in answer.json()["predictions"]})}
@@ -191,12 +190,12 @@ def test_no_request_fails_while_the_champion_changes(root, made, client):
 @pytest.mark.slow
 def test_twenty_moves_of_the_alias_under_load_fail_no_request(root, made, client):
     champion(root, made, identity="2", with_reference=False)
-    store = open_tracking_store(root / "state", "churn")
+    store = open_state(root / "state")
     with ThreadPoolExecutor(CLIENTS) as callers, over_at_the_end() as over:
         asking = [callers.submit(asked_until, over, client) for _ in range(CLIENTS)]
         for turn in range(20):
             one, other = ("1", "2") if turn % 2 == 0 else ("2", "1")
-            registry.roll_back_version(store, one, over=other)
+            make_champion(store, one)
             if turn % 5 == 4:
                 wait(lambda one=one: client.get("/ready").json()["version"] == one)
     statuses = [status for each in asking for status in each.result()]

@@ -14,14 +14,14 @@ CLAIMER = """
 import pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
 from evertune.database import close_log, open_log
-from evertune.registry.decision_log import claim
+from evertune.registry.decision_log import DecisionLog
 from tests.logs import day
 folder, address, name, deliveries = sys.argv[1:]
 log = open_log(pathlib.Path(folder), model="delivered", address=address)
 print("ready", flush=True)
 sys.stdin.readline()
 with ThreadPoolExecutor(int(deliveries)) as runs:
-    mine = lambda number: claim(log, "d1", by=f"{name}-{number}", moment=day(0))
+    mine = lambda number: DecisionLog(log).claim("d1", by=f"{name}-{number}", moment=day(0))
     print(*runs.map(mine, range(int(deliveries))))
 close_log(log)
 """

@@ -1,0 +1,83 @@
+"""The page of a decision record, for a product owner to read and an auditor to check."""
+
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from evertune.evaluation.formatting import format_score, metric_name
+from evertune.registry.records import DecisionRecord
+from evertune.stats.bootstrap import PairedDifference
+
+CHART_WIDTH, CHART_MARGIN = 600, 20  # pixels
+SHOWN_ALIASES = ("champion", "previous", "challenger")
+HEADLINES = {
+    ("gate", "promote"): "becomes champion",
+    ("gate", "keep"): "is refused",
+    ("gate", "not enough evidence"): "is not promoted: there is not enough evidence",
+    ("approval", "promote"): "is approved, and becomes champion",
+    ("approval", "keep"): "is rejected",
+    ("promotion", "promote"): "is made champion by hand",
+    ("rollback", "promote"): "is champion again",
+}
+
+
+def record_html(record: DecisionRecord) -> str:
+    """Return the page, which needs no other file."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"figure": format_score, "metric": metric_name, "signed": signed_text}
+    text = files("evertune.templates").joinpath("decision.html.jinja")
+    return environment.from_string(text.read_text(encoding="utf-8")).render(
+        r=record,
+        headline=record_headline(record),
+        ruling=verdict_text(record),
+        aliases=SHOWN_ALIASES,
+        bar=interval_bar(record.difference),
+    )
+
+
+def record_headline(record: DecisionRecord) -> str:
+    """Return the decision in a few words, such as `Version 3 is refused`."""
+    words = HEADLINES.get((record.act, record.verdict), record.verdict)
+    return f"Version {record.version} {'waits for approval' if _waits(record) else words}"
+
+
+def verdict_text(record: DecisionRecord) -> str:
+    """Return the verdict in the words of whoever gave it, such as `Verdict: keep`."""
+    if _waits(record):
+        return "Every gate is passed; a person has to approve"
+    approval = "Approved" if record.verdict == "promote" else "Rejected"
+    by_hand = {"approval": approval, "promotion": "Promoted by hand", "rollback": "Rolled back"}
+    return by_hand.get(record.act, f"Verdict: {record.verdict}")
+
+
+def signed_text(value: float | None) -> str:
+    """Return a difference with its sign."""
+    return "-" if value is None else f"{value:+.4g}"
+
+
+def interval_bar(difference: PairedDifference | None) -> dict[str, float] | None:
+    """Return the pixels of zero and of an interval's low end, mean and high end; None without one.
+
+    Examples
+    --------
+    >>> interval_bar(PairedDifference(mean=1.0, low=0.0, high=2.0, share_better=None, n_rows=9))
+    {'zero': 20.0, 'low': 20.0, 'mean': 300.0, 'high': 580.0}
+    """
+    if difference is None:
+        return None
+    mean, low, high = difference.mean, difference.low, difference.high
+    if mean is None or low is None or high is None:
+        return None
+    marks = {"zero": 0.0, "low": low, "mean": mean, "high": high}
+    least = min(marks.values())
+    span = (max(marks.values()) - least) or 1.0
+    width = CHART_WIDTH - 2 * CHART_MARGIN
+    return {
+        name: round(CHART_MARGIN + width * (mark - least) / span, 1) for name, mark in marks.items()
+    }
+
+
+def _waits(record: DecisionRecord) -> bool:
+    return record.act == "gate" and record.waits_for_approval

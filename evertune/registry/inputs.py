@@ -1,0 +1,102 @@
+"""What is registered: what the stages wrote, with the versions that DVC recorded of it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+from evertune.config.schema import Params
+from evertune.data.schema import TableSchema
+from evertune.errors import StageError
+from evertune.evaluation.records import Evaluation, chosen_simple_model
+from evertune.files import digest_files, read_record
+from evertune.search.trial_log import read_header, read_trials
+from evertune.trials import SearchHeader, Trial
+from evertune.versioning import dvc
+
+RECORDED_DATA = {  # the names in tags and records, which are stored, by the keys of `paths`
+    "source": "source",
+    "absorbed": "production_labels",
+    "training": "training",
+    "holdout": "holdout",
+    "model": "model",
+}
+
+
+@dataclass(frozen=True)
+class RegistrationInputs:
+    """What is to be registered.
+
+    Attributes
+    ----------
+    model : Path
+        The folder of the model that the evaluation chose.
+    identity : str
+        The hash of that folder.
+    md5s : dict
+        The recorded version of `source`, `absorbed`, `training`, `holdout` and `model`.
+    result : str
+        Digest of all that the run of this result shows.
+    """
+
+    root: Path
+    params: Params
+    evaluation: Evaluation
+    schema: TableSchema
+    header: SearchHeader
+    trials: tuple[Trial, ...]
+    model: Path
+    identity: str
+    md5s: dict[str, str]
+    result: str
+
+
+def read_registration_inputs(root: Path, params: Params) -> RegistrationInputs:
+    """Return what is to be registered.
+
+    Raises
+    ------
+    StageError
+        A stage is not up to date.
+    """
+    stale = [stage for stage in dvc.list_stages(root) if not dvc.is_stage_current(root, stage)]
+    if stale:
+        raise StageError(
+            f"expected every stage to be up to date, but {', '.join(stale)} is not;"
+            " run `evertune train`"
+        )
+    paths, evaluation = params.paths, read_record(params.paths.figures, Evaluation)
+    md5s = {name: dvc.output_hash(root, getattr(paths, key)) for name, key in RECORDED_DATA.items()}
+    simplest = chosen_simple_model(evaluation)
+    model = paths.model if simplest is None else paths.baselines / "models" / simplest
+    identity = md5s["model"] if simplest is None else digest_files([model])
+    shown = json.loads(paths.figures.read_text(encoding="utf-8"))
+    return RegistrationInputs(
+        root=root,
+        params=params,
+        evaluation=evaluation,
+        schema=read_record(paths.table_schema, TableSchema),
+        header=read_header(paths.trials),
+        trials=read_trials(paths.trials),
+        model=model,
+        identity=identity,
+        md5s=md5s,
+        result=json_digest(identity, md5s, shown, params_values(params)),
+    )
+
+
+def params_values(params: Params) -> dict[str, object]:
+    """Return every value of params.yaml but the paths."""
+    return params.model_dump(mode="json", exclude={"paths"})
+
+
+def json_digest(*parts: object) -> str:
+    """Return the SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def environment_text() -> str:
+    """Return what is installed, a line such as `numpy==2.4.6` for each package."""
+    found = {(each.name, each.version) for each in distributions()}
+    return "".join(f"{name}=={number}\n" for name, number in sorted(found))

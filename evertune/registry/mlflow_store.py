@@ -1,0 +1,272 @@
+"""The connection to MLflow: its address, its client, its errors, and the embedded database.
+
+Unless MLFLOW_TRACKING_URI is set, MLflow's SQLite database and its artifacts are kept in the
+project's `state` folder. `connect` checks the address before a client would wait for minutes,
+and returns a client whose failures are Evertune's errors. Only `evertune.registry.model_registry`
+uses the client; MLflow's own active run is never used.
+
+MLflow stores absolute places of artifacts. `relocate_artifacts` rewrites them when the embedded
+database is opened in another folder than they name, so that a moved or copied project goes on.
+"""
+
+import os
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from evertune.errors import BusyError, EvertuneError, StageError, UnsafeError
+from evertune.messages import strip_credentials
+
+MLFLOW_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+TIMEOUT_SECONDS = 6.0
+DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+UNAVAILABLE_CODES = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+UNUSABLE_DATABASE = (
+    *("SQLITE_CANTOPEN", "SQLITE_CORRUPT", "SQLITE_FULL"),
+    *("SQLITE_IOERR", "SQLITE_NOTADB", "SQLITE_READONLY"),
+)
+# Columns of MLflow's database that hold absolute places of artifacts.
+ARTIFACT_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def embedded_address(state: Path) -> str:
+    """Return the address of the MLflow database in the project's `state` folder."""
+    return f"sqlite:///{state / 'mlflow.db'}"
+
+
+def tracking_address(state: Path) -> str:
+    """Return MLFLOW_TRACKING_URI, or the address of the embedded database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_address(state)
+
+
+def mlflow_ui_command(state: Path, port: int) -> list[str]:
+    """Return the command that shows the embedded store on this machine's port."""
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", embedded_address(state)),
+        *("--artifacts-destination", str(state / "artifacts")),
+        *("--default-artifact-root", str(state / "artifacts")),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
+        *("--cors-allowed-origins", f"http://127.0.0.1:{port},http://localhost:{port}"),
+    ]
+
+
+def connect(state: Path) -> "TranslatingClient":
+    """Return a client of the project's MLflow.
+
+    Raises
+    ------
+    BusyError
+        The server does not answer.
+    UnsafeError
+        The embedded database is not an SQLite database.
+    """
+    address = tracking_address(state)
+    check_reachable(address)
+    if address == embedded_address(state):
+        database = state / "mlflow.db"
+        if not _is_sqlite(database):
+            raise UnsafeError(
+                f"expected an SQLite database, but {database} is not one; nothing was changed:"
+                " put a copy of it back, or move it away to start a new one"
+            )
+        if database.is_file():
+            relocate_artifacts(database, state / "artifacts")
+    return TranslatingClient(address)
+
+
+def check_reachable(address: str) -> None:
+    """Check that the web server or database at the address answers; a file always does.
+
+    Raises
+    ------
+    BusyError
+        Nothing answers within six seconds.
+    """
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return
+    try:
+        if parts.scheme in ("http", "https"):
+            url = f"{address.rstrip('/')}/health"
+            urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS).close()
+        else:
+            port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
+            if port is not None:
+                socket.create_connection((parts.hostname, port), TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # it answers; whether it lets us in is for the client to find out
+    except OSError as error:
+        raise BusyError(
+            f"expected an answer from {strip_credentials(address)}, but got: {error};"
+            " start that server or correct MLFLOW_TRACKING_URI, then run again"
+        ) from error
+
+
+def relocate_artifacts(database: Path, artifacts: Path) -> None:
+    """Make the embedded database name the folder of artifacts that lies beside it.
+
+    All places change in one transaction; doing it twice changes nothing.
+
+    Parameters
+    ----------
+    database : Path
+        MLflow's SQLite database.
+    artifacts : Path
+        The folder of artifacts beside it. The last two parts of its path (`state/artifacts`)
+        tell which stored places are the project's.
+    """
+    from sqlalchemy import column, create_engine, func, inspect, select, table, update
+    from sqlalchemy.pool import NullPool
+
+    new = artifacts.as_uri()
+    places: Any = column("artifact_location")
+    experiments = table("experiments", places)
+    engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
+    with engine.connect() as connection:
+        names = set(inspect(connection).get_table_names())
+        if "experiments" not in names:
+            return
+        stored = connection.scalars(select(places).select_from(experiments).distinct()).all()
+    ending = "/".join(Path(new).parts[-2:])
+    moved = [old for old in stored if old and old != new and _is_moved(old, ending, artifacts)]
+    if not moved:
+        return
+    cells: list[Any] = [
+        (table(name, column(cell)), column(cell)) for name, cell in ARTIFACT_COLUMNS
+    ]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        for old in moved:
+            inside = f"{old}/"
+            for part, cell in cells:
+                if part.name in names:
+                    named = (cell == old) | cell.startswith(inside, autoescape=True)
+                    changed = {cell.name: new + func.substr(cell, len(old) + 1)}
+                    connection.execute(update(part).where(named).values(changed))
+
+
+def _is_moved(stored: str, ending: str, artifacts: Path) -> bool:
+    if not (stored.startswith("file://") and stored.endswith(f"/{ending}")):
+        return False
+    old = Path(urllib.request.url2pathname(urlsplit(stored).path))
+    # The same folder under two names, such as by a symbolic link, was not moved.
+    return not (old.exists() and artifacts.exists() and old.samefile(artifacts))
+
+
+@cache
+def _is_sqlite(database: Path) -> bool:
+    """Return whether a file is an SQLite database, empty, or not there; read once per process.
+
+    Once MLflow has opened it, closing another handle of the file in this process would take
+    SQLite's locks away.
+    """
+    if not database.exists():
+        return True
+    with database.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
+
+
+class TranslatingClient:
+    """MLflow's client for one address; its failures are raised as Evertune's errors.
+
+    `search` collects all pages of one of the client's `search_*` methods.
+    """
+
+    def __init__(self, address: str) -> None:
+        os.environ.pop("MLFLOW_RUN_ID", None)  # nested runs would overwrite the run that it names
+        for name, value in MLFLOW_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+
+        self.address = address
+        self._client = MlflowClient(tracking_uri=address)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a method of MLflow's client."""
+        return translating_errors(self.address, getattr(self._client, name))
+
+    def search(self, method: str, *args: Any, page_size: int = 1000, **kwargs: Any) -> list[Any]:
+        """Return every result of a `search_*` method, such as `search_runs`."""
+        from mlflow.utils import get_results_from_paginated_fn
+
+        def page(size: int, token: str | None) -> Any:
+            return getattr(self, method)(*args, max_results=size, page_token=token, **kwargs)
+
+        return list(get_results_from_paginated_fn(page, page_size))
+
+    def fetch_artifacts(self, uri: str, *, folder: Path) -> Path:
+        """Copy the files at `uri` to a place in `folder` and return that place."""
+        from mlflow.artifacts import download_artifacts
+
+        fetch = translating_errors(self.address, download_artifacts)
+        return Path(fetch(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.address))
+
+
+def translating_errors(address: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of MLflow that raises Evertune's errors."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            return function(*args, **kwargs)
+        except (MlflowException, DBAPIError) as error:
+            raise convert_error(address, error) from error
+
+    return call
+
+
+def convert_error(address: str, error: Exception) -> EvertuneError:
+    """Return the Evertune error for a failure of MLflow, without the secrets of the address.
+
+    The kind is told by exception types and error codes: no answer, an unavailable server or a
+    locked database is a BusyError, an unusable database file an UnsafeError.
+    """
+    from requests import RequestException
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
+    place = strip_credentials(address)
+    text = str(error).replace(address, place)
+    cause = error if isinstance(error, DBAPIError) else error.__cause__ or error.__context__
+    if isinstance(cause, DBAPIError):
+        name = getattr(cause.orig, "sqlite_errorname", "")  # such as SQLITE_READONLY_DBMOVED
+        if name.startswith(UNUSABLE_DATABASE):
+            return UnsafeError(
+                f"the MLflow database at {place} cannot be used: {text}; nothing was changed:"
+                " make room or make it writable, or put a copy of it back"
+            )
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or (
+            not name and isinstance(cause, OperationalError)
+        ):
+            return BusyError(f"MLflow at {place} does not answer: {text}; run again later")
+        return StageError(f"MLflow at {place} refuses: {text}")
+    code = getattr(error, "error_code", None)
+    if code in UNAVAILABLE_CODES or isinstance(cause, RequestException):
+        return BusyError(f"MLflow at {place} does not answer: {text}; run again later")
+    return StageError(f"MLflow at {place} refuses: {text}")
+
+
+def error_code(error: EvertuneError) -> str | None:
+    """Return MLflow's code of a translated failure, such as RESOURCE_ALREADY_EXISTS."""
+    return getattr(error.__cause__, "error_code", None)

@@ -1,0 +1,140 @@
+"""Write a model as MLflow registers and serves it: complete, with its code and requirements.
+
+Evertune is on no package index, so `write_served_model` copies the modules that the loader
+(`evertune.registry.pyfunc`) reaches into the model's `code` folder, and requires only what these
+modules import and what the model's members were fitted with, each in the installed version.
+"""
+
+import ast
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from evertune.registry.pyfunc import LOADER_MODULE
+
+# Libraries that a model needs only if it has files of this kind.
+MEMBER_LIBRARIES = {"catboost": "*.cbm", "lightgbm": "*.txt", "xgboost": "*.ubj"}
+PACKAGE = Path(__file__).parents[1]
+
+
+def write_served_model(
+    folder: Path,
+    *,
+    model: Path,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    example: pd.DataFrame,
+) -> None:
+    """Write a model's folder in MLflow's pyfunc format.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+    model : Path
+        The folder that `save_model` wrote.
+    inputs, outputs : mapping of str to str
+        Columns with their types in MLflow's words: double, string or any.
+    example : DataFrame
+        A few rows as the model takes them.
+    """
+    with warnings.catch_warnings(), TemporaryDirectory() as beside:
+        warnings.simplefilter("ignore")  # MLflow's own type hints, and its use of pandas
+        from mlflow.models import Model, ModelSignature
+        from mlflow.pyfunc import save_model
+
+        code = Path(beside) / "evertune"
+        copy_loader_code(code)
+        save_model(
+            str(folder),
+            loader_module=LOADER_MODULE,
+            data_path=str(model),
+            code_paths=[str(code)],
+            mlflow_model=Model(),
+            signature=ModelSignature(_mlflow_schema(inputs), _mlflow_schema(outputs)),
+            input_example=example,
+            pip_requirements=model_requirements(model),
+        )
+
+
+def copy_loader_code(folder: Path) -> None:
+    """Write the modules that loading and predicting reach, as the package `evertune`."""
+    for name in sorted(reached_modules()):
+        source = _module_file(name)
+        target = folder / source.relative_to(PACKAGE)
+        for package in (target.parent, *target.parent.parents):
+            package.mkdir(parents=True, exist_ok=True)
+            (package / "__init__.py").touch()
+            if package == folder:
+                break
+        target.write_bytes(source.read_bytes())
+
+
+def model_requirements(model: Path) -> list[str]:
+    """Return what has to be installed to load a model, such as `numpy==2.4.6`."""
+    unused = {name for name, files in MEMBER_LIBRARIES.items() if not any(model.glob(files))}
+    imported = {"pyarrow"}  # pandas reads row_keys.parquet with it
+    for module in reached_modules():
+        names = {name.partition(".")[0] for name in _imports(_module_file(module))}
+        imported |= names - unused - {"evertune"} - sys.stdlib_module_names
+    known = packages_distributions()
+    return sorted(f"{known[name][0]}=={version(known[name][0])}" for name in imported)
+
+
+@cache
+def reached_modules() -> frozenset[str]:
+    """Return the modules of Evertune that loading and predicting import, also in functions."""
+    from evertune.models.persistence import OWN_CLASSES
+
+    reached: set[str] = set()
+    # Saved encoders and predictors name classes that the loader does not import.
+    waiting = [LOADER_MODULE, *(name.rpartition(".")[0] for name in OWN_CLASSES)]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += _own_modules(_imports(_module_file(module)))
+    return frozenset(reached)
+
+
+def _own_modules(names: Iterable[str]) -> list[str]:
+    own = [name for name in names if name.startswith("evertune.")]
+    # `from evertune.types import Task` names a class of a module, or a module of a package.
+    parents = [name.rpartition(".")[0] for name in own]
+    return [name for name in (*own, *parents) if _module_file(name).is_file()]
+
+
+def _imports(path: Path) -> list[str]:
+    """Return the dotted names that a module imports, but for those of types alone."""
+    names: list[str] = []
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def _module_file(name: str) -> Path:
+    return PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+
+
+def _mlflow_schema(columns: Mapping[str, str]) -> Any:
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    return Schema(
+        [ColSpec(AnyType() if kind == "any" else kind, name) for name, kind in columns.items()]
+    )

@@ -1,0 +1,328 @@
+"""What MLflow shows: runs of searches, trials, assessments and monitoring, and model versions.
+
+Pure functions from records to a `RunPage` or a `ModelDescription`;
+`evertune.registry.model_registry` logs them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+import pandas as pd
+
+from evertune.data.schema import TableSchema
+from evertune.evaluation.assessment import Assessment, describe_left_out_rows, summarize_assessment
+from evertune.evaluation.records import (
+    CHOSEN_MODEL,
+    Evaluation,
+    chosen_model_metrics,
+    chosen_simple_model,
+)
+from evertune.search.leaderboard import top_trials, trial_metrics, trial_parameters, trial_title
+from evertune.trials import Trial
+from evertune.types import ColumnKind
+
+METRIC_TAG_PREFIX = "figure."
+MODE_TAG = "evertune.mode"
+ASSESSMENT_TAG = "evertune.assessment"
+VERSION_TAG = "evertune.version"
+MLFLOW_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of a metric; without a time it is that of logging."""
+
+    name: str
+    value: float
+    step: int = 0
+    milliseconds: int | None = None
+
+
+@dataclass(frozen=True)
+class LoggedDataset:
+    """A table that was used: its version (md5), where it lies, and its context.
+
+    The MLflow UI groups datasets by `context`, such as `training`.
+    """
+
+    name: str
+    path: Path
+    md5: str
+    context: str
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What a run shows.
+
+    Attributes
+    ----------
+    title, note : str
+        The run's name, and its description in Markdown.
+    files : tuple of (Path, str)
+        Files and folders, each with the folder of the run's artifacts that it goes to.
+    leaderboard : DataFrame, optional
+        All trials; readable as a table in the UI.
+    status : str
+        In MLflow's words: FINISHED, KILLED or FAILED.
+    """
+
+    title: str
+    note: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[tuple[Path, str], ...] = ()
+    leaderboard: pd.DataFrame | None = None
+    tables: tuple[LoggedDataset, ...] = ()
+    status: str = "FINISHED"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What the registry shows of a model.
+
+    Attributes
+    ----------
+    identity : str
+        Hash of the model's files.
+    description : str
+        In Markdown.
+    inputs, outputs : mapping of str to str
+        Columns with their types in MLflow's words: double, string or any.
+    example : DataFrame
+        A few rows as the model takes them.
+    """
+
+    identity: str
+    description: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    example: pd.DataFrame
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def trial_pages(
+    trials: Sequence[Trial], *, greater_is_better: bool, most: int
+) -> dict[int, RunPage]:
+    """Return what the runs of the `most` best trials show, by the trials' numbers."""
+    best = top_trials(trials, greater_is_better=greater_is_better, most=most)
+    return {trial.number: trial_page(trial) for trial in best}
+
+
+def trial_page(trial: Trial) -> RunPage:
+    """Return what the run of a trial shows.
+
+    Examples
+    --------
+    >>> from evertune.trials import Configuration, Trial
+    >>> page = trial_page(Trial(7, Configuration("linear"), "failed", (), None, "no memory", 2.0))
+    >>> page.title, page.status, page.tags["evertune.reason"]
+    ('trial 7: linear failed', 'FAILED', 'no memory')
+    """
+    return RunPage(
+        title=trial_title(trial),
+        note=trial.reason or "",
+        parameters=trial_parameters(trial),
+        metrics=trial_metrics(trial),
+        tags={"evertune.status": trial.status, "evertune.reason": trial.reason or ""},
+        status=MLFLOW_STATUS[trial.status],
+    )
+
+
+def score_curves(
+    trials: Sequence[Trial], *, greater_is_better: bool, started_milliseconds: int
+) -> tuple[MetricPoint, ...]:
+    """Return score and best score over the complete trials, in the order in which they ended.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    greater_is_better : bool
+    started_milliseconds : int
+        When the search started, since 1970.
+
+    Examples
+    --------
+    >>> from evertune.trials import Configuration, Trial
+    >>> trials = [Trial(n, Configuration("tree"), "complete", (), score, None, float(n))
+    ...           for n, score in enumerate([0.5, 0.4, 0.7])]
+    >>> points = score_curves(trials, greater_is_better=True, started_milliseconds=1000)
+    >>> [(point.value, point.milliseconds) for point in points if point.name == "search/best"]
+    [(0.5, 1000), (0.5, 2000), (0.7, 3000)]
+    """
+    ended = [
+        (trial.elapsed_seconds, trial.score)
+        for trial in trials
+        if trial.status == "complete" and trial.score is not None
+    ]
+    best = accumulate((score for _, score in ended), max if greater_is_better else min)
+    points: list[MetricPoint] = []
+    for step, ((seconds, score), top) in enumerate(zip(ended, best, strict=True)):
+        when = started_milliseconds + round(1000 * seconds)
+        points.append(MetricPoint("search/score", score, step, when))
+        points.append(MetricPoint("search/best", top, step, when))
+    return tuple(points)
+
+
+def assessment_page(found: Assessment, *, folder: Path) -> RunPage:
+    """Return what the run of an evaluation on demand shows; its pages are in `folder`."""
+    lines = [summarize_assessment(found), *describe_left_out_rows(found)]
+    metrics = {f"own_holdout/{row.metric}": row.own for row in found.figures}
+    metrics |= {f"assessed/{row.metric}": row.figure for row in found.figures}
+    return RunPage(
+        title=f"version {found.version} on {found.table}",
+        note="\n\n".join([*lines, f"Judges `models:/{found.model}/{found.version}`."]),
+        metrics={name: value for name, value in metrics.items() if value is not None},
+        tags={VERSION_TAG: found.version},
+        files=((folder, ""),),
+    )
+
+
+def evaluation_title(evaluation: Evaluation) -> str:
+    """Return the title of the run of an evaluation, such as `ensemble of 5 roc_auc 0.8731`."""
+    score = chosen_model_metrics(evaluation).get(evaluation.metric)
+    shown = "unknown" if score is None else f"{score:.4g}"
+    return f"{_chosen_name(evaluation)} {evaluation.metric} {shown}"
+
+
+def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Return every known score, under the name that MLflow groups it by."""
+    named: dict[str, float | None] = {}
+    for row in evaluation.metrics:
+        named |= {
+            f"holdout/{row.name}": row.holdout,
+            f"holdout_low/{row.name}": row.low,
+            f"holdout_high/{row.name}": row.high,
+            f"training/{row.name}": row.training,
+            f"gap/{row.name}": row.gap,
+            f"folds/{row.name}": row.folds,
+            f"lift/{row.name}": row.lift,
+        }
+    for baseline in evaluation.baselines:
+        score = baseline.holdout.get(evaluation.metric)
+        named[f"baseline/{baseline.name}/{evaluation.metric}"] = score
+    for name, score in chosen_model_metrics(evaluation).items():
+        named[f"chosen/{name}"] = score
+    search = evaluation.search
+    named |= {"search/trials": search.trials, "search/seconds": search.seconds}
+    return {name: float(score) for name, score in named.items() if score is not None}
+
+
+def evaluation_description(evaluation: Evaluation) -> str:
+    """Return a short text in Markdown: the chosen model, beside the baselines."""
+
+    def cell(score: float | None) -> str:
+        return "" if score is None else f"{score:.4g}"
+
+    scores = chosen_model_metrics(evaluation)
+    rows = [
+        f"| {row.name} | {cell(scores.get(row.name))} | {cell(row.training)} |"
+        f" {row.baseline or ''} | {cell(row.baseline_holdout)} |"
+        for row in evaluation.metrics
+    ]
+    chosen = evaluation.chosen if evaluation.chosen != CHOSEN_MODEL else _chosen_name(evaluation)
+    return "\n".join(
+        [
+            f"Predicts `{evaluation.target}` ({evaluation.task}). Chosen: **{chosen}**."
+            f" {'; '.join(evaluation.reasons)}",
+            "",
+            f"Optimised for {evaluation.metric}; {evaluation.n_training} training rows,"
+            f" {evaluation.n_holdout} hold-out rows.",
+            "",
+            "| metric | hold-out | training | best baseline | its hold-out |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "The whole report is `report/report.html` among the artifacts of the run.",
+        ]
+    )
+
+
+def evaluation_tags(evaluation: Evaluation) -> dict[str, str]:
+    """Return the tags by which runs and versions are filtered."""
+    return {
+        "metric": evaluation.metric,
+        "evertune.task": evaluation.task,
+        "evertune.target": evaluation.target,
+        "evertune.family": chosen_simple_model(evaluation) or evaluation.family,
+    }
+
+
+def model_settings(evaluation: Evaluation) -> dict[str, str]:
+    """Return the configuration of the model as text, under names of parameters."""
+    named = {f"model.{each.name}": str(each.value) for each in evaluation.settings}
+    return {"model.family": evaluation.family, "chosen": evaluation.chosen, **named}
+
+
+def input_types(schema: TableSchema, raw: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that a model takes, with their types in MLflow's words.
+
+    Columns that come as text are `string`. The others are `any`, and the model itself reads and
+    checks them: MLflow would refuse whole numbers where it was promised numbers with a fraction.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    raw : DataFrame
+        The source table.
+
+    Examples
+    --------
+    >>> from evertune.data.schema import Column
+    >>> columns = (Column("age", "number"), Column("plan", "category"))
+    >>> schema = TableSchema(columns, "y", "regression")
+    >>> input_types(schema, pd.DataFrame({"age": [31], "plan": ["a"]}))
+    {'age': 'any', 'plan': 'string'}
+    """
+    kinds: dict[str, ColumnKind] = {column.name: column.kind for column in schema.features}
+    if schema.time is not None:
+        kinds[schema.time] = "date"
+    texts = {str(name) for name, kind in raw.dtypes.items() if kind == "str"}
+    return {
+        name: "string" if kind in ("category", "text") and name in texts else "any"
+        for name, kind in kinds.items()
+    }
+
+
+def output_types(schema: TableSchema) -> dict[str, str]:
+    """Return the columns that a model gives, with their types in MLflow's words.
+
+    Examples
+    --------
+    >>> output_types(TableSchema((), "y", "binary", ("no", "yes")))
+    {'prediction': 'string', 'probability_no': 'double', 'probability_yes': 'double'}
+    """
+    if schema.task == "regression":
+        return {"prediction": "double"}
+    return {"prediction": "string"} | {f"probability_{name}": "double" for name in schema.classes}
+
+
+def flatten_params(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Return nested values as text under dotted names.
+
+    Examples
+    --------
+    >>> flatten_params({"search": {"seed": 0, "families": ["linear", "tree"]}, "data": {}})
+    {'search.seed': '0', 'search.families': 'linear, tree', 'data': ''}
+    """
+    named: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            named |= flatten_params(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple, Mapping)):
+            named[f"{prefix}{key}"] = ", ".join(str(item) for item in value)
+        else:
+            named[f"{prefix}{key}"] = str(value)
+    return named
+
+
+def _chosen_name(evaluation: Evaluation) -> str:
+    simplest = chosen_simple_model(evaluation)
+    if simplest is not None:
+        return simplest
+    n_members = max((len(story.weights) for story in evaluation.story), default=1)
+    return evaluation.family if n_members <= 1 else f"ensemble of {n_members}"

@@ -1,0 +1,240 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evertune.data.schema import Column, TableSchema
+from evertune.errors import ParamsError, StageError
+from evertune.evaluation.slices import Slice
+from evertune.metrics.metrics import METRICS
+from evertune.models.model import Model
+from evertune.registry.evidence import (
+    ChampionModel,
+    PairedPredictions,
+    calibration_error_increase,
+    check_rows_unseen,
+    compare_on_holdout,
+    gather_evidence,
+    holdout_faults,
+    incomparable_reason,
+    n_missing_predictions,
+    selection_rate_gaps,
+    slice_regressions,
+    slice_tests,
+    unseen_mask,
+)
+from evertune.stats.bootstrap import BootstrapConfig
+from evertune.trials import Configuration
+from evertune.types import Predictions
+from tests.registered import SCHEMA as HOUSES
+from tests.registered import facts_of, fitted, judged_project, table
+
+DRAWN = BootstrapConfig(200, 0.95, 0)
+SCHEMA = TableSchema((Column("age", "number"), Column("plan", "category")), "y", "regression")
+TRUTH = np.tile([1.0, 0.0], 40)
+RIGHT = Predictions(TRUTH, np.column_stack([1 - TRUTH, TRUTH]))
+HALVES = Predictions(np.ones(80), np.full((80, 2), 0.5))
+PAIR = PairedPredictions(TRUTH, RIGHT, HALVES)
+
+
+def test_a_gain_is_positive_where_the_version_is_better_in_either_direction():
+    assert PAIR.improvement(METRICS["accuracy"], DRAWN).mean == 0.5
+    assert PAIR.improvement(METRICS["brier"], DRAWN).mean == 0.25
+
+
+def test_the_calibration_error_rises_where_the_version_is_less_calibrated():
+    half_right = PairedPredictions(
+        np.zeros(80), HALVES, Predictions(np.zeros(80), np.tile([1.0, 0.0], (80, 1)))
+    )
+    assert calibration_error_increase(half_right, DRAWN).mean == 0.5
+
+
+def test_calibration_is_not_compared_without_probabilities():
+    assert (
+        calibration_error_increase(PairedPredictions(TRUTH, Predictions(TRUTH), HALVES), DRAWN)
+        is None
+    )
+
+
+def test_a_slice_falls_by_the_loss_of_the_metric_on_its_rows():
+    part = Slice("plan", "a", np.arange(40))
+    swapped = PairedPredictions(TRUTH, HALVES, RIGHT)
+    (found,) = slice_regressions([METRICS["accuracy"]], swapped, [part], DRAWN)
+    assert (found.score, found.drop.mean, found.drop.n_rows) == (1.0, 0.5, 40)
+
+
+def test_a_slice_of_one_class_is_judged_by_the_next_metric():
+    part = Slice("plan", "a", np.flatnonzero(TRUTH))
+    (found,) = slice_regressions([METRICS["roc_auc"], METRICS["brier"]], PAIR, [part], DRAWN)
+    assert found.metric == "brier"
+
+
+def test_a_slice_without_any_defined_metric_has_no_figure():
+    part = Slice("plan", "a", np.flatnonzero(TRUTH))
+    (found,) = slice_regressions([METRICS["roc_auc"]], PAIR, [part], DRAWN)
+    assert (found.metric, found.score) == ("roc_auc", None)
+
+
+def test_the_tests_of_slices_are_corrected_by_holm_and_turned_round():
+    parts = [
+        Slice("plan", name, np.arange(start, start + 20)) for name, start in [("a", 0), ("b", 20)]
+    ]
+    falls = slice_regressions(
+        [METRICS["accuracy"]], PairedPredictions(TRUTH, HALVES, RIGHT), parts, DRAWN
+    )
+    first, second = slice_tests(falls)
+    assert (first.name, first.difference) == ("slice plan is a, accuracy", -0.5)
+    assert first.p_value + second.p_value >= 2 * min(each.drop.p_value for each in falls)
+
+
+def test_rows_that_a_model_was_trained_on_are_never_compared():
+    assert unseen_mask(["a", "b", "c"], {"a"}, {"c"}).tolist() == [False, True, False]
+    with pytest.raises(
+        StageError, match=r"version 3 was not trained on, but 1 of 2 .* nothing was"
+    ):
+        check_rows_unseen(["a", "b"], trained={"version 4": ["c"], "version 3": ["b", "d"]})
+
+
+def test_a_prediction_is_missing_if_any_of_its_probabilities_is_not_finite():
+    proba = np.array([[0.5, 0.5], [np.nan, 0.5], [0.5, np.inf]])
+    assert n_missing_predictions(Predictions(np.zeros(3), proba)) == 2
+
+
+@pytest.mark.parametrize(
+    ("champion", "words"),
+    [
+        (TableSchema((), "left", "binary", ("no", "yes")), "it predicts 'left', not 'churned'"),
+        (TableSchema((), "churned", "regression"), "its task is regression, not binary"),
+        (TableSchema((), "churned", "binary", ("0", "1")), "its classes are 0, 1, not no, yes"),
+        (TableSchema((), "churned", "binary", ("no", "yes")), None),
+    ],
+)
+def test_models_that_answer_other_questions_are_not_compared(champion, words):
+    challenger = TableSchema((), "churned", "binary", ("no", "yes"))
+    assert incomparable_reason(challenger, champion) == words
+
+
+def test_the_class_whose_rates_differ_most_is_told():
+    said = Predictions(np.array([0.0, 0.0, 1.0, 2.0]))
+    parts = [Slice("sex", "f", np.array([0, 1])), Slice("sex", "m", np.array([2, 3]))]
+    (gap,) = selection_rate_gaps(said, parts, TableSchema((), "y", "multiclass", ("a", "b", "c")))
+    assert (gap.predicted, gap.lowest, gap.highest, gap.gap) == ("a", "m", "f", 1.0)
+
+
+def test_a_column_of_one_slice_has_no_gap():
+    parts = [Slice("sex", "f", np.array([0]))]
+    assert (
+        selection_rate_gaps(
+            Predictions(np.zeros(1)), parts, TableSchema((), "y", "binary", ("a", "b"))
+        )
+        == ()
+    )
+
+
+def test_numbers_have_no_rates():
+    assert selection_rate_gaps(Predictions(np.zeros(1)), [], SCHEMA) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "known", "words"),
+    [
+        ([np.nan, np.nan], [1.0, np.nan, 2.0], "age is missing in every row of the hold-out"),
+        ([np.nan, 3.0], [1.0, 2.0, 3.0], None),
+        ([np.nan, np.nan], [1.0, np.nan, np.nan], None),
+    ],
+)
+def test_a_column_that_is_gone_from_the_rows_that_judge_is_a_fault(age, known, words):
+    holdout = pd.DataFrame({"age": age, "plan": "a"})
+    training = pd.DataFrame({"age": known, "plan": "a"})
+    found = holdout_faults(holdout, training, SCHEMA, np.ones(2))
+    assert [each.startswith(str(words)) for each in found] == ([True] if words else [])
+
+
+def test_rows_without_a_known_truth_are_a_fault():
+    table = pd.DataFrame({"age": [1.0, 2.0], "plan": "a"})
+    found = holdout_faults(table, table, SCHEMA, np.array([1.0, np.nan]))
+    assert found == ("1 hold-out rows have no known target",)
+
+
+GUARDED = "gates: {milliseconds_a_row: 100, megabytes: 1}"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return judged_project(tmp_path)
+
+
+def gathered(facts, theirs, look=1):
+    standing = ChampionModel("1", "theirs", theirs)
+    scene = compare_on_holdout(facts, standing)
+    return gather_evidence(facts, scene, standing, number="2", look=look)
+
+
+def test_both_models_are_compared_on_rows_that_neither_knows(root):
+    known = fitted(table(40, first=1000).head(5))
+    rival = gathered(facts_of(root), known).champion
+    assert (rival.n_left_out, rival.difference.n_rows) == (5, 35)
+
+
+def test_a_later_look_has_a_wider_interval(root):
+    facts, bad = facts_of(root), fitted(table(60).assign(price=0.0))
+    first, third = (gathered(facts, bad, look=look).champion.difference for look in (1, 3))
+    assert third.low < first.low
+    assert third.high > first.high
+
+
+def test_the_loss_is_tested_at_the_look_after(root):
+    facts = facts_of(root, "{optimise: mae}", "{optimise: rmse}")
+    rival = gathered(facts, fitted(table(60).assign(price=0.0))).champion
+    mae = gathered(facts_of(root, "{optimise: rmse}", "{optimise: mae}"), rival_model(), look=2)
+    assert rival.loss == mae.champion.difference
+
+
+def rival_model():
+    return fitted(table(60).assign(price=0.0))
+
+
+def test_a_champion_that_says_nothing_finite_cannot_be_compared(root):
+    wild = fitted(table(60))
+    wild.fitted.predictor.coef_ = np.full_like(wild.fitted.predictor.coef_, np.nan)
+    rival = gathered(facts_of(root), wild).champion
+    assert rival.obstacle == "it gives no finite prediction for 40 of 40 rows"
+
+
+def test_a_champion_that_cannot_read_the_rows_cannot_be_compared(root):
+    needy = replace(HOUSES, features=(*HOUSES.features, Column("rooms", "number")))
+    known = fitted(table(60))
+    rival = gathered(
+        facts_of(root), Model(needy, Configuration("linear"), known.fitted, ())
+    ).champion
+    assert rival.obstacle.startswith("it cannot read these rows: ")
+
+
+def test_a_slice_of_no_column_is_refused(root):
+    facts = facts_of(root, "{bootstrap_draws: 100}", "{slices: [sex], bootstrap_draws: 100}")
+    with pytest.raises(ParamsError, match=r"evaluation.slices and .*columns of the table.*sex"):
+        gathered(facts, fitted(table(60)))
+
+
+def test_declared_and_sensitive_columns_are_compared_by_their_values(root):
+    named = "{slices: [plan], sensitive: [plan], slice_rows: 5, bootstrap_draws: 100}"
+    found = gathered(facts_of(root, "{bootstrap_draws: 100}", named), rival_model())
+    assert {each.value for each in found.regressions} == {"a", "b"}
+    assert found.rate_gaps is None  # a number is no class
+
+
+def test_cost_is_measured(root):
+    found = gathered(facts_of(root, "nested_trials: 2", GUARDED), rival_model())
+    assert found.milliseconds_a_row > 0
+    assert 0 < found.megabytes < 1
+
+
+def test_time_is_not_measured_where_it_is_no_gate(root):
+    assert gathered(facts_of(root), rival_model()).milliseconds_a_row is None
+
+
+def test_the_loss_is_no_second_test_if_it_is_the_metric(root):
+    assert compare_on_holdout(facts_of(root), None).secondary_loss is None
+    rmse = facts_of(root, "{optimise: mae}", "{optimise: rmse}")
+    assert compare_on_holdout(rmse, None).secondary_loss.name == "mae"

@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import pytest
+
+from evertune.data.schema import Column, TableSchema
+from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.registry.pages import (
+    evaluation_description,
+    evaluation_metrics,
+    evaluation_title,
+    flatten_params,
+    model_settings,
+    output_types,
+    score_curves,
+    trial_page,
+)
+from evertune.search.leaderboard import leaderboard, top_trials, trial_metrics
+from evertune.search.summary import SearchSummary, Setting
+from evertune.trials import Configuration, FoldResult, Trial
+
+TREE = BaselineRow("small_tree", "model", "", {"mae": 3.0}, {})
+EVALUATION = Evaluation(
+    target="price",
+    task="regression",
+    classes=(),
+    metric="mae",
+    greater_is_better=False,
+    confidence=0.95,
+    n_training=80,
+    n_holdout=20,
+    holdout={"mae": 2.0, "r2": None},
+    lift={"mae": 1.0},
+    best_baseline="small_tree",
+    chosen="model",
+    reasons=("it is better",),
+    family="lightgbm",
+    settings=(Setting("depth", 3),),
+    search=SearchSummary(3, 2, 1, 0, 4.5),
+    metrics=(MetricRow("mae", False, 2.0, training=1.5, lift=1.0),),
+    baselines=(TREE,),
+)
+SIMPLEST = replace(EVALUATION, chosen="simplest:small_tree")
+
+
+def test_a_title_names_the_model_and_its_figure():
+    assert evaluation_title(EVALUATION) == "lightgbm mae 2"
+
+
+def test_the_simplest_model_is_titled_by_its_own_name_and_figure():
+    assert evaluation_title(SIMPLEST) == "small_tree mae 3"
+
+
+def test_unknown_figures_are_not_shown():
+    assert evaluation_metrics(EVALUATION) == {
+        "holdout/mae": 2.0,
+        "training/mae": 1.5,
+        "lift/mae": 1.0,
+        "baseline/small_tree/mae": 3.0,
+        "chosen/mae": 2.0,
+        "search/trials": 3.0,
+        "search/seconds": 4.5,
+    }
+
+
+def test_a_description_says_what_was_chosen_and_why():
+    assert "Chosen: **simplest:small_tree**. it is better" in evaluation_description(SIMPLEST)
+
+
+def test_settings_are_named_as_parameters_of_the_model():
+    assert model_settings(EVALUATION)["model.depth"] == "3"
+
+
+def test_a_regression_gives_one_number():
+    assert output_types(TableSchema((Column("a", "number"),), "price", "regression")) == {
+        "prediction": "double"
+    }
+
+
+def trial(number, status="complete", score=0.5, figures=None):
+    folds = (FoldResult(0, figures or {"f1": score}, 1.0, 0.5),)
+    return Trial(number, Configuration("tree", {"depth": 3}), status, folds, score, "why", 2.0)
+
+
+def test_a_stopped_trial_is_never_ranked_before_a_complete_one():
+    trials = [trial(0, "stopped", 0.9), trial(1, score=0.2), trial(2, "failed", None)]
+    kept = top_trials(trials, greater_is_better=True, most=3)
+    assert [each.number for each in kept] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(("greater", "best"), [(True, 1), (False, 0)])
+def test_the_best_trial_is_kept_whatever_the_direction(greater, best):
+    trials = [trial(0, score=0.1), trial(1, score=0.9)]
+    (kept,) = top_trials(trials, greater_is_better=greater, most=1)
+    assert kept.number == best
+
+
+def test_figures_of_some_folds_only_have_names_of_their_own():
+    assert trial_metrics(trial(0, "stopped"))["partial/f1"] == 0.5
+
+
+def test_a_figure_that_is_undefined_in_every_fold_is_left_out():
+    assert "folds/f1" not in trial_metrics(trial(0, figures={"f1": None}))
+
+
+def test_a_failed_trial_shows_its_reason():
+    page = trial_page(trial(0, "failed", None))
+    assert (page.status, page.tags["evertune.reason"]) == ("FAILED", "why")
+
+
+def test_the_curve_has_complete_trials_only():
+    trials = [trial(0, score=0.4), trial(1, "stopped", 0.9), trial(2, score=0.3)]
+    curve = score_curves(trials, greater_is_better=True, started_milliseconds=0)
+    assert [p.value for p in curve if p.name == "search/best"] == [0.4, 0.4]
+
+
+def test_the_leaderboard_of_no_trials_is_empty():
+    assert leaderboard([], greater_is_better=True).empty
+
+
+def test_the_leaderboard_has_every_setting():
+    row = leaderboard([trial(0)], greater_is_better=True).iloc[0]
+    assert (row["setting.depth"], row["folds/f1"], row["reason"]) == ("3", 0.5, "why")
+
+
+def test_the_leaderboard_shows_the_folds_of_a_metric_one_by_one():
+    row = leaderboard([trial(0)], greater_is_better=True, metric="f1").iloc[0]
+    assert (row["fold_0"], row["phase"]) == (0.5, "search")
+
+
+def test_nested_values_get_dotted_names():
+    assert flatten_params({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}

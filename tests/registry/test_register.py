@@ -1,0 +1,258 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from evertune.config.loader import load_params
+from evertune.data.schema import Column
+from evertune.errors import StageError
+from evertune.files import write_record
+from evertune.plan import Plan
+from evertune.registry.model_registry import model_folder
+from evertune.registry.overview import read_status
+from evertune.registry.promotion import open_decisions, reject, roll_back
+from evertune.registry.register import register
+from evertune.versioning import dvc
+from tests.registered import EVALUATION, SCHEMA, fitted, made, project, runs, store_of, table
+from tests.registries import client_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def root(tmp_path, state):
+    assert state == tmp_path / "state"
+    return project(tmp_path)
+
+
+@pytest.fixture
+def bad():
+    return fitted(table(60).assign(price=0.0))
+
+
+def test_the_first_good_model_becomes_champion(root):
+    made(root, model=fitted(table(60)))
+    verdict = register(root)
+    assert (verdict.decision, verdict.version, verdict.champion) == ("promote", "1", "1")
+    assert store_of(root).champion().tags["dvc.source"] == dvc.output_hash(
+        root, root / "data/source.parquet"
+    )
+
+
+def test_registering_twice_makes_one_version_and_one_run(root):
+    made(root, model=fitted(table(60)))
+    register(root)
+    again = register(root)
+    assert again.reasons == ("version 1 is the champion already",)
+    assert (again.version, len(runs(root))) == ("1", 1)
+
+
+def test_the_run_shows_all_that_is_needed_to_make_the_model_again(root):
+    (root / "my_metrics.py").write_text("def gain(): ...")
+    made(root, model=fitted(table(60)))
+    register(root)
+    (run,) = runs(root)
+    known = client_of(store_of(root))
+    kept = {found.path for found in known.list_artifacts(run.info.run_id, "project")}
+    assert kept == {
+        "project/params.yaml", "project/dvc.yaml", "project/dvc.lock", "project/plan.json",
+        "project/source.parquet.dvc", "project/absorbed.parquet.dvc", "project/my_metrics.py",
+    }  # fmt: skip
+    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {
+        "source", "training", "holdout",
+    }  # fmt: skip
+
+
+def test_a_model_that_has_seen_rows_that_judge_a_retune_is_not_registered(root):
+    write_record(load_params(root).paths.plan, Plan("retune", judge_from="2024-01-01T00:00+00:00"))
+    holdout = table(40, first=1000)
+    made(root, model=fitted(holdout.head(3)), holdout=holdout)
+    with pytest.raises(StageError, match=r"but 3 of 40 rows were among .* nothing was registered"):
+        register(root)
+    assert store_of(root).champion() is None
+
+
+def test_the_run_shows_the_leaderboard_and_the_best_trials(root):
+    made(root, model=fitted(table(60)))
+    register(root)
+    (run,) = runs(root)
+    store = store_of(root)
+    nested = client_of(store).search_runs(
+        [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
+    board = root / f"state/artifacts/{run.info.run_id}/artifacts/leaderboard.json"
+    assert sorted(each.data.params["alpha"] for each in nested) == ["0", "1"]
+    assert len(json.loads(board.read_text())["data"]) == 3
+
+
+def test_a_better_model_takes_the_place_of_the_champion(root, bad):
+    made(root, model=bad)
+    register(root)
+    made(root, model=fitted(table(60)))
+    verdict = register(root)
+    found = read_status(root)
+    assert (verdict.decision, found.champion.version, found.previous) == ("promote", "2", "1")
+
+
+def test_a_worse_model_stays_challenger(root, bad):
+    made(root, model=fitted(table(60)))
+    register(root)
+    made(root, model=bad)
+    verdict = register(root)
+    found = read_status(root)
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+    assert (found.champion.version, found.challenger) == ("1", "2")
+
+
+def test_the_simplest_model_is_registered_where_it_was_chosen(root, bad, tmp_path):
+    made(root, model=bad, evaluation=replace(EVALUATION, chosen="simplest:ridge"))
+    register(root)
+    store = store_of(root)
+    files = store.download_version(store.require_champion(), folder=tmp_path / "kept")
+    kept = model_folder(files)
+    ridge = (root / "data/baselines/models/ridge/predictor.skops").read_bytes()
+    assert (kept / "predictor.skops").read_bytes() == ridge
+
+
+def test_a_new_evaluation_of_the_same_model_gets_a_run_of_its_own(root):
+    made(root, model=fitted(table(60)))
+    register(root)
+    made(root, model=fitted(table(60)), evaluation=replace(EVALUATION, confidence=0.9))
+    assert register(root).version == "1"
+    assert len(runs(root)) == 2
+
+
+def test_a_stage_that_is_not_up_to_date_is_not_registered(root):
+    made(root, model=fitted(table(60)))
+    (root / "data/figures.json").write_text("{}")
+    with pytest.raises(StageError, match="stage to be up to date, but evaluate is not"):
+        register(root)
+
+
+def test_a_run_killed_before_the_alias_was_set_is_finished(root):
+    made(root, model=fitted(table(60)))
+    register(root)
+    known = client_of(store_of(root))
+    known.delete_registered_model_alias("houses", "champion")
+    known.delete_model_version_tag("houses", "1", "evertune.verdict")
+    assert (register(root).version, store_of(root).champion().number) == ("1", "1")
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_again(root, bad):
+    made(root, model=bad)
+    register(root)
+    made(root, model=fitted(table(60)))
+    register(root)
+    roll_back(root, now=datetime.now(UTC))
+    verdict = register(root)
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+    assert verdict.reasons == ("version 2 was champion and was rolled back to version 1",)
+
+
+def test_the_same_question_gets_the_same_verdict(root, bad):
+    made(root, model=fitted(table(60)))
+    register(root)
+    made(root, model=bad)
+    assert register(root) == register(root)
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_judge(root):
+    holdout = table(40, first=1000)
+    made(root, model=fitted(holdout), holdout=table(40, first=2000))
+    register(root)
+    made(root, model=fitted(table(60)), holdout=holdout)
+    verdict = register(root)
+    assert verdict.decision == "not enough evidence"
+    assert "40 hold-out rows that one of the two was trained on" in verdict.reasons[0]
+
+
+def test_a_model_that_knows_the_rows_that_judge_it_is_refused(root, bad):
+    made(root, model=bad)
+    register(root)
+    made(root, model=fitted(pd.concat([table(60), table(40, first=1000).head(10)])))
+    verdict = register(root)
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+    assert verdict.reasons[0].startswith("it was trained on 10 of the 40 hold-out rows")
+
+
+def test_an_equal_model_stays_challenger(root):
+    made(root, model=fitted(table(60)))
+    register(root)
+    made(root, model=fitted(table(60).tail(58)))
+    verdict = register(root)
+    assert verdict.decision != "promote"
+    assert store_of(root).champion().number == "1"
+
+
+def test_every_comparison_is_a_look_that_asks_for_more_confidence(root):
+    worse = [fitted(table(60).assign(price=float(price))) for price in (1, 2)]
+    made(root, model=fitted(table(60)))
+    register(root)
+    found = []
+    for model in worse:
+        made(root, model=model)
+        found += [register(root), register(root)]
+    assert [each.look for each in found] == [1, 1, 2, 2]
+    assert found[2].confidence == pytest.approx(1 - 2 * 0.05 / 6)
+
+
+def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(root, bad):
+    made(root, model=bad)
+    register(root)
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("{name: houses,", "{name: houses, approval: true,"))
+    made(root, model=fitted(table(60)))
+    verdict, found = register(root), read_status(root)
+    assert (verdict.decision, verdict.waits_for_approval) == ("not enough evidence", True)
+    assert (found.champion.version, found.challenger) == ("1", "2")
+    reject(root, "2", reason="not before June", by="Ada", now=datetime.now(UTC))
+    assert register(root).reasons == ("version 2 was rejected by Ada: not before June",)
+
+
+def test_a_model_that_is_better_on_average_and_worse_on_a_slice_is_kept_out(root):
+    path = root / "params.yaml"
+    slices = "{slices: [plan], slice_rows: 10, bootstrap_draws: 100}"
+    path.write_text(path.read_text().replace("{bootstrap_draws: 100}", slices))
+    rows, holdout = table(60), table(100, first=1000)
+    only_a, only_b = (rows[rows["plan"] == plan] for plan in ("a", "b"))
+    made(root, model=fitted(only_b.assign(price=only_b["price"] + 20)), holdout=holdout)
+    register(root)  # 20 off where the plan is b, and 50 where it is a
+    made(root, model=fitted(only_a), holdout=holdout)
+    verdict = register(root)  # 30 off where the plan is b, and right where it is a
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+    assert verdict.reasons[0].startswith("worse where plan is b: mae is worse by ")
+
+
+def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(root, bad):
+    made(root, model=bad)
+    register(root)
+    made(root, model=fitted(table(60)))
+    register(root)
+    with open_decisions(root) as (_, log):
+        first, second = log.records()
+    assert [first.version, second.version, second.rival] == ["1", "2", "1"]
+    assert second.aliases_after == {"champion": "2", "previous": "1"}
+    assert (second.n_rows, second.n_left_out, second.look) == (40, 0, 1)
+    assert {each.name for each in second.tests} == {"paired mae"}
+
+
+def test_a_champion_for_another_target_is_not_replaced(root):
+    rent = replace(fitted(table(60)), schema=replace(SCHEMA, target="rent"))
+    made(root, model=rent, holdout=table(40, first=1000).assign(rent=1.0))
+    register(root)
+    made(root, model=fitted(table(60)))
+    (reason,) = register(root).reasons
+    assert "it predicts 'rent', not 'price'" in reason
+
+
+def test_a_model_that_cannot_read_the_rows_never_becomes_champion(root):
+    needy = replace(SCHEMA, features=(*SCHEMA.features, Column("rooms", "number")))
+    made(root, model=replace(fitted(table(60)), schema=needy))
+    verdict = register(root)
+    assert (verdict.decision, verdict.champion) == ("not enough evidence", None)
+    assert verdict.reasons[0].startswith("it cannot read these rows: ")

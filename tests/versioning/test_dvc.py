@@ -1,0 +1,276 @@
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from evertune.errors import BusyError, StageError
+from evertune.versioning import dvc
+from evertune.versioning import dvc as repositories
+from evertune.versioning.git import current_commit, git_is_dirty
+
+pytestmark = pytest.mark.slow
+STAGES = """stages:
+  late:
+    cmd: "true"
+    deps: [data/early.txt]
+    outs: [data/late]
+  early:
+    cmd: "true"
+    params: [data]
+    deps: [data/raw.txt]
+    outs: [data/early.txt]
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "data").mkdir(parents=True)
+    (folder / "dvc.yaml").write_text(STAGES)
+    (folder / "params.yaml").write_text("data:\n  target: churned\n")
+    (folder / "data/raw.txt").write_text("rows")
+    dvc.ensure_project(folder)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    command = ["git", *identity, *arguments]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def made(root: Path, *, text: str = "early") -> None:
+    (root / "data/early.txt").write_text(text)
+    dvc.commit_stage(root, "early")
+
+
+def test_stages_come_in_the_order_of_the_work(root):
+    assert dvc.list_stages(root) == ("early", "late")
+
+
+def test_a_project_is_made_once_and_reports_nothing(root):
+    dvc.ensure_project(root)
+    assert "analytics = False" in (root / ".dvc/config").read_text()
+
+
+def test_a_project_without_git_is_told_so_and_one_with_git_too(root):
+    git(root, "init")
+    before = (root / ".dvc/config.local").read_text()
+    dvc.ensure_project(root)
+    assert "no_scm = True" in before
+    assert "no_scm = False" in (root / ".dvc/config.local").read_text()
+
+
+def test_a_project_in_a_part_of_a_git_checkout_works(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / "part").mkdir()
+    dvc.ensure_project(tmp_path / "part")
+    assert dvc.list_stages(tmp_path / "part") == ()
+
+
+def test_a_project_in_a_folder_that_git_ignores_is_kept_without_git(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / ".gitignore").write_text("/state/\n")
+    project = tmp_path / "state" / "replay" / "churn"
+    project.mkdir(parents=True)
+    dvc.ensure_project(project)
+    assert "no_scm = True" in (project / ".dvc/config.local").read_text()
+    assert dvc.list_stages(project) == ()
+
+
+def test_a_project_whose_dvc_folder_alone_git_ignores_is_refused(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / ".gitignore").write_text(".dvc\n")
+    with pytest.raises(StageError, match="DVC cannot keep versions in"):
+        dvc.ensure_project(tmp_path)
+
+
+def test_a_stage_is_current_after_its_commit(root):
+    assert not dvc.is_stage_current(root, "early")
+    made(root)
+    assert dvc.is_stage_current(root, "early")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("data/raw.txt", "other rows"),
+        ("data/early.txt", "by hand"),
+        ("params.yaml", "data:\n  target: left\n"),
+    ],
+)
+def test_a_change_makes_a_stage_stale(root, path, text):
+    made(root)
+    (root / path).write_text(text)
+    assert not dvc.is_stage_current(root, "early")
+
+
+def test_dvc_itself_agrees_that_a_committed_stage_needs_no_run(root):
+    made(root)
+    with Repo(str(root)) as repo:
+        assert repo.status([f"{root}/dvc.yaml:early"]) == {}
+
+
+def test_the_working_directory_does_not_matter(root, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made(root)
+    assert dvc.is_stage_current(root, "early")
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
+def test_hashes_change_with_files_and_parameters(root):
+    before = dvc.dependency_hashes(root, "early")
+    (root / "data/raw.txt").write_text("other rows")
+    (root / "params.yaml").write_text("data:\n  target: left\n")
+    after = dvc.dependency_hashes(root, "early")
+    assert before.keys() == after.keys() == {"data/raw.txt", "params.yaml"}
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_a_dependency_that_is_not_there_is_named(root):
+    with pytest.raises(StageError, match=r"data/early\.txt to exist, but it does not"):
+        dvc.dependency_hashes(root, "late")
+
+
+def test_an_unknown_stage_is_named(root):
+    with pytest.raises(StageError, match="'latest' not found"):
+        dvc.is_stage_current(root, "latest")
+
+
+def test_a_folder_has_a_hash_that_says_so(root):
+    made(root)
+    (root / "data/late").mkdir()
+    (root / "data/late/a.txt").write_text("a")
+    dvc.commit_stage(root, "late")
+    assert dvc.output_hash(root, root / "data/late").endswith(".dir")
+
+
+def test_an_added_file_is_found_by_its_md5(root):
+    md5 = dvc.add_file(root, root / "data/raw.txt")
+    assert md5 == hashlib.md5(b"rows").hexdigest()
+    assert dvc.output_hash(root, root / "data/raw.txt") == md5
+
+
+def test_what_was_never_recorded_is_named(root):
+    with pytest.raises(StageError, match=r"recorded version of data/early\.txt, but DVC has none"):
+        dvc.output_hash(root, root / "data/early.txt")
+
+
+def test_the_pointers_are_the_lock_and_the_added_files(root):
+    dvc.add_file(root, root / "data/raw.txt")
+    made(root)
+    names = [path.relative_to(root).as_posix() for path in dvc.pointer_files(root)]
+    assert names == ["data/raw.txt.dvc", "dvc.lock"]
+
+
+def test_an_older_version_comes_back_by_its_md5(root, tmp_path):
+    md5 = dvc.add_file(root, root / "data/raw.txt")
+    (root / "data/raw.txt").write_text("newer rows")
+    dvc.add_file(root, root / "data/raw.txt")
+    dvc.restore_by_md5(root, md5, target=tmp_path / "old.txt")
+    assert (tmp_path / "old.txt").read_text() == "rows"
+
+
+def test_a_version_that_is_gone_is_named(root, tmp_path):
+    with pytest.raises(StageError, match=f"md5 {'0' * 32} in DVC's store, but it has none"):
+        dvc.restore_by_md5(root, "0" * 32, target=tmp_path / "old.txt")
+
+
+def test_a_damaged_copy_is_not_restored(root, tmp_path):
+    md5 = dvc.add_file(root, root / "data/raw.txt")
+    kept = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    kept.chmod(0o644)
+    kept.write_text("rot")
+    with pytest.raises(StageError, match="the copy is damaged"):
+        dvc.restore_by_md5(root, md5, target=tmp_path / "old.txt")
+
+
+def test_the_store_is_below_the_project_unless_it_is_shared(root, tmp_path):
+    assert dvc.cache_folder(root) == root / ".dvc/cache/files/md5"
+    (tmp_path / "other").mkdir()
+    dvc.ensure_project(tmp_path / "other")
+    dvc.share_cache(tmp_path / "other", root)
+    assert dvc.cache_folder(tmp_path / "other") == dvc.cache_folder(root)
+
+
+def test_nothing_is_put_into_the_store_while_it_is_locked(root, monkeypatch):
+    monkeypatch.setattr(repositories, "LOCK_TIMEOUT_SECONDS", 0.1)
+    (root / "data/new.txt").write_text("new")
+
+    def add() -> None:
+        with pytest.raises(BusyError, match="DVC is in use in"):
+            dvc.add_file(root, root / "data/new.txt")
+
+    dvc.run_with_cache_locked(root, add)
+    assert dvc.add_file(root, root / "data/new.txt") == hashlib.md5(b"new").hexdigest()
+
+
+def with_remote(root: Path, url: str) -> None:
+    text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {url}\n"
+    (root / ".dvc/config").write_text(text)
+
+
+def test_without_a_remote_nothing_is_pushed(root):
+    assert dvc.push_to_remote(root) is None
+
+
+def test_a_push_copies_what_the_remote_does_not_have(root, tmp_path):
+    with_remote(root, str(tmp_path / "remote"))
+    dvc.add_file(root, root / "data/raw.txt")
+    assert dvc.push_to_remote(root) is True
+    assert dvc.push_to_remote(root) is False
+
+
+def test_a_version_comes_back_from_the_remote(root, tmp_path):
+    with_remote(root, str(tmp_path / "remote"))
+    md5 = dvc.add_file(root, root / "data/raw.txt")
+    dvc.push_to_remote(root)
+    (root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    dvc.restore_by_md5(root, md5, target=tmp_path / "old.txt")
+    assert (tmp_path / "old.txt").read_text() == "rows"
+
+
+def test_a_remote_that_cannot_be_used_is_named(root, tmp_path):
+    (tmp_path / "file").write_text("")
+    with_remote(root, str(tmp_path / "file"))
+    dvc.add_file(root, root / "data/raw.txt")
+    with pytest.raises(BusyError, match="push to DVC's remote, but it failed"):
+        dvc.push_to_remote(root)
+
+
+def test_a_lock_file_torn_by_a_kill_is_set_aside(root):
+    torn = root / ".dvc/tmp/rwlock"
+    torn.write_text('{"write": {')
+    assert not dvc.is_stage_current(root, "early")
+    assert torn.with_name("rwlock.torn").read_text() == '{"write": {'
+
+
+def test_the_lock_of_a_process_that_lives_is_waited_for_and_then_named(root, monkeypatch):
+    monkeypatch.setattr(repositories, "LOCK_TIMEOUT_SECONDS", 0.1)
+    made(root)
+    holder = {"pid": os.getppid(), "cmd": "dvc repro"}
+    held = {"write": {str(root / "data/early.txt"): holder}, "read": {}}
+    (root / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    with pytest.raises(BusyError, match="DVC is in use in"):
+        dvc.is_stage_current(root, "early")
+
+
+def test_git_says_which_commit_is_checked_out_and_whether_files_differ(root):
+    assert current_commit(root) is None
+    git(root, "init")
+    git(root, "add", "params.yaml")
+    git(root, "commit", "-m", "a")
+    (root / "params.yaml").write_text("data: {}\n")
+    assert len(current_commit(root)) == 40
+    assert git_is_dirty(root)
+
+
+def test_without_git_nothing_is_said_to_differ(root, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert current_commit(root) is None
+    assert not git_is_dirty(root)
