@@ -10,7 +10,7 @@ from evertune.simulation.results import (
     render_replay_page,
     summarize_policies,
 )
-from tests.core.test_replaying import LOOP, ORACLE, START
+from tests.simulation.test_results import LOOP, ORACLE, START
 
 
 def page(*played: ReplayResult, title: str = "electricity") -> str:

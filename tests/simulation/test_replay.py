@@ -1,4 +1,5 @@
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ SMALL_POLICY = {"follow_up_days": [], "cooldown_days": 30}
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     root = copied_project(tmp_path_factory.mktemp("replayed") / "project")
+    # as in a clone: git ignores state/, where the replayed project lies
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    (root / ".gitignore").write_text("/state/\n")
     policy = load_params(root).monitoring.policy.model_dump(mode="json")
     edit_section(root / "params.yaml", "monitoring", {"policy": policy | SMALL_POLICY})
     planted("concept", rows_a_day=60).table.to_csv(root / "concept.csv", index=False)
