@@ -300,7 +300,8 @@ def hash_rows(columns: list[ParsedColumn], n_rows: int) -> Hashes:
 
     Examples
     --------
-    >>> column = ParsedColumn(np.array([1.0, 2.0, 1.0]), None, pd.Series(dtype="str"), np.zeros(3, bool))
+    >>> values, levels = np.array([1.0, 2.0, 1.0]), pd.Series(dtype="str")
+    >>> column = ParsedColumn(values, None, levels, np.zeros(3, bool))
     >>> len(np.unique(hash_rows([column], 3)))
     2
     """

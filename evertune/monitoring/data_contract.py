@@ -296,7 +296,8 @@ def days_with_valid_data(
     --------
     >>> from datetime import UTC, datetime
     >>> monday = datetime(2024, 5, 6, tzinfo=UTC)
-    >>> broke = Finding("missing", "contract", TimeWindow(monday, monday + ONE_DAY), 0.9, state="breach")
+    >>> window = TimeWindow(monday, monday + ONE_DAY)
+    >>> broke = Finding("missing", "contract", window, 0.9, state="breach")
     >>> days = [DailyLoss(monday, 9, 5.0), DailyLoss(monday + ONE_DAY, 9, 1.0)]
     >>> [each.day.day for each in days_with_valid_data(days, [broke])]
     [7]

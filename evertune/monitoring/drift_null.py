@@ -76,11 +76,11 @@ def seasonal_means(figures: FloatArray, phases: Codes, n_phases: int) -> Seasona
 
 
 def integrated_autocorrelation_time(residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return how many windows last as long as one that its neighbours are not like.
+    """Return the integrated autocorrelation time of each statistic, and of its square.
 
-    The sum of all autocorrelations, and of their squares, at least 1: what the variance of a mean
-    and of a variance are to be multiplied by. It ends where two neighbouring autocorrelations are
-    no longer positive together (Geyer, 1992).
+    The sum of all autocorrelations, and of their squares, at least 1: the factors by which the
+    variances of a mean and of a variance are inflated. The sum ends where two neighbouring
+    autocorrelations are no longer positive together (Geyer's initial positive sequence, 1992).
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ def integrated_autocorrelation_time(residuals: FloatArray) -> tuple[FloatArray, 
 
     Examples
     --------
-    >>> integrated_autocorrelation_time(np.array([[1.0], [-1.0], [1.0], [-1.0], [1.0], [-1.0]]))[0].tolist()
+    >>> alternating = np.array([[1.0], [-1.0], [1.0], [-1.0], [1.0], [-1.0]])
+    >>> integrated_autocorrelation_time(alternating)[0].tolist()
     [1.0]
     """
     n_windows = len(residuals)
@@ -296,9 +297,9 @@ def fit_null_distribution(
 
 
 def _shrink_autocorrelation(memory: FloatArray, n_windows: int) -> FloatArray:
-    """Return how long windows are alike, with few windows as long as nearly all figures say.
+    """Shrink autocorrelation times towards their 90 % quantile over statistics if windows are few.
 
-    Sixty windows hardly tell it of one figure, but the moods of days move many figures.
+    Sixty windows hardly tell it of one statistic, but what lasts for days moves many of them.
     """
     weight = min(TYPICAL_N_WINDOWS / n_windows, 1.0)
     return memory + weight * np.maximum(np.quantile(memory, AUTOCORRELATION_QUANTILE) - memory, 0)

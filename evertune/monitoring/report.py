@@ -299,8 +299,9 @@ def report_markdown(found: MonitoringResult) -> str:
     if found.alarms:
         lines += ["", "| trigger | asks for | figure | why |", "|---|---|---|---|"]
         lines += [
-            f"| {a.trigger} | {a.action} | {_format_value(a.value)} | {a.evidence.replace('|', '/')} |"
-            for a in found.alarms
+            f"| {alarm.trigger} | {alarm.action} | {_format_value(alarm.value)} |"
+            f" {alarm.evidence.replace('|', '/')} |"
+            for alarm in found.alarms
         ]
     if found.causes:
         lines += ["", "Columns that drifted most, weighed by how much the model needs them:", ""]

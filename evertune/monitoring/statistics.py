@@ -117,7 +117,8 @@ def drift_statistics(shape: ReferenceHistogram, bins: Bins) -> tuple[DriftStatis
     Examples
     --------
     >>> shape = ReferenceHistogram((0.6, 0.4, 0.0), (), (), 0.1, 0.0)
-    >>> [figure.name for figure in drift_statistics(shape, Bins("plan", "level", levels=("a", "b")))]
+    >>> bins = Bins("plan", "level", levels=("a", "b"))
+    >>> [statistic.name for statistic in drift_statistics(shape, bins)]
     ['missing', 'whole', 'share of a', 'share of b', 'share of all others']
     """
     filled = 1.0 / max(1.0 - shape.missing, 1e-3)

@@ -129,7 +129,8 @@ HOLDOUT_MOMENTS = pd.Series(pd.date_range("2024-05-01", periods=20, unit="us").r
 
 def holdout_reference() -> PerformanceReference:
     return build_performance_reference(
-        HOLDOUT_TRUTH, HOLDOUT_SAID, task="regression", metrics=HOLDOUT_METRIC, moments=HOLDOUT_MOMENTS,
+        HOLDOUT_TRUTH, HOLDOUT_SAID, task="regression", metrics=HOLDOUT_METRIC,
+        moments=HOLDOUT_MOMENTS,
         slices=HOLDOUT_COLUMNS[["plan"]], features=HOLDOUT_COLUMNS,
     )  # fmt: skip
 
