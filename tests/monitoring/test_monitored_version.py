@@ -26,7 +26,7 @@ def project_with_log(tmp_path_factory):
     return root, params, load_reference(made / "reference")
 
 
-def run_of(project_with_log, *, now=day(24), **settings):
+def run_of(project_with_log, *, n_days=24, **settings):
     root, params, reference = project_with_log
     section = params.monitoring.model_copy(update=settings)
     return MonitoringRun(
@@ -35,7 +35,7 @@ def run_of(project_with_log, *, now=day(24), **settings):
         log=log_of(root),
         version="2",
         reference=reference,
-        now=now,
+        now=day(n_days),
     )
 
 
@@ -51,7 +51,7 @@ def test_a_new_champion_is_judged_as_soon_as_its_labels_are_there(project_with_l
 
 
 def test_slices_are_judged_by_the_values_of_a_column(project_with_log):
-    findings = run_of(project_with_log, now=day(26), slices=("plan",), least_rows=5).findings()
+    findings = run_of(project_with_log, n_days=26, slices=("plan",), least_rows=5).findings()
     parts = {each.part for each in findings if each.signal == "loss" and each.part}
     assert parts
     assert all(part.startswith("plan=") for part in parts)
