@@ -14,7 +14,7 @@ The format has a version, `schema_version` in model.json:
 2. Archives name our classes as in `OWN_CLASSES`. These module paths are a stored format: a class
    that moves keeps its old path readable through `RENAMED_CLASSES`.
 
-Only `TRUSTED_TYPES` are loaded; the list is closed. MLflow calls `_load_pyfunc` by its name.
+Only `TRUSTED_TYPES` are loaded; the list is closed.
 """
 
 import io
@@ -246,10 +246,6 @@ class ServedModel:
     def predict(self, model_input: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
         """Return `prediction` and, of a classifier, `probability_<class>` for each row."""
         return prediction_table(predict_rows(self.model, model_input), self.model.schema)
-
-
-def _load_pyfunc(path: str) -> ServedModel:
-    return ServedModel(load_model(Path(path)))
 
 
 def dump_predictor(predictor: Any) -> tuple[PredictorFormat, bytes]:

@@ -98,9 +98,10 @@ def holdout_use_number(now: Sequence[int], earlier: Iterable[HoldoutUse]) -> int
     Examples
     --------
     >>> from datetime import UTC
-    >>> before = HoldoutUse("a", datetime(2024, 5, 1, tzinfo=UTC), "2", "1", 4, row_key_sketch("abcd"))
-    >>> holdout_use_number(row_key_sketch("cdef"), [before]), holdout_use_number(row_key_sketch("efgh"), [before])
-    (2, 1)
+    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
+    >>> before = HoldoutUse("a", day, "2", "1", 4, row_key_sketch("abcd"))
+    >>> [holdout_use_number(row_key_sketch(keys), [before]) for keys in ("cdef", "efgh")]
+    [2, 1]
     """
     return 1 + sum(
         each.tests for each in earlier if sketch_overlap(now, each.sketch) >= MIN_OVERLAP

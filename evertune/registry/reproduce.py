@@ -246,8 +246,9 @@ def environment_notes(recorded: str, installed: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> environment_notes("evertune==0.1.0\nnumpy==2.4.6\n", "evertune==0.2.0\nnumpy==2.4.6\n")
-    ('evertune 0.1.0 was recorded, 0.2.0 is installed; same figures need `pip install evertune==0.1.0`',)
+    >>> (note,) = environment_notes("evertune==0.1.0\n", "evertune==0.2.0\n")
+    >>> note.partition(";")[0]
+    'evertune 0.1.0 was recorded, 0.2.0 is installed'
     """
     before, now = _parse_requirements(recorded), _parse_requirements(installed)
     required = {canonicalize_name(Requirement(line).name) for line in requires("evertune") or ()}

@@ -84,7 +84,7 @@ def test_failures_are_told_apart_by_their_codes(registry, state):
         call = mlflow_store.translating_errors(
             address, lambda: busy.connect().execute(text("SELECT * FROM runs"))
         )
-        with pytest.raises(BusyError, match="does not answer: .*database is locked"):
+        with pytest.raises(BusyError, match=r"does not answer: .*database is locked"):
             call()
     busy.dispose()
     engine.dispose()
