@@ -27,12 +27,12 @@ from evertune.registry.pages import ModelDescription
 from evertune.trials import Configuration
 from tests.logs import CLASSES, append, day, label, logged, prediction_log
 from tests.projects import CHECKOUT
+from tests.registries import make_champion, open_state
 
 SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")
 EXAMPLE = pd.DataFrame({"age": [31]})
 PAGE = ModelDescription("1", "", {"age": "any"}, {"prediction": "any"}, EXAMPLE)
 IDS, VALUES, DAYS = st.sampled_from("abc"), st.sampled_from(CLASSES), st.integers(1, 5)
-from tests.registries import make_champion, open_state
 
 
 class LateLabels(RuleBasedStateMachine):
