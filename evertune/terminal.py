@@ -5,31 +5,34 @@ Every function takes a result and returns a line, lines or a page; none prints. 
 main ones.
 """
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evertune.config.schema import CONTRACT_SIGNALS
-from evertune.decisions import Finding
-from evertune.monitoring.backtest import Backtest, TriggerBacktest
-from evertune.monitoring.prediction_log import LabelCounts
-from evertune.monitoring.records import MonitoringResult, latest_finding
-from evertune.registry.decision_log import DecisionEntry
-from evertune.registry.gates import Verdict
-from evertune.registry.gc import CollectionResult, SpaceUsage
-from evertune.registry.overview import (
-    ChampionSummary,
-    ProjectStatus,
-    VersionHistory,
-    VersionSummary,
-)
-from evertune.registry.records import ChampionPeriod, DecisionRecord
-from evertune.registry.reproduce import ComparisonRow, Reproduction
-from evertune.stages.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from evertune.decisions import Finding
+    from evertune.monitoring.backtest import Backtest, TriggerBacktest
+    from evertune.monitoring.prediction_log import LabelCounts
+    from evertune.monitoring.records import MonitoringResult
+    from evertune.registry.decision_log import DecisionEntry
+    from evertune.registry.gates import Verdict
+    from evertune.registry.gc import CollectionResult, SpaceUsage
+    from evertune.registry.overview import (
+        ChampionSummary,
+        ProjectStatus,
+        VersionHistory,
+        VersionSummary,
+    )
+    from evertune.registry.records import ChampionPeriod, DecisionRecord
+    from evertune.registry.reproduce import ComparisonRow, Reproduction
     from evertune.serving.batch import ScoringResult
+    from evertune.stages.snapshot import Snapshot
 
 HASH_LENGTH = 8
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
@@ -63,7 +66,7 @@ def labels_line(counts: LabelCounts) -> str:
     return "\n".join([told or "no label", *(f"  {fault}" for fault in faults)])
 
 
-def scoring_line(scored: "ScoringResult") -> str:
+def scoring_line(scored: ScoringResult) -> str:
     """Return what scoring a table came to, in one line."""
     return (
         f"{scored.rows} rows by version {scored.version}, {scored.logged} new in the log, "
@@ -173,6 +176,8 @@ def decision_page(found: MonitoringResult) -> str:
 
 def monitoring_lines(found: MonitoringResult) -> list[str]:
     """Return what was found and decided, for the terminal."""
+    from evertune.monitoring.records import latest_finding
+
     shown = [latest_finding(found.findings, signal) for signal in SHOWN_SIGNALS]
     figures = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
     return [
@@ -210,6 +215,8 @@ def _trigger_line(tried: TriggerBacktest, wanted: float) -> str:
 
 
 def _finding_rows(found: MonitoringResult) -> Iterator[str]:
+    from evertune.monitoring.records import latest_finding
+
     for signal in SHOWN_SIGNALS:
         each = latest_finding(found.findings, signal)
         if each is not None:
