@@ -8,10 +8,12 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from typer.testing import Result
 
 from evertune.config.yaml_file import edit_section
 from evertune.files import project_lock
 
+Invoke = Callable[..., Result]
 Run = Callable[..., CompletedProcess[str]]
 Start = Callable[..., Popen[str]]
 TABLE = "age,sex,bought\n" + "".join(f"{n % 7},{'mf'[n % 2]},{n % 3 == 0}\n" for n in range(60))
@@ -30,28 +32,28 @@ def test_help_comes_at_once(evertune: Run) -> None:
     assert time.monotonic() - started < 1.0
 
 
-def test_outside_a_project_there_is_one_error(evertune: Run, project: Path) -> None:
+def test_outside_a_project_there_is_one_error(invoke: Invoke, project: Path) -> None:
     (project / "params.yaml").unlink()
-    done = evertune("train")
-    assert (done.returncode, done.stdout) == (2, "")
+    done = invoke("train")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: No params.yaml in")
 
 
-def test_a_fault_in_params_is_told_before_anything_starts(evertune: Run, project: Path) -> None:
+def test_a_fault_in_params_is_told_before_anything_starts(invoke: Invoke, project: Path) -> None:
     edit_section(project / "params.yaml", "search", {"workers": "many"})
-    done = evertune("train")
-    assert done.returncode == 2
+    done = invoke("train")
+    assert done.exit_code == 2
     assert "workers" in done.stderr
     assert not (project / "state").exists()
 
 
 @pytest.mark.parametrize("command", ["train", "snapshot"])
 def test_a_second_run_says_who_holds_the_project(
-    evertune: Run, project: Path, command: str
+    invoke: Invoke, project: Path, command: str
 ) -> None:
     with project_lock(project / "state", "a test"):
-        done = evertune(command)
-    assert done.returncode == 75
+        done = invoke(command)
+    assert done.exit_code == 75
     assert "a test" in done.stderr
 
 
@@ -62,26 +64,26 @@ def test_a_prefect_server_that_does_not_answer_is_one_error(evertune: Run, port:
 
 
 def test_a_table_that_is_used_is_described_and_written_to_params(
-    evertune: Run, project: Path
+    invoke: Invoke, project: Path
 ) -> None:
     (project / "shop.csv").write_text(TABLE)
-    done = evertune("use", "shop.csv", "--target", "bought")
+    done = invoke("use", "shop.csv", "--target", "bought")
     assert done.stdout.startswith("60 rows, target bought: binary")
     assert "source: shop.csv" in (project / "params.yaml").read_text()
 
 
-def test_a_table_that_cannot_be_used_changes_nothing(evertune: Run, project: Path) -> None:
+def test_a_table_that_cannot_be_used_changes_nothing(invoke: Invoke, project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "shop.csv").write_text(TABLE)
-    done = evertune("use", "shop.csv", "--target", "sold")
-    assert (done.returncode, "sold" in done.stderr) == (2, True)
+    done = invoke("use", "shop.csv", "--target", "sold")
+    assert (done.exit_code, "sold" in done.stderr) == (2, True)
     assert (project / "params.yaml").read_text() == before
 
 
 @pytest.mark.slow
-def test_a_snapshot_of_the_same_table_is_up_to_date(evertune: Run) -> None:
-    assert evertune("snapshot").stdout.startswith("snapshot   new, ")
-    assert evertune("snapshot").stdout.startswith("snapshot   up to date, ")
+def test_a_snapshot_of_the_same_table_is_up_to_date(invoke: Invoke) -> None:
+    assert invoke("snapshot").stdout.startswith("snapshot   new, ")
+    assert invoke("snapshot").stdout.startswith("snapshot   up to date, ")
 
 
 def test_the_ui_of_a_tracking_server_is_named_without_its_password(evertune: Run) -> None:

@@ -1,21 +1,21 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
+from typer.testing import Result
 
 from evertune.cli.up import monitoring_interval_seconds
 from evertune.config.yaml_file import edit_section
 from evertune.files import project_lock
 from tests.projects import free_port
 
-Run = Callable[..., CompletedProcess[str]]
+Run = Callable[..., Result]
 COMMANDS = ("serve", "score", "label", "log", "monitor", "retune", "replay", "up")
 
 
-def test_help_names_the_commands_of_production(evertune: Run) -> None:
-    said = evertune("--help").stdout
+def test_help_names_the_commands_of_production(invoke: Run) -> None:
+    said = invoke("--help").stdout
     assert [command for command in COMMANDS if f" {command} " not in said] == []
 
 
@@ -26,47 +26,47 @@ def ports() -> list[str]:
     return [part for option in options for part in (option, str(free_port()))]
 
 
-def test_up_without_a_commit_says_what_to_do(evertune: Run, ports: list[str]) -> None:
-    done = evertune("up", *ports)
-    assert done.returncode == 78
+def test_up_without_a_commit_says_what_to_do(invoke: Run, ports: list[str]) -> None:
+    done = invoke("up", *ports)
+    assert done.exit_code == 78
     assert "git init && git add . && git commit" in done.stderr
 
 
-def test_up_names_the_option_for_a_port_that_is_taken(evertune: Run, ports: list[str]) -> None:
+def test_up_names_the_option_for_a_port_that_is_taken(invoke: Run, ports: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = evertune("up", *ports, "--prefect-port", port)
-    assert done.returncode == 75
+        done = invoke("up", *ports, "--prefect-port", port)
+    assert done.exit_code == 75
     assert f"Port {port} of this machine cannot be used" in done.stderr
     assert "--prefect-port" in done.stderr
 
 
-def test_up_runs_once_in_a_project(evertune: Run, project: Path, ports: list[str]) -> None:
+def test_up_runs_once_in_a_project(invoke: Run, project: Path, ports: list[str]) -> None:
     with project_lock(project / "state" / "up", "evertune up"):
-        done = evertune("up", *ports)
-    assert done.returncode == 75
+        done = invoke("up", *ports)
+    assert done.exit_code == 75
     assert "'evertune up' (process" in done.stderr
 
 
 def test_simulated_customers_are_not_played_into_a_table_of_ones_own(
-    evertune: Run, project: Path
+    invoke: Run, project: Path
 ) -> None:
     edit_section(project / "params.yaml", "data", {"source": "mine.csv"})
-    done = evertune("up", "--simulate")
-    assert done.returncode == 2
+    done = invoke("up", "--simulate")
+    assert done.exit_code == 2
     assert "'mine.csv'; start without --simulate" in done.stderr
 
 
-def test_a_moment_that_is_none_is_refused(evertune: Run) -> None:
-    done = evertune("monitor", "--now", "soon")
-    assert done.returncode == 2
+def test_a_moment_that_is_none_is_refused(invoke: Run) -> None:
+    done = invoke("monitor", "--now", "soon")
+    assert done.exit_code == 2
     assert "expected an ISO moment" in done.stderr
 
 
-def test_labels_without_a_champion_are_refused(evertune: Run, project: Path) -> None:
+def test_labels_without_a_champion_are_refused(invoke: Run, project: Path) -> None:
     (project / "labels.csv").write_text("prediction_id,churned\na,yes\nb,no\n")
-    done = evertune("label", "labels.csv")
-    assert done.returncode == 4
+    done = invoke("label", "labels.csv")
+    assert done.exit_code == 4
     assert "champion" in done.stderr
 
 
