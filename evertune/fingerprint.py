@@ -6,7 +6,8 @@ depends on its own. A fingerprint covers the modules of Evertune that the projec
 the project's folder (metrics and heuristics of the user), and the versions of the numeric libraries
 that those modules import. Comments, docstrings and layout don't count: a module is hashed as its
 syntax tree. Modules that only check values and word messages don't count either, since no result
-depends on them.
+depends on them. Of the schema of params.yaml the sections count that those modules name, with their
+defaults: DVC sees only the values that stand in the file.
 
 `python -m evertune.fingerprint` is the stage `code`, which DVC always runs, so that `dvc repro`
 alone notices a new version of Evertune.
@@ -19,6 +20,7 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 STAGES = ("prepare", "split", "baseline", "search", "fit", "evaluate")
@@ -31,6 +33,7 @@ NOT_COUNTED = (
     "evertune.config",
     "evertune.fingerprint",
 )
+SCHEMA = "evertune.config.schema"
 NUMERIC_LIBRARIES = {
     "catboost": "catboost",
     "lightgbm": "lightgbm",
@@ -114,11 +117,25 @@ def _fingerprint(
         reached |= new
         waiting += sorted(new)
     parts = [(name, modules[name]["hash"]) for name in sorted(reached)]
+    named = {name for module in reached for name in modules[module]["settings"]}
+    settings = _settings(named, modules[SCHEMA]["definitions"])
     versions = [(library, _installed_version(library)) for library in sorted(libraries)]
-    return _hash(json.dumps([parts, own, versions]))
+    return _hash(json.dumps([parts, settings, own, versions]))
 
 
-_Module = dict[str, str | list[str]]  # hash, imports (of Evertune), libraries, stat
+def _settings(named: set[str], definitions: dict[str, list[Any]]) -> list[tuple[str, str]]:
+    """Return the hash of each definition of the schema that is named, directly or by another."""
+    reached, waiting = set(), sorted(named & set(definitions))
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += definitions[name][1]
+    return [(name, definitions[name][0]) for name in sorted(reached)]
+
+
+_Module = dict[str, Any]  # stamp, hash, imports of Evertune, libraries, settings; of the schema
+#                           also `definitions`: hash and named definitions of each
 
 
 def _package_modules(cache_file: Path) -> dict[str, _Module]:
@@ -151,6 +168,29 @@ def _read_module(path: Path, names: set[str]) -> _Module:
         "hash": _hash(_syntax_tree(text) + "".join(templates)),
         "imports": sorted({_longest_module(name, names) for name in imported} - {""}),
         "libraries": sorted({name.partition(".")[0] for name in imported} & set(NUMERIC_LIBRARIES)),
+        "settings": sorted(
+            name.removeprefix(f"{SCHEMA}.") for name in imported if name.startswith(f"{SCHEMA}.")
+        ),
+        "definitions": _definitions(tree) if _module_name(path) == SCHEMA else {},
+    }
+
+
+def _definitions(tree: ast.Module) -> dict[str, list[Any]]:
+    """Return hash and named definitions of each class and value of a module."""
+    nodes: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            nodes[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            nodes |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+    names = {
+        name: {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} - {name}
+        for name, node in nodes.items()
+    }
+    return {
+        name: [_hash(_syntax_tree(ast.unparse(node))), sorted(names[name] & set(nodes))]
+        for name, node in nodes.items()
     }
 
 

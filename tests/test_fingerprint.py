@@ -66,6 +66,14 @@ def test_a_statement_counts_for_the_stages_that_reach_it(root, module, stages):
     assert changed(root) - {"prepare", "baseline"} == stages
 
 
+def test_a_default_of_params_yaml_counts_for_the_stages_that_read_its_section(root):
+    path = root / "evertune" / "config" / "schema.py"
+    before = path.read_text(encoding="utf-8")
+    section = before.index("class BaselineSection")
+    path.write_text(before[:section] + before[section:].replace("auto", "other", 1))
+    assert changed(root) == {"baseline"}
+
+
 def test_a_new_version_of_a_library_counts_for_the_stages_that_use_it(root, monkeypatch):
     known = fingerprint._installed_version
     monkeypatch.setattr(
