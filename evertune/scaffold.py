@@ -22,7 +22,8 @@ from evertune.data.profiling import TableProfile, find_identifier, profile_table
 from evertune.data.readers import SourceTable, clean_or_raise, inspect_source, spec_from_params
 from evertune.data.schema import PreparedTable, TableSchema, TableSpec
 from evertune.errors import EvertuneError, InputError, TableError, UnsafeError
-from evertune.project import project_id, registry_name
+from evertune.identity import project_id
+from evertune.project import registry_name
 from evertune.versioning import dvc
 
 EXAMPLE_SOURCE = "example"

@@ -31,7 +31,7 @@ from evertune.config.yaml_file import read_yaml, rename_keys
 from evertune.database import close_log, database_url, open_log
 from evertune.errors import InputError
 from evertune.files import project_lock, write_text
-from evertune.project import project_id
+from evertune.identity import project_id
 from evertune.registry.pyfunc import LOADER_MODULE
 from evertune.scaffold import template_folder
 from evertune.versioning import dvc

@@ -26,6 +26,7 @@ from evertune.cli.errors import EXIT_CHAMPION_STAYS
 from evertune.config.loader import load_params
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import is_project_locked, project_lock
+from evertune.identity import PROJECT_FILE
 from evertune.messages import strip_credentials
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.child_process import child_process
@@ -47,7 +48,7 @@ from evertune.orchestration.server import (
     server_responds,
     wait_for_server,
 )
-from evertune.project import PROJECT_FILE, Project
+from evertune.project import Project
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_store import mlflow_ui_command
 from evertune.simulation.traffic import advance_traffic, project_traffic

@@ -192,9 +192,7 @@ def _keep_trial(
     if artifacts is None:
         return
     save_entry(pool, artifacts)
-    shrink_pool(
-        pool, trials, greater_is_better=greater_is_better, max_megabytes=MAX_POOL_MEGABYTES
-    )
+    shrink_pool(pool, trials, greater_is_better=greater_is_better, max_megabytes=MAX_POOL_MEGABYTES)
 
 
 def _reserve_seconds(

@@ -8,12 +8,14 @@ predecessor is compared with the better past, and the baseline never moves up by
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
 from evertune.data.schema import TableSchema, encode_target
+from evertune.files import atomic_folder, read_record, write_record
 from evertune.metrics.metrics import Metric
 from evertune.models.model import Model, predict
 from evertune.monitoring.input_reference import InputReference, build_input_reference
@@ -25,6 +27,8 @@ from evertune.types import Predictions
 
 MOMENT_COLUMN = "moment"
 MAX_LOSS_RISE = 0.03
+
+REFERENCE_FILE = "reference.json"
 
 
 @dataclass(frozen=True)
@@ -160,3 +164,20 @@ def _pad_training_rows(said: Predictions, *, n_before: int) -> Predictions:
         return Predictions(values)
     none = np.full((n_before, said.probabilities.shape[1]), np.nan)
     return Predictions(values, np.concatenate([none, said.probabilities]))
+
+
+def save_reference(folder: Path, reference: Reference) -> None:
+    """Write a reference; an older one in the folder is replaced when all is written."""
+    with atomic_folder(folder) as part:
+        write_record(part / REFERENCE_FILE, reference)
+
+
+def load_reference(folder: Path) -> Reference:
+    """Return the reference that `save_reference` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none.
+    """
+    return read_record(folder / REFERENCE_FILE, Reference)

@@ -1,39 +1,25 @@
-"""Save and load monitoring references, on disk and with registered versions.
+"""The monitoring reference of a registered version, fetched once and kept in the state folder.
 
-A reference's folder holds reference.json (`save_reference`, `load_reference`). `register` logs
-the folder with a version's MLflow run; `load_version_reference` downloads it once and keeps it
-in `state/reference/<model>/<version>`. The kept copy has its base loss capped by the reference
-of the champion before it (`cap_reference_loss`), so that the baseline cannot drift upwards by
-itself.
+`register` logs the reference's folder with a version's MLflow run; `load_version_reference`
+downloads it to `state/reference/<model>/<version>`. The kept copy has its base loss capped by the
+reference of the champion before it (`cap_reference_loss`), so that the baseline cannot drift
+upwards by itself.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from evertune.errors import StageError
-from evertune.files import atomic_folder, read_record, write_record
-from evertune.monitoring.reference import Reference, cap_reference_loss
+from evertune.monitoring.reference import (
+    REFERENCE_FILE,
+    Reference,
+    cap_reference_loss,
+    load_reference,
+    save_reference,
+)
 from evertune.registry.model_registry import ModelRegistry, ModelVersion
 
 REFERENCE_ARTIFACT = "reference"
-REFERENCE_FILE = "reference.json"
-
-
-def save_reference(folder: Path, reference: Reference) -> None:
-    """Write a reference; an older one in the folder is replaced when all is written."""
-    with atomic_folder(folder) as part:
-        write_record(part / REFERENCE_FILE, reference)
-
-
-def load_reference(folder: Path) -> Reference:
-    """Return the reference that `save_reference` wrote.
-
-    Raises
-    ------
-    InputError
-        If the folder holds none.
-    """
-    return read_record(folder / REFERENCE_FILE, Reference)
 
 
 def load_version_reference(

@@ -1,6 +1,6 @@
 """The names under which servers that several projects share know a project.
 
-All are made from the project's id (`evertune.project.project_id`): two projects whose models
+All are made from the project's id (`evertune.identity.project_id`): two projects whose models
 have one name never take over each other's deployments, automations or runs.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from evertune.config.loader import load_params
-from evertune.project import project_id
+from evertune.identity import project_id
 
 FLOW_NAMES = ("train", "score", "monitor", "retune", "approve")
 DECISION_EVENT = "evertune.decision"

@@ -128,7 +128,7 @@ def open_registry(params: Params) -> "ModelRegistry":
     ParamsError
         `registry.name` belongs to another project on this MLflow.
     """
-    from evertune.project import project_id
+    from evertune.identity import project_id
 
     # A deployed checkout shares the state folder, and the identity, of its project.
     beside_state = params.paths.state.parent

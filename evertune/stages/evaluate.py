@@ -64,8 +64,7 @@ from evertune.metrics.metrics import Metric
 from evertune.models.model import Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
-from evertune.monitoring.reference import Reference, build_reference
-from evertune.monitoring.reference_store import save_reference
+from evertune.monitoring.reference import Reference, build_reference, save_reference
 from evertune.plan import Plan
 from evertune.search.summary import build_search_report, summarize_search
 from evertune.search.trial_log import read_entries, read_header, read_trials

@@ -38,7 +38,7 @@ from evertune.models.families import fit_configuration
 from evertune.models.model import Model
 from evertune.models.origin import ModelOrigin, TrialWeight, WindowChoice, WindowFit
 from evertune.models.persistence import load_model, save_model
-from evertune.monitoring.reference_store import load_reference
+from evertune.monitoring.reference import load_reference
 from evertune.plan import Plan
 from evertune.search.trial_log import save_entry
 from evertune.stages.evaluate import run

@@ -15,7 +15,7 @@ from evertune.monitoring.monitor import (
     newest_event_time,
 )
 from evertune.monitoring.prediction_log import ShadowPrediction
-from evertune.monitoring.reference_store import load_reference
+from evertune.monitoring.reference import load_reference
 from evertune.registry.decision_log import DecisionLog
 from tests.production import (
     champion,

@@ -8,7 +8,7 @@ from evertune.config.loader import load_params
 from evertune.models.persistence import load_model
 from evertune.monitoring.label_delay import age_at_coverage
 from evertune.monitoring.monitoring_run import MonitoringRun
-from evertune.monitoring.reference_store import load_reference
+from evertune.monitoring.reference import load_reference
 from tests.production import day, labelled, learned, log_of, project, rows, served
 
 

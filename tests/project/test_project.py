@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from evertune.errors import InputError, ParamsError, UnsafeError
-from evertune.project import PROJECT_FILE, Project, project_id, registry_name
+from evertune.identity import PROJECT_FILE, project_id
+from evertune.project import Project, registry_name
 
 
 def test_an_id_is_made_once_and_kept(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(root):
 
 
 def test_a_version_without_the_record_of_its_project_is_named(root):
-    with pytest.raises(StageError, match=r"expected project/params\.yaml among the artifacts of run"):
+    with pytest.raises(
+        StageError, match=r"expected project/params\.yaml among the artifacts of run"
+    ):
         restore_project(root, "1")
 
 
