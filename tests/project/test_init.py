@@ -93,7 +93,9 @@ def test_the_wheel_alone_makes_and_trains_a_project(tmp_path: Path) -> None:
     root = made_small(tmp_path / "demo")
     assert "version 1 is the champion" in evertune(root, "train")
     assert "version 1 is the champion" in evertune(root, "status")
-    assert "decision: " not in evertune(root, "monitor")
+    assert "monitor " in evertune(root, "monitor")
     code = "import evertune; print(evertune.__file__, evertune.TunedClassifier.__name__)"
-    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     assert said.split() == [str(site / "evertune" / "__init__.py"), "TunedClassifier"]
