@@ -25,7 +25,8 @@ from ruamel.yaml.events import (
     Event,
     NodeEvent,
 )
-from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from evertune.errors import ParamsError
 from evertune.files import write_text
@@ -311,5 +312,17 @@ def _write(values: YamlMapping, *, flow: bool) -> list[str]:
     yaml.width = 10**6
     yaml.indent(mapping=2, sequence=4, offset=2)
     buffer = io.StringIO()
+    yaml.Representer = _Representer
     yaml.dump(values, buffer)
     return buffer.getvalue().removesuffix("\n").split("\n")
+
+
+class _Representer(SafeRepresenter):
+    """Quotes a text with a colon: the parser that DVC uses splits it there in a flow mapping."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        style = '"' if ":" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_str)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from evertune.config.yaml_file import edit_section, find_line, read_yaml
 from evertune.errors import ParamsError
@@ -205,3 +206,10 @@ def _without(lines, section):
     start = lines.index(f"{section}:")
     others = [n for n, line in enumerate(lines) if n > start and re.match(r"\w+:$", line)]
     return lines[:start] + (lines[others[0] :] if others else [])
+
+
+def test_a_reference_to_a_function_is_read_by_the_parser_that_dvc_uses(path):
+    path.write_text("metric:\n  custom: {}\n")
+    custom = {"gain": {"function": "my_metrics:gain", "greater_is_better": True}}
+    edit_section(path, "metric", {"custom": custom})
+    assert YAML(typ="safe").load(path) == {"metric": {"custom": custom}}
