@@ -1,4 +1,4 @@
-"""The commands of the README, run as they stand there."""
+"""The commands of the README, run as they stand there, one after the other."""
 
 import re
 import shutil
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import CHECKOUT, copied_project, run
+from tests.projects import CHECKOUT, made_small, run
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 TABLES = CHECKOUT.parent / "shared" / "data"
 NOT_RUN = (
     *("python3 -m venv", ". .venv", "pip install", "bash infra/check.sh"),
-    *("evertune ui", "evertune up"),  # these go on until Ctrl-C
+    "evertune up",  # it goes on until Ctrl-C
 )
 
 
@@ -32,8 +32,20 @@ def test_the_readme_has_at_most_150_lines():
 
 
 def test_every_command_of_the_readme_exists():
-    commands = {name for command, _ in shown() for name in re.findall(r"evertune (\w+)", command)}
-    assert commands == {"train", "up", "use", "snapshot"}
+    from typer.main import get_command
+
+    from evertune.cli.app import app
+
+    named = set(re.findall(r"`evertune (\w+)|^\$ .*?evertune (\w+)", README, flags=re.MULTILINE))
+    names = {name for pair in named for name in pair if name}
+    assert len(names) > 15
+    assert names <= set(get_command(app).commands)
+
+
+def test_every_file_that_the_readme_links_exists():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
 
 
 @pytest.mark.slow
@@ -41,12 +53,21 @@ def test_the_commands_of_the_readme_do_what_it_shows(tmp_path):
     table = TABLES / "telco_churn.csv.gz"
     if not table.exists():
         pytest.skip(f"the table of the README is not here: {table.name}")
-    root = copied_project(tmp_path / "project")
-    shutil.copy(table, root)
+    shutil.copy(table, tmp_path)
+    folder = tmp_path
     for command, output in shown():
         parts = [part for part in command.split(" && ") if not part.startswith(NOT_RUN)]
-        said = "".join(answer(root, part.split()) for part in parts)
-        assert [head for head in heads(output) if parts and head not in said] == []
+        printed, after = "", folder
+        for part in parts:
+            place, program = after, part.strip("()").split()
+            if program[0] == "cd":
+                after = place / program[1]
+                continue
+            printed += answer(place, program)
+            if program[:2] == ["evertune", "init"]:
+                made_small(place / program[2])
+        folder = folder if "(cd" in command else after
+        assert [head for head in heads(output) if parts and head not in printed] == []
 
 
 def heads(output: list[str]) -> list[str]:
@@ -55,12 +76,12 @@ def heads(output: list[str]) -> list[str]:
     return [words[0] for words in plain if words]
 
 
-def answer(root: Path, command: list[str]) -> str:
-    """Run a command of the README in a project and return what it says."""
+def answer(folder: Path, command: list[str]) -> str:
+    """Run a command of the README in a folder and return what it prints."""
     if command[0] == "evertune":
-        done = run(root, *command[1:])
+        done = run(folder, *command[1:])
     else:
         program = [sys.executable, "-m", *command]
-        done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=True)
+        done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
     assert done.returncode in (0, 3), done.stderr
     return done.stdout
