@@ -1,5 +1,6 @@
 """The commands of the README, run as they stand there, one after the other."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -82,6 +83,15 @@ def answer(folder: Path, command: list[str]) -> str:
         done = run(folder, *command[1:])
     else:
         program = [sys.executable, "-m", *command]
-        done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
+        # dvc.yaml starts `python`, which has to be this one, as in an activated environment
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            program,
+            cwd=folder,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode in (0, 3), done.stderr
     return done.stdout
