@@ -70,22 +70,6 @@ def test_all_baselines_are_measured_on_the_same_folds(paths):
     assert folds == {(0, 1, 2)}
 
 
-def test_random_guesses_are_given_by_their_expectation(paths):
-    given(paths, n_rows=4000)
-    found = measured(paths)
-    assert found["uniform_random"].mean["accuracy"] == pytest.approx(0.5)
-    assert found["uniform_random"].mean["f1"] == pytest.approx(1 / 6, abs=0.01)
-    assert found["label_distribution"].mean["accuracy"] == pytest.approx(0.82, abs=0.01)
-    assert found["label_distribution"].mean["f1"] == pytest.approx(0.1, abs=0.01)
-
-
-def test_with_nine_in_ten_positive_guessing_is_shown_below_the_zero_rule(paths):
-    given(paths, n_rows=4000, share=0.9)
-    found = measured(paths)
-    assert found["label_distribution"].mean["f1"] == pytest.approx(0.9, abs=0.01)
-    assert found["zero_rule"].mean["f1"] == pytest.approx(0.947, abs=0.005)
-
-
 @pytest.mark.parametrize(
     ("task", "best", "linear"),
     [

@@ -109,8 +109,6 @@ def test_auto_is_the_strictest_kind_that_the_table_allows(has_times, has_groups,
     assert found == kind
 
 
-def test_a_kind_that_is_named_is_kept():
-    assert resolve_fold_kind("kfold", has_times=True, has_groups=False, task="binary") == "kfold"
 
 
 GROUPS = np.arange(12) // 3

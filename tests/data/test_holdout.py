@@ -34,10 +34,6 @@ def sides(clean, roles, fraction=0.25):
     return split_table(add_row_keys(clean, found), found, fraction=fraction, seed=0)
 
 
-def test_a_row_keeps_its_side_when_rows_are_added():
-    few, many = sides(table(100), {}), sides(table(200), {})
-    assert set(few.holdout["x"]) <= set(many.holdout["x"])
-    assert set(few.training["x"]) <= set(many.training["x"])
 
 
 def test_a_row_keeps_its_side_when_other_cells_of_a_known_identifier_change():
@@ -64,11 +60,6 @@ def test_the_target_has_no_say_in_a_rows_side():
     assert sides(table(), {}).holdout["x"].tolist() == sides(flipped, {}).holdout["x"].tolist()
 
 
-def test_no_group_stands_on_both_sides():
-    groups = pd.Series([f"g{row // 4}" for row in range(200)], dtype="str")
-    found = sides(table(team=groups), {"group": "team"})
-    assert not set(found.training["team"]) & set(found.holdout["team"])
-    assert len(found.training) + len(found.holdout) == 200
 
 
 def test_rows_without_a_group_are_groups_of_their_own():

@@ -15,7 +15,7 @@ from evertune.data.schema import Column, TableSchema
 
 CELLS = st.none() | st.floats(-1e6, 1e6)
 ROWS = st.lists(st.tuples(CELLS, CELLS), min_size=40, max_size=80)
-EXAMPLES = settings(max_examples=40, deadline=None)
+EXAMPLES = settings(max_examples=25, deadline=None)
 
 
 def _split(rows, schema, seed=0, **columns):
@@ -65,8 +65,8 @@ def test_a_group_is_never_in_both_parts_of_a_fold(groups, with_time, seed):
     times = np.arange(float(codes.size))[::-1] if with_time else None
     try:
         folds = make_folds(
-            "auto", n_rows=codes.size, y_true=np.zeros(codes.size), groups=codes, times=times, n_folds=3,
-            n_repeats=1, gap_days=0, seed=seed, task="regression",
+            "auto", n_rows=codes.size, y_true=np.zeros(codes.size), groups=codes, times=times,
+            n_folds=3, n_repeats=1, gap_days=0, seed=seed, task="regression",
         )  # fmt: skip
     except ValueError as error:
         assert "has no training rows" in str(error)  # noqa: PT017

@@ -3,14 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evertune.ensemble.blend_metrics import blend_to_predictions, make_blend_scorer
 from evertune.ensemble.oof import cross_fit_parts, stack_oof, subsample_rows
 from evertune.ensemble.selection import (
     drop_near_duplicates,
+    greedy_weights,
     rank_candidates,
     select_ensemble,
     single_best,
 )
-from evertune.metrics.metrics import METRICS, custom_metric
+from evertune.metrics.metrics import METRICS, custom_metric, metrics_for
 from tests.core.pooled import entry, folds_of_rows
 
 N_ROWS = 200
@@ -191,3 +193,121 @@ def test_many_rows_are_drawn_and_keep_their_order():
     assert (np.diff(few.rows) > 0).all()
     assert (few.values[0] == few.rows).all()
     assert len(subsample_rows(given, most=N_ROWS, seed=0).rows) == N_ROWS
+
+
+BLEND_METRICS_N_ROWS = 400
+SAID = {
+    "binary": np.round(DRAWS.random((3, BLEND_METRICS_N_ROWS)), 2),
+    "multiclass": DRAWS.dirichlet(np.ones(3), (3, BLEND_METRICS_N_ROWS)),
+    "regression": DRAWS.normal(size=(3, BLEND_METRICS_N_ROWS)),
+}
+BLEND_METRICS_TRUTH = {
+    "binary": DRAWS.integers(0, 2, BLEND_METRICS_N_ROWS).astype(float),
+    "multiclass": DRAWS.integers(0, 3, BLEND_METRICS_N_ROWS).astype(float),
+    "regression": DRAWS.normal(3, 1, BLEND_METRICS_N_ROWS),
+}
+CASES = [(task, metric) for task in SAID for metric in metrics_for(task)]
+
+
+@pytest.mark.parametrize(("task", "metric"), CASES, ids=lambda part: getattr(part, "name", part))
+def test_blends_score_what_the_metric_itself_says(task, metric):
+    how = make_blend_scorer(metric, BLEND_METRICS_TRUTH[task])
+    scores = how.score(how.view(SAID[task]))
+    said = [blend_to_predictions(each, classes=task != "regression") for each in SAID[task]]
+    figures = [metric.score(BLEND_METRICS_TRUTH[task], each) for each in said]
+    sign = 1 if metric.greater_is_better else -1
+    assert scores == pytest.approx(sign * np.array(figures), abs=2e-4)
+
+
+def test_a_view_of_a_mean_is_the_mean_of_the_views():
+    for metric in metrics_for("regression"):
+        view = make_blend_scorer(metric, BLEND_METRICS_TRUTH["regression"]).view
+        said = SAID["regression"]
+        mean = view(said.mean(axis=0, keepdims=True))
+        assert mean == pytest.approx(view(said).mean(axis=0, keepdims=True))
+
+
+def test_rare_chances_keep_their_order():
+    (metric,) = (each for each in metrics_for("binary") if each.name == "roc_auc")
+    chances = np.array([[1e-6, 2e-6, 3e-6, 4e-6]])
+    how = make_blend_scorer(metric, np.array([0.0, 0.0, 1.0, 1.0]))
+    assert how.score(chances).tolist() == [1.0]
+
+
+def test_a_metric_of_the_users_own_is_asked_whatever_its_name():
+    def worst(truth, values, _):
+        return abs(truth - values).max()
+
+    own = custom_metric("rmse", worst, greater_is_better=False, task="regression")
+    how = make_blend_scorer(own, np.array([1.0, 2.0]))
+    assert how.score(how.view(np.array([[1.0, 5.0]]))).tolist() == [-3.0]
+
+
+def test_where_a_metric_is_undefined_the_score_is_the_lowest():
+    (metric,) = (each for each in metrics_for("binary") if each.name == "roc_auc")
+    how = make_blend_scorer(metric, np.zeros(3))
+    assert how.score(np.array([[0.1, 0.2, 0.3]])).tolist() == [-np.inf]
+
+
+def test_labels_are_told_apart_by_their_log_loss():
+    (metric,) = (each for each in metrics_for("binary") if each.name == "accuracy")
+    how = make_blend_scorer(metric, np.array([0.0, 1.0]))
+    sure, unsure = np.array([[0.1, 0.9], [0.4, 0.6]])
+    assert how.score(np.array([sure, unsure])).tolist() == [1.0, 1.0]
+    better, worse = how.tie_break(np.array([sure, unsure]))
+    assert better > worse
+
+
+GREEDY_WEIGHTS_RMSE, ACCURACY = METRICS["rmse"], METRICS["accuracy"]
+
+
+def weights(said, truth, metric=GREEDY_WEIGHTS_RMSE, **limits):
+    how = make_blend_scorer(metric, np.array(truth))
+    free = np.zeros(len(said), dtype=bool)
+    return greedy_weights(how.view(np.array(said)), how, **{"capped": free, **limits}).tolist()
+
+
+def test_members_whose_errors_cancel_out_share_the_weight():
+    assert weights([[2.0, 5.0], [0.0, 5.0], [9.0, 9.0]], [1.0, 5.0]) == [0.5, 0.5, 0.0]
+
+
+def test_a_member_that_cannot_be_helped_stands_alone():
+    assert weights([[1.0, 5.0], [0.0, 5.0]], [1.0, 5.0]) == [1.0, 0.0]
+
+
+def test_a_member_may_be_taken_more_than_once():
+    found = weights([[0.0, 0.0], [4.0, 4.0]], [1.0, 1.0])
+    assert found == [0.75, 0.25]
+
+
+def test_of_equal_members_the_first_is_taken():
+    assert weights([[1.0, 2.0]] * 3, [0.0, 0.0]) == [1.0, 0.0, 0.0]
+
+
+def test_equal_labels_are_decided_by_the_log_loss():
+    assert weights([[0.4, 0.6], [0.1, 0.9]], [0.0, 1.0], ACCURACY) == [0.0, 1.0]
+
+
+def test_capped_members_keep_to_their_share():
+    said, truth = [[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0]
+    capped = np.array([False, True])
+    assert weights(said, truth, capped=capped, largest_share=0.5) == [0.5, 0.5]
+
+
+def test_where_all_are_capped_none_is():
+    found = weights([[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0], capped=np.array([True, True]))
+    assert found == [0.0, 1.0]
+
+
+def test_where_no_blend_has_a_score_the_first_member_is_taken():
+    assert weights([[0.2, 0.3], [0.1, 0.3]], [0.0, 0.0], METRICS["roc_auc"]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 25])
+def test_more_steps_are_never_worse(n_steps):
+    draws = np.random.default_rng(0)
+    truth = draws.normal(size=50)
+    said = truth + draws.normal(size=(5, 50))
+    blend = np.array(weights(said, truth, n_steps=n_steps)) @ said
+    first = np.array(weights(said, truth, n_steps=1)) @ said
+    assert ((blend - truth) ** 2).mean() <= ((first - truth) ** 2).mean()

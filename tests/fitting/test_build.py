@@ -83,15 +83,6 @@ def test_a_trial_that_breaks_a_guard_is_passed_over(params):
     assert fit(params, guards={"mae": 3.0}).configuration.family == "tree"
 
 
-def test_the_same_trials_give_the_same_bytes(params):
-    add(params, 0, "extra_trees", 4.0)
-    contents = []
-    for _ in range(2):
-        fit(params)
-        contents.append({file.name: file.read_bytes() for file in params.paths.model.iterdir()})
-    assert contents[0] == contents[1]
-
-
 def pool(params, number, family, *, folds=2, phase="portfolio"):
     """Write a trial with its fold models, as the search does."""
     table, schema = (

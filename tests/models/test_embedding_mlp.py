@@ -7,9 +7,9 @@ import pytest
 
 from evertune.models.families import fit_encoded
 from evertune.models.network import Network
-from evertune.models.persistence import dump_predictor, load_predictor
+from evertune.models.persistence import dump_predictor
 from evertune.trials import Configuration
-from tests.models.families import TASKS, context, encoded_rows
+from tests.models.families import context, encoded_rows
 
 pytest.importorskip("torch", reason="PyTorch, which the extra `neural` brings, is not installed")
 
@@ -50,13 +50,6 @@ def told(task, **given):
 def test_a_network_learns_in_every_way(chosen):
     X, y = encoded_rows("regression")
     assert np.corrcoef(grown(chosen=chosen).predictor.predict(X), y)[0, 1] > 0.85
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_what_was_read_back_says_the_same(task):
-    X, _ = encoded_rows(task)
-    made = grown(task, iterations=2).predictor
-    assert (load_predictor(*dump_predictor(made)).predict(X) == made.predict(X)).all()
 
 
 def test_a_prediction_needs_no_torch(tmp_path):

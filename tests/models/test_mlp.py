@@ -1,6 +1,11 @@
+import math
+import time
+
 import numpy as np
 import pytest
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
 from evertune.models.mlp import (
     dropout_masks,
     forward_pass,
@@ -10,6 +15,8 @@ from evertune.models.mlp import (
     make_adam,
     make_nesterov_momentum,
 )
+from evertune.models.network import Network
+from evertune.models.training import FitContext, sample_rows
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(6, 4)).astype(np.float32)
@@ -97,3 +104,97 @@ def test_a_constant_rate_rises_first_and_stays():
         1,
         1,
     ]
+
+
+NETWORK_X = DRAWS.normal(size=(60, 3))
+NETWORK_TARGETS = {
+    "binary": (NETWORK_X[:, 0] > 0),
+    "multiclass": np.digitize(NETWORK_X[:, 0], [-0.5, 0.5]),
+}
+
+
+def of(model, task):
+    return Network(task, [], model.coefs_, model.intercepts_, "tanh")
+
+
+@pytest.mark.parametrize("task", NETWORK_TARGETS)
+def test_classes_are_told_as_by_the_same_network_of_scikit_learn(task):
+    kind = MLPClassifier((5, 4), activation="tanh", solver="lbfgs", max_iter=2000, random_state=0)
+    model = kind.fit(NETWORK_X, NETWORK_TARGETS[task].astype(float))
+    network = of(model, task)
+    assert network.predict_proba(NETWORK_X) == pytest.approx(model.predict_proba(NETWORK_X))
+    assert (network.predict(NETWORK_X) == model.predict(NETWORK_X)).all()
+
+
+def test_values_are_told_as_by_the_same_network_of_scikit_learn():
+    kind = MLPRegressor(
+        hidden_layer_sizes=(5,), activation="tanh", solver="lbfgs", max_iter=2000, random_state=0
+    )
+    model = kind.fit(NETWORK_X, NETWORK_X[:, 0])
+    assert of(model, "regression").predict(NETWORK_X) == pytest.approx(model.predict(NETWORK_X))
+
+
+def test_a_row_is_told_the_same_alone_and_among_others():
+    weights = [DRAWS.normal(size=pair).astype(np.float32) for pair in ((3, 64), (64, 1))]
+    network = Network("regression", [], weights, [np.zeros(64), np.zeros(1)], "silu")
+    alone = [network.predict(row[None])[0] for row in NETWORK_X]
+    assert network.predict(NETWORK_X) == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_code_is_replaced_by_its_row_of_the_table():
+    table = np.array([[1.0, 2.0], [10.0, 20.0], [0.0, 0.0]])
+    network = Network("regression", [table], [np.ones((3, 1))], [np.zeros(1)], "relu")
+    codes = np.array([[0.0, 0.5], [1.0, 0.5], [np.nan, 0.5]])
+    assert network.predict(codes).tolist() == [3.5, 30.5, 0.5]
+
+
+SETTING = FitContext("binary", 2, 0, seed=0, n_jobs=1)
+
+
+def test_without_a_deadline_there_is_one_chunk():
+    asked = []
+    assert fit_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=math.inf) == 7
+    assert asked == [7]
+
+
+def test_with_time_enough_all_rounds_are_reached():
+    asked = []
+    later = time.monotonic() + 1000
+    assert fit_in_chunks(lambda n: asked.append(n) or False, total=7, deadline=later) == 7
+    assert asked[0] == 1
+    assert asked[-1] == 7
+
+
+def test_after_the_deadline_only_the_first_chunk_is_grown():
+    assert fit_in_chunks(lambda _: False, total=7, deadline=0.0) == 1
+
+
+def test_a_fit_that_is_done_before_its_time_counts_as_whole():
+    assert fit_in_chunks(lambda _: True, total=7, deadline=0.0) == 7
+
+
+def test_a_watch_ends_a_fit_when_its_patience_is_used_up():
+    watch = EarlyStopping(math.inf)
+    scores = [3.0, 2.0, 1.0] + [1.5] * 100
+    last = next(round_ for round_, score in enumerate(scores, 1) if watch.is_over(round_, score))
+    assert (watch.best, last) == (3, 3 + math.floor(patience(3)) + 1)
+
+
+def test_a_watch_ends_a_fit_at_the_deadline():
+    watch = EarlyStopping(0.0)
+    assert watch.is_over(1, None)
+    assert watch.expired
+
+
+def test_rows_without_weights_are_taken_as_they_are():
+    assert sample_rows(SETTING, 10, most=10) is None
+
+
+@pytest.mark.parametrize("most", [5, 100])
+def test_rows_are_drawn_by_their_weight(most):
+    weights = np.r_[np.zeros(50), np.full(50, 2.0)]
+    rows = sample_rows(
+        FitContext("binary", 2, 0, seed=0, n_jobs=1, weights=weights), 100, most=most
+    )
+    assert len(rows) == most
+    assert rows.min() >= 50

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,20 @@ import pytest
 from evertune.data.schema import Column, TableSchema
 from evertune.models.compiled_rows import date_features
 from evertune.preprocessing.encoders import (
+    CATEGORICAL_ENCODINGS,
+    INTERACTION_KINDS,
     NUMERIC_ENCODINGS,
+    NUMERIC_TRANSFORMERS,
+    EncodingSpec,
     feature_frame,
+    format_encoding,
     make_encoder,
+    make_numeric_encoder,
+    make_ordinal_encoder,
     ordinal_columns,
+    parse_encoding,
 )
+from evertune.preprocessing.text import TEXT_ENCODINGS
 
 MANY = tuple(f"l{number}" for number in range(40))
 SCHEMA = TableSchema(
@@ -165,3 +175,49 @@ def test_one_column_makes_no_pair(table, truth):
     schema = replace(SCHEMA, features=SCHEMA.features[2:4], time=None)
     found = make_encoder("plain+pairs:both", schema).fit(feature_frame(table, schema), truth)
     assert "products" not in found.named_transformers_
+
+
+DRAWS = np.random.default_rng(0)
+
+
+@pytest.mark.filterwarnings("ignore:Bins whose width", "ignore:Feature .* is constant")
+@pytest.mark.parametrize("way", NUMERIC_TRANSFORMERS)
+def test_a_column_without_a_value_is_harmless(way):
+    X = np.column_stack([DRAWS.normal(size=200), np.full(200, np.nan)])
+    assert np.isfinite(make_numeric_encoder(way).fit_transform(X)).all()
+
+
+def test_an_extreme_value_has_no_great_say_in_robust_numbers():
+    X = DRAWS.normal(size=(200, 1))
+    found = make_numeric_encoder("robust").fit(X).transform(np.array([[1e9]]))
+    assert abs(found[0, 0]) < 5
+
+
+def test_rare_levels_share_a_code_and_a_new_one_is_unknown():
+    levels = pd.DataFrame({"a": ["x"] * 9 + ["y", "z"]}, dtype=object)
+    codes = (
+        make_ordinal_encoder().fit(levels).transform(pd.DataFrame({"a": ["x", "y", "z", "new"]}))
+    )
+    assert codes[1, 0] == codes[2, 0] != codes[0, 0]
+    assert np.isnan(codes[3, 0])
+
+
+@pytest.mark.parametrize("form", NUMERIC_ENCODINGS)
+def test_every_form_has_one_name(form):
+    assert format_encoding(parse_encoding(form)) == form
+
+
+def test_every_way_can_be_read_from_its_name():
+    numbers = ("scaled", "box_cox", "plain")
+    for parts in product(numbers, CATEGORICAL_ENCODINGS, TEXT_ENCODINGS, INTERACTION_KINDS):
+        name = format_encoding(EncodingSpec(*parts))
+        assert format_encoding(parse_encoding(name)) == name
+        assert parse_encoding(name).levels == parts[1]
+
+
+@pytest.mark.parametrize(
+    "form", ["round", "scaled+round", "scaled+text:odd", "plain+pairs:odd", "plain+codes+target"]
+)
+def test_a_form_that_does_not_exist_is_refused(form):
+    with pytest.raises(ValueError, match=r"encoding must be one of scaled, .* but got "):
+        parse_encoding(form)

@@ -1,8 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from sklearn.preprocessing import PowerTransformer
 
-from evertune.preprocessing.transformers import MAX_CROSSES, MAX_PRODUCTS, Crosses, Products
+from evertune.preprocessing.transformers import (
+    MAX_CROSSES,
+    MAX_PRODUCTS,
+    BoxCox,
+    Crosses,
+    HashedLevels,
+    Products,
+    hash_levels,
+)
 
 DRAWS = np.random.default_rng(0)
 N = 1000
@@ -65,3 +75,55 @@ def test_each_class_of_several_has_its_mean():
     made = Crosses(continuous=False, scaled=False).fit(WORDS, y)
     assert made.transform(WORDS).shape[1] == len(made.get_feature_names_out())
     assert made.transform(WORDS).shape[1] == 3 * len(made.places_)
+
+
+SKEWED = np.exp(DRAWS.normal(size=500))
+
+
+def test_a_positive_column_is_bent_as_scipy_bends_it():
+    found = BoxCox().fit(SKEWED[:, None])
+    assert found.powers_[0] == pytest.approx(stats.boxcox(SKEWED)[1], abs=1e-3)
+    assert abs(stats.skew(found.transform(SKEWED[:, None])[:, 0])) < 0.2
+
+
+@pytest.mark.parametrize("shift", [-1.0, -SKEWED.min()])
+def test_a_column_that_is_not_positive_is_bent_by_yeo_and_johnson(shift):
+    X = np.column_stack([SKEWED, SKEWED + shift])
+    other = PowerTransformer().fit_transform(X[:, 1:])
+    assert BoxCox().fit_transform(X)[:, 1] == pytest.approx(other[:, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("cell", [-5.0, 0.0, 1e37])
+def test_a_later_value_of_any_size_is_a_number(cell):
+    found = BoxCox().fit(SKEWED[:, None] + 2000)  # years, whose best power is large
+    assert np.isfinite(found.transform([[cell]])).all()
+
+
+def test_a_column_without_differences_is_harmless():
+    assert (BoxCox().fit_transform(np.full((9, 1), 3.0)) == 0).all()
+
+
+LEVELS = [f"city {number}" for number in range(1000)]
+
+
+def test_few_levels_share_their_columns_and_signs():
+    assert len(np.unique(hash_levels(LEVELS), axis=0)) > 300
+    assert (np.abs(hash_levels(LEVELS)).sum(axis=1) == 2).all()
+
+
+def test_a_hash_is_the_same_in_every_process():
+    expected = np.zeros(16)
+    expected[[0, 10]] = 1, -1
+    assert hash_levels(["a"])[0].tolist() == expected.tolist()
+
+
+def test_a_level_that_was_never_seen_is_like_any_other():
+    table = pd.DataFrame({"city": LEVELS[:5]}, dtype=object)
+    found = HashedLevels().fit(table).transform(pd.DataFrame({"city": ["new"]}, dtype=object))
+    assert found.tolist() == hash_levels(["new"]).tolist()
+
+
+def test_every_column_has_a_name():
+    table = pd.DataFrame({"city": LEVELS[:5], "shop": LEVELS[:5]}, dtype=object)
+    made = HashedLevels().fit(table)
+    assert len(set(made.get_feature_names_out())) == made.transform(table).shape[1]

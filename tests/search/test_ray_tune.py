@@ -34,33 +34,21 @@ def _sockets_of(name):
 
 
 @pytest.mark.slow
-def test_ray_listens_to_this_machine_alone_and_asks_for_a_token(tmp_path):
-    with ray_session(tmp_path, tmp_path / "state", workers=1):
-        listening = _listening()
-        name = str(tmp_path / "state" / "ray.token").encode()
-        own = {f"socket:[{inode}]": open_ for inode, open_ in listening.items()}
-        reached = [own[file] for file in _sockets_of(name) if file in own]
-        mode = stat.S_IMODE((tmp_path / "state" / "ray.token").stat().st_mode)
+def test_ray_is_reached_from_this_machine_alone_and_leaves_the_environment_as_it_was(tmp_path):
+    before = dict(os.environ)
+    token = tmp_path / "state" / "ray.token"
+    with ray_session(tmp_path, tmp_path / "state", workers=1) as workers:
+        own = {f"socket:[{inode}]": open_ for inode, open_ in _listening().items()}
+        reached = [own[file] for file in _sockets_of(str(token).encode()) if file in own]
+        mode = stat.S_IMODE(token.stat().st_mode)
+        names = ("OMP_NUM_THREADS", "PYTHONPATH")
+        seen = ray.get(ray.remote(lambda: [os.environ[name] for name in names]).remote())
     assert reached
     assert not any(reached)
     assert mode == 0o600
-
-
-@pytest.mark.slow
-def test_workers_have_one_thread_and_the_project_on_their_path(tmp_path):
-    with ray_session(tmp_path, tmp_path / "state", workers=1) as workers:
-        names = ("OMP_NUM_THREADS", "PYTHONPATH")
-        seen = ray.get(ray.remote(lambda: [os.environ[name] for name in names]).remote())
     assert workers == 1
     assert seen[0] == "1"
     assert seen[1].startswith(str(tmp_path))
-
-
-@pytest.mark.slow
-def test_the_environment_is_as_it_was_when_ray_has_ended(tmp_path):
-    before = dict(os.environ)
-    with ray_session(tmp_path, tmp_path / "state", workers=1):
-        pass
     assert {name: os.environ.get(name) for name in before} == before
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
 

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,3 +192,16 @@ def test_products_are_searched_if_there_are_two_numbers_and_no_trees(n_numbers, 
     columns = [FEW, *(Column(f"x{n}", "number") for n in range(n_numbers))]
     space = build_space(["linear", "lightgbm"], columns=columns)
     assert ("pairs" in space["linear"], "pairs" in space["lightgbm"]) == (searched, False)
+
+
+@pytest.fixture
+def _no_torch(monkeypatch):
+    """Have Python find no torch, whether or not there is one."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+@pytest.mark.usefixtures("_no_torch")
+def test_a_family_whose_library_is_missing_is_not_searched():
+    with pytest.raises(ValueError, match=r"embedding_network needs torch.*or leave"):
+        build_space(["linear", "embedding_network"])
+    assert list(build_space(["linear"])) == ["linear"]

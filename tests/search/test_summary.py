@@ -3,10 +3,16 @@ import pytest
 from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.search.summary import (
     EndingCount,
+    FamilyRow,
+    SearchSummary,
+    Setting,
     TimeSpent,
     build_search_report,
     count_endings,
     failure_reasons,
+    find_complete_trial,
+    hyperparameter_settings,
+    summarize_search,
 )
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 
@@ -74,3 +80,49 @@ def test_failures_are_counted_by_their_reasons():
     failed = [trial(n, "failed", reason=reason) for n, reason in enumerate(["a", "b", "a"])]
     assert count_endings(failed)[0] == EndingCount("failed", "a", 2)
     assert failure_reasons([*failed, *TRIALS[:1]]) == "2 x a; 1 x b"
+
+
+def searched_trial(number, family, status, score):
+    configuration = Configuration(family)
+    return Trial(number, configuration, status, (), score, None, float(number))
+
+
+SEARCHED_TRIALS = [
+    searched_trial(1, "linear", "complete", 0.7),
+    searched_trial(2, "lightgbm", "complete", 0.8),
+    searched_trial(3, "lightgbm", "stopped", 0.9),
+    searched_trial(4, "extra_trees", "failed", None),
+]
+
+
+def test_trials_are_counted_by_how_they_ended():
+    found = summarize_search(SEARCHED_TRIALS, greater_is_better=True)
+    assert found == SearchSummary(4, 2, 1, 1, 4.0, found.families)
+
+
+@pytest.mark.parametrize(
+    ("greater", "order"),
+    [(True, ["lightgbm", "linear", "extra_trees"]), (False, ["linear", "lightgbm", "extra_trees"])],
+)
+def test_the_best_family_comes_first(greater, order):
+    found = summarize_search(SEARCHED_TRIALS, greater_is_better=greater)
+    assert [row.family for row in found.families] == order
+
+
+def test_a_trial_that_was_stopped_is_never_the_best():
+    found = summarize_search(SEARCHED_TRIALS, greater_is_better=True)
+    assert found.families[0] == FamilyRow("lightgbm", 2, 1, 0.8)
+
+
+def test_no_trial_is_a_search_of_nothing():
+    assert summarize_search([], greater_is_better=True) == SearchSummary(0, 0, 0, 0, 0.0, ())
+
+
+def test_settings_are_in_the_order_of_their_names():
+    found = hyperparameter_settings(Configuration("tree", {"b": 1, "a": "x"}))
+    assert found == (Setting("a", "x"), Setting("b", 1))
+
+
+def test_a_trial_that_was_stopped_is_not_the_one_that_won():
+    assert find_complete_trial(Configuration("lightgbm"), SEARCHED_TRIALS) == SEARCHED_TRIALS[1]
+    assert find_complete_trial(Configuration("extra_trees"), SEARCHED_TRIALS) is None
