@@ -109,8 +109,6 @@ def test_auto_is_the_strictest_kind_that_the_table_allows(has_times, has_groups,
     assert found == kind
 
 
-
-
 GROUPS = np.arange(12) // 3
 LATE = (np.arange(12) > 5).astype(float)
 HALF_MISSING = np.where(np.arange(12) % 2, DAYS, np.datetime64("NaT"))

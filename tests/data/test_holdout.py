@@ -34,8 +34,6 @@ def sides(clean, roles, fraction=0.25):
     return split_table(add_row_keys(clean, found), found, fraction=fraction, seed=0)
 
 
-
-
 def test_a_row_keeps_its_side_when_other_cells_of_a_known_identifier_change():
     names = pd.Series([f"c{row}" for row in range(200)], dtype="str")
     before, after = table(id=names), table(id=names).assign(x=0.0)
@@ -58,8 +56,6 @@ def test_equal_rows_stand_on_the_same_side():
 def test_the_target_has_no_say_in_a_rows_side():
     flipped = table().assign(y="yes")
     assert sides(table(), {}).holdout["x"].tolist() == sides(flipped, {}).holdout["x"].tolist()
-
-
 
 
 def test_rows_without_a_group_are_groups_of_their_own():
