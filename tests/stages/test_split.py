@@ -12,7 +12,7 @@ from evertune.files import read_table, write_record, write_table
 from evertune.plan import Plan
 from evertune.stages.runner import stage_function
 
-run = stage_function(Path(__file__).parents[1], "split")
+run = stage_function(Path(__file__).parents[2], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 

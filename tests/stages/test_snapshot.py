@@ -11,7 +11,7 @@ from evertune.plan import Plan
 from evertune.stages.snapshot import check_source, take_snapshot
 from evertune.versioning.dvc import restore_by_md5
 
-SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 pytestmark = [
     pytest.mark.slow,

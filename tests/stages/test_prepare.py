@@ -10,9 +10,9 @@ from evertune.errors import TableError
 from evertune.files import read_record, read_table, write_table
 from evertune.stages.runner import stage_function
 
-run = stage_function(Path(__file__).parents[1], "prepare")
+run = stage_function(Path(__file__).parents[2], "prepare")
 
-SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 RAW = pd.DataFrame(
     {
         "charges": [" " if n % 9 == 0 else str(n * 1.5) for n in range(40)],

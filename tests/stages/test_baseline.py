@@ -17,7 +17,7 @@ from evertune.plan import Plan
 from evertune.stages.baseline import run as baseline_run
 from evertune.stages.runner import stage_function
 
-run = stage_function(Path(__file__).parents[1], "split")
+run = stage_function(Path(__file__).parents[2], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}
