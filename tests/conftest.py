@@ -12,9 +12,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from threadpoolctl import threadpool_limits
 
 from evertune.database import close_log, open_log
 from evertune.monitoring.prediction_log import PredictionLog
+from tests import production
 from tests.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -51,6 +53,41 @@ def state(tmp_path: Path, new_database: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     shutil.copy(new_database, folder / "mlflow.db")
     return folder
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a model and its reference, which take seconds to make; read only."""
+    with threadpool_limits(1):
+        return production.learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture(scope="session")
+def champion_state(
+    tmp_path_factory: pytest.TempPathFactory, new_database: Path, learned: Path
+) -> Path:
+    """Return the state folder of a project in which that model is the champion; read only."""
+    return registered_state(tmp_path_factory.mktemp("champion"), new_database, learned)
+
+
+def registered_state(
+    root: Path, database: Path, made: Path, *, with_reference: bool = True
+) -> Path:
+    """Return the state folder of `root`, in whose registry a model becomes the champion."""
+    (root / "state").mkdir()
+    shutil.copy(database, root / "state" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        production.champion(root, made, with_reference=with_reference)
+    return root / "state"
+
+
+@pytest.fixture
+def champion_root(tmp_path: Path, champion_state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a state folder in which version 1 is the champion."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(champion_state, tmp_path / "state")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -59,9 +59,7 @@ def test_the_log_of_release_0_1_is_opened_with_its_rows(golden_project):
     frame = PredictionLog(log.engine, log.model).read(classes=CLASSES)
     assert (len(frame), int(frame["truth"].notna().sum())) == (165, 150)
     assert [record.version for record in DecisionLog(log).records()] == ["1", "2"]
-    assert [decision.id for decision in DecisionLog(log).unclaimed_decisions()] == [
-        "a908ea0085a4f4ba"
-    ]
+    assert [each.id for each in DecisionLog(log).unclaimed_decisions()] == ["a908ea0085a4f4ba"]
     close_log(log)
 
 

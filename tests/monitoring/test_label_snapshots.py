@@ -8,6 +8,7 @@ from evertune.database import closing_log
 from evertune.decisions import Alarm, Finding, MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_table
+from evertune.models.persistence import load_model
 from evertune.monitoring.retraining import snapshot_labels
 from evertune.registry.decision_log import DecisionLog
 from evertune.times import TimeWindow
@@ -22,18 +23,12 @@ pytestmark = [
 LATER = production.day(30)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return production.learned(tmp_path_factory.mktemp("learned"))
-
-
 @pytest.fixture
-def root(tmp_path: Path, state: Path, made: Path) -> Path:
+def root(champion_root: Path, learned: Path) -> Path:
     """Return a project whose champion has predicted 120 rows of two days; half have a label."""
-    assert state == tmp_path / "state"
-    root = production.project(tmp_path, target="left", time="day", identifier="null")
+    root = production.project(champion_root, target="left", time="day", identifier="null")
     table = production.rows(0, 2)
-    ids = production.served(root, production.champion(root, made), table)
+    ids = production.served(root, load_model(learned / "model"), table)
     production.labelled(root, table.head(60), ids[:60], after_days=5)
     write_table(load_params(root).paths.source, production.rows(-20, 20))
     dvc.ensure_project(root)

@@ -21,7 +21,6 @@ from tests.production import (
     champion,
     day,
     labelled,
-    learned,
     log_of,
     project,
     rows,
@@ -33,9 +32,8 @@ QUIET, FLIPPED = rows(0, 4, a_day=120), rows(4, 4, a_day=120, flipped=True)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    with threadpool_limits(1):
-        return learned(tmp_path_factory.mktemp("learned"))
+def made(learned):
+    return learned
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +50,8 @@ def place(tmp_path, state):
 
 
 @pytest.fixture
-def root(place, made):
-    project(place)
-    champion(place, made)
-    return place
+def root(champion_root):
+    return project(champion_root)
 
 
 def play(root, made, *tables, version="1"):
@@ -130,11 +126,10 @@ def test_broken_data_is_blocked_and_says_nothing_of_drift(root, made):
 
 
 @slow
-def test_a_crossed_floor_waits_for_labelled_rows(place, made):
-    project(place, least_rows="100000")
-    champion(place, made)
-    play(place, made, QUIET, FLIPPED)
-    assert "waiting for rows" in monitor(place, now=day(10)).decision.reasons[0]
+def test_a_crossed_floor_waits_for_labelled_rows(root, made):
+    project(root, least_rows="100000")
+    play(root, made, QUIET, FLIPPED)
+    assert "waiting for rows" in monitor(root, now=day(10)).decision.reasons[0]
 
 
 @slow
@@ -215,13 +210,12 @@ def test_the_reference_is_fetched_once(root):
 
 
 @slow
-def test_a_business_figure_is_found_by_window(place, made):
-    project(place, business="{older: {function: own_figures:older}}")
+def test_a_business_figure_is_found_by_window(root, made):
+    project(root, business="{older: {function: own_figures:older}}")
     text = "def older(rows):\n    return (rows['input_age'] > 40).mean()\n"
-    (place / "own_figures.py").write_text(text)
-    champion(place, made)
-    play(place, made, QUIET)
-    values = [each.value for each in found(monitor(place, now=day(4)), "business.older")]
+    (root / "own_figures.py").write_text(text)
+    play(root, made, QUIET)
+    values = [each.value for each in found(monitor(root, now=day(4)), "business.older")]
     assert values == pytest.approx([0.5] * 4, abs=0.15)
 
 

@@ -2,28 +2,25 @@
 
 import pandas as pd
 import pytest
-from threadpoolctl import threadpool_limits
 
 from evertune.config.loader import load_params
 from evertune.models.persistence import load_model
 from evertune.monitoring.label_delay import age_at_coverage
 from evertune.monitoring.monitoring_run import MonitoringRun
 from evertune.monitoring.reference import load_reference
-from tests.production import day, labelled, learned, log_of, project, rows, served
+from tests.production import day, labelled, log_of, project, rows, served
 
 
 @pytest.fixture(scope="module")
-def project_with_log(tmp_path_factory):
+def project_with_log(tmp_path_factory, learned):
     """Return a project whose version 2 took over on day 20; labels come three days late."""
     root = tmp_path_factory.mktemp("project")
     (root / "state").mkdir()
-    with threadpool_limits(1):
-        made = learned(root / "learned")
-    model = load_model(made / "model")
+    model = load_model(learned / "model")
     params = load_params(project(root))
     for version, table in (("1", rows(0, 20)), ("2", rows(20, 2))):
         labelled(root, table, served(root, model, table, version=version), after_days=3)
-    return root, params, load_reference(made / "reference")
+    return root, params, load_reference(learned / "reference")
 
 
 def run_of(project_with_log, *, n_days=24, **settings):

@@ -23,22 +23,15 @@ DECISION = MonitoringDecision(
 )
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return production.learned(tmp_path_factory.mktemp("learned"))
-
-
 def absorbed(n_days: int) -> pd.DataFrame:
     table = production.rows(0, n_days)
     return table.assign(moment=table["day"])
 
 
 @pytest.fixture
-def root(tmp_path: Path, state: Path, made: Path) -> Path:
+def root(champion_root: Path) -> Path:
     """Return a project with a champion and eight days of absorbed rows, 60 a day."""
-    assert state == tmp_path / "state"
-    root = production.project(tmp_path, target="left", time="day")
-    production.champion(root, made)
+    root = production.project(champion_root, target="left", time="day")
     write_table(load_params(root).paths.production_labels, absorbed(8))
     return root
 
@@ -64,10 +57,10 @@ def test_the_best_trials_of_the_champions_search_are_tried_after_it(root: Path) 
 
 
 def test_rows_that_the_champion_has_learned_from_do_not_judge(
-    root: Path, made: Path, tmp_path: Path
+    root: Path, learned: Path, tmp_path: Path
 ) -> None:
     seen = add_row_keys(absorbed(8).head(7 * 60), production.SCHEMA)["row_key"]
-    model = replace(load_model(made / "model"), row_keys=tuple(seen))
+    model = replace(load_model(learned / "model"), row_keys=tuple(seen))
     save_model(tmp_path / "knowing" / "model", model)
     production.champion(root, tmp_path / "knowing", identity="2", with_reference=False)
     with pytest.raises(StageError, match=r"Decision d cannot be followed. .* Got 60 instead"):
@@ -75,8 +68,8 @@ def test_rows_that_the_champion_has_learned_from_do_not_judge(
 
 
 def test_a_run_that_was_killed_after_the_promotion_makes_the_same_plan_again(
-    root: Path, made: Path
+    root: Path, learned: Path
 ) -> None:
     first = write_plan(root, DECISION)
-    production.champion(root, made, identity="2", with_reference=False)
+    production.champion(root, learned, identity="2", with_reference=False)
     assert write_plan(root, DECISION) == first

@@ -6,29 +6,25 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from threadpoolctl import threadpool_limits
 
 from evertune.models.persistence import load_model
 from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.server import prefect_server
-from tests.production import champion, labelled, learned, project, rows, served
+from tests.production import labelled, project, rows, served
 from tests.projects import CHECKOUT, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def root(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(champion_root: Path, learned: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project whose production has changed."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.setenv("PREFECT_HOME", str(state / "prefect"))
-    project(tmp_path)
-    with threadpool_limits(1):
-        made = learned(tmp_path / "learned")
-    champion(tmp_path, made)
+    monkeypatch.setenv("PREFECT_HOME", str(champion_root / "state" / "prefect"))
+    root = project(champion_root)
     table = rows(0, 4, a_day=120, flipped=True)
-    labelled(tmp_path, table, served(tmp_path, load_model(made / "model"), table))
-    return tmp_path
+    labelled(root, table, served(root, load_model(learned / "model"), table))
+    return root
 
 
 def eventually(ask: Callable[[], dict]) -> dict:

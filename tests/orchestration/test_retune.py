@@ -8,7 +8,7 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.decisions import MonitoringDecision
 from evertune.files import read_record, read_table
-from evertune.models.persistence import load_window_choice
+from evertune.models.persistence import load_model, load_window_choice
 from evertune.monitoring.reference_store import load_version_reference
 from evertune.orchestration.follow import follow_decision_locally
 from evertune.plan import Plan
@@ -34,18 +34,17 @@ def production_rows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, champion_state: Path, learned: Path) -> Path:
     """Return a project whose relation turned round, after a refit that followed a decision."""
-    root, made = tmp_path_factory.mktemp("retuned"), tmp_path_factory.mktemp("learned")
+    root = tmp_path_factory.mktemp("retuned")
     for name in ("flows", "pipelines", "infra"):
         (root / name).symlink_to(CHECKOUT / name)
     shutil.copy2(CHECKOUT / "dvc.yaml", root)
-    (root / "state").mkdir()
-    shutil.copy(new_database, root / "state" / "mlflow.db")
+    shutil.copytree(champion_state, root / "state")
     production.project(root, source="old.parquet", target="left", time="day", bootstrap_draws="100")
     production.rows(-90, 90, a_day=20).to_parquet(root / "old.parquet")
     table = production_rows()
-    ids = production.served(root, production.champion(root, production.learned(made)), table)
+    ids = production.served(root, load_model(learned / "model"), table)
     production.labelled(root, table, ids)
     DecisionLog(production.log_of(root)).record_decision(REFIT)
     done = run(root, "retune", "d1")

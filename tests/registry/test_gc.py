@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -23,15 +24,24 @@ pytestmark = pytest.mark.slow
 HOUR = 3600
 
 
-@pytest.fixture
-def root(tmp_path, state):
+@pytest.fixture(scope="module")
+def two_snapshots(tmp_path_factory):
     """Return a project in whose store the older of two versions is named by nothing."""
-    production.project(tmp_path)
-    dvc.ensure_project(tmp_path)
-    assert state.exists()
+    folder = production.project(tmp_path_factory.mktemp("snapshots"))
+    dvc.ensure_project(folder)
     for text in ("old", "new"):
-        (tmp_path / "rows.txt").write_text(text)
-        dvc.add_file(tmp_path, tmp_path / "rows.txt")
+        (folder / "rows.txt").write_text(text)
+        dvc.add_file(folder, folder / "rows.txt")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path, state, two_snapshots):
+    """Return a copy of that project."""
+    assert state.exists()
+    shutil.copytree(two_snapshots, tmp_path, dirs_exist_ok=True)
+    settings = tmp_path / ".dvc/config.local"
+    settings.write_text(settings.read_text().replace(str(two_snapshots), str(tmp_path)))
     return tmp_path
 
 
@@ -129,7 +139,6 @@ def test_the_folder_that_a_killed_ray_left_goes(root):
     assert not ray_temp_folder(root / "state").exists()
 
 
-pytestmark = pytest.mark.slow
 SOURCE, POOL, ENTRY, MODEL, FILE = ("aa" * 16, f"{'bb' * 16}.dir", "cc" * 16, "dd" * 16, "ee" * 16)
 LOCK = f"""schema: '2.0'
 stages:
@@ -146,11 +155,6 @@ stages:
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return production.learned(tmp_path_factory.mktemp("made"))
-
-
 @pytest.fixture
 def objects(tmp_path):
     """Return a store with the list of a pool and the list of a model's files."""
@@ -162,12 +166,11 @@ def objects(tmp_path):
 
 
 @pytest.fixture
-def store(state, tmp_path, made):
+def store(champion_root, learned):
     """Return a registry with a version of which data is known, and one of another kind."""
-    production.champion(tmp_path, made)
-    store = open_state(state)
+    store = open_state(champion_root / "state")
     store.tag_version("1", {"dvc.source": SOURCE})
-    production.champion(tmp_path, made, identity="2")
+    production.champion(champion_root, learned, identity="2")
     return store
 
 

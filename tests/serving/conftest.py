@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -9,7 +10,8 @@ from fastapi import FastAPI
 
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
-from tests.production import champion, day, project
+from tests.conftest import registered_state
+from tests.production import day, project
 from tests.services import quickly_learned, served
 
 NOW = day(30)
@@ -26,12 +28,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return quickly_learned(tmp_path_factory.mktemp("made"))
 
 
+@pytest.fixture(scope="session")
+def served_state(tmp_path_factory: pytest.TempPathFactory, new_database: Path, made: Path) -> Path:
+    """Return the state folder of a project in which the model is the champion; read only."""
+    root = tmp_path_factory.mktemp("served")
+    return registered_state(root, new_database, made, with_reference=False)
+
+
 @pytest.fixture
-def root(tmp_path: Path, state: Path, made: Path) -> Path:
+def root(tmp_path: Path, served_state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project with a champion."""
-    assert state.parent == tmp_path
-    champion(project(tmp_path), made, with_reference=False)
-    return tmp_path
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(served_state, tmp_path / "state")
+    return project(tmp_path)
 
 
 @pytest.fixture

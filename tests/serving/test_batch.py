@@ -5,23 +5,15 @@ from evertune.files import read_table
 from evertune.models.persistence import load_model, predict_rows
 from evertune.serving.batch import score
 from tests.production import champion, day, log_of, project, rows
-from tests.services import quickly_learned
 
 NOW = day(30)
 CLASSES = ("no", "yes")
 TABLE = rows(0, 2, a_day=30)
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    return quickly_learned(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def root(tmp_path, state, made):
-    assert state.parent == tmp_path
-    champion(project(tmp_path, batch_rows="25"), made, with_reference=False)
-    return tmp_path
+@pytest.fixture(autouse=True)
+def small_batches(root):
+    project(root, batch_rows="25")
 
 
 def logged(root):

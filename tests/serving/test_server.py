@@ -9,19 +9,11 @@ import threading
 import httpx
 import pytest
 
-from tests.production import champion, log_of, project
-from tests.services import quickly_learned, wait
+from tests.production import log_of
+from tests.services import wait
 
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
 CLIENTS, LEAST_ANSWERS = 4, 200
-
-
-@pytest.fixture
-def root(tmp_path, state):
-    """Return a project with a champion."""
-    assert state.parent == tmp_path
-    champion(project(tmp_path), quickly_learned(tmp_path / "made"), with_reference=False)
-    return tmp_path
 
 
 def free_port():

@@ -14,11 +14,11 @@ from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
 from evertune.times import TimeWindow
 from tests.production import champion, day, log_of, project, rows
+from tests.registries import make_champion, open_state
 from tests.services import served, wait
 
 CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
-from tests.registries import make_champion, open_state
 
 
 def predict(client, **body):
@@ -178,8 +178,7 @@ def test_no_request_fails_while_the_champion_changes(root, made, client):
     statuses, versions = set(), set()
     for turn in range(60):
         if turn % 20 == 0:
-            one, other = ("1", "2") if turn % 40 == 0 else ("2", "1")
-            make_champion(store, one)
+            make_champion(store, "1" if turn % 40 == 0 else "2")
         answer = predict(client, rows=[ROW, ROW])
         statuses.add(answer.status_code)
         versions |= {len({one["version"] for one in answer.json()["predictions"]})}
@@ -194,7 +193,7 @@ def test_twenty_moves_of_the_alias_under_load_fail_no_request(root, made, client
     with ThreadPoolExecutor(CLIENTS) as callers, over_at_the_end() as over:
         asking = [callers.submit(asked_until, over, client) for _ in range(CLIENTS)]
         for turn in range(20):
-            one, other = ("1", "2") if turn % 2 == 0 else ("2", "1")
+            one = "1" if turn % 2 == 0 else "2"
             make_champion(store, one)
             if turn % 5 == 4:
                 wait(lambda one=one: client.get("/ready").json()["version"] == one)

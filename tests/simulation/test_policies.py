@@ -15,7 +15,7 @@ from evertune.simulation.policies import (
     rows_between,
 )
 from evertune.simulation.results import count_events, mean_loss
-from tests.core.streams import ORIGIN, said, stream_of
+from tests.simulation.streams import ORIGIN, said, stream_of
 
 TURNED = stream_of([0.0] * 10 + [1.0] * 20)
 COURSE = ReplayConfig(start=10, window_days=5)

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from tests.projects import commit, copied_project
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return a committed project with data that DVC knows and git does not."""
-    folder = copied_project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a committed project with data that DVC knows and git does not; to be read only."""
+    folder = copied_project(tmp_path_factory.mktemp("committed") / "project")
     commit(folder)
     dvc.ensure_project(folder)
     raw = folder / "data" / "raw" / "source.parquet"
@@ -22,6 +23,14 @@ def root(tmp_path: Path) -> Path:
     raw.write_bytes(b"rows")
     dvc.add_file(folder, raw)
     return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, committed: Path) -> Path:
+    copy = shutil.copytree(committed, tmp_path / "project")
+    settings = copy / ".dvc" / "config.local"
+    settings.write_text(settings.read_text().replace(str(committed), str(copy)))
+    return copy
 
 
 def test_a_checkout_shares_the_state_of_the_project(root: Path) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,15 +27,24 @@ STAGES = """stages:
 """
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory):
+    """Return a DVC project without a version, to be read only."""
+    folder = tmp_path_factory.mktemp("new") / "project"
     (folder / "data").mkdir(parents=True)
     (folder / "dvc.yaml").write_text(STAGES)
     (folder / "params.yaml").write_text("data:\n  target: churned\n")
     (folder / "data/raw.txt").write_text("rows")
     dvc.ensure_project(folder)
     return folder
+
+
+@pytest.fixture
+def root(tmp_path, new_project):
+    copy = shutil.copytree(new_project, tmp_path / "project")
+    settings = copy / ".dvc/config.local"
+    settings.write_text(settings.read_text().replace(str(new_project), str(copy)))
+    return copy
 
 
 def git(folder: Path, *arguments: str) -> None:

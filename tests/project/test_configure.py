@@ -8,7 +8,7 @@ from evertune.errors import TableError
 from evertune.project import registry_name
 from evertune.scaffold import configure_project
 
-SHIPPED = Path(__file__).parents[1] / "params.yaml"
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 HEADER = "customerID,tenure,TotalCharges,plan,Churn"
 ROWS = [
     f"c-{n},{n % 30},{' ' if n % 10 == 0 else n * 2},{'ab'[n % 2]},{n % 4 == 0}" for n in range(60)

@@ -16,7 +16,7 @@ from tests.benchmarks.simulation import (
     plan_retraining_attempt,
     stream_reference,
 )
-from tests.core.streams import ORIGIN, said, stream_of
+from tests.simulation.streams import ORIGIN, said, stream_of
 
 TURNED = stream_of([0.1] * 30 + [0.9] * 20)
 KNOWN = np.arange(len(TURNED.days))

@@ -7,7 +7,7 @@ from evertune.config.schema import PolicySection
 from evertune.simulation.policies import ReplayConfig, never_retrain
 from evertune.simulation.results import ReplayResult, count_events, mean_loss
 from tests.benchmarks.simulation import LoopConfig, run_loop
-from tests.core.streams import stream_of
+from tests.simulation.streams import stream_of
 
 COURSE = ReplayConfig(start=60, window_days=7, label_delay=2)
 BEFORE, TURNED, BACK = [0.1] * 90, [0.9] * 60, [0.1] * 40

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from ruamel.yaml import YAML
 
-INFRA = Path(__file__).parents[1] / "infra"
+INFRA = Path(__file__).parents[2] / "infra"
 DASHBOARD = INFRA / "grafana" / "dashboard.json"
 
 
