@@ -72,14 +72,6 @@ def test_a_table_that_is_used_is_described_and_written_to_params(
     assert "source: shop.csv" in (project / "params.yaml").read_text()
 
 
-def test_a_table_that_cannot_be_used_changes_nothing(invoke: Invoke, project: Path) -> None:
-    before = (project / "params.yaml").read_text()
-    (project / "shop.csv").write_text(TABLE)
-    done = invoke("use", "shop.csv", "--target", "sold")
-    assert (done.exit_code, "sold" in done.stderr) == (2, True)
-    assert (project / "params.yaml").read_text() == before
-
-
 @pytest.mark.slow
 def test_a_snapshot_of_the_same_table_is_up_to_date(invoke: Invoke) -> None:
     assert invoke("snapshot").stdout.startswith("snapshot   new, ")

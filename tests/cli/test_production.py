@@ -57,12 +57,6 @@ def test_simulated_customers_are_not_played_into_a_table_of_ones_own(
     assert "'mine.csv'; start without --simulate" in done.stderr
 
 
-def test_a_moment_that_is_none_is_refused(invoke: Run) -> None:
-    done = invoke("monitor", "--now", "soon")
-    assert done.exit_code == 2
-    assert "expected an ISO moment" in done.stderr
-
-
 def test_labels_without_a_champion_are_refused(invoke: Run, project: Path) -> None:
     (project / "labels.csv").write_text("prediction_id,churned\na,yes\nb,no\n")
     done = invoke("label", "labels.csv")

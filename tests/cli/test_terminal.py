@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -9,17 +9,14 @@ from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.records import Cause, MonitoringResult
 from evertune.registry.decision_log import DecisionEntry
 from evertune.registry.gates import Verdict
-from evertune.registry.gc import CollectionResult, SpaceUsage
 from evertune.registry.model_registry import LastRun
 from evertune.registry.overview import (
     ChampionSummary,
     ProjectStatus,
     VersionHistory,
-    VersionSummary,
 )
 from evertune.registry.records import ChampionPeriod
 from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
-from evertune.stages.snapshot import Snapshot
 from evertune.terminal import (
     backtest_lines,
     comparison_lines,
@@ -27,12 +24,9 @@ from evertune.terminal import (
     decision_line,
     decision_page,
     decision_result_line,
-    gc_lines,
     history_lines,
     labels_line,
-    model_lines,
     monitoring_lines,
-    snapshot_line,
     status_lines,
     verdict_line,
     verdict_page,
@@ -41,7 +35,6 @@ from evertune.times import TimeWindow
 from tests.production import day
 from tests.versioned import NOW, judged
 
-TAKEN = Snapshot("0123456789", True, 30, None)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
 CHAMPION = ChampionSummary(
     "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, "abcdef0123", 7200.0
@@ -56,22 +49,6 @@ STANDING = ProjectStatus(
     stale=("fit", "evaluate"),
     last_run=LastRun("id", "search", "FINISHED", 0.0),
 )
-FRESH = ProjectStatus("churn", None, None, None, None, True, (), None)
-
-
-@pytest.mark.parametrize(
-    ("taken", "line"),
-    [
-        (TAKEN, "new, 30 rows, version 01234567"),
-        (
-            replace(TAKEN, changed=False, pushed=True),
-            "up to date, 30 rows, version 01234567, copied to the remote",
-        ),
-        (replace(TAKEN, pushed=False), "new, 30 rows, version 01234567, the remote has it"),
-    ],
-)
-def test_a_snapshot_is_one_line(taken: Snapshot, line: str) -> None:
-    assert snapshot_line(taken) == line
 
 
 @pytest.mark.parametrize(
@@ -114,20 +91,6 @@ def test_the_standing_of_a_project_names_champion_figures_data_and_what_is_stale
     ]
 
 
-def test_a_new_project_has_no_champion_yet() -> None:
-    assert status_lines(FRESH) == [
-        "churn: no champion yet",
-        "data: no snapshot yet",
-        "every stage is up to date",
-        "last run: none yet",
-    ]
-
-
-def test_an_old_champion_is_counted_in_days() -> None:
-    old = replace(STANDING, champion=replace(CHAMPION, age_seconds=10.0 * 86_400))
-    assert status_lines(old)[0].endswith("10 days old")
-
-
 def test_labels_are_counted_case_by_case_and_refusals_told() -> None:
     counts = LabelCounts(new=3, corrected=1, refused=1, faults=("o-7: from the future",))
     assert labels_line(counts).splitlines() == [
@@ -149,36 +112,15 @@ WAITING = replace(JUDGED, id="b", outcome="waits for approval")
 HISTORY = VersionHistory("churn", "2", (FIRST, SECOND), (JUDGED, WAITING))
 
 
-def test_champions_are_a_table_with_the_newest_first():
-    assert history_lines(HISTORY, now=NOW) == [
-        "churn: version 2 is the champion",
-        "since (UTC)       version  by                         for     figure       why",
-        "2024-04-30 12:00  2        gate (evertune train)      24.0 h  roc_auc 0.9  better",
-        "2024-04-21 12:00  1        before there were records  9 days  roc_auc 0.8",
-    ]
-
-
 def test_a_champion_from_another_hand_is_told():
     lines = history_lines(replace(HISTORY, champion="1"), now=NOW)
     assert "it has the alias from another hand than Evertune's" in lines[1]
-
-
-def test_without_a_champion_there_is_one_line():
-    assert history_lines(VersionHistory("churn", None, (), ()), now=NOW) == [
-        "churn: no champion yet"
-    ]
 
 
 def test_decisions_are_a_table_with_what_waits():
     lines = decision_history_lines(HISTORY)
     assert "gate: not enough evidence, waits for approval  evertune train" in lines[2]
     assert "gate: not enough evidence                      evertune train" in lines[3]
-
-
-def test_a_project_without_records_says_so():
-    assert (
-        decision_history_lines(replace(HISTORY, decisions=()))[-1] == "no decision is recorded yet"
-    )
 
 
 def test_what_was_done_is_one_line():
@@ -202,33 +144,6 @@ def test_what_differs_is_marked_in_its_row_and_counted():
     lines = comparison_lines(Reproduction("7", (SAME, OTHER)))
     assert [line.split()[0] for line in lines[1:3]] == ["ok", "DIFFERS"]
     assert lines[-1] == "version 7 was not made again: 1 of 2 differ"
-
-
-def test_versions_are_a_table():
-    moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    data = {"source": "0123456789abcdef"}
-    found = VersionSummary("2", ("champion",), moment, "roc_auc", "0.91", data, "tune")
-    assert model_lines((found,))[1].split() == [
-        "2", "champion", "2026-01-02", "03:04", "roc_auc", "0.91", "01234567", "tune",
-    ]  # fmt: skip
-
-
-def test_without_versions_a_person_is_told_how_to_make_one():
-    assert model_lines(()) == ["no version yet; `evertune train` makes one"]
-
-
-def test_what_is_freed_and_what_is_kept_is_told_by_its_reason():
-    found = CollectionResult(
-        (SpaceUsage("old", 2, 1.5), SpaceUsage("older", 1, 1.0)),
-        (SpaceUsage("version a 1", 3, 4.0),),
-    )
-    assert gc_lines(found, "freed") == [
-        "freed 2.5 MB:",
-        "  1.5 MB in 2: old",
-        "  1.0 MB in 1: older",
-        "kept 4.0 MB in DVC's store:",
-        "  4.0 MB in 3: version a 1",
-    ]
 
 
 DAY = TimeWindow(day(0), day(1), 100)
@@ -273,11 +188,6 @@ def test_a_backtest_is_told_by_trigger():
     assert lines[0] == "Windows from 2024-01-01 to 2024-01-10; the loss did not rise."
     assert lines[1].startswith("floor: 1 alarms in 9 windows, 1.2 a year, 4 days after the change")
     assert lines[1].endswith("; for 0.1 a year choose 0.7 (a note)")
-
-
-def test_a_backtest_without_windows_says_so():
-    (line,) = backtest_lines(Backtest(None, None, None, 0.1, ()))
-    assert line.startswith("No window is over yet")
 
 
 NOTE = "windows have another length than the champion was calibrated on"

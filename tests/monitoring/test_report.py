@@ -12,9 +12,7 @@ from evertune.monitoring.records import (
     prometheus_metrics,
 )
 from evertune.monitoring.report import (
-    HEIGHT,
     LEFT,
-    TOP,
     WIDTH,
     ChartPoint,
     decision_rows,
@@ -74,11 +72,6 @@ def test_the_page_loads_nothing_and_keeps_names_as_text():
     assert "<age>" not in page
 
 
-def test_a_column_can_be_opened_with_what_it_crossed():
-    page = report_html(FOUND, [])
-    assert "<summary>age <span" in page
-
-
 def test_a_decision_stands_beside_what_came_of_it():
     assert "promoted, version 4: better by 0.04" in report_html(FOUND, [DONE])
 
@@ -113,12 +106,6 @@ def drawn(points, **more):
     return draw_chart("loss", points, start=CHART_DAYS[0], end=CHART_DAYS[-1], **more)
 
 
-def test_time_runs_from_left_to_right_and_greater_is_higher():
-    first, last = drawn([ChartPoint(CHART_DAYS[0], 1.0), ChartPoint(CHART_DAYS[-1], 2.0)]).dots
-    assert (first.x, last.x) == (LEFT, WIDTH)
-    assert TOP < last.y < first.y < HEIGHT
-
-
 def test_a_window_without_data_is_a_gap_and_no_dot():
     found = drawn(
         [
@@ -133,27 +120,6 @@ def test_a_window_without_data_is_a_gap_and_no_dot():
 
 def test_where_nothing_is_known_there_is_no_picture():
     assert drawn([ChartPoint(CHART_DAYS[0], None)]) is None
-
-
-@pytest.mark.parametrize("threshold", [-5.0, 100.0])
-def test_a_threshold_lies_within_the_picture(threshold):
-    assert TOP <= drawn([ChartPoint(CHART_DAYS[0], 1.0)], threshold=threshold).threshold <= HEIGHT
-
-
-def test_intervals_become_a_band_that_goes_there_and_back():
-    points = [ChartPoint(day, 1.0, 0.5, 1.5) for day in CHART_DAYS[:2]]
-    assert len(drawn(points).bands[0].split()) == 4
-
-
-def test_what_grows_by_factors_is_drawn_by_its_logarithm():
-    points = [ChartPoint(day, 10.0**n) for n, day in enumerate(CHART_DAYS[:3])]
-    low, middle, high = drawn(points, logarithmic=True).dots
-    assert low.y - middle.y == pytest.approx(middle.y - high.y, abs=0.2)
-
-
-def test_a_dot_says_when_how_much_how_sure_and_in_which_state():
-    dot = drawn([ChartPoint(CHART_DAYS[0], 0.25, 0.2, 0.3, "breach", "too few")]).dots[0]
-    assert dot.title == "2024-01-01 00:00: 0.25 (0.2 to 0.3), breach. too few"
 
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)

@@ -168,12 +168,6 @@ def test_the_time_left_is_unknown_before_the_first_trial_of_a_budget_of_trials()
     assert SearchProgress(BY_TRIALS, (), None, None, seconds=3.0).seconds_left is None
 
 
-def test_the_best_so_far_stands_beside_the_best_baseline() -> None:
-    expected = "2 trials (1 failed), best roc_auc 0.8123 (linear), best baseline 0.5000 (zero_rule)"
-    assert VIEW.line == expected
-    assert VIEW.line_with_time_left == f"{expected}, 0:45 left"
-
-
 def test_a_search_without_a_finished_trial_says_so() -> None:
     assert SearchProgress(HEADER, (), None, None, 1.0).line == "0 trials, no roc_auc yet"
 

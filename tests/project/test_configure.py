@@ -5,7 +5,6 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import TableError
-from evertune.project import registry_name
 from evertune.scaffold import configure_project
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -46,19 +45,6 @@ def test_the_model_is_named_after_the_file_and_the_dialect_is_written_down(root)
     params = load_params(root)
     assert (params.registry.name, params.data.time) == ("my-shop", "tenure")
     assert (params.data.dialect.delimiter, params.data.dialect.encoding) == (";", "utf-8")
-
-
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        ("telco_churn.csv.gz", "telco_churn"),
-        ("/data/Größe 2.parquet", "Gr-e-2"),
-        ("_.sql", "model"),
-        ("v1.2.csv", "v1.2"),
-    ],
-)
-def test_the_name_of_a_model_is_one_that_the_registry_takes(file, name):
-    assert registry_name(file) == name
 
 
 def test_a_class_of_interest_needs_a_target_with_two_classes(root):

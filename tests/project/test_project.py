@@ -68,7 +68,13 @@ def test_importing_a_project_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("a/telco churn.csv.gz", "telco-churn"), ("sales.sql", "sales"), (".csv", "model")],
+    [
+        ("a/telco churn.csv.gz", "telco-churn"),
+        ("/data/Größe 2.parquet", "Gr-e-2"),
+        ("_.sql", "model"),
+        (".csv", "model"),
+        ("v1.2.csv", "v1.2"),
+    ],
 )
 def test_a_model_is_named_after_its_file(file: str, name: str) -> None:
     assert registry_name(file) == name

@@ -1,4 +1,7 @@
-import threading
+"""One decision is delivered a hundred times at once, to several processes."""
+
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +26,7 @@ from evertune.registry.records import DecisionRecord
 from evertune.stats.bootstrap import PairedDifference, TestResult
 from evertune.times import TimeWindow
 from tests.logs import day
+from tests.projects import CHECKOUT as ROOT
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 RECORD = DecisionRecord(
@@ -88,21 +92,6 @@ def test_a_decision_is_claimed_once(decisions):
         False,
         False,
     ]
-
-
-def test_of_many_claimers_at_once_one_gets_the_decision(decisions):
-    taken, start = [], threading.Barrier(8)
-
-    def try_it(number):
-        start.wait()
-        taken.append(decisions.claim("d1", by=str(number), moment=day(0)))
-
-    threads = [threading.Thread(target=try_it, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(taken) == [False] * 7 + [True]
 
 
 def test_what_has_to_be_done_and_nobody_claimed_is_unserved(decisions):
@@ -211,3 +200,41 @@ def test_only_a_decision_of_monitoring_can_be_carried_out(decisions, wanted, wor
     assert decisions.find_executable("d1").action == "retune"
     with pytest.raises(InputError, match=words):
         decisions.find_executable(wanted)
+
+
+PROCESSES, DELIVERIES = 4, 25
+
+CLAIMER = """
+import pathlib, sys
+from concurrent.futures import ThreadPoolExecutor
+from evertune.database import close_log, open_log
+from evertune.registry.decision_log import DecisionLog
+from tests.logs import day
+folder, address, name, deliveries = sys.argv[1:]
+log = open_log(pathlib.Path(folder), model="delivered", address=address)
+print("ready", flush=True)
+sys.stdin.readline()
+with ThreadPoolExecutor(int(deliveries)) as runs:
+    mine = lambda number: DecisionLog(log).claim("d1", by=f"{name}-{number}", moment=day(0))
+    print(*runs.map(mine, range(int(deliveries))))
+close_log(log)
+"""
+
+
+def claimer(tmp_path, address, number):
+    arguments = [str(tmp_path), address, str(number), str(DELIVERIES)]
+    command = [sys.executable, "-c", CLAIMER, *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+def test_a_decision_that_is_delivered_a_hundred_times_is_one_runs_to_follow(address, tmp_path):
+    processes = [claimer(tmp_path, address, number) for number in range(PROCESSES)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    claims = [word for process in processes for word in process.communicate()[0].split()]
+    assert (claims.count("True"), claims.count("False")) == (1, 99)

@@ -162,22 +162,6 @@ def test_the_headline_says_what_was_decided(changed, words):
     assert words in record_headline(replace(PLAIN, **changed))
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({}, "Verdict: promote."),
-        ({"act": "rollback"}, "Rolled back."),
-        ({"act": "approval", "verdict": "keep"}, "Rejected."),
-        (
-            {"verdict": "not enough evidence", "waits_for_approval": True},
-            "a person has to approve.",
-        ),
-    ],
-)
-def test_the_ruling_is_in_the_words_of_who_gave_it(changed, words):
-    assert f"{words}</b>" in record_html(replace(PLAIN, **changed))
-
-
 def test_the_page_shows_every_gate_every_test_and_what_is_needed_to_check_it():
     page = record_html(FULL)
     for told in ("slices", "unknown", "too few rows", "DeLong", "0.0123", "97.5 % interval"):

@@ -214,20 +214,6 @@ def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(root, bad):
     assert register(root).reasons == ("version 2 was rejected by Ada: not before June",)
 
 
-def test_a_model_that_is_better_on_average_and_worse_on_a_slice_is_kept_out(root):
-    path = root / "params.yaml"
-    slices = "{slices: [plan], slice_rows: 10, bootstrap_draws: 100}"
-    path.write_text(path.read_text().replace("{bootstrap_draws: 100}", slices))
-    rows, holdout = table(60), table(100, first=1000)
-    only_a, only_b = (rows[rows["plan"] == plan] for plan in ("a", "b"))
-    made(root, model=fitted(only_b.assign(price=only_b["price"] + 20)), holdout=holdout)
-    register(root)  # 20 off where the plan is b, and 50 where it is a
-    made(root, model=fitted(only_a), holdout=holdout)
-    verdict = register(root)  # 30 off where the plan is b, and right where it is a
-    assert (verdict.decision, verdict.champion) == ("keep", "1")
-    assert verdict.reasons[0].startswith("worse where plan is b: mae is worse by ")
-
-
 def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(root, bad):
     made(root, model=bad)
     register(root)

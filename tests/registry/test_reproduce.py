@@ -19,7 +19,6 @@ from evertune.registry.reproduce import (
     prediction_row,
     refit_rows,
     restore_project,
-    text_row,
     trials_to_refit,
     worst_metric_row,
 )
@@ -170,23 +169,12 @@ def test_figures_are_equal_within_a_millionth_of_their_size_or_of_one(recorded, 
     assert row.equal is equal
 
 
-def test_a_figure_that_is_not_made_any_more_differs():
-    assert [row.equal for row in metric_rows({"mae": 1.0, "rmse": 2.0}, {"mae": 1.0})] == [
-        True,
-        False,
-    ]
-
-
 def test_the_worst_figure_stands_for_all_and_a_missing_one_is_worst():
     row = worst_metric_row(
         "training", {"mae": 1.0, "rmse": 2.0, "mape": None}, {"mae": 1.0, "rmse": 2.5}
     )
     assert (row.what, row.difference, row.equal) == ("training: 3 figures, rmse", 0.5, False)
     assert not worst_metric_row("training", {"mae": 1.0, "mape": 3.0}, {"mae": 1.0}).equal
-
-
-def test_no_figure_beside_no_figure_is_equal():
-    assert worst_metric_row("training", {}, {}).equal
 
 
 def test_probabilities_are_compared_as_they_are():
@@ -225,11 +213,6 @@ def test_each_family_has_a_row_with_its_worst_fold():
         ("linear, 1 folds fitted again: 1 figures, mae", 0.0, True),
         ("tree, 2 folds fitted again: 2 figures, mae", 0.25, False),
     ]
-
-
-def test_texts_are_equal_or_not():
-    assert text_row("chosen", "model", "model").equal
-    assert not text_row("chosen", "model", "simplest:ridge").equal
 
 
 def test_other_versions_of_what_evertune_requires_are_told_evertune_first():

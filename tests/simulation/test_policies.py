@@ -1,5 +1,4 @@
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -8,14 +7,12 @@ from evertune.simulation.policies import (
     ReplayConfig,
     best_in_hindsight,
     labelled_rows,
-    moment_to_day,
     never_retrain,
     retrain_on_schedule,
-    row_moments,
     rows_between,
 )
 from evertune.simulation.results import count_events, mean_loss
-from tests.simulation.streams import ORIGIN, said, stream_of
+from tests.simulation.streams import said, stream_of
 
 TURNED = stream_of([0.0] * 10 + [1.0] * 20)
 COURSE = ReplayConfig(start=10, window_days=5)
@@ -79,9 +76,3 @@ def test_labels_that_are_not_there_yet_are_not_known():
 
 def test_rows_lie_from_one_day_to_before_another():
     assert len(rows_between(TURNED, 2, 3)) == 20
-
-
-def test_days_and_moments_are_two_ways_to_say_the_same():
-    moment = row_moments(TURNED, np.array([30]))[0]
-    assert moment.to_pydatetime() == ORIGIN.replace(tzinfo=None) + timedelta(days=1.5)
-    assert moment_to_day(TURNED, ORIGIN + timedelta(days=1.5)) == 1.5
