@@ -67,19 +67,7 @@ def champion_state(
     tmp_path_factory: pytest.TempPathFactory, new_database: Path, learned: Path
 ) -> Path:
     """Return the state folder of a project in which that model is the champion; read only."""
-    return registered_state(tmp_path_factory.mktemp("champion"), new_database, learned)
-
-
-def registered_state(
-    root: Path, database: Path, made: Path, *, with_reference: bool = True
-) -> Path:
-    """Return the state folder of `root`, in whose registry a model becomes the champion."""
-    (root / "state").mkdir()
-    shutil.copy(database, root / "state" / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        production.champion(root, made, with_reference=with_reference)
-    return root / "state"
+    return production.champion_state(tmp_path_factory.mktemp("champion"), new_database, learned)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """A project with a champion and production rows, for tests of what watches it."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.database import open_log
@@ -79,6 +81,16 @@ def champion(root: Path, made: Path, *, identity: str = "1", with_reference: boo
     version = registry.register_version(run_id, model=made / "model", description=description)
     make_champion(registry, version.number)
     return load_model(made / "model")
+
+
+def champion_state(root: Path, database: Path, made: Path, *, with_reference: bool = True) -> Path:
+    """Return the state folder of a new project whose champion is what `learned` wrote."""
+    (root / "state").mkdir()
+    shutil.copy(database, root / "state" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        champion(root, made, with_reference=with_reference)
+    return root / "state"
 
 
 def project(root: Path, **changed: str) -> Path:

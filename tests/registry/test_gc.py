@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import time
 
 import pytest
@@ -18,6 +17,7 @@ from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
 from tests import production
+from tests.projects import copied_with_dvc
 from tests.registries import open_state
 
 pytestmark = pytest.mark.slow
@@ -39,10 +39,7 @@ def two_snapshots(tmp_path_factory):
 def root(tmp_path, state, two_snapshots):
     """Return a copy of that project."""
     assert state.exists()
-    shutil.copytree(two_snapshots, tmp_path, dirs_exist_ok=True)
-    settings = tmp_path / ".dvc/config.local"
-    settings.write_text(settings.read_text().replace(str(two_snapshots), str(tmp_path)))
-    return tmp_path
+    return copied_with_dvc(two_snapshots, tmp_path)
 
 
 def texts(root):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,25 +16,72 @@ from evertune.registry.overview import read_status
 from evertune.registry.promotion import open_decisions, reject, roll_back
 from evertune.registry.register import register
 from evertune.versioning import dvc
+from tests.projects import copied_with_dvc
 from tests.registered import EVALUATION, SCHEMA, fitted, made, project, runs, store_of, table
 from tests.registries import client_of
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def root(tmp_path, state):
-    assert state == tmp_path / "state"
-    return project(tmp_path)
+@pytest.fixture(scope="module")
+def good():
+    return fitted(table(60))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bad():
     return fitted(table(60).assign(price=0.0))
 
 
-def test_the_first_good_model_becomes_champion(root):
-    made(root, model=fitted(table(60)))
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory, new_database):
+    """Return a project without a model; to be read only, as those with a first version are."""
+    folder = tmp_path_factory.mktemp("new")
+    (folder / "state").mkdir()
+    shutil.copy(new_database, folder / "state" / "mlflow.db")
+    return project(folder)
+
+
+@pytest.fixture(scope="module")
+def good_project(tmp_path_factory, new_project, good):
+    return with_version(copied_with_dvc(new_project, tmp_path_factory.mktemp("good")), good)
+
+
+@pytest.fixture(scope="module")
+def bad_project(tmp_path_factory, new_project, bad):
+    return with_version(copied_with_dvc(new_project, tmp_path_factory.mktemp("bad")), bad)
+
+
+def with_version(root, model):
+    made(root, model=model)
+    register(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def root(tmp_path, new_project):
+    return copied_with_dvc(new_project, tmp_path)
+
+
+@pytest.fixture
+def after_good(tmp_path, good_project):
+    """Return a project whose champion is a good model."""
+    return copied_with_dvc(good_project, tmp_path)
+
+
+@pytest.fixture
+def after_bad(tmp_path, bad_project):
+    """Return a project whose champion is a bad model."""
+    return copied_with_dvc(bad_project, tmp_path)
+
+
+def test_the_first_good_model_becomes_champion(root, good):
+    made(root, model=good)
     verdict = register(root)
     assert (verdict.decision, verdict.version, verdict.champion) == ("promote", "1", "1")
     assert store_of(root).champion().tags["dvc.source"] == dvc.output_hash(
@@ -41,17 +89,15 @@ def test_the_first_good_model_becomes_champion(root):
     )
 
 
-def test_registering_twice_makes_one_version_and_one_run(root):
-    made(root, model=fitted(table(60)))
-    register(root)
-    again = register(root)
+def test_registering_twice_makes_one_version_and_one_run(after_good):
+    again = register(after_good)
     assert again.reasons == ("version 1 is the champion already",)
-    assert (again.version, len(runs(root))) == ("1", 1)
+    assert (again.version, len(runs(after_good))) == ("1", 1)
 
 
-def test_the_run_shows_all_that_is_needed_to_make_the_model_again(root):
+def test_the_run_shows_all_that_is_needed_to_make_the_model_again(root, good):
     (root / "my_metrics.py").write_text("def gain(): ...")
-    made(root, model=fitted(table(60)))
+    made(root, model=good)
     register(root)
     (run,) = runs(root)
     known = client_of(store_of(root))
@@ -74,34 +120,28 @@ def test_a_model_that_has_seen_rows_that_judge_a_retune_is_not_registered(root):
     assert store_of(root).champion() is None
 
 
-def test_the_run_shows_the_leaderboard_and_the_best_trials(root):
-    made(root, model=fitted(table(60)))
-    register(root)
-    (run,) = runs(root)
-    store = store_of(root)
+def test_the_run_shows_the_leaderboard_and_the_best_trials(after_good):
+    (run,) = runs(after_good)
+    store = store_of(after_good)
     nested = client_of(store).search_runs(
         [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
-    board = root / f"state/artifacts/{run.info.run_id}/artifacts/leaderboard.json"
+    board = after_good / f"state/artifacts/{run.info.run_id}/artifacts/leaderboard.json"
     assert sorted(each.data.params["alpha"] for each in nested) == ["0", "1"]
     assert len(json.loads(board.read_text())["data"]) == 3
 
 
-def test_a_better_model_takes_the_place_of_the_champion(root, bad):
-    made(root, model=bad)
-    register(root)
-    made(root, model=fitted(table(60)))
-    verdict = register(root)
-    found = read_status(root)
+def test_a_better_model_takes_the_place_of_the_champion(after_bad, good):
+    made(after_bad, model=good)
+    verdict = register(after_bad)
+    found = read_status(after_bad)
     assert (verdict.decision, found.champion.version, found.previous) == ("promote", "2", "1")
 
 
-def test_a_worse_model_stays_challenger(root, bad):
-    made(root, model=fitted(table(60)))
-    register(root)
-    made(root, model=bad)
-    verdict = register(root)
-    found = read_status(root)
+def test_a_worse_model_stays_challenger(after_good, bad):
+    made(after_good, model=bad)
+    verdict = register(after_good)
+    found = read_status(after_good)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert (found.champion.version, found.challenger) == ("1", "2")
 
@@ -116,49 +156,38 @@ def test_the_simplest_model_is_registered_where_it_was_chosen(root, bad, tmp_pat
     assert (kept / "predictor.skops").read_bytes() == ridge
 
 
-def test_a_new_evaluation_of_the_same_model_gets_a_run_of_its_own(root):
-    made(root, model=fitted(table(60)))
-    register(root)
-    made(root, model=fitted(table(60)), evaluation=replace(EVALUATION, confidence=0.9))
-    assert register(root).version == "1"
-    assert len(runs(root)) == 2
+def test_a_new_evaluation_of_the_same_model_gets_a_run_of_its_own(after_good, good):
+    made(after_good, model=good, evaluation=replace(EVALUATION, confidence=0.9))
+    assert register(after_good).version == "1"
+    assert len(runs(after_good)) == 2
 
 
-def test_a_stage_that_is_not_up_to_date_is_not_registered(root):
-    made(root, model=fitted(table(60)))
+def test_a_stage_that_is_not_up_to_date_is_not_registered(root, good):
+    made(root, model=good)
     (root / "data/figures.json").write_text("{}")
     with pytest.raises(StageError, match="stage to be up to date, but evaluate is not"):
         register(root)
 
 
-def test_a_run_killed_before_the_alias_was_set_is_finished(root):
-    made(root, model=fitted(table(60)))
-    register(root)
-    known = client_of(store_of(root))
+def test_a_run_killed_before_the_alias_was_set_is_finished(after_good):
+    known = client_of(store_of(after_good))
     known.delete_registered_model_alias("houses", "champion")
     known.delete_model_version_tag("houses", "1", "evertune.verdict")
-    assert (register(root).version, store_of(root).champion().number) == ("1", "1")
+    assert (register(after_good).version, store_of(after_good).champion().number) == ("1", "1")
 
 
-pytestmark = pytest.mark.slow
-
-
-def test_a_version_that_was_rolled_back_is_not_promoted_again(root, bad):
-    made(root, model=bad)
-    register(root)
-    made(root, model=fitted(table(60)))
-    register(root)
-    roll_back(root, now=datetime.now(UTC))
-    verdict = register(root)
+def test_a_version_that_was_rolled_back_is_not_promoted_again(after_bad, good):
+    made(after_bad, model=good)
+    register(after_bad)
+    roll_back(after_bad, now=datetime.now(UTC))
+    verdict = register(after_bad)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert verdict.reasons == ("version 2 was champion and was rolled back to version 1",)
 
 
-def test_the_same_question_gets_the_same_verdict(root, bad):
-    made(root, model=fitted(table(60)))
-    register(root)
-    made(root, model=bad)
-    assert register(root) == register(root)
+def test_the_same_question_gets_the_same_verdict(after_good, bad):
+    made(after_good, model=bad)
+    assert register(after_good) == register(after_good)
 
 
 def test_rows_that_the_champion_was_trained_on_do_not_judge(root):
@@ -171,55 +200,45 @@ def test_rows_that_the_champion_was_trained_on_do_not_judge(root):
     assert "40 hold-out rows that one of the two was trained on" in verdict.reasons[0]
 
 
-def test_a_model_that_knows_the_rows_that_judge_it_is_refused(root, bad):
-    made(root, model=bad)
-    register(root)
-    made(root, model=fitted(pd.concat([table(60), table(40, first=1000).head(10)])))
-    verdict = register(root)
+def test_a_model_that_knows_the_rows_that_judge_it_is_refused(after_bad):
+    made(after_bad, model=fitted(pd.concat([table(60), table(40, first=1000).head(10)])))
+    verdict = register(after_bad)
     assert (verdict.decision, verdict.champion) == ("keep", "1")
     assert verdict.reasons[0].startswith("it was trained on 10 of the 40 hold-out rows")
 
 
-def test_an_equal_model_stays_challenger(root):
-    made(root, model=fitted(table(60)))
-    register(root)
-    made(root, model=fitted(table(60).tail(58)))
-    verdict = register(root)
+def test_an_equal_model_stays_challenger(after_good):
+    made(after_good, model=fitted(table(60).tail(58)))
+    verdict = register(after_good)
     assert verdict.decision != "promote"
-    assert store_of(root).champion().number == "1"
+    assert store_of(after_good).champion().number == "1"
 
 
-def test_every_comparison_is_a_look_that_asks_for_more_confidence(root):
+def test_every_comparison_is_a_look_that_asks_for_more_confidence(after_good):
     worse = [fitted(table(60).assign(price=float(price))) for price in (1, 2)]
-    made(root, model=fitted(table(60)))
-    register(root)
     found = []
     for model in worse:
-        made(root, model=model)
-        found += [register(root), register(root)]
+        made(after_good, model=model)
+        found += [register(after_good), register(after_good)]
     assert [each.look for each in found] == [1, 1, 2, 2]
     assert found[2].confidence == pytest.approx(1 - 2 * 0.05 / 6)
 
 
-def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(root, bad):
-    made(root, model=bad)
-    register(root)
-    path = root / "params.yaml"
+def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(after_bad, good):
+    path = after_bad / "params.yaml"
     path.write_text(path.read_text().replace("{name: houses,", "{name: houses, approval: true,"))
-    made(root, model=fitted(table(60)))
-    verdict, found = register(root), read_status(root)
+    made(after_bad, model=good)
+    verdict, found = register(after_bad), read_status(after_bad)
     assert (verdict.decision, verdict.waits_for_approval) == ("not enough evidence", True)
     assert (found.champion.version, found.challenger) == ("1", "2")
-    reject(root, "2", reason="not before June", by="Ada", now=datetime.now(UTC))
-    assert register(root).reasons == ("version 2 was rejected by Ada: not before June",)
+    reject(after_bad, "2", reason="not before June", by="Ada", now=datetime.now(UTC))
+    assert register(after_bad).reasons == ("version 2 was rejected by Ada: not before June",)
 
 
-def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(root, bad):
-    made(root, model=bad)
-    register(root)
-    made(root, model=fitted(table(60)))
-    register(root)
-    with open_decisions(root) as (_, log):
+def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(after_bad, good):
+    made(after_bad, model=good)
+    register(after_bad)
+    with open_decisions(after_bad) as (_, log):
         first, second = log.records()
     assert [first.version, second.version, second.rival] == ["1", "2", "1"]
     assert second.aliases_after == {"champion": "2", "previous": "1"}
@@ -227,11 +246,11 @@ def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(root
     assert {each.name for each in second.tests} == {"paired mae"}
 
 
-def test_a_champion_for_another_target_is_not_replaced(root):
+def test_a_champion_for_another_target_is_not_replaced(root, good):
     rent = replace(fitted(table(60)), schema=replace(SCHEMA, target="rent"))
     made(root, model=rent, holdout=table(40, first=1000).assign(rent=1.0))
     register(root)
-    made(root, model=fitted(table(60)))
+    made(root, model=good)
     (reason,) = register(root).reasons
     assert "it predicts 'rent', not 'price'" in reason
 

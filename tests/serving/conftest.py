@@ -10,8 +10,7 @@ from fastapi import FastAPI
 
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
-from tests.conftest import registered_state
-from tests.production import day, project
+from tests.production import champion_state, day, project
 from tests.services import quickly_learned, served
 
 NOW = day(30)
@@ -32,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served_state(tmp_path_factory: pytest.TempPathFactory, new_database: Path, made: Path) -> Path:
     """Return the state folder of a project in which the model is the champion; read only."""
     root = tmp_path_factory.mktemp("served")
-    return registered_state(root, new_database, made, with_reference=False)
+    return champion_state(root, new_database, made, with_reference=False)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ CLASSES = ("no", "yes")
 TABLE = rows(0, 2, a_day=30)
 
 
-@pytest.fixture(autouse=True)
-def small_batches(root):
-    project(root, batch_rows="25")
+@pytest.fixture
+def root(root):
+    return project(root, batch_rows="25")
 
 
 def logged(root):

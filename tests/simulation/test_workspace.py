@@ -8,7 +8,7 @@ from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import TableError
 from evertune.files import read_table
-from evertune.simulation.results import ROW_NAME, ColumnRoles
+from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject
 from evertune.simulation.workspace import create_replay_project
 from evertune.times import to_naive_timestamp
 from tests.planted import TARGET, TIME, planted
@@ -18,9 +18,19 @@ ROLES = ColumnRoles(time=TIME, target=TARGET)
 CASE = planted("quiet", rows_a_day=4)
 
 
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> ReplayProject:
+    """Return what is made of the table; to be read only."""
+    return made(with_table(tmp_path_factory.mktemp("made")))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    root = copied_project(tmp_path / "project")
+    return with_table(tmp_path)
+
+
+def with_table(folder: Path) -> Path:
+    root = copied_project(folder / "project")
     CASE.table.sample(frac=1, random_state=0).to_csv(root / "quiet.csv", index=False)
     return root
 
@@ -30,20 +40,17 @@ def made(root: Path, **roles):
     return create_replay_project(root, folder, file=file, roles=replace(ROLES, **roles))
 
 
-def test_the_first_three_fifths_of_time_are_learned_from(project):
-    found = made(project)
+def test_the_first_three_fifths_of_time_are_learned_from(found):
     assert abs(to_naive_timestamp(found.start) - CASE.start) < pd.Timedelta(days=1)
     assert len(found.learned) + len(found.played) == len(CASE.table)
 
 
-def test_rows_are_played_in_the_order_of_time_each_with_a_name(project):
-    found = made(project)
+def test_rows_are_played_in_the_order_of_time_each_with_a_name(found):
     assert found.moments.is_monotonic_increasing
     assert found.played[ROW_NAME].is_unique
 
 
-def test_the_project_that_is_made_holds_only_what_is_learned_from(project):
-    found = made(project)
+def test_the_project_that_is_made_holds_only_what_is_learned_from(found):
     learned = read_table(found.root / load_params(found.root).data.source)
     assert learned[ROW_NAME].tolist() == found.learned[ROW_NAME].tolist()
 
@@ -56,21 +63,17 @@ def test_an_identifier_of_the_table_is_no_feature(project):
     assert (data.identifier, data.ignore) == (ROW_NAME, ("age",))
 
 
-def test_it_searches_little_and_scores_by_no_schedule(project):
-    params = load_params(made(project).root)
+def test_it_searches_little_and_scores_by_no_schedule(found):
+    params = load_params(found.root)
     assert params.search.budget_trials == 8
     assert params.scoring.cron is None
 
 
-def test_the_project_stays_as_it_was(project):
+def test_an_older_project_in_its_place_is_removed_and_the_own_one_stays(project):
     before = (project / "params.yaml").read_bytes()
-    made(project)
-    assert (project / "params.yaml").read_bytes() == before
-
-
-def test_an_older_project_in_its_place_is_removed(project):
     (made(project).root / "old.txt").write_text("old")
     assert not (made(project).root / "old.txt").exists()
+    assert (project / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize(

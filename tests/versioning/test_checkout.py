@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +6,7 @@ from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
 from evertune.versioning import dvc
 from evertune.versioning.checkout import check_out, use_newest_clock
-from tests.projects import commit, copied_project
+from tests.projects import commit, copied_project, copied_with_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +26,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, committed: Path) -> Path:
-    copy = shutil.copytree(committed, tmp_path / "project")
-    settings = copy / ".dvc" / "config.local"
-    settings.write_text(settings.read_text().replace(str(committed), str(copy)))
-    return copy
+    return copied_with_dvc(committed, tmp_path / "project")
 
 
 def test_a_checkout_shares_the_state_of_the_project(root: Path) -> None:

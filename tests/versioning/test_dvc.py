@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from evertune.errors import BusyError, StageError
 from evertune.versioning import dvc
 from evertune.versioning import dvc as repositories
 from evertune.versioning.git import current_commit, git_is_dirty
+from tests.projects import copied_with_dvc
 
 pytestmark = pytest.mark.slow
 STAGES = """stages:
@@ -41,10 +41,7 @@ def new_project(tmp_path_factory):
 
 @pytest.fixture
 def root(tmp_path, new_project):
-    copy = shutil.copytree(new_project, tmp_path / "project")
-    settings = copy / ".dvc/config.local"
-    settings.write_text(settings.read_text().replace(str(new_project), str(copy)))
-    return copy
+    return copied_with_dvc(new_project, tmp_path / "project")
 
 
 def git(folder: Path, *arguments: str) -> None:
