@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from evertune.database import close_log, open_log
 from evertune.monitoring.prediction_log import PredictionLog
-from tests import production
+from tests import production, versioned
 from tests.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -76,6 +76,32 @@ def champion_root(tmp_path: Path, champion_state: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copytree(champion_state, tmp_path / "state")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small model, to be read only."""
+    return versioned.learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture(scope="session")
+def versions_project(
+    tmp_path_factory: pytest.TempPathFactory, new_database: Path, saved_model: Path
+) -> Path:
+    """Return a project in which version 2 took the place of 1, and 3 is challenger."""
+    root = tmp_path_factory.mktemp("versions")
+    (root / "state").mkdir()
+    shutil.copy(new_database, root / "state" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return versioned.project(root, saved_model)
+
+
+@pytest.fixture
+def versions_root(versions_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of that project, which goes on in its new folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return shutil.copytree(versions_project, tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

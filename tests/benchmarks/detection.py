@@ -42,11 +42,13 @@ def main() -> None:
 
 
 def _delays(rule: Rule, name: str, kind: str, given: argparse.Namespace) -> list[str]:
-    return [_delay(rule, name, kind, rows, rise, given) for rows in ROWS for rise in RISES]
+    return [
+        _delay(rule, name, kind, given, rows=rows, rise=rise) for rows in ROWS for rise in RISES
+    ]
 
 
 def _delay(
-    rule: Rule, name: str, kind: str, rows: int, rise: float, given: argparse.Namespace
+    rule: Rule, name: str, kind: str, given: argparse.Namespace, *, rows: int, rise: float
 ) -> str:
     n_days = given.reference + BEFORE + AFTER
     n_streams = given.streams

@@ -101,7 +101,7 @@ def work(metric: Metric, *, n_folds: int) -> Objective:
     return Objective(table, truth, schema, folds, (metric,), 0)
 
 
-def busy_figure(truth: FloatArray, values: FloatArray, probabilities: FloatArray | None) -> float:
+def busy_figure(truth: FloatArray, values: FloatArray, _: FloatArray | None) -> float:
     """Compute for a second of this process's own time."""
     until = time.process_time() + BUSY_SECONDS
     while time.process_time() < until:

@@ -69,7 +69,6 @@ def test_dvc_repro_needs_neither_prefect_nor_mlflow(reproduced):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["dag"], ["prepare", "split", "baseline", "search", "fit", "evaluate"]),
         (["metrics", "show"], ["holdout.roc_auc", "lift.roc_auc"]),
         (["plots", "show"], ["index.html"]),
         (["status"], ["up to date"]),

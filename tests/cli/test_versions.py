@@ -11,19 +11,12 @@ from tests import production, versioned
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return versioned.learned(tmp_path_factory.mktemp("learned"))
-
-
 @pytest.fixture
-def root(tmp_path: Path, state: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(versions_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project, in which the commands are started."""
-    assert state.is_dir()
-    made = versioned.project(tmp_path, model)
-    (made / "dvc.yaml").write_text("")
-    monkeypatch.chdir(made)
-    return made
+    (versions_root / "dvc.yaml").write_text("")
+    monkeypatch.chdir(versions_root)
+    return versions_root
 
 
 def evertune(*arguments: str) -> Result:

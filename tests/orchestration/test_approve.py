@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 WAITS = Verdict("not enough evidence", ("waits",), version="3", waits_for_approval=True)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return versioned.learned(tmp_path_factory.mktemp("learned"))
-
-
 @pytest.fixture
-def root(tmp_path: Path, state: Path, model: Path, client: "SyncPrefectClient") -> Path:
+def root(versions_root: Path, client: "SyncPrefectClient") -> Path:
     """Return a project whose version 3 waits, and whose flow that asks is deployed."""
-    assert state.is_dir()
     assert client.api_url
-    made = versioned.project(tmp_path, model)
+    made = versions_root
     DecisionLog(production.log_of(made)).save_record(versioned.waiting())
     for each in project_deployments(made, load_params(made), ProjectIdentity.of(made)):
         if each.flow_name == "approve":
