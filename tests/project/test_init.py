@@ -9,7 +9,7 @@ import pytest
 
 from evertune.config.loader import load_params
 from evertune.errors import InputError, TableError
-from evertune.project import PROJECT_FILE
+from evertune.identity import PROJECT_FILE
 from evertune.scaffold import init_project, template_folder
 from tests.projects import CHECKOUT, made_small
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -21,9 +22,15 @@ def free_port():
         return server.getsockname()[1]
 
 
+@contextmanager
 def started(root, port):
+    """Serve a project by the command, and end it however the block ends."""
     command = [sys.executable, "-m", "evertune.cli.app", "serve", "--port", str(port)]
-    return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def answers(address):
