@@ -3,6 +3,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -32,6 +33,13 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: a shell starts what runs in the background without it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_cached_places() -> None:
+    """Have MLflow look up again where a run's files lie: copies of a project share run ids."""
+    if places := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        places._artifact_repos_cache.clear()
 
 
 @pytest.fixture(scope="session")
