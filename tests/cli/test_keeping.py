@@ -2,13 +2,11 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import chdir
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from evertune.cli.app import app
 from evertune.files import project_lock
 from evertune.registry.model_registry import ModelRegistry
 from evertune.registry.overview import list_models
@@ -23,10 +21,11 @@ pytestmark = [
 ]
 
 
-def evertune(root: Path, *arguments: str) -> Result:
-    """Run a command of keeping in a project, in this process."""
-    with chdir(root):
-        return CliRunner().invoke(app, arguments)
+def evertune(root: Path, *arguments: str) -> CompletedProcess[str]:
+    """Run a command of keeping in a project, to its end."""
+    program = "from evertune.cli.app import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +46,16 @@ def before(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def collected(root: Path, before: dict[str, bytes]) -> Result:
+def collected(root: Path, before: dict[str, bytes]) -> CompletedProcess[str]:
     """Return how `evertune gc` went, after `dvc gc --dry` was asked what it would remove."""
     assert before
     return evertune(root, "gc")
 
 
 @pytest.fixture(scope="module")
-def first(root: Path, collected: Result) -> Result:
+def first(root: Path, collected: CompletedProcess[str]) -> CompletedProcess[str]:
     """Return how making the first version again went, after space was freed."""
-    assert collected.exit_code == 0
+    assert collected.returncode == 0
     return evertune(root, "reproduce", "1")
 
 
@@ -79,7 +78,7 @@ def in_store(root: Path) -> set[str]:
 
 
 def test_a_version_trained_three_versions_ago_is_made_again(first):
-    assert first.exit_code == 0, first.stdout + first.stderr
+    assert first.returncode == 0, first.stdout + first.stderr
     assert "version 1 was made again: nothing differs" in first.stdout
     assert "predictions of the hold-out" in first.stdout
 
@@ -87,7 +86,7 @@ def test_a_version_trained_three_versions_ago_is_made_again(first):
 @pytest.mark.usefixtures("collected")
 def test_the_refit_of_a_training_window_is_made_again(root, tmp_path):
     done = evertune(root, "reproduce", "2", "--into", str(tmp_path / "second"))
-    assert done.exit_code == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "second/data/model/windows.json").is_file()
 
 
@@ -144,14 +143,14 @@ def test_versions_are_found_by_the_data_that_they_learned_from(root):
 @pytest.mark.usefixtures("first")
 def test_a_folder_that_is_not_empty_is_refused(root):
     done = evertune(root, "reproduce", "1")
-    assert done.exit_code == 2
+    assert done.returncode == 2
     assert "expected an empty folder or none" in done.stderr
 
 
 def test_nothing_is_freed_while_a_run_holds_the_project(root):
     with project_lock(root / "state", "evertune train"):
         done = evertune(root, "gc")
-    assert done.exit_code == 75
+    assert done.returncode == 75
     assert "'evertune train'" in done.stderr
 
 
@@ -163,5 +162,5 @@ def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root,
     figures["holdout"]["roc_auc"] += 0.001
     kept_figures.write_text(json.dumps(figures))
     done = evertune(root, "reproduce", "3", "--into", str(tmp_path / "third"))
-    assert done.exit_code == 3
+    assert done.returncode == 3
     assert "version 3 was not made again: 1 of" in done.stdout
