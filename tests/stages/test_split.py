@@ -90,6 +90,7 @@ def test_no_group_is_parted(paths):
     prepared(paths, group="team")
     run(paths=paths, split=SplitSection(n_folds=3))
     training, holdout, table = read(paths)
+    assert len(training) + len(holdout) == 400
     assert not set(training["team"]) & set(holdout["team"])
     teams = training["team"]
     assert all(
