@@ -15,6 +15,7 @@ from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.tasks import Answer, ask_for_approval
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import Verdict
+from evertune.scaffold import template_folder
 from tests import production, versioned
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def executed(run_id: UUID, client: "SyncPrefectClient") -> str:
     """Run a flow run as a runner does, and return the type of its state then."""
     own = {"PREFECT_API_URL": str(client.api_url), "PREFECT__FLOW_RUN_ID": str(run_id)}
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "prefect.flow_engine"]
+    entrypoint = f"{template_folder() / 'flows' / 'approve.py'}:approve"
+    command = [sys.executable, "-m", "prefect.flow_engine", entrypoint]
     subprocess.run(command, env=os.environ | own | path, check=False, capture_output=True)
     return str(client.read_flow_run(run_id).state.type.value)
 
