@@ -37,8 +37,6 @@ class Finding:
     ----------
     signal : str
         What was figured, such as `roc_auc`, `loss`, `input_drift`, `missing`.
-    layer : str
-    window : TimeWindow
     value : float, optional
         None where there is nothing to figure it from: "no data" is never "no drift".
     low, high : float, optional
@@ -81,8 +79,6 @@ class Alarm:
         Its name in params.yaml.
     action : str
         What it asks for: `alert`, `refit`, `retune` or `block`.
-    signal : str
-    value, threshold : float, optional
     since : datetime, optional
         Since when the figure is estimated to have changed.
     evidence : str
@@ -115,9 +111,6 @@ class MonitoringDecision:
         `registry.name`.
     champion : str, optional
         The version that was judged.
-    action : str
-    reasons : tuple of str
-    alarms : tuple of Alarm
     change_from : datetime, optional
         Since when the relation is estimated to have changed.
     follow_up : int
@@ -152,14 +145,12 @@ class DecisionOutcome:
 
     Attributes
     ----------
-    decision_id : str
     moment : datetime
         By the same clock as the decision's.
     kind : str
         `outdated` where another version was champion already when the decision was taken up.
     version : str, optional
         The version that was made, or that is champion after a rollback.
-    detail : str
     verdict : str, optional
         What the gate said of the version; None where none was judged, and in records of before.
     n_rows, rows_needed : int, optional

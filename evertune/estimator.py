@@ -42,10 +42,10 @@ from evertune.fitting.tune import tune
 from evertune.metrics.metrics import Metric, get_metric
 from evertune.models.compiled import CompiledModel, compile_model, encode_rows
 from evertune.models.compiled_rows import read_rows
-from evertune.models.model import Model, predict
-from evertune.search.default_space import ALL_SPACES, DEFAULT_SPACES
+from evertune.models.fitted_model import Model, predict
 from evertune.search.leaderboard import leaderboard
 from evertune.search.objective import Objective
+from evertune.search.space import ALL_SPACES, DEFAULT_SPACES
 from evertune.search.study import SearchConfig
 from evertune.types import (
     ColumnKind,
@@ -272,11 +272,9 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
         wrongly.
     missing_values : sequence of str
         Cells that mean "missing" beside empty ones, such as `?`.
-    random_state : int, RandomState or None
 
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
     model_ : Model
         The schema, the configuration and the fitted parts.
     schema_ : TableSchema
@@ -291,7 +289,6 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
         How the model was built; `origin_.notes` are sentences for people.
     best_score_ : float or None
         The metric over the folds.
-    metric_ : str
     ended_in_baseline_ : bool
         Whether no trial was finished, so that the model is the zero rule: class shares or mean.
     n_features_in_, feature_names_in_
@@ -312,7 +309,6 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n, n_features)
         y : array of shape (n,)
             Class labels: text, whole numbers or booleans.
 
@@ -374,7 +370,6 @@ class TunedRegressor(RegressorMixin, _Tuned):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n, n_features)
         y : array of shape (n,)
             Numbers.
 

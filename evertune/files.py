@@ -174,7 +174,6 @@ def read_record(path: Path, kind: type[T]) -> T:
 
     Parameters
     ----------
-    path : Path
     kind : type
         A dataclass, or a type such as ``dict[str, Trial]``.
 

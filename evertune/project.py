@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evertune.database import ModelLog
     from evertune.decisions import DecisionOutcome
     from evertune.models.persistence import ServedModel
-    from evertune.monitoring.records import MonitoringResult
+    from evertune.monitoring.results import MonitoringResult
     from evertune.registry.gates import Verdict
     from evertune.registry.model_registry import ModelRegistry
     from evertune.registry.overview import ProjectStatus, VersionHistory, VersionSummary
@@ -195,7 +195,11 @@ class Project:
         tuple
             What was found and decided, and what came of it; None where nothing was done.
         """
-        from evertune.orchestration.follow import monitor_and_act, resolve_now, run_monitoring
+        from evertune.orchestration.carry_out_decision import (
+            monitor_and_act,
+            resolve_now,
+            run_monitoring,
+        )
         from evertune.orchestration.progress import print_step
 
         moment = now or resolve_now(self.root, None)

@@ -67,7 +67,6 @@ def init_project(
 
     Parameters
     ----------
-    folder : Path
     data : str, optional
         A CSV, Parquet or .sql file, from the working directory or absolute; None: the embedded
         example.

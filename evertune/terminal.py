@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evertune.decisions import Finding
     from evertune.monitoring.backtest import Backtest, TriggerBacktest
     from evertune.monitoring.prediction_log import LabelCounts
-    from evertune.monitoring.records import MonitoringResult
+    from evertune.monitoring.results import MonitoringResult
     from evertune.registry.decision_log import DecisionEntry
     from evertune.registry.gates import Verdict
     from evertune.registry.gc import CollectionResult, SpaceUsage
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         VersionHistory,
         VersionSummary,
     )
-    from evertune.registry.records import ChampionPeriod, DecisionRecord
+    from evertune.registry.promotion_records import ChampionPeriod, DecisionRecord
     from evertune.registry.reproduce import ComparisonRow, Reproduction
     from evertune.serving.batch import ScoringResult
     from evertune.stages.snapshot import Snapshot
@@ -176,7 +176,7 @@ def decision_page(found: MonitoringResult) -> str:
 
 def monitoring_lines(found: MonitoringResult) -> list[str]:
     """Return what was found and decided, for the terminal."""
-    from evertune.monitoring.records import latest_finding
+    from evertune.monitoring.results import latest_finding
 
     shown = [latest_finding(found.findings, signal) for signal in SHOWN_SIGNALS]
     figures = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
@@ -215,7 +215,7 @@ def _trigger_line(tried: TriggerBacktest, wanted: float) -> str:
 
 
 def _finding_rows(found: MonitoringResult) -> Iterator[str]:
-    from evertune.monitoring.records import latest_finding
+    from evertune.monitoring.results import latest_finding
 
     for signal in SHOWN_SIGNALS:
         each = latest_finding(found.findings, signal)
@@ -369,7 +369,6 @@ def gc_lines(found: CollectionResult, did: str) -> list[str]:
 
     Parameters
     ----------
-    found : CollectionResult
     did : str
         `freed`, or `would free`.
     """
@@ -385,13 +384,7 @@ def gc_lines(found: CollectionResult, did: str) -> list[str]:
 
 
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of texts as lines with columns of one width.
-
-    Examples
-    --------
-    >>> table_lines([("a", "bc"), ("def", "g")])
-    ['a    bc', 'def  g']
-    """
+    """Return rows of texts as lines with columns of one width."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -6,7 +6,7 @@ looks and decides without Prefect; the deployment runs at the times of monitorin
 
 from prefect import flow
 
-from evertune.monitoring.records import MonitoringResult
+from evertune.monitoring.results import MonitoringResult
 from evertune.orchestration.tasks import emit_decision, look
 
 

@@ -2,8 +2,8 @@
 
 A refit or a retune takes a snapshot, takes in production's labels, writes the plan of what the
 stages are to do, brings each stage of dvc.yaml up to date, registers the model and records the
-outcome (`evertune.orchestration.follow.decision_steps`). `evertune retune DECISION` runs this
-flow; its deployment is started by the event of a decision.
+outcome (`evertune.orchestration.carry_out_decision.decision_steps`). `evertune retune DECISION`
+runs this flow; its deployment is started by the event of a decision.
 """
 
 from prefect import flow

@@ -13,7 +13,7 @@ from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.database import open_log
 from evertune.metrics.metrics import METRICS
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows, save_model
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, PredictionLog

@@ -7,10 +7,10 @@ import pandas as pd
 
 from evertune.config.loader import load_params
 from evertune.data.schema import Column, TableSchema
-from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
 from evertune.files import write_record, write_table
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.plan import Plan
 from evertune.registry.inputs import RegistrationInputs

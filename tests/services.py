@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from evertune.data.schema import encode_target
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.serving.server import HeaderTimeoutProtocol
 from tests.production import LINEAR, SCHEMA, rows

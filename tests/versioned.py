@@ -6,12 +6,12 @@ from pathlib import Path
 from evertune.data.schema import encode_target
 from evertune.database import ModelLog, write_transaction
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.registry.gates import GateResult
 from evertune.registry.model_registry import ModelRegistry, ModelVersion
 from evertune.registry.pages import ModelDescription
-from evertune.registry.records import DecisionRecord, make_record_id
+from evertune.registry.promotion_records import DecisionRecord, make_record_id
 from evertune.trials import Configuration
 from tests import production
 from tests.registries import client_of, open_state

@@ -67,7 +67,7 @@ def label(
         project = load_project()
         from evertune.config.schema import DataSection
         from evertune.data.readers import inspect_source
-        from evertune.monitoring.labels import load_label_table
+        from evertune.monitoring.load_labels import load_label_table
         from evertune.terminal import labels_line
 
         data = DataSection(
@@ -114,7 +114,7 @@ def monitor(
     """Look at production by window, and decide: nothing, wait, block, refit, retune or rollback."""
     with error_boundary():
         project = load_project()
-        from evertune.orchestration.follow import resolve_now
+        from evertune.orchestration.carry_out_decision import resolve_now
 
         moment = resolve_now(project.root, now)
         if backtest:

@@ -325,7 +325,6 @@ def serve_mlflow_ui(command: list[str], port: int, *, log: Path, say: PrintLine)
     ----------
     command : list of str
         Serves the UI on 127.0.0.1 and `port`.
-    port : int
     log : Path
         Where the output of the command goes.
     say : function

@@ -11,7 +11,7 @@ from evertune.cli.errors import error_boundary, load_project
 from evertune.project import Project
 
 if TYPE_CHECKING:
-    from evertune.registry.records import DecisionRecord
+    from evertune.registry.promotion_records import DecisionRecord
 
 
 VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="The number of a version.")]
@@ -109,7 +109,7 @@ def reproduce(
         project = load_project()
         from evertune.files import project_lock
         from evertune.orchestration.progress import print_step
-        from evertune.orchestration.reproduce import rerun_stages_in_subprocess
+        from evertune.orchestration.rerun_stages import rerun_stages_in_subprocess
         from evertune.registry.reproduce import compare_with_registered, restore_project
         from evertune.terminal import comparison_lines
 
@@ -180,7 +180,7 @@ def evaluate(
     """Judge a version by any labelled table: figures, intervals, slices and a page."""
     with error_boundary():
         project = load_project()
-        from evertune.registry.assess import assess_version
+        from evertune.registry.evaluate_version import assess_version
 
         found = assess_version(
             project.root,

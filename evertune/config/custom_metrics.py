@@ -14,8 +14,6 @@ def load_metrics(section: MetricSection, task: Task, root: Path) -> tuple[Metric
 
     Parameters
     ----------
-    section : MetricSection
-    task : str
     root : Path
         The project folder, where functions of the user's own are looked for.
 

@@ -80,7 +80,6 @@ def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None
 
     Parameters
     ----------
-    path : Path
     section : str
         A key of the first level; it is added if the file does not have it.
     values : mapping
@@ -115,7 +114,6 @@ def rename_keys(
 
     Parameters
     ----------
-    path : Path
     keys : mapping
         New name of a key by its old path with dots: ``{"metric.optimise": "primary"}``.
     values : mapping

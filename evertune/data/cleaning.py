@@ -88,20 +88,7 @@ def prepare_table(
 
 
 def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
-    """Return the schema of a raw table.
-
-    Raises
-    ------
-    ValueError
-        A column with a role is missing, or no feature is left.
-
-    Examples
-    --------
-    >>> raw = pd.DataFrame({"age": ["31", "?"], "left": ["no", "yes"]})
-    >>> schema = infer_schema(raw, TableSpec("left", positive="yes", missing_values=("?",)))
-    >>> schema.features[0].kind, schema.features[0].maximum, schema.classes
-    ('number', 31.0, ('no', 'yes'))
-    """
+    """Return the schema of a raw table."""
     roles = spec.roles
     absent = [name for name in roles.values() if name not in raw.columns]
     if absent:
@@ -202,12 +189,6 @@ def parse_given_predictions(
     Class text; or float64 if the task is regression, or if it is binary and the cells are numbers
     from 0 to 1 other than the classes: probabilities of the positive class. NaN if a row has no
     prediction.
-
-    Examples
-    --------
-    >>> schema = TableSchema((), "left", "binary", ("no", "yes"))
-    >>> parse_given_predictions(pd.Series(["0.9", "0.1"]), schema, TableSpec("left"))[0].tolist()
-    [0.9, 0.1]
     """
     missing, decimal = spec.missing_values, spec.decimal
     if schema.task == "regression":

@@ -161,10 +161,8 @@ def decode_csv(
 
     Parameters
     ----------
-    content : bytes
     name : str
         Of the file, for messages.
-    encoding, delimiter : str
 
     Raises
     ------
@@ -192,13 +190,7 @@ def decode_csv(
 
 
 def detect_delimiter(text: str) -> str:
-    r"""Return which of comma, semicolon, tab and bar splits the rows most evenly.
-
-    Examples
-    --------
-    >>> detect_delimiter("a;b\n1,5;2\n")
-    ';'
-    """
+    r"""Return which of comma, semicolon, tab and bar splits the rows most evenly."""
 
     def consistency(delimiter: str) -> tuple[float, int]:
         sample = io.StringIO(text[:SAMPLE_CHARACTERS], newline="")
@@ -235,7 +227,6 @@ def parse_csv(written: CsvText, name: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    written : CsvText
     name : str
         Of the file, for messages.
 

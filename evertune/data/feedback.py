@@ -66,7 +66,6 @@ def merge_feedback(
     production : DataFrame of n rows
         Raw columns, the target and `moment`, the newest label last. Columns that it lacks are
         missing.
-    spec : TableSpec
 
     Examples
     --------

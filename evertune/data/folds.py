@@ -81,7 +81,6 @@ def make_folds(
         both parts; shares of classes are kept as far as that allows); `time` (validation rows
         are later than training rows, rows of one time stay together, training rows of a group in
         validation are left out); `leave_one_out`; `auto`.
-    n_rows : int
     y_true : array of shape (n_rows,)
         Class codes, or values.
     groups : array of int of shape (n_rows,), optional
@@ -93,8 +92,6 @@ def make_folds(
     gap_days : float
         Time folds: training rows fewer days (units of a counter) than this before the first
         validation row are left out.
-    seed : int
-    task : str
     classes : sequence of str
         The names of the codes, for messages; by default the codes.
 
@@ -217,9 +214,6 @@ def default_folds(
     ----------
     y_true : array of shape (n,)
         Class codes, or values.
-    n_folds : int
-    has_classes : bool
-    seed : int
 
     Examples
     --------

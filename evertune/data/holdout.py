@@ -86,7 +86,6 @@ def split_table(
     ----------
     table : DataFrame, n rows
         From `add_row_keys`.
-    schema : TableSchema
     fraction : float
         Share of the hold-out, 0 to 1.
     seed : int
@@ -133,7 +132,6 @@ def split_from_moment(
     ----------
     table : DataFrame, n rows
         From `add_row_keys`.
-    schema : TableSchema
     moment : Timestamp
         In UTC, without a zone.
     seed : int
@@ -228,22 +226,6 @@ def hash_rows(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     It is a 64-bit hash of the cells of some columns and the columns' names. It is the same in
     every run, with every version of the libraries, and for any order of columns and rows; equal
     rows have equal keys.
-
-    Parameters
-    ----------
-    table : DataFrame, n rows
-    columns : sequence of str
-        Of text, numbers, booleans or dates.
-
-    Returns
-    -------
-    Series of str
-        16 hexadecimal digits each, on the table's index.
-
-    Examples
-    --------
-    >>> hash_rows(pd.DataFrame({"id": ["a", "b"]}), ["id"]).tolist()
-    ['f63a0276e99eec20', 'e8e73d99f3e8ce1a']
     """
     if not columns:
         raise ValueError("A row's key needs at least one column. Got none instead.")
@@ -269,11 +251,6 @@ def is_latest(times: TimeArray, fraction: float) -> Mask:
     """Return whether each row is in the latest part; rows of one time stay together.
 
     Of the two cuts next to the wanted share, the nearer is taken, but neither part is empty.
-
-    Examples
-    --------
-    >>> is_latest(np.array([1.0, 5.0, 2.0, 5.0, 3.0]), 0.2)
-    array([False,  True, False,  True, False])
     """
     numbers = times_to_numbers(times)
     check_times(numbers)

@@ -101,13 +101,7 @@ def _infer_text_kind(cells: pd.Series, decimal: str) -> ColumnKind:
 
 
 def looks_like_numbers(cells: pd.Series, decimal: str = ".") -> pd.Series:
-    """Return a mask of the stripped cells that are numbers, also formatted as `$12` or `1,234`.
-
-    Examples
-    --------
-    >>> looks_like_numbers(pd.Series(["-1.5e3", "12 %", "1,234", "0x1F", "12 May"])).tolist()
-    [True, True, True, True, False]
-    """
+    """Return a mask of the stripped cells that are numbers, also formatted as `$12` or `1,234`."""
     if decimal == ",":
         cells = cells.str.replace(",", ".", regex=False)
     return cells.str.fullmatch(f"(?:{NUMBER_PATTERN}|{FORMATTED_NUMBER_PATTERN})", na=False)
@@ -230,8 +224,6 @@ def read_column(
 
     Parameters
     ----------
-    column : series of n cells, typed or text
-    described : Column
     missing : collection of str
         Cells that mean "missing", beside a blank cell.
     decimal : str

@@ -111,7 +111,6 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     table : DataFrame
         One label per row, with the columns that `missing_column_issues` checks for, and
         optionally `labelled_at`.
-    schema : TableSchema
     now : datetime
         A later label is refused.
 

@@ -48,7 +48,6 @@ def as_number(
 
     Parameters
     ----------
-    column : series of n cells, typed or text
     missing : collection of str
         Cells that mean "missing", beside a blank cell and words such as NA.
     decimal : str
@@ -124,11 +123,9 @@ def as_date(
 
     Parameters
     ----------
-    column : series of n cells, typed or text
     days_first : bool, optional
         Whether the day comes before the month in dates that end with the year; detected if None.
         Dates with the year first or a named month do not need it.
-    missing : collection of str
 
     Returns
     -------

@@ -54,7 +54,6 @@ class TableProfile:
         The positive class of a binary task.
     positive_share : float, optional
         Its share of the rows.
-    kinds : mapping from feature to kind
     likely_times : tuple of str
         Columns of dates that could order the rows.
     excluded : mapping from column to reason
@@ -148,10 +147,8 @@ def data_warnings(
 
     Parameters
     ----------
-    raw : DataFrame
     prepared : PreparedTable
         What it was prepared to.
-    spec : TableSpec
     today : datetime
         Later dates are in the future.
     """
@@ -178,14 +175,7 @@ def data_warnings(
 def find_leaky_features(
     clean: pd.DataFrame, features: list[str], y_true: pd.Series, task: Task
 ) -> list[str]:
-    """Return the features that alone predict the target nearly perfectly.
-
-    Examples
-    --------
-    >>> clean = pd.DataFrame({"copy": ["a", "b"] * 30, "age": range(60)})
-    >>> find_leaky_features(clean, ["copy", "age"], pd.Series(["no", "yes"] * 30), "binary")
-    ['copy']
-    """
+    """Return the features that alone predict the target nearly perfectly."""
     if len(y_true) < MIN_LEAKAGE_ROWS:
         return []
     skill = _value_skill if task == "regression" else _class_skill

@@ -115,8 +115,6 @@ def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> Prepar
 
     Parameters
     ----------
-    raw : DataFrame
-    spec : TableSpec
     source : str
         Where it comes from, as params.yaml names it.
 

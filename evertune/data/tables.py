@@ -69,7 +69,6 @@ def parse_table(
     ----------
     raw : DataFrame of n rows
         Features only; typed or text cells.
-    task : str
     classes : sequence of str
         In the order of their codes; empty in regression.
     kinds : mapping from name to kind

@@ -39,11 +39,6 @@ def infer_task(column: pd.Series, missing: Collection[str] = (), *, decimal: str
 
     Two values: binary. Other words: multiclass. Whole numbers with at most 20 values and ten rows
     for each: multiclass. Other numbers: regression.
-
-    Examples
-    --------
-    >>> infer_task(pd.Series(["-1", "1"])), infer_task(pd.Series(["1.5", "2.5", "3"]))
-    ('binary', 'regression')
     """
     cells = parse_class_labels(column, missing).dropna()
     n_values = cells.nunique()

@@ -48,11 +48,8 @@ def issue_for_cells(
 
     Parameters
     ----------
-    cells : series of n cells
-    faulty : boolean series of n
     problem : str
         Follows the count: "cells are not numbers".
-    remedy : str
     """
     count = int(faulty.sum())
     if not count:

@@ -61,7 +61,6 @@ class ModelLog:
 
     Attributes
     ----------
-    engine : Engine
     model : str
         `registry.name`.
     """
@@ -97,7 +96,6 @@ def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog
     ----------
     state : Path
         The project's `state` folder; the log is a SQLite file in it where no address is given.
-    model : str
     address : str, optional
         Of the database; it is never shown with its password.
 

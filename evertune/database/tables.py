@@ -86,7 +86,6 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
 
     Parameters
     ----------
-    text : str
     kind : type
         A dataclass, or a type such as ``dict[str, float]``.
     name : str

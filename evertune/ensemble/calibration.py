@@ -12,7 +12,12 @@ import numpy as np
 from evertune.data.folds import IntArray
 from evertune.ensemble.blend_metrics import make_blend_scorer
 from evertune.metrics.metrics import Metric, is_better
-from evertune.models.model import MIN_PROBABILITY, Ensemble, apply_temperature, apply_threshold
+from evertune.models.fitted_model import (
+    MIN_PROBABILITY,
+    Ensemble,
+    apply_temperature,
+    apply_threshold,
+)
 from evertune.types import FloatArray, Predictions
 
 Guard = tuple[Metric, float]  # a metric and the bound that it must keep
@@ -35,8 +40,6 @@ class OOFPredictions:
     ----------
     rows, folds : arrays of int of shape (n,)
         Indices of training rows, and the folds that validate them.
-    truth : array of shape (n,)
-    predictions : Predictions
     """
 
     rows: IntArray
@@ -68,14 +71,6 @@ def fit_temperature(oof: OOFPredictions, metric: Metric) -> float:
 
     Only metrics that judge the size of probabilities use one. The gain is measured on rows whose
     temperature was chosen on other rows.
-
-    Examples
-    --------
-    >>> from evertune.metrics.metrics import METRICS
-    >>> halves = Predictions(np.zeros(4), np.full((4, 2), 0.5))
-    >>> rows = np.arange(4)
-    >>> fit_temperature(OOFPredictions(rows, rows % 2, np.zeros(4), halves), METRICS["log_loss"])
-    1.0
     """
     proba = oof.predictions.probabilities
     if metric.name not in PROBABILITY_METRICS or proba is None:

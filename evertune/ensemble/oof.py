@@ -30,7 +30,6 @@ class FoldModel:
 
     Attributes
     ----------
-    fold : int
     rows : array of int of shape (n,)
         The fold's validation rows, as indices of training rows.
     predictions : Predictions
@@ -75,10 +74,8 @@ class OOFStack:
     ----------
     values : array of shape (m, n) or (m, n, n_classes)
         Values, probabilities of the positive class, or of all classes.
-    truth : array of shape (n,)
     rows : array of int of shape (n,)
         Indices of training rows; a row stands once for each fold that validates it.
-    folds : array of int of shape (n,)
     classes : bool
         Whether the task is a classification.
     """
@@ -95,7 +92,6 @@ def stack_oof(entries: Sequence[TrialArtifacts], truth: FloatArray) -> OOFStack:
 
     Parameters
     ----------
-    entries : sequence of m TrialArtifacts
     truth : array
         Of all training rows.
 

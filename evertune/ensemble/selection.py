@@ -35,7 +35,7 @@ from evertune.ensemble.oof import (
     take_stack_rows,
 )
 from evertune.metrics.metrics import METRICS, Metric, is_better
-from evertune.models.model import apply_threshold
+from evertune.models.fitted_model import apply_threshold
 from evertune.types import FloatArray, Predictions, probabilities_or_values
 
 MAX_CANDIDATES_BY_ROWS = {100: 4, 500: 8, 2_500: 15, 10_000: 40, 100_000: 60}
@@ -68,7 +68,6 @@ class EnsembleSelection:
         The score if each fold has the weights that the other folds chose.
     single_cross_fitted : float, optional
         The score if each fold has the single trial that the other folds chose.
-    unseen : OOFPredictions
     """
 
     weights: tuple[tuple[int, float], ...]
@@ -102,8 +101,6 @@ def select_ensemble(
         Only those that ran on every fold, uncut, with finite predictions, are considered.
     truth : array of shape (n,)
         Of all training rows.
-    metric : Metric
-    folds : sequence of Fold
     seed : int
         For the rows that are drawn if there are many.
     searched : collection of int
@@ -171,24 +168,13 @@ def selection_metric(metric: Metric) -> Metric:
 
     Labels depend on few rows and on a threshold that is found afterwards; the log loss compares
     blends by all rows.
-
-    Examples
-    --------
-    >>> selection_metric(METRICS["f1"]).name, selection_metric(METRICS["roc_auc"]).name
-    ('log_loss', 'roc_auc')
     """
     judges_labels = metric.name in THRESHOLD_METRICS and not is_custom_metric(metric)
     return METRICS["log_loss"] if judges_labels else metric
 
 
 def max_candidates(n_rows: int) -> int:
-    """Return the most trials among which weights may be chosen: more would fit them to chance.
-
-    Examples
-    --------
-    >>> [max_candidates(n_rows) for n_rows in (50, 500, 1_000, 10_000, 1_000_000)]
-    [4, 8, 10, 40, 60]
-    """
+    """Return the most trials among which weights may be chosen: more would fit them to chance."""
     rows, caps = np.log(list(MAX_CANDIDATES_BY_ROWS)), np.log(list(MAX_CANDIDATES_BY_ROWS.values()))
     return round(float(np.exp(np.interp(np.log(n_rows), rows, caps))))
 
@@ -246,29 +232,6 @@ def greedy_weights(
 
     Each step adds the member that helps most, with replacement; the best blend on the way is
     kept. Of equal members one that was already added is taken, then the earliest.
-
-    Parameters
-    ----------
-    members : array of shape (m, n) or (m, n, n_classes)
-        The scorer's view of the predictions, the best member first.
-    scorer : BlendScorer
-    capped : array of bool of shape (m,)
-        Members that together have at most `largest_share` of the weight, unless all are.
-    largest_share : float
-    n_steps : int
-
-    Returns
-    -------
-    array of shape (m,)
-        Not negative; they sum to 1.
-
-    Examples
-    --------
-    >>> from evertune.ensemble.blend_metrics import make_blend_scorer
-    >>> scorer = make_blend_scorer(METRICS["rmse"], np.array([1.0, 5.0]))
-    >>> errors = scorer.view(np.array([[2.0, 5.0], [0.0, 5.0], [9.0, 9.0]]))
-    >>> greedy_weights(errors, scorer, capped=np.zeros(3, dtype=bool)).tolist()
-    [0.5, 0.5, 0.0]
     """
     capped = capped & ~capped.all()
     counts, total = np.zeros(len(members)), np.zeros(members.shape[1:])

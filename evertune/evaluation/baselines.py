@@ -41,7 +41,6 @@ class BaselineResult:
     kind : str
         `none` (without a model), `model` (the simplest models) or `given` (by people or by the
         system in use).
-    description : str
     folds : tuple of FoldResult
         Empty for `human_stated`, of which only one score is known.
     mean : dict from metric to float or None
@@ -95,7 +94,6 @@ def expected_guess_metrics(
     ----------
     name : str
         `uniform_random` or `label_distribution`.
-    metrics : iterable of Metric
     y_true : array of shape (n,)
         Of the rows that are guessed, such as the hold-out.
     training_truth : array of shape (m,)
@@ -145,7 +143,6 @@ def zero_rule(
 
     Parameters
     ----------
-    training_truth : array of shape (m,)
     n_rows : int
         Rows to predict.
     optimised : str
@@ -179,7 +176,6 @@ def baseline_predictions(
     ----------
     table : DataFrame, n rows
         Clean rows, such as the hold-out.
-    schema : TableSchema
     training_truth : array of shape (m,)
         What the zero rule knows.
     optimised : str

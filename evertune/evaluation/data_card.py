@@ -96,11 +96,8 @@ def build_data_card(
     ----------
     training, holdout : DataFrame
         Clean rows: those that the model was fitted on, and those that evaluate it.
-    schema : TableSchema
-    holdout_kind : str
     excluded : mapping from name to reason, optional
         Columns of the source that are no features.
-    suspicious : sequence of str
     """
     learned, held_out = (summarize_split(*part, schema) for part in (
         ("training", training), ("hold-out", holdout),

@@ -21,10 +21,7 @@ from evertune.data.schema import encode_target
 from evertune.ensemble.calibration import OOFPredictions
 from evertune.ensemble.oof import TrialArtifacts, blend_oof, stack_oof, stack_predictions
 from evertune.evaluation.baselines import BaselineResult
-from evertune.evaluation.explain import Importance, permutation_importance, shap_contributions
-from evertune.evaluation.formatting import humanize, metric_name
-from evertune.evaluation.model_card import model_limitations
-from evertune.evaluation.records import (
+from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,
     BaselineRow,
     Evaluation,
@@ -32,6 +29,9 @@ from evertune.evaluation.records import (
     MetricRow,
     chosen_model_metrics,
 )
+from evertune.evaluation.explain import Importance, permutation_importance, shap_contributions
+from evertune.evaluation.formatting import humanize, metric_name
+from evertune.evaluation.model_card import model_limitations
 from evertune.evaluation.slices import (
     SliceRow,
     evaluate_slice,
@@ -51,7 +51,13 @@ from evertune.metrics.metrics import (
     lift,
     prediction_mask,
 )
-from evertune.models.model import Ensemble, FittedPipeline, Model, finalize_predictions, predict
+from evertune.models.fitted_model import (
+    Ensemble,
+    FittedPipeline,
+    Model,
+    finalize_predictions,
+    predict,
+)
 from evertune.models.origin import ModelOrigin
 from evertune.search.summary import SearchSummary, find_complete_trial, hyperparameter_settings
 from evertune.stats.bootstrap import (
@@ -118,25 +124,20 @@ def evaluate(
 
     Parameters
     ----------
-    model : Model
     table : DataFrame, n rows
         Clean.
-    y_true : array of shape (n,)
     pred : Predictions
         Of the model for these rows.
     metrics : sequence of Metric
         The first is optimised.
-    section : EvaluationSection
     baselines, baseline_predictions, expected
         As for `compare_with_baselines`.
     training : DataFrame, optional
         Clean rows that the model learned from, for the scores on them and for what the model never
         met.
-    folds : FoldScores
     out_of_fold : pair of arrays, optional
         Truth of training rows, and the probability of the positive class by models that did not
         see them. They choose thresholds.
-    guards : mapping from metric to bound, optional
 
     Raises
     ------
@@ -235,24 +236,6 @@ def compare_with_baselines(
     A lift over a baseline with predictions is a paired difference on the rows that it predicts.
     Over one of which only scores are known, the model's own interval is shifted by that score.
     A baseline that leaves rows out is best in nothing, since its scores are those of other rows.
-
-    Parameters
-    ----------
-    metrics : sequence of Metric
-        The first is optimised: the baselines' lifts are in it.
-    y_true : array of shape (n,)
-    pred : Predictions
-        Of the model.
-    baselines : sequence of BaselineResult
-        On the folds.
-    baseline_predictions : mapping from name to Predictions
-        Of the baselines that predict single rows, for the n rows.
-    expected : mapping from name to scores
-        Of baselines of which only scores are known; else those of the folds are taken.
-    bootstrap : BootstrapConfig
-    training_scores : dict, optional
-        The model's scores on the rows that it learned from.
-    folds : FoldScores
     """
     scores = compute_metrics(metrics, y_true, pred)
     intervals = {m.name: bootstrap_interval(m, y_true, pred, **asdict(bootstrap)) for m in metrics}
@@ -335,13 +318,6 @@ def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str,
 
     The simplest models are cheaper to run, to explain and to keep; what cannot be told from the
     best of them on the hold-out, in the optimised metric, does not pay for itself.
-
-    Examples
-    --------
-    >>> from evertune.metrics.metrics import METRICS
-    >>> row = BaselineRow("ridge", "model", "", {"rmse": 2.0}, {}, lift=0.1, low=-0.1, high=0.3)
-    >>> choose_model(METRICS["rmse"], [row])[0]
-    'simplest:ridge'
     """
     simplest = best_baseline(metric, [row for row in baselines if row.kind == "model"])
     if simplest is None or simplest.low is None:
@@ -360,15 +336,7 @@ def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str,
 def check_guards(
     bounds: Mapping[str, float], metrics: Iterable[Metric], *, scores: MetricValues
 ) -> tuple[Guard, ...]:
-    """Return each guard and whether it is kept; an undefined score keeps none.
-
-    Parameters
-    ----------
-    bounds : mapping from metric to float
-        What a score must reach if greater is better, and must not exceed if smaller is.
-    metrics : iterable of Metric
-    scores : dict
-    """
+    """Return each guard and whether it is kept; an undefined score keeps none."""
     return tuple(
         Guard(
             m.name, bounds[m.name], scores[m.name], keeps_bound(m, scores[m.name], bounds[m.name])
@@ -486,15 +454,10 @@ def evaluate_on_folds(
 
     Parameters
     ----------
-    model : Model
-    trials : sequence of Trial
     metrics : sequence of Metric
         In the first each fold has the ensemble weights that the other folds chose.
-    origin : ModelOrigin, optional
     oof : OOFPredictions, optional
         Of the ensemble, from `model_oof_predictions`.
-    folds : sequence of Fold
-    confidence : float
     """
 
     def mean(scores: Sequence[float | None]) -> Estimate:
@@ -537,8 +500,6 @@ def model_oof_predictions(
     ----------
     fitted : FittedPipeline or Ensemble
         The model.
-    entries : sequence of TrialArtifacts
-    weights : mapping from a trial's number to its weight
     truth : array
         Of all training rows.
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from evertune.data.schema import TableSchema
 from evertune.metrics.metrics import Metric, compute_metrics, lift
-from evertune.models.model import (
+from evertune.models.fitted_model import (
     Ensemble,
     FittedPipeline,
     WeightedPredictor,
@@ -68,10 +68,8 @@ def permutation_importance(
         From a table like `table` to predictions for its rows.
     table : DataFrame, n rows
         Rows that the model was not trained on, with the columns to be shuffled and no others.
-    y_true : array of shape (n,)
     pred : Predictions
         For the rows as they are.
-    metric : Metric
     repeats : int
         Shuffles of each column, at least 1.
     bootstrap : BootstrapConfig
@@ -164,10 +162,8 @@ def shap_contributions(
 
     Parameters
     ----------
-    fitted : FittedPipeline or Ensemble
     table : DataFrame, n rows
         Clean rows.
-    schema : TableSchema
     """
     if table.empty:
         return Contributions()

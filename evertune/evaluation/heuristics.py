@@ -156,9 +156,6 @@ def best_rule(
     ----------
     table : DataFrame, n rows
         Clean training rows.
-    y_true : array of shape (n,)
-    schema : TableSchema
-    metric : Metric
 
     Returns
     -------
@@ -327,17 +324,6 @@ def evaluate_expression(expression: str, table: pd.DataFrame) -> pd.Series:
     Columns are named as they are, or in backticks; there are comparisons, `and`, `or`, `not`,
     `in`, arithmetic, numbers and quoted text. Calls and attributes are refused, which pandas'
     `eval` would run.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read, names an unknown column, holds anything else, or does not fit the
-        kinds of the columns.
-
-    Examples
-    --------
-    >>> evaluate_expression("tenure < 3", pd.DataFrame({"tenure": [1.0, 5.0]})).tolist()
-    [True, False]
     """
     names = {column: f"column_{i}" for i, column in enumerate(table.columns)}
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import quote_list
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, chosen_simple_model
 from evertune.evaluation.formatting import format_score, humanize, metric_name
-from evertune.evaluation.records import BaselineRow, Evaluation, chosen_simple_model
 from evertune.evaluation.slices import SliceRow, rate_gaps
 
 MIN_HOLDOUT_ROWS = 200
@@ -81,8 +81,6 @@ def model_limitations(
     ----------
     training, holdout : DataFrame
         Clean rows: those that it learned from, and those that evaluate it.
-    schema : TableSchema
-    slices : iterable of SliceRow
 
     Examples
     --------

@@ -19,7 +19,7 @@ from evertune.data.folds import Fold
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.heuristics import Rule
 from evertune.metrics.metrics import Metric, is_better
-from evertune.models.model import Ensemble, FittedPipeline, Model
+from evertune.models.fitted_model import Ensemble, FittedPipeline, Model
 from evertune.models.origin import ModelOrigin
 from evertune.search.leaderboard import best_trial
 from evertune.stats.bootstrap import Estimate
@@ -90,11 +90,8 @@ def compare_phases(
 
     Parameters
     ----------
-    trials : sequence of Trial
-    baselines : sequence of BaselineResult
     metric : Metric
         The one that is optimised.
-    folds : sequence of Fold
     origin : ModelOrigin, optional
         Of the model: the ensemble's scores and weights, and the size of its phases' models.
     values : mapping from a baseline's name to int, optional
@@ -177,9 +174,6 @@ def simplest_sufficient_phase(
     ----------
     phases : sequence of Phase
         The simplest first.
-    metric : Metric
-    folds : sequence of Fold
-    confidence : float
     """
     scored = [phase for phase in phases if phase.score is not None]
     if not scored:
@@ -287,10 +281,6 @@ def count_baseline_parameters(simplest: Mapping[str, Model], rule: Rule) -> dict
 
 def count_predictor_parameters(predictor: Any) -> int | None:
     """Return how many numbers make up a predictor; None for one that is not known.
-
-    Parameters
-    ----------
-    predictor : scikit-learn estimator, or booster of LightGBM, XGBoost or CatBoost
 
     Examples
     --------

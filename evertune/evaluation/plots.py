@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, metric_row
 from evertune.evaluation.explain import Contributions
 from evertune.evaluation.formatting import format_lift, humanize, metric_name
-from evertune.evaluation.records import BaselineRow, Evaluation, metric_row
 from evertune.evaluation.slices import SliceRow
 from evertune.evaluation.thresholds import (
     CHOSEN_OUT_OF_FOLD,
@@ -54,12 +54,10 @@ def evaluation_plots(
 
     Parameters
     ----------
-    evaluation : Evaluation
     y_true : array of shape (n,)
         Of the hold-out.
     pred : Predictions
         Of the model, for the same rows.
-    costs : array of shape (n_classes, n_classes), optional
 
     Returns
     -------
@@ -187,17 +185,7 @@ def plot_reliability(y_true: FloatArray, proba: FloatArray) -> Figure:
 
 
 def plot_thresholds(y_true: FloatArray, proba: FloatArray, *, in_use: float) -> Figure:
-    """Plot precision, recall and the share predicted positive over thresholds.
-
-    Parameters
-    ----------
-    y_true : array of shape (n,)
-        1 for the positive class.
-    proba : array of shape (n,)
-        Its probability.
-    in_use : float
-        The model's threshold.
-    """
+    """Plot precision, recall and the share predicted positive over thresholds."""
     axes = _new_axes(
         SQUARE, title="Thresholds", x="Threshold of the probability", y="Share of rows"
     )
@@ -223,17 +211,7 @@ def plot_costs(
     in_use: float,
     chosen: float | None,
 ) -> Figure:
-    """Plot the mean cost of a row over thresholds of the positive class's probability.
-
-    Parameters
-    ----------
-    y_true, proba : array of shape (n,)
-    costs : array of shape (2, 2)
-    in_use : float
-        The model's threshold.
-    chosen : float, optional
-        The cheapest one, chosen on other rows.
-    """
+    """Plot the mean cost of a row over thresholds of the positive class's probability."""
     axes = _new_axes(
         SQUARE, title="What thresholds cost", x="Threshold of the probability", y="Cost a row"
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from evertune.evaluation import formatting
-from evertune.evaluation.assessment import Assessment, describe_left_out_rows
 from evertune.evaluation.baselines import RANDOM_BASELINES
 from evertune.evaluation.data_card import TARGET_QUANTILES
+from evertune.evaluation.evaluation_record import Evaluation
 from evertune.evaluation.model_card import usage_cautions
+from evertune.evaluation.other_table import Assessment, describe_left_out_rows
 from evertune.evaluation.plots import MAX_COLUMNS_PLOTTED, ranked_baselines
-from evertune.evaluation.records import Evaluation
 from evertune.files import atomic_folder, write_record, write_text
 
 PREDICTION_PLOTS = ("confusion", "roc", "precision_recall", "predicted", "residuals")
@@ -36,7 +36,6 @@ def write_report(
 
     Parameters
     ----------
-    evaluation : Evaluation
     pictures : mapping of str to bytes
         PNG by name.
     figures : Path

@@ -36,7 +36,6 @@ class Slice:
 
     Attributes
     ----------
-    column : str
     value : str
         As it is shown: a category, `missing`, or a range such as `18 to 25` (both ends are values
         of its rows).
@@ -109,8 +108,6 @@ def slice_by_columns(
 
     Parameters
     ----------
-    table : DataFrame, n rows
-    schema : TableSchema
     columns : sequence of str
         Features, or other columns of the table.
     min_rows : int
@@ -179,8 +176,6 @@ def find_worst_slices(
 
     Parameters
     ----------
-    table : DataFrame, n rows
-    schema : TableSchema
     losses : array of shape (n,)
         Of single rows, such as `evertune.metrics.losses.bounded_losses`.
     min_rows, max_slices : int
@@ -224,16 +219,12 @@ def evaluate_slice(
 
     Parameters
     ----------
-    part : Slice
-    metric : Metric
     y_true : array of shape (n,)
         Of all rows of the table.
     pred : Predictions
         Of the same rows.
-    bootstrap : BootstrapConfig
     min_rows : int
         A slice with fewer is marked as small.
-    task : str
     """
     truth, inside = y_true[part.rows], take_rows(pred, part.rows)
     interval = bootstrap_interval(metric, truth, inside, **asdict(bootstrap))

@@ -15,7 +15,7 @@ import numpy as np
 from evertune.errors import ParamsError
 from evertune.metrics.metrics import Metric
 from evertune.metrics.weighted import weighted_mean
-from evertune.models.model import apply_threshold
+from evertune.models.fitted_model import apply_threshold
 from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval
 from evertune.types import FloatArray, Predictions
 
@@ -119,11 +119,6 @@ def cost_implied_threshold(costs: FloatArray) -> float | None:
 
     (c01 - c00) / (c01 - c00 + c10 - c11), with c01 the cost of predicting the positive class for a
     row that is not of it; None if one class is cheaper to predict whatever is true.
-
-    Examples
-    --------
-    >>> cost_implied_threshold(np.array([[0.0, 1.0], [4.0, 0.0]]))
-    0.2
     """
     false_alarm, miss = costs[0, 1] - costs[0, 0], costs[1, 0] - costs[1, 1]
     if false_alarm <= 0 or miss <= 0:
@@ -145,12 +140,9 @@ def evaluate_decision_rules(
 
     Parameters
     ----------
-    y_true : array of shape (n,)
     pred : Predictions
         Without probabilities there is nothing to decide; with more than two classes and without
         costs neither.
-    classes : sequence of str
-    bootstrap : BootstrapConfig
     in_use : float, optional
         The model's threshold; None: the likelier class is predicted.
     costs : array of shape (n_classes, n_classes), optional

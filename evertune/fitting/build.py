@@ -5,7 +5,7 @@
 1. select trials and their weights (`evertune.ensemble.selection`), only the best one if the mode
    is `single`; with `prefer_simplest`, replace them by the simplest model that is not worse
 2. make members: fold models (mode `bag`), or fits on all rows (`refit`, `single`), or on the best
-   of several training windows (`evertune.fitting.windows`)
+   of several training windows (`evertune.fitting.choose_window`)
 3. calibrate on out-of-fold predictions (`evertune.ensemble.calibration`)
 
 If no trial ran on every fold, the model is the best trial, the warm start, a partial trial, or the
@@ -41,6 +41,7 @@ from evertune.evaluation.phases import (
     count_predictor_parameters,
     simplest_sufficient_phase,
 )
+from evertune.fitting.choose_window import WindowCandidates, fit_best_window
 from evertune.fitting.refit import (
     FitMode,
     TrainingSet,
@@ -49,10 +50,9 @@ from evertune.fitting.refit import (
     iterations_for,
     refit_member,
 )
-from evertune.fitting.windows import WindowCandidates, fit_best_window
 from evertune.metrics.metrics import Metric
 from evertune.models.families import default_configuration
-from evertune.models.model import (
+from evertune.models.fitted_model import (
     Ensemble,
     EnsembleMember,
     FittedPipeline,
@@ -86,8 +86,6 @@ class SearchResult:
     ----------
     training : TrainingSet
         All training rows.
-    folds : tuple of Fold
-    trials : tuple of Trial
     entries : tuple of TrialArtifacts
         All artifacts that were kept, without models.
     read : callable
@@ -129,10 +127,8 @@ class BuiltModel:
 
     Attributes
     ----------
-    fitted : FittedPipeline or Ensemble
     configuration : Configuration
         Of an ensemble, its heaviest member's.
-    origin : ModelOrigin
     choice : WindowChoice, optional
         If training windows were tried.
     weights : dict
@@ -165,7 +161,6 @@ def build_model(
 
     Parameters
     ----------
-    search : SearchResult
     windows : WindowCandidates, optional
         Training windows to try; by default all rows are used.
     warm_starts : sequence of Configuration
@@ -262,32 +257,12 @@ def selection_origin(search: SearchResult, selection: EnsembleSelection) -> Mode
 
 
 def family_phase(family: str) -> PhaseName:
-    """Return the phase that a trial of a family belongs to.
-
-    Examples
-    --------
-    >>> family_phase("linear"), family_phase("lightgbm")
-    ('optimised simple', 'complex')
-    """
+    """Return the phase that a trial of a family belongs to."""
     return "optimised simple" if family in SIMPLE_FAMILIES else "complex"
 
 
 def oof_scores_by_fold(oof: OOFPredictions, metric: Metric, *, n_folds: int) -> FoldScores:
-    """Return the metric on each fold's rows; metrics of labels at their best threshold.
-
-    Returns
-    -------
-    tuple of float
-        None for a fold without rows, or where the metric is undefined.
-
-    Examples
-    --------
-    >>> from evertune.metrics.metrics import METRICS
-    >>> predictions = Predictions(np.array([1.0, 4.0]))
-    >>> oof = OOFPredictions(np.arange(2), np.array([0, 1]), np.array([2.0, 2.0]), predictions)
-    >>> oof_scores_by_fold(oof, METRICS["mae"], n_folds=3)
-    (1.0, 2.0, None)
-    """
+    """Return the metric on each fold's rows; metrics of labels at their best threshold."""
     predictions, threshold = oof.predictions, fit_threshold(oof, metric)
     if predictions.probabilities is not None and threshold is not None:
         labels = apply_threshold(predictions.probabilities, threshold)
@@ -306,10 +281,6 @@ class SimplerModel:
 
     Attributes
     ----------
-    phase : str
-    configuration : Configuration
-    folds : tuple of FoldResult
-    note : str
     means : dict
         Its metrics, averaged over the folds.
     selection : EnsembleSelection, optional
@@ -335,15 +306,6 @@ def find_simpler_model(
 
     None if that is the best model itself. Heuristics are no models, so the first phase is that of
     the simplest models among the baselines; a model that violates a guard is skipped.
-
-    Parameters
-    ----------
-    search : SearchResult
-    selection : EnsembleSelection
-        Of the best model.
-    origin : ModelOrigin
-        Of the best model.
-    baselines : sequence of BaselineResult
     """
     phases = compare_phases(
         search.trials, baselines, search.metric, folds=search.folds, origin=origin

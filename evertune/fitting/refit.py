@@ -19,9 +19,9 @@ from evertune.data.folds import Fold
 from evertune.data.schema import TableSchema
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.models.families import fit_configuration, fit_encoded
-from evertune.models.model import EnsembleMember, FittedPipeline
+from evertune.models.fit_context import FitContext
+from evertune.models.fitted_model import EnsembleMember, FittedPipeline
 from evertune.models.persistence import load_predictor
-from evertune.models.training import FitContext
 from evertune.preprocessing.encoders import EncodingName, feature_frame, make_encoder
 from evertune.trials import Configuration, FoldResult
 from evertune.types import FloatArray
@@ -92,7 +92,6 @@ def fold_model_members(
         With models. Trials without artifacts are left out.
     training : TrainingSet
         The rows of the search.
-    folds : sequence of Fold
     end : float
         Moment of the monotonic clock after which no encoder is fitted: members that lack one are
         left out, except the heaviest.
@@ -140,9 +139,6 @@ def refit_member(
 
     Parameters
     ----------
-    configuration : Configuration
-    weight : float
-    training : TrainingSet
     folds : sequence of FoldResult
         Results of the search: they determine the number of rounds and the expected time.
     fold_rows : int

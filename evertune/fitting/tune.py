@@ -28,7 +28,7 @@ from evertune.fitting.refit import (
     resolve_mode,
 )
 from evertune.metrics.metrics import compute_metrics
-from evertune.models.model import predict
+from evertune.models.fitted_model import predict
 from evertune.search.leaderboard import all_failed
 from evertune.search.objective import Objective
 from evertune.search.run import run_search
@@ -63,8 +63,6 @@ def tune(
 
     Parameters
     ----------
-    work : Objective
-    config : SearchConfig
     started : float
         Moment of the monotonic clock from which the budget counts.
     budget_seconds, budget_trials : float or int, optional

@@ -39,7 +39,6 @@ def bounded_losses(
 
     Parameters
     ----------
-    y_true : array of shape (n,)
     scale : float, optional
         The error that counts as 1, from `error_scale`; regression needs it.
 
@@ -90,7 +89,6 @@ def daily_losses(
 
     Parameters
     ----------
-    moments : Series of datetime64, n rows
     losses : array of shape (n,)
         In [0, 1]; NaN where there is no label.
     days : float

@@ -55,7 +55,6 @@ class Metric:
 
         Parameters
         ----------
-        y_true : array of shape (n,)
         pred : Predictions
             Rows whose value is NaN have no prediction and are left out.
         sample_weight : array of shape (n,), optional

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from evertune.models.early_stopping import EarlyStopping, can_rank
-from evertune.models.model import to_catboost_rows
+from evertune.models.fit_context import FitContext, FitResult, Hyperparameters, int_param
+from evertune.models.fitted_model import to_catboost_rows
 from evertune.models.sklearn_models import fit_zero_rule
-from evertune.models.training import FitContext, FitResult, Hyperparameters, int_param
 from evertune.types import FloatArray
 
 MIN_ROWS_TO_SUBSAMPLE = 20  # with fewer rows, CatBoost could draw none for a round

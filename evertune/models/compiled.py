@@ -4,7 +4,7 @@ For one row, a model needs milliseconds, most of them for checks, tables and thr
 `compile_model` removes them: each categorical encoder is evaluated once for every known level
 and then looked up, numbers pass through the fitted transformers as plain arrays, and predictors
 run single-threaded. `predict_compiled` gives the same predictions as
-`evertune.models.model.predict`.
+`evertune.models.fitted_model.predict`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ from threadpoolctl import ThreadpoolController
 
 from evertune.data.schema import TableSchema
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, make_row_reader, read_rows
-from evertune.models.model import (
+from evertune.models.fitted_model import (
     UNSEEN_LEVEL_CODE,
     FittedPipeline,
     Model,
@@ -68,12 +68,10 @@ class LevelTable:
 
     Attributes
     ----------
-    name : str
     places : array of int of shape (w,)
         The columns of X that it fills.
     codes : dict
         Each known level's row in `table`; unknown levels have the last one.
-    table : array of shape (n_levels + 1, w)
     """
 
     name: str
@@ -90,12 +88,10 @@ class CompiledEncoder:
     ----------
     unknown : array of shape (width,)
         The row of X in which every level is unknown.
-    levels : tuple of LevelTable
     numbers : tuple of str
         The columns of cells that are numbers.
     number_places : slice
         Their columns of X.
-    transform_numbers : callable
     pairs : tuple of (str, str, str)
         Pairs of categories that are looked up as one, with the name that they have in `levels`.
     row_transforms : tuple of (slice, callable)
@@ -134,8 +130,6 @@ class CompiledModel:
 
     Attributes
     ----------
-    reading : RowReader
-    encoders : tuple of CompiledEncoder
     score : callable
         From the encoded rows, one array for each encoder, to predictions.
     """

@@ -54,15 +54,7 @@ MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
-    """Return the reader of one cell of a feature, to its columns of `feature_frame`.
-
-    Examples
-    --------
-    >>> schema = TableSchema((Column("age", "number"),), "y", "binary")
-    >>> read = make_cell_reader(schema.features[0], schema)
-    >>> read(31), read(" 4.5 "), read("NA"), read("x")
-    ((31.0,), (4.5,), (nan,), None)
-    """
+    """Return the reader of one cell of a feature, to its columns of `feature_frame`."""
     missing = frozenset(schema.missing_values)
     if column.kind == "number":
         return partial(
@@ -158,13 +150,7 @@ def _read_date(
 
 
 def date_features(moment: datetime) -> tuple[float, float, float, float]:
-    """Return days since 1970, month, weekday and hour of an aware moment.
-
-    Examples
-    --------
-    >>> date_features(datetime(1970, 1, 2, 6, tzinfo=UTC))
-    (1.25, 1.0, 4.0, 6.0)
-    """
+    """Return days since 1970, month, weekday and hour of an aware moment."""
     since = moment - EPOCH
     count = since.days * MICROSECONDS_PER_DAY + since.seconds * 1_000_000 + since.microseconds
     days = float(count) / MICROSECONDS_PER_DAY  # as tables: any other way rounds differently
@@ -174,13 +160,7 @@ def date_features(moment: datetime) -> tuple[float, float, float, float]:
 def parse_date_cell(
     text: str, days_first: bool | None, missing: tuple[str, ...]
 ) -> datetime | None:
-    """Return the moment of a text; None if it is blank or no date.
-
-    Examples
-    --------
-    >>> parse_date_cell("31.12.2024", None, ()).isoformat()
-    '2024-12-31T00:00:00+00:00'
-    """
+    """Return the moment of a text; None if it is blank or no date."""
     if DATETIME_PATTERN.fullmatch(text) and text not in missing:
         try:
             moment = datetime.fromisoformat(text)
@@ -221,7 +201,6 @@ class RowReader:
 
     Attributes
     ----------
-    schema : TableSchema
     features : tuple of (Column, tuple of str, CellReader)
         Each feature, its columns of `feature_frame`, and the reader of its cells.
     time : Column, optional
@@ -254,7 +233,6 @@ def read_rows(
     ----------
     rows : sequence of n mappings
         Raw cells by column name; columns that the schema does not name are ignored.
-    reading : RowReader
 
     Returns
     -------

@@ -63,7 +63,6 @@ def fit_in_chunks(
     ----------
     grow_to : callable
         Grows to a number of rounds, and returns whether the model has converged.
-    total : int
     deadline : float
         Of the monotonic clock; without one there is a single chunk.
     first : int

@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 
 from evertune.data.schema import TableSchema
 from evertune.models.boosting import fit_catboost, fit_lightgbm, fit_xgboost
-from evertune.models.embedding_mlp import fit_embedding_network
+from evertune.models.embedding_network import fit_embedding_network
 from evertune.models.feature_selection import restrict_to_columns, select_features
-from evertune.models.mlp import fit_neural_network
-from evertune.models.model import FittedPipeline
+from evertune.models.fit_context import FitContext, FitFunction, FitResult, Hyperparameters
+from evertune.models.fitted_model import FittedPipeline
+from evertune.models.neural_network import fit_neural_network
 from evertune.models.sklearn_models import (
     fit_extra_trees,
     fit_hist_boosting,
@@ -34,7 +35,6 @@ from evertune.models.sklearn_models import (
     fit_tree,
     fit_zero_rule,
 )
-from evertune.models.training import FitContext, FitFunction, FitResult, Hyperparameters
 from evertune.preprocessing.encoders import (
     EncodingName,
     EncodingSpec,
@@ -81,7 +81,6 @@ class Family:
 
     Attributes
     ----------
-    fit : callable
     defaults : dict
         Of the hyperparameters that a configuration leaves out, with its encoding (`numbers`,
         `levels`) where that differs from `COMMON_DEFAULTS`.
@@ -236,7 +235,6 @@ def fit_encoded(
         Rows encoded as `configuration_encoding` says.
     y : array of shape (n,)
         Codes of classes, or values.
-    context : FitContext
 
     Raises
     ------
@@ -277,8 +275,6 @@ def fit_configuration(
         Clean features; other columns are ignored.
     truth : array of shape (n,)
         Codes of classes, or values.
-    schema : TableSchema
-    seed : int
     n_jobs : int
         Threads; -1 is one for each processor.
     weights : array of shape (n,), optional

@@ -14,7 +14,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, f_classif, f_regression
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
-from evertune.models.training import FitContext, Hyperparameters, float_param
+from evertune.models.fit_context import FitContext, Hyperparameters, float_param
 from evertune.types import FloatArray
 
 MAX_SELECTION_ROWS = 10_000
@@ -29,13 +29,10 @@ def select_features(
 
     Parameters
     ----------
-    X : array of shape (n, width)
-    y : array of shape (n,)
     params : dict
         `select` is `none`, `filter` (F test of each column), `l1` (a sparse linear model),
         `importance` (of a small forest) or `recursive` (elimination by such a forest);
         `select_share` is the share of columns to keep.
-    context : FitContext
     """
     method, width = str(params["select"]), X.shape[1]
     n_kept = max(1, math.ceil(float_param(params, "select_share") * width))

@@ -1,7 +1,7 @@
 """A trained network that predicts with numpy alone: no training library is needed to serve it.
 
-`evertune.models.embedding_mlp` trains one with PyTorch. The module path of `Network` is stored in
-saved models (`evertune.models.persistence.OWN_CLASSES`).
+`evertune.models.embedding_network` trains one with PyTorch. The module path of `Network` is
+stored in saved models (`evertune.models.persistence.OWN_CLASSES`).
 """
 
 from collections.abc import Callable
@@ -26,7 +26,6 @@ class Network:
 
     Attributes
     ----------
-    task : str
     tables : list of arrays of shape (n_codes + 1, size)
         The embedding of each code of the first columns of X; the last row is for unknown codes.
     weights, biases : lists of arrays of shape (in, out) and (out,)

@@ -71,7 +71,6 @@ class WindowFit:
 
     Attributes
     ----------
-    window : TrainingWindow
     n_rows : int
         Training rows in it.
     figure : float, optional

@@ -48,7 +48,7 @@ from evertune.files import (
     write_record,
     write_table,
 )
-from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline, Model, predict
+from evertune.models.fitted_model import Ensemble, EnsembleMember, FittedPipeline, Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.trials import Configuration
 from evertune.types import Predictions
@@ -158,8 +158,6 @@ def save_model(
 
     Parameters
     ----------
-    folder : Path
-    model : Model
     choice : WindowChoice, optional
         The training windows that were tried, if several were.
     origin : ModelOrigin, optional

@@ -27,7 +27,7 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from evertune.models.early_stopping import fit_in_chunks, patience
-from evertune.models.training import (
+from evertune.models.fit_context import (
     FitContext,
     FitResult,
     Hyperparameters,

@@ -26,7 +26,6 @@ class TriggerBacktest:
 
     Attributes
     ----------
-    trigger : str
     n_windows : int
         That it could judge; of a sequential test, days.
     alarms : tuple of datetime
@@ -39,7 +38,6 @@ class TriggerBacktest:
     suggested : float, optional
         The bound for the wanted rate, or of a sequential test the days between false alarms;
         None where there is nothing to judge or the trigger is switched off.
-    note : str
     """
 
     trigger: str
@@ -63,7 +61,6 @@ class Backtest:
         Since when the loss is estimated to have risen; alarms before it are taken for false.
     false_alarms_a_year : float
         The rate that values are suggested for.
-    tried : tuple of TriggerBacktest
     """
 
     start: datetime | None
@@ -114,12 +111,10 @@ def backtest_triggers(
 
     Parameters
     ----------
-    triggers : sequence of Trigger
     findings : sequence of Finding
         Of past windows of one version.
     days : sequence of DailyLoss
         The matured losses of the same time.
-    reference : PerformanceReference
     false_alarms_a_year : float
         The wanted rate.
 
@@ -150,14 +145,7 @@ def backtest_triggers(
 def alarm_starts(
     rule: ThresholdRule | KOfNRule, figures: Sequence[Finding]
 ) -> tuple[datetime, ...]:
-    """Return the ends of the windows at which a rule would have begun to alarm.
-
-    Parameters
-    ----------
-    rule : ThresholdRule or KOfNRule
-    figures : sequence of Finding
-        One a window, oldest first, each with a value.
-    """
+    """Return the ends of the windows at which a rule would have begun to alarm."""
     alarming = _alarm_flags(rule, figures)
     return tuple(
         each.window.end
@@ -169,17 +157,7 @@ def alarm_starts(
 def suggest_bound(
     rule: ThresholdRule | KOfNRule, figures: Sequence[Finding], *, most: float
 ) -> float | None:
-    """Return the bound nearest to the figures at which a rule begins to alarm at most so often.
-
-    Parameters
-    ----------
-    rule : ThresholdRule or KOfNRule
-        Which side it looks at; None is returned where it is switched off.
-    figures : sequence of Finding
-        Of quiet windows, oldest first, each with a value.
-    most : float
-        Of them, those that may alarm: one that always stands is not rare.
-    """
+    """Return the bound nearest to the figures at which a rule begins to alarm at most so often."""
     values = sorted(each.value for each in figures if each.value is not None)
     if rule.above is not None:
         tries = (rule.model_copy(update={"above": value}) for value in values)

@@ -38,7 +38,6 @@ class Bins:
 
     Attributes
     ----------
-    name : str
     form : str
         `number`: by `edges`; `level`: by `levels`, all others together in the last bin.
     edges : tuple of float
@@ -83,7 +82,6 @@ def level_bins(name: str, levels: pd.Series, counts: NDArray[np.int64]) -> Bins:
 
     Parameters
     ----------
-    name : str
     levels : series of str
         Different ones.
     counts : array of shape (n_levels,)
@@ -113,14 +111,7 @@ def number_codes(values: FloatArray, bins: Bins) -> BinCodes:
 
 
 def level_codes(levels: pd.Series, bins: Bins) -> BinCodes:
-    """Return the bin of each level, 255 where it is missing, shape (n,).
-
-    Examples
-    --------
-    >>> cells = pd.Series(["b", "z", None], dtype="str")
-    >>> level_codes(cells, Bins("plan", "level", levels=("b", "a")))
-    array([  0,   2, 255], dtype=uint8)
-    """
+    """Return the bin of each level, 255 where it is missing, shape (n,)."""
     places = {level: place for place, level in enumerate(bins.levels)}
     codes = levels.map(places).fillna(len(places)).mask(levels.isna(), MISSING_CODE)
     return np.asarray(codes, dtype=np.uint8)
@@ -143,8 +134,6 @@ class ParsedColumn:
         Numbers; 0 and 1 for truth values; microseconds since 1970 for dates; NaN where missing.
     codes : array of shape (n,), optional
         The place of each cell in `levels`, -1 where missing.
-    levels : series of str
-    unreadable : array of shape (n,)
     example : str
         The first cell that cannot be read.
     """
@@ -196,15 +185,7 @@ def _numeric_column(column: pd.Series, values: FloatArray, bad: BoolArray) -> Pa
 
 
 def to_storable_column(column: pd.Series) -> pd.Series:
-    """Return a column of objects as numbers, or as text that can be stored; others as they are.
-
-    Examples
-    --------
-    >>> to_storable_column(pd.Series([{"a": 1}, None, 10**400], dtype=object)).str.len().tolist()
-    [8.0, nan, 401.0]
-    >>> to_storable_column(pd.Series([1, None, 10**400], dtype=object)).tolist()
-    [1.0, nan, inf]
-    """
+    """Return a column of objects as numbers, or as text that can be stored; others as they are."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return to_storable_column(column.astype(column.cat.categories.dtype))
@@ -273,8 +254,6 @@ def bin_column(
 
     Parameters
     ----------
-    cells : ParsedColumn, n rows
-    bins : Bins
     measured : str
         `value`, `length` of text, `age` of dates, or `level`.
     anchors : array of shape (n,)

@@ -22,12 +22,12 @@ from evertune.config.schema import ContractSection
 from evertune.data.validation import quote_list
 from evertune.decisions import Finding, FindingState
 from evertune.metrics.losses import DailyLoss
+from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift_null import z_scores
+from evertune.monitoring.drift_statistics import MISSING, compute_statistics, drift_statistics
 from evertune.monitoring.input_reference import InputReference
-from evertune.monitoring.profiles import ColumnReference
-from evertune.monitoring.statistics import MISSING, compute_statistics, drift_statistics
+from evertune.monitoring.window_bounds import rows_by_season
 from evertune.monitoring.window_profiles import ColumnCounts, WindowProfile
-from evertune.monitoring.windows import rows_by_season
 from evertune.times import TimeWindow
 
 MIN_EXPECTED_SHARE = 1e-3
@@ -61,9 +61,6 @@ def contract_findings(
 
     Parameters
     ----------
-    profile : WindowProfile
-    reference : InputReference
-    limits : ContractSection
     typical_rows : float, optional
         The usual number of rows of such a window, as `typical_row_count` gives it; None: volume is
         not
@@ -97,7 +94,6 @@ def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float
     ----------
     before : sequence of TimeWindow
         In the order of time, with their numbers of rows.
-    window : TimeWindow
 
     Examples
     --------

@@ -15,6 +15,7 @@ from datetime import timedelta
 import numpy as np
 
 from evertune.decisions import Finding
+from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift_null import (
     N_POOLED_WINDOWS,
     DriftNull,
@@ -23,11 +24,15 @@ from evertune.monitoring.drift_null import (
     expected_statistics,
     z_scores,
 )
+from evertune.monitoring.drift_statistics import (
+    HISTOGRAM,
+    Counts,
+    compute_statistics,
+    drift_statistics,
+)
 from evertune.monitoring.input_reference import InputReference
 from evertune.monitoring.joint_drift import joint_drift_score
-from evertune.monitoring.profiles import ColumnReference
-from evertune.monitoring.records import Cause
-from evertune.monitoring.statistics import HISTOGRAM, Counts, compute_statistics, drift_statistics
+from evertune.monitoring.results import Cause
 from evertune.monitoring.window_profiles import ColumnCounts, WindowProfile, merge_profiles
 from evertune.types import FloatArray
 
@@ -48,18 +53,7 @@ def score_columns(
     scale: DriftNull | None,
     wanted_days: float,
 ) -> Mapping[str, DriftScore]:
-    """Return the score of each column that the window has: the larger of its looks.
-
-    Parameters
-    ----------
-    looks : sequence of WindowProfile and whether it is seven windows together
-    columns : sequence of ColumnReference
-        Features, or what is watched of predictions.
-    scale : DriftNull, optional
-        Of these columns.
-    wanted_days : float
-        The length of a single window.
-    """
+    """Return the score of each column that the window has: the larger of its looks."""
     found: dict[str, DriftScore] = {}
     if scale is None:
         return found
@@ -145,13 +139,6 @@ def describe_histogram(counts: Counts, mean: float | None, column: ColumnReferen
 
     What chance does not explain of the index is small below 0.1 and large from 0.25, as is usual;
     neither is calibrated.
-
-    Parameters
-    ----------
-    counts : array of shape (n_bins,)
-    mean : float, optional
-        Of the window's numbers.
-    column : ColumnReference
     """
     usual = np.asarray(column.counts)
     if counts.size <= 1 or not counts.sum() or not usual.sum():
@@ -169,15 +156,6 @@ def psi(counts: Counts, usual: Counts) -> float:
     """Return the population stability index of two histograms, empty bins as half a row.
 
     The sum of (p - q) log(p / q) over the bins (Siddiqi, 2006).
-
-    Parameters
-    ----------
-    counts, usual : array of shape (n_bins,)
-
-    Examples
-    --------
-    >>> round(psi(np.array([60, 40]), np.array([500, 500])), 2)
-    0.04
     """
     p = (counts + 0.5) / (counts.sum() + 0.5 * counts.size)
     q = (usual + 0.5) / (usual.sum() + 0.5 * usual.size)
@@ -225,8 +203,6 @@ def drift_findings(
 
     Parameters
     ----------
-    profile : WindowProfile
-    reference : InputReference
     recent : sequence of WindowProfile
         Of the windows right before it, in the order of time; the last six count.
     least_rows : int

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from evertune.monitoring.statistics import DriftStatistic
-from evertune.monitoring.windows import Codes, ReferenceWindows, n_seasons
+from evertune.monitoring.drift_statistics import DriftStatistic
+from evertune.monitoring.window_bounds import Codes, ReferenceWindows, n_seasons
 from evertune.types import FloatArray
 
 
@@ -29,7 +29,6 @@ class SeasonalMeans:
 
     Attributes
     ----------
-    centres : array of shape (n_phases, n_figures)
     leverage : array of shape (n_phases, n_figures)
         How much a window counts in its own centre.
     freedom : array of shape (n_figures,)
@@ -45,18 +44,6 @@ def seasonal_means(figures: FloatArray, phases: Codes, n_phases: int) -> Seasona
     """Return the mean of each place in the week, drawn to the mean of all (Stein, 1956).
 
     A week without a pattern gives the mean of all, a strong one the mean of each place.
-
-    Parameters
-    ----------
-    figures : array of shape (n_windows, n_figures)
-    phases : array of shape (n_windows,)
-    n_phases : int
-
-    Examples
-    --------
-    >>> figures = np.array([[1.0], [5.0], [1.1], [5.1], [0.9], [4.9]])
-    >>> seasonal_means(figures, np.array([0, 1, 0, 1, 0, 1]), 2).centres.round(1).tolist()
-    [[1.0], [5.0]]
     """
     counts = np.bincount(phases, minlength=n_phases).astype(np.float64)[:, None]
     seen, mean = int((counts > 0).sum()), figures.mean(axis=0)
@@ -81,21 +68,6 @@ def integrated_autocorrelation_time(residuals: FloatArray) -> tuple[FloatArray, 
     The sum of all autocorrelations, and of their squares, at least 1: the factors by which the
     variances of a mean and of a variance are inflated. The sum ends where two neighbouring
     autocorrelations are no longer positive together (Geyer's initial positive sequence, 1992).
-
-    Parameters
-    ----------
-    residuals : array of shape (n_windows, n_figures)
-        In the order of time.
-
-    Returns
-    -------
-    two arrays of shape (n_figures,)
-
-    Examples
-    --------
-    >>> alternating = np.array([[1.0], [-1.0], [1.0], [-1.0], [1.0], [-1.0]])
-    >>> integrated_autocorrelation_time(alternating)[0].tolist()
-    [1.0]
     """
     n_windows = len(residuals)
     most = max(n_windows // 3, 2)
@@ -136,7 +108,6 @@ class NullDistribution:
         neighbours, tell less about the next.
     rows : float
         The usual number of rows of a window.
-    n_windows : int
     worst : float
         The largest distance of a window of the reference from the others.
     """
@@ -155,13 +126,10 @@ class DriftNull:
 
     Attributes
     ----------
-    figures : tuple of DriftStatistic
-    daily : NullDistribution
     pooled : NullDistribution, optional
         Of what is left once the centres of `daily` are taken away.
     days : float
         The length of a window of the reference; 0 where its windows have no time.
-    notes : tuple of str
     """
 
     figures: tuple[DriftStatistic, ...]
@@ -180,7 +148,6 @@ def fit_drift_null(
     ----------
     figures : callable
         Gives the figures of n neighbouring windows together, shape (n_windows - n + 1, n_figures).
-    kinds : sequence of DriftStatistic
     windows : ReferenceWindows
         Of the reference, in the order of time.
     """
@@ -253,10 +220,6 @@ def fit_null_distribution(
     ----------
     figures : array of shape (n_windows, n_figures)
         NaN where a window has no such figure.
-    kinds : tuple of DriftStatistic, n_figures
-    phases : array of shape (n_windows,)
-    rows : array of shape (n_windows,)
-    n_phases : int
 
     Returns
     -------
@@ -317,9 +280,6 @@ def z_scores(
 
     Parameters
     ----------
-    calibration : NullDistribution
-    figures : array of shape (n_figures,)
-    kinds : tuple of DriftStatistic, n_figures
     phase_rows : array of shape (n_phases,)
         The window's rows by place in the week.
     longer : float

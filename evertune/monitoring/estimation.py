@@ -60,11 +60,8 @@ def estimated_findings(
     ----------
     frame : DataFrame
         Logged frame of one version, ordered by moment.
-    reference : PerformanceReference
-    windows : sequence of TimeWindow
     task, classes
         Of the model's schema.
-    metrics : sequence of Metric
     least_rows : int
         A window with fewer predictions has "no data".
     features : DataFrame, optional
@@ -111,34 +108,7 @@ def estimated_findings(
 def estimate_metrics(
     predictions: Predictions, reference: PerformanceReference, metrics: Sequence[Metric]
 ) -> dict[str, float]:
-    """Return the expected metrics of classified rows, by name.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        With probabilities.
-    reference : PerformanceReference
-        With a calibration.
-    metrics : sequence of Metric
-        Those that cannot be estimated are left out.
-
-    Raises
-    ------
-    ValueError
-        Probabilities or calibration are missing.
-
-    Examples
-    --------
-    >>> from evertune.monitoring.loss_estimators import IsotonicCalibration
-    >>> from evertune.metrics.metrics import METRICS
-    >>> same = IsotonicCalibration((0.0, 1.0), (0.0, 1.0))
-    >>> reference = PerformanceReference(
-    ...     "binary", "accuracy", 100, {}, 0.1, 1.0, calibration=same
-    ... )
-    >>> pred = Predictions(np.array([1.0, 0.0]), np.array([[0.2, 0.8], [0.9, 0.1]]))
-    >>> round(estimate_metrics(pred, reference, [METRICS["accuracy"]])["accuracy"], 2)
-    0.85
-    """
+    """Return the expected metrics of classified rows, by name."""
     if predictions.probabilities is None or reference.calibration is None:
         raise ValueError("Expected probabilities and their calibration, but got none.")
     proba = calibrate_probabilities(reference.calibration, predictions.probabilities)

@@ -14,17 +14,17 @@ import pandas as pd
 
 from evertune.data.schema import TableSchema
 from evertune.monitoring.bins import BinCodes, ParsedColumn, bin_column, hash_rows, parse_column
-from evertune.monitoring.drift_null import DriftNull, fit_drift_null
-from evertune.monitoring.joint_drift import JointReference, build_joint_reference
-from evertune.monitoring.profiles import (
+from evertune.monitoring.column_reference import (
     BinnedPredictions,
     ColumnReference,
     add_histograms,
     build_column_reference,
     prediction_columns,
 )
-from evertune.monitoring.statistics import Counts, compute_statistics, drift_statistics
-from evertune.monitoring.windows import ReferenceWindows, split_into_windows
+from evertune.monitoring.drift_null import DriftNull, fit_drift_null
+from evertune.monitoring.drift_statistics import Counts, compute_statistics, drift_statistics
+from evertune.monitoring.joint_drift import JointReference, build_joint_reference
+from evertune.monitoring.window_bounds import ReferenceWindows, split_into_windows
 from evertune.times import MICROSECONDS_PER_DAY, times_to_numbers
 from evertune.types import FloatArray, Predictions, take_rows
 
@@ -44,15 +44,12 @@ class InputReference:
         Of what the model said: its classes and how sure it was, or its values.
     inputs, said : DriftNull, optional
         How much windows differ in features and in predictions; None with too few rows to tell.
-    joint : JointReference, optional
-    n_rows : int
     usual_rows : float
         Of a window.
     duplicates : float
         Share of rows of a usual window that equal an earlier one of it in all features.
     window_days : float
         Of the windows that were compared; longer than wanted where days have few rows.
-    wanted_days : float
     timed : bool
         Whether they are windows of time, so that differences between days are known.
     notes : tuple of str
@@ -89,13 +86,11 @@ def build_input_reference(
     table : DataFrame of n rows
         As `conform` gives it; the rows that the model was learned from and judged on, so that
         the seasons are in it.
-    schema : TableSchema
     moments : series of datetime64, n rows, optional
         When each row was; None, or missing: windows are drawn at random, and what differs
         between days is not known.
     predictions : Predictions, n rows, optional
         With NaN for rows that the model learned from: what it says of those is too sure.
-    window_days : float
     seed : int
         Of the rows that are drawn.
 

@@ -24,8 +24,8 @@ from evertune.monitoring.drift_null import (
     fit_null_distribution,
     z_scores,
 )
-from evertune.monitoring.statistics import DriftStatistic
-from evertune.monitoring.windows import ReferenceWindows
+from evertune.monitoring.drift_statistics import DriftStatistic
+from evertune.monitoring.window_bounds import ReferenceWindows
 
 MAX_SAMPLED_ROWS = 2000
 N_CALIBRATION_WINDOWS = 20
@@ -43,7 +43,6 @@ class JointReference:
     ----------
     sample : str
         The bins of some rows, packed.
-    calibration : NullDistribution
     """
 
     sample: str
@@ -53,14 +52,7 @@ class JointReference:
 def build_joint_reference(
     codes: BinCodes, windows: ReferenceWindows, *, seed: int
 ) -> JointReference | None:
-    """Return the reference of joint drift; None with fewer than two columns or too few windows.
-
-    Parameters
-    ----------
-    codes : array of shape (n_rows, n_columns)
-    windows : ReferenceWindows
-    seed : int
-    """
+    """Return the reference of joint drift; None with fewer than two columns or too few windows."""
     n_windows = len(windows.rows)
     if codes.shape[1] < 2 or n_windows < 2:
         return None
@@ -85,19 +77,7 @@ def build_joint_reference(
 
 
 def classifier_auc(window: BinCodes, reference: BinCodes) -> float:
-    """Return the area under the ROC curve of telling rows of a window from others; NaN of few.
-
-    Parameters
-    ----------
-    window, reference : arrays of shape (n, n_columns) and (m, n_columns)
-
-    Examples
-    --------
-    >>> random = np.random.default_rng(0)
-    >>> classifier_auc(random.integers(5, 9, (50, 2)).astype(np.uint8),
-    ...      random.integers(0, 5, (50, 2)).astype(np.uint8))
-    1.0
-    """
+    """Return the area under the ROC curve of telling rows of a window from others; NaN of few."""
     if min(len(window), len(reference)) < MIN_SAMPLED_ROWS:
         return float("nan")
     rows = np.vstack([window, reference]).astype(np.float64)
@@ -148,13 +128,7 @@ def _evenly_spaced_rows(n_rows: int) -> NDArray[np.int64]:
 
 
 def pack_codes(codes: BinCodes) -> str:
-    """Return bins as text, shape (n, n_columns).
-
-    Examples
-    --------
-    >>> unpack_codes(pack_codes(np.array([[1, 2], [3, 255]], dtype=np.uint8)), 2).tolist()
-    [[1, 2], [3, 255]]
-    """
+    """Return bins as text, shape (n, n_columns)."""
     whole = np.ascontiguousarray(codes, dtype=np.uint8).tobytes()
     return base64.b64encode(zlib.compress(whole)).decode("ascii")
 

@@ -89,14 +89,7 @@ def fit_arrival_curve(moments: pd.Series, labelled: pd.Series, *, now: datetime)
 
 
 def share_arrived_by(curve: ArrivalCurve, age: float) -> float:
-    """Return the share of the labels that ever come that came by an age in days, 0 to 1.
-
-    Examples
-    --------
-    >>> curve = ArrivalCurve((1.0, 7.0), (0.4, 0.8))
-    >>> share_arrived_by(curve, 0.5), share_arrived_by(curve, 1.0), share_arrived_by(curve, 30.0)
-    (0.0, 0.5, 1.0)
-    """
+    """Return the share of the labels that ever come that came by an age in days, 0 to 1."""
     place = int(np.searchsorted(np.asarray(curve.ages), age, side="right"))
     return curve.shares[place - 1] / curve.final if place and curve.final else 0.0
 
@@ -106,13 +99,6 @@ def age_at_coverage(curve: ArrivalCurve, coverage: float) -> float | None:
 
     None where no label came yet, or where predictions were not observed for half as long again:
     then nobody knows whether more will come.
-
-    Examples
-    --------
-    >>> age_at_coverage(ArrivalCurve((1.0, 7.0), (0.4, 0.8), observed=20.0), 0.9)
-    7.0
-    >>> age_at_coverage(ArrivalCurve((1.0, 7.0), (0.4, 0.8), observed=8.0), 0.9) is None
-    True
     """
     for age, share in zip(curve.ages, curve.shares, strict=True):
         if share >= coverage * curve.final:
@@ -138,12 +124,10 @@ def is_mature(
 
     Parameters
     ----------
-    curve : ArrivalCurve
     window : TimeWindow
         With its number of rows.
     n_labelled : int
         Rows of it that have a label.
-    now : datetime
     coverage : float
         Share of the expected labels, such as 0.9.
 

@@ -38,7 +38,6 @@ class LoggedPrediction:
     ----------
     id : str
         Unique for good; the label refers to it.
-    request_id : str
     identifier : str, optional
         The row's value in the schema's identifier column.
     moment : datetime
@@ -67,7 +66,6 @@ def make_log_frame(
 
     Parameters
     ----------
-    rows : sequence of n rows
     names : sequence of str
         The columns of a row: `moment`, `received` and `labelled` in microseconds since 1970,
         `probabilities` and `probabilities_c` as JSON, `label` as text.
@@ -115,13 +113,7 @@ def _probability_columns(
 
 
 def encode_labels(texts: Sequence[object], classes: Sequence[str]) -> FloatArray:
-    """Return labels as class codes or values; NaN where there is none, or no such class.
-
-    Examples
-    --------
-    >>> encode_labels(["yes", None, "perhaps"], ("no", "yes")), encode_labels(["1.5"], ())
-    (array([ 1., nan, nan]), array([1.5]))
-    """
+    """Return labels as class codes or values; NaN where there is none, or no such class."""
     if classes:
         codes: dict[object, float] = {label: float(code) for code, label in enumerate(classes)}
         return np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
@@ -162,7 +154,6 @@ def logged_predictions(frame: pd.DataFrame, suffix: str = "") -> Predictions:
 
     Parameters
     ----------
-    frame : DataFrame of n rows
     suffix : str
         ``"_c"`` for the predictions of the version that answered, in a frame of shadows.
 
@@ -230,13 +221,7 @@ def single_version(frame: pd.DataFrame) -> str | None:
 
 
 def inputs_as_json(raw: pd.DataFrame) -> list[str]:
-    """Return the cells of each row as a JSON object, the same for the same cells.
-
-    Examples
-    --------
-    >>> inputs_as_json(pd.DataFrame({"plan": ["a", None], "age": [1.5, float("nan")]}))
-    ['{"age":1.5,"plan":"a"}', '{"age":null,"plan":null}']
-    """
+    """Return the cells of each row as a JSON object, the same for the same cells."""
     rows = raw.astype(object).to_dict("records")
     return [orjson.dumps(row, default=_json_default, option=JSON_OPTIONS).decode() for row in rows]
 
@@ -248,13 +233,7 @@ def _json_default(cell: object) -> object:
 
 
 def hash_row_ids(texts: Sequence[str]) -> list[str]:
-    """Return the ids of rows: a hash of all cells and of how many equal rows come before.
-
-    Examples
-    --------
-    >>> hash_row_ids(['{"age":1.5}', '{"age":2.5}', '{"age":1.5}'])[0]
-    '55f4795a5a590a880887be54f85658a4'
-    """
+    """Return the ids of rows: a hash of all cells and of how many equal rows come before."""
     seen: Counter[str] = Counter()
     ids = []
     for text in texts:
@@ -296,9 +275,6 @@ def make_logged_predictions(
     ----------
     named : DataFrame of n rows
         From `identify_rows`.
-    clean : DataFrame of n rows
-    predictions : Predictions
-    schema : TableSchema
     now : datetime
         The moment of rows without a date in the time column.
     """

@@ -152,7 +152,6 @@ class ErrorModel:
 
     Attributes
     ----------
-    columns : tuple of str
     levels : dict
         The levels of each column of words, in the order of their codes.
     booster : str
@@ -177,7 +176,6 @@ def fit_error_model(
         What was predicted.
     losses : array of shape (n,)
         In [0, 1].
-    seed : int
     """
     features = pd.DataFrame(index=range(values.size)) if features is None else features
     levels = {

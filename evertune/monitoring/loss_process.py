@@ -91,7 +91,6 @@ def run_loss_process(
 
     Parameters
     ----------
-    reference : PerformanceReference
     days : sequence of DailyLoss
         Oldest first, of one version, matured only.
     tolerance : float

@@ -31,8 +31,8 @@ from evertune.monitoring.monitoring_run import (
 )
 from evertune.monitoring.policy import decide, notification_kind
 from evertune.monitoring.prediction_log import PredictionLog, open_prediction_log
-from evertune.monitoring.records import MonitoringResult, process_points, prometheus_metrics
 from evertune.monitoring.reference_store import load_version_reference
+from evertune.monitoring.results import MonitoringResult, process_points, prometheus_metrics
 from evertune.monitoring.state import (
     CHAMPION_OUTCOMES,
     MonitoringState,
@@ -40,7 +40,7 @@ from evertune.monitoring.state import (
     with_claimed_requests,
 )
 from evertune.monitoring.triggers import evaluate_triggers
-from evertune.monitoring.windows import EPOCH
+from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.model_registry import ModelRegistry, open_registry
 from evertune.stats.sequential import paired_sequential_test
@@ -129,8 +129,6 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
 
     Parameters
     ----------
-    root : Path
-    now : datetime
     false_alarms_a_year : float
         The rate that bounds are suggested for.
 

@@ -45,8 +45,8 @@ from evertune.monitoring.log_frames import logged_predictions, read_inputs, rows
 from evertune.monitoring.performance import matured_loss_days, realised_findings
 from evertune.monitoring.prediction_log import PredictionLog
 from evertune.monitoring.reference import Reference
+from evertune.monitoring.window_bounds import windows_by_days, windows_by_rows
 from evertune.monitoring.window_profiles import WindowProfile, build_window_profile
-from evertune.monitoring.windows import windows_by_days, windows_by_rows
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
 from evertune.types import Task
 
@@ -84,10 +84,6 @@ class MonitoringRun:
     ----------
     root : Path
         The project's folder, for the user's own functions.
-    params : Params
-    log : PredictionLog
-    version : str
-    reference : Reference
     now : datetime
         Later predictions and labels are ignored, and windows that end later.
     since : datetime, optional
@@ -353,15 +349,6 @@ def first_stale_window(
 
     It is the first that is new, has another fingerprint, or was not mature; if small windows were
     pooled, the first of the pool.
-
-    Parameters
-    ----------
-    windows : sequence of TimeWindow
-        Oldest first.
-    fingerprints : sequence of str
-        Of each window as it is now.
-    cached : mapping
-        By the start of the window; empty findings mark one that was pooled with earlier ones.
     """
     i = 0
     for window, fingerprint in zip(windows, fingerprints, strict=True):
@@ -399,17 +386,7 @@ def suppress_on_broken_data(findings: Sequence[Finding]) -> Findings:
 def business_finding(
     name: str, function: BusinessFunction, *, rows: pd.DataFrame, window: TimeWindow
 ) -> Finding:
-    """Return a business metric of the user's; "no data" without rows or if it is no number.
-
-    Parameters
-    ----------
-    name : str
-    function : callable
-        Takes the rows of a window and returns a number.
-    rows : DataFrame
-        From `join_inputs`.
-    window : TimeWindow
-    """
+    """Return a business metric of the user's; "no data" without rows or if it is no number."""
     value = float(function(rows)) if len(rows) else math.nan
     finding = Finding(f"{BUSINESS_PREFIX}{name}", "business", window, value)
     return finding if math.isfinite(value) else replace(finding, value=None, state="no data")
@@ -452,7 +429,6 @@ def paired_loss_days(
     ----------
     shadow : DataFrame
         From `PredictionLog.read_shadow`.
-    task : str
     scale : float, optional
         The error that counts as 1, in regression: of the champion's reference.
     """

@@ -50,7 +50,6 @@ class PerformanceReference:
 
     Attributes
     ----------
-    task : str
     metric : str
         The primary metric.
     n : int
@@ -102,9 +101,6 @@ def build_performance_reference(
 
     Parameters
     ----------
-    truth : array of shape (n,)
-    predictions : Predictions
-    task : str
     metrics : sequence of Metric
         The primary metric comes first.
     moments : Series of datetime64, optional
@@ -113,7 +109,6 @@ def build_performance_reference(
         Clean columns whose values or ranges are judged on their own.
     features : DataFrame, optional
         Clean columns from which the loss of a regression is predicted.
-    seed : int
 
     Raises
     ------
@@ -174,9 +169,6 @@ def matured_loss_days(
     ----------
     frame : DataFrame
         Logged frame of one version.
-    reference : PerformanceReference
-    curve : ArrivalCurve
-    now : datetime
     coverage : float
         Share of its expected labels that a day needs.
     days : float
@@ -221,20 +213,16 @@ def realised_findings(
     ----------
     frame : DataFrame
         Logged frame of one version, ordered by moment.
-    reference : PerformanceReference
     windows : sequence of TimeWindow
         Oldest first.
     task : str
         Of the model's schema.
     metrics : sequence of Metric
         The primary metric comes first.
-    curve : ArrivalCurve
-    now : datetime
     coverage : float
         Share of its expected labels that a window needs.
     confidence : float
         Of the intervals.
-    seed : int
     slices : DataFrame, optional
         Of the frame's rows: columns whose values or ranges are judged on their own.
     least_rows : int

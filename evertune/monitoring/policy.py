@@ -60,14 +60,12 @@ def decide(
     ----------
     alarms : sequence of Alarm
         The triggers that have fired.
-    state : MonitoringState
     policy : PolicySection
         `monitoring.policy` of params.yaml.
     labels_available : bool
         `monitoring.labels_available`: whether true values arrive at all.
     model : str
         `registry.name`.
-    now : datetime
 
     Examples
     --------
@@ -111,7 +109,6 @@ def notification_kind(decision: MonitoringDecision, state: MonitoringState) -> s
 
     Parameters
     ----------
-    decision : MonitoringDecision
     state : MonitoringState
         That the decision was made from.
     """
@@ -131,13 +128,6 @@ def is_covariate_shift(alarms: Sequence[Alarm], state: MonitoringState) -> bool:
 
     True if the realised loss did not rise, or if the loss that is estimated from the inputs alone
     explains at least half of its rise; without labels, if only drift or estimates alarm.
-
-    Examples
-    --------
-    >>> is_covariate_shift([], MonitoringState("3", loss_rise=0.06, explained_rise=0.05))
-    True
-    >>> is_covariate_shift([], MonitoringState("3", loss_rise=0.06, explained_rise=0.01))
-    False
     """
     if state.loss_rise is None:
         layers = {signal_layer(alarm.signal) for alarm in retraining_alarms(alarms)}

@@ -152,7 +152,6 @@ class PredictionLog(ModelLog):
 
         Parameters
         ----------
-        rows : sequence of LoggedPrediction
         version : str
             That made the predictions.
         received : datetime
@@ -381,7 +380,6 @@ class PredictionLog(ModelLog):
             Such as `window` or `metrics`.
         version : str
             Of the model; "" for records that concern none.
-        window : TimeWindow
         record : object
             A dataclass, or a dictionary.
         """

@@ -17,7 +17,7 @@ from pandas.api.types import is_datetime64_any_dtype
 from evertune.data.schema import TableSchema, encode_target
 from evertune.files import atomic_folder, read_record, write_record
 from evertune.metrics.metrics import Metric
-from evertune.models.model import Model, predict
+from evertune.models.fitted_model import Model, predict
 from evertune.monitoring.input_reference import InputReference, build_input_reference
 from evertune.monitoring.performance import (
     PerformanceReference,
@@ -71,7 +71,6 @@ def build_reference(
 
     Parameters
     ----------
-    model : Model
     training, holdout : DataFrame
         Clean rows with the target: those that it was learned from, and those that it never saw.
         `moment`, or the schema's time column, says when a row was; without dates, windows are
@@ -82,8 +81,6 @@ def build_reference(
         By column, from the evaluation.
     slices : sequence of str
         Columns whose values are judged on their own.
-    window_days : float
-    seed : int
     """
     schema = model.schema
     said = predict(model.fitted, holdout, schema)
@@ -116,16 +113,6 @@ def row_moments(table: pd.DataFrame, schema: TableSchema) -> pd.Series | None:
 
     A row from the prediction log has its `moment`; any other has the schema's time column, where
     that is a date and not a counter.
-
-    Examples
-    --------
-    >>> schema = TableSchema((), "left", "binary", ("no", "yes"), time="day")
-    >>> rows = pd.DataFrame({"day": pd.to_datetime(["2024-05-01", "2024-05-02"])})
-    >>> logged = rows.assign(moment=[pd.NaT, pd.Timestamp("2024-06-01")])
-    >>> row_moments(logged, schema).dt.month.tolist()
-    [5, 6]
-    >>> row_moments(pd.DataFrame({"day": [1.0, 2.0]}), schema) is None
-    True
     """
     time = table[schema.time] if schema.time is not None and schema.time in table else None
     dated = time if time is not None and is_datetime64_any_dtype(time) else None

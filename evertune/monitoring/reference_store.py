@@ -29,8 +29,6 @@ def load_version_reference(
 
     Parameters
     ----------
-    store : ModelRegistry
-    version : ModelVersion
     state : Path
         The project's `state` folder, absolute.
     former : ModelVersion, optional

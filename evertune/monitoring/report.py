@@ -19,7 +19,7 @@ from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome, Finding, MonitoringDecision
 from evertune.files import write_text
 from evertune.monitoring.prediction_log import open_prediction_log
-from evertune.monitoring.records import MonitoringResult
+from evertune.monitoring.results import MonitoringResult
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.model_registry import open_registry
 from evertune.registry.pages import MetricPoint
@@ -105,30 +105,7 @@ def draw_chart(
     threshold: float | None = None,
     logarithmic: bool = False,
 ) -> Chart | None:
-    """Return the picture of a figure over time; None where no point has a value.
-
-    Parameters
-    ----------
-    title : str
-    points : sequence of ChartPoint
-        In the order of time. A line is broken where a value is missing.
-    start, end : datetime
-        The ends of the axis of time, the same for pictures that stand below each other.
-    threshold : float, optional
-        Drawn as a line of its own.
-    logarithmic : bool
-        For figures above zero that grow by factors.
-
-    Examples
-    --------
-    >>> from datetime import UTC, timedelta
-    >>> start = datetime(2024, 1, 1, tzinfo=UTC)
-    >>> days = [start + timedelta(days=n) for n in range(3)]
-    >>> points = [ChartPoint(days[0], 1.0), ChartPoint(days[1], None), ChartPoint(days[2], 3.0)]
-    >>> drawn = draw_chart("loss", points, start=days[0], end=days[2])
-    >>> len(drawn.dots), drawn.gaps
-    (2, (492.0,))
-    """
+    """Return the picture of a figure over time; None where no point has a value."""
     known = [point for point in points if point.value is not None]
     if not known:
         return None
@@ -148,13 +125,7 @@ def draw_chart(
 
 
 def format_tick(value: float) -> str:
-    """Return a figure as it stands on an axis.
-
-    Examples
-    --------
-    >>> format_tick(0.12345), format_tick(3650.0), format_tick(2e7)
-    ('0.123', '3,650', '2e+07')
-    """
+    """Return a figure as it stands on an axis."""
     if abs(value) >= 1e6:
         return f"{value:.0e}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -259,14 +230,7 @@ class PartReport:
 
 
 def report_html(found: MonitoringResult, outcomes: Sequence[DecisionOutcome]) -> str:
-    """Return a page that needs no other file.
-
-    Parameters
-    ----------
-    found : MonitoringResult
-    outcomes : sequence of DecisionOutcome
-        Of all decisions so far.
-    """
+    """Return a page that needs no other file."""
     start, end = _time_span(found)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = lambda value: "no data" if value is None else format_tick(value)

@@ -29,7 +29,7 @@ from evertune.data.training_windows import TrainingWindow
 from evertune.decisions import MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_record, write_table_if_changed
-from evertune.models.model import Model, model_configurations
+from evertune.models.fitted_model import Model, model_configurations
 from evertune.monitoring.log_frames import read_inputs
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.plan import Plan
@@ -54,36 +54,7 @@ def plan_retraining(
     champion: Sequence[Configuration],
     tops: Sequence[Configuration] = (),
 ) -> Plan:
-    """Return what a refit or a retune is to do.
-
-    Parameters
-    ----------
-    decision : MonitoringDecision
-        Its action is `refit` or `retune`.
-    moments : Series of datetime64, n rows
-        When the labelled rows happened that the champion has not learned from.
-    rule : RetuneSection
-    champion : sequence of Configuration
-        Those that it is made of, the heaviest first.
-    tops : sequence of Configuration
-        The best of past searches, best first.
-
-    Raises
-    ------
-    ValueError
-        If fewer rows than can judge are there.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> asked = datetime(2024, 5, 1, tzinfo=UTC)
-    >>> decision = MonitoringDecision("d", asked, "churn", "1", "refit", ("loss rose",))
-    >>> days = pd.Series(pd.date_range("2024-01-01", periods=120, unit="us")).repeat(10)
-    >>> tree = Configuration("tree")
-    >>> plan = plan_retraining(decision, moments=days, rule=RetuneSection(), champion=[tree])
-    >>> plan.judge_from, [window.name for window in plan.windows]
-    ('2024-03-15T00:00:00+00:00', ['latest', 'all', 'decayed'])
-    """
+    """Return what a refit or a retune is to do."""
     cut = choose_holdout_start(moments, change_from=decision.change_from, rule=rule)
     refit = decision.action == "refit"
     starts = list({str(each): each for each in (*champion, *tops)}.values())
@@ -105,23 +76,6 @@ def choose_holdout_start(
     Without a change it is of the rows of the last `latest_days`. At least 100 rows judge; where
     200 are enough, only those of the last `holdout_days`, so that the others can teach. Rows of one
     moment stay together, so that the share is met as nearly as they allow.
-
-    Parameters
-    ----------
-    moments : Series of datetime64, n rows
-    change_from : datetime, optional
-    rule : RetuneSection
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 100 rows.
-
-    Examples
-    --------
-    >>> days = pd.Series(pd.date_range("2024-01-01", periods=40, unit="us")).repeat(10)
-    >>> choose_holdout_start(days, change_from=None, rule=RetuneSection()).date()
-    datetime.date(2024, 1, 21)
     """
     if len(moments) < MIN_HOLDOUT_ROWS:
         raise ValueError(
@@ -162,36 +116,7 @@ MIXED_TYPES = ("mixed", "mixed-integer")
 def feedback_rows(
     frame: pd.DataFrame, inputs: pd.DataFrame, schema: TableSchema, *, columns: Collection[str]
 ) -> pd.DataFrame:
-    """Return the labelled rows of a logged frame as raw rows, the label that came last at the end.
-
-    Parameters
-    ----------
-    frame : DataFrame of n rows
-        Logged, with `truth` and `labelled`.
-    inputs : DataFrame of n rows
-        Their raw values.
-    schema : TableSchema
-        Of the model whose classes `truth` counts in.
-    columns : collection of str
-        Of the source table; other inputs are left out.
-
-    Returns
-    -------
-    DataFrame
-        Inputs that the source has, the target and `moment`. A row without identifier has the id
-        of its prediction, as no row of the source is the same.
-
-    Examples
-    --------
-    >>> days = pd.to_datetime(["2024-01-01", "2024-01-02"])
-    >>> frame = pd.DataFrame({"id": ["a", "b"], "moment": days, "labelled": days[::-1],
-    ...                       "truth": [1.0, 0.0]})
-    >>> schema = TableSchema((), "left", "binary", ("no", "yes"))
-    >>> feedback_rows(frame, pd.DataFrame({"age": [31, 50]}), schema, columns=["age", "left"])
-       age left     moment
-    0   50   no 2024-01-02
-    1   31  yes 2024-01-01
-    """
+    """Return the labelled rows of a logged frame as raw rows, the newest label last."""
     known = frame[frame["truth"].notna()].sort_values(["labelled", MOMENT_COLUMN, "id"])
     wanted = [name for name in inputs.columns if name in columns and name != schema.target]
     rows = inputs.loc[known.index, wanted].apply(to_single_type)
@@ -220,16 +145,7 @@ def blocked_windows(decisions: Iterable[MonitoringDecision]) -> tuple[TimeWindow
 
 
 def rows_outside_windows(frame: pd.DataFrame, windows: Iterable[TimeWindow]) -> pd.DataFrame:
-    """Return the rows of a logged frame that lie in none of the windows.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> day = TimeWindow(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
-    >>> frame = pd.DataFrame({"moment": pd.to_datetime(["2024-01-01", "2024-01-02"])})
-    >>> len(rows_outside_windows(frame, [day]))
-    1
-    """
+    """Return the rows of a logged frame that lie in none of the windows."""
     kept = np.ones(len(frame), dtype=bool)
     for window in windows:
         within = frame[MOMENT_COLUMN].ge(to_naive_timestamp(window.start)) & frame[
@@ -240,13 +156,7 @@ def rows_outside_windows(frame: pd.DataFrame, windows: Iterable[TimeWindow]) -> 
 
 
 def to_single_type(column: pd.Series) -> pd.Series:
-    """Return a column as it is, or as text where its values are of several types.
-
-    Examples
-    --------
-    >>> to_single_type(pd.Series([1, "2", None])).tolist()
-    ['1', '2', nan]
-    """
+    """Return a column as it is, or as text where its values are of several types."""
     if column.dtype != object or infer_dtype(column, skipna=True) not in MIXED_TYPES:
         return column.infer_objects()
     return column.map(str, na_action="ignore").astype("str")
@@ -323,7 +233,6 @@ class LabelSnapshot:
         The md5 that DVC keeps it under.
     changed : bool
         Whether it differs from the last one.
-    rows : int
     """
 
     version: str

@@ -60,7 +60,6 @@ class MonitoringState:
         Rows of the same time without a label.
     rows_since_promotion : int
         Labelled rows since `promoted_at`.
-    rows_a_day : float
     loss_rise : float, optional
         Realised loss since the change, less that of the reference.
     explained_rise : float, optional

@@ -45,7 +45,6 @@ def evaluate_triggers(
 
     Parameters
     ----------
-    triggers : sequence of Trigger
     findings : sequence of Finding
         Of all windows of one version, in any order.
     processes : mapping

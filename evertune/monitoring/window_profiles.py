@@ -21,10 +21,14 @@ from evertune.monitoring.bins import (
     hash_rows,
     parse_column,
 )
+from evertune.monitoring.column_reference import (
+    ColumnReference,
+    prediction_codes,
+    prediction_values,
+)
 from evertune.monitoring.input_reference import InputReference, check_same_schema
 from evertune.monitoring.joint_drift import merge_samples, sample_rows
-from evertune.monitoring.profiles import ColumnReference, prediction_codes, prediction_values
-from evertune.monitoring.windows import rows_by_season
+from evertune.monitoring.window_bounds import rows_by_season
 from evertune.times import TimeWindow, to_naive_timestamp
 from evertune.types import FloatArray, Predictions
 
@@ -37,7 +41,6 @@ class ColumnCounts:
 
     Attributes
     ----------
-    name : str
     counts : tuple of int
         Filled cells by the bins of the reference.
     missing, unreadable, outside, unseen : int
@@ -65,8 +68,6 @@ class WindowProfile:
 
     Attributes
     ----------
-    window : TimeWindow
-    n_rows : int
     columns : tuple of ColumnCounts
         Without columns that are not there.
     absent, extra : tuple of str
@@ -75,7 +76,6 @@ class WindowProfile:
         Rows whose features equal those of an earlier row of the window.
     phases : tuple of float
         Rows by place in the week.
-    predictions : tuple of ColumnCounts
     sample : str
         The bins of some rows, packed, for `joint_drift`.
     n_windows : int
@@ -108,9 +108,6 @@ def build_window_profile(
     ----------
     raw : DataFrame of n rows
         Typed or text cells, as they came.
-    reference : InputReference
-    schema : TableSchema
-    window : TimeWindow
     predictions : Predictions, optional
         What was said of the rows.
 

@@ -31,7 +31,6 @@ def child_process(
 
     Parameters
     ----------
-    command : list of str
     environment : mapping
         The command's environment variables, all of them.
     log : Path

@@ -72,8 +72,6 @@ class TrialsSnapshot:
 
     Attributes
     ----------
-    header : SearchHeader
-    trials : tuple of Trial
     n_new : int
         How many of them, the last ones, were not there when the search was started.
     """
@@ -92,10 +90,8 @@ class SearchProgress:
 
     Attributes
     ----------
-    header : SearchHeader
     trials : tuple of Trial
         Those that have ended, those of an earlier start included.
-    best : Trial, optional
     rival : tuple of (str, float), optional
         Name and figure of the best baseline in the metric that is optimised.
     seconds : float
@@ -250,7 +246,6 @@ def mlflow_listener(store: "ModelRegistry", *, title: str, most: int) -> Progres
 
     Parameters
     ----------
-    store : ModelRegistry
     title : str
         Of the run.
     most : int
@@ -260,7 +255,6 @@ def mlflow_listener(store: "ModelRegistry", *, title: str, most: int) -> Progres
     -----
     Where MLflow stops answering the search goes on; registering adds what is missing.
     """
-
     run_id, n_logged, answers = "", 0, True
 
     def log(now: TrialsSnapshot) -> None:

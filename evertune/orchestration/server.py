@@ -86,7 +86,6 @@ def server_on_socket(
     ----------
     listener : socket
         Of this machine; pages of other origins may not ask the server anything.
-    log : Path
     settings : mapping
         Of Prefect, beside the environment's.
 

@@ -39,10 +39,10 @@ from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
 from evertune.errors import BusyError, InputError, ProjectBusyError
 from evertune.files import project_lock
-from evertune.monitoring.labels import load_label_table
+from evertune.monitoring.load_labels import load_label_table
 from evertune.monitoring.monitor import current_time
-from evertune.monitoring.records import MonitoringResult
-from evertune.orchestration.follow import decision_steps, resolve_now, run_monitoring
+from evertune.monitoring.results import MonitoringResult
+from evertune.orchestration.carry_out_decision import decision_steps, resolve_now, run_monitoring
 from evertune.orchestration.identity import (
     DECISION_EVENT,
     PROCESS_TAG,
@@ -129,13 +129,7 @@ def run_flow(root: Path, name: str, *, about: str = "", **parameters: Any) -> An
 
 
 def load_flow(root: Path, name: str) -> Flow[..., Any]:
-    """Return a flow of a project: of its own `flows` folder, else the packaged one.
-
-    Raises
-    ------
-    InputError
-        The file has no flow of that name.
-    """
+    """Return a flow of a project: of its own `flows` folder, else the packaged one."""
     path = flow_file(root, name)
     module_name = f"evertune_flow_{sha256(str(path).encode()).hexdigest()[:12]}"
     spec = spec_from_file_location(module_name, path)
@@ -313,14 +307,7 @@ def apply_answer(root: str, version: str, answer: Answer) -> str:
 
 
 def ask_for_approval(root: Path, verdict: Verdict) -> bool:
-    """Start the approve flow for a version that waits, where that flow is deployed.
-
-    Returns
-    -------
-    bool
-        Whether Prefect asks a person now. The same version against the same champion is asked
-        for once.
-    """
+    """Start the approve flow for a version that waits, where that flow is deployed."""
     if not verdict.waits_for_approval:
         return False
     identity = ProjectIdentity.of(root)

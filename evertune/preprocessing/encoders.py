@@ -123,18 +123,7 @@ def format_encoding(spec: EncodingSpec) -> EncodingName:
 
 
 def parse_encoding(name: EncodingName) -> EncodingSpec:
-    """Return the encoding of a name.
-
-    Raises
-    ------
-    ValueError
-        If there is no such encoding.
-
-    Examples
-    --------
-    >>> parse_encoding("ordinal+text:hashed")
-    EncodingSpec(numbers='ordinal', levels='ordinal', text='hashed', pairs='none')
-    """
+    """Return the encoding of a name."""
     numbers, *others = name.split("+")
     found = {"levels": numbers if numbers in ORDINAL_ENCODINGS else "one_hot"}
     fields = []
@@ -173,7 +162,6 @@ def feature_frame(table: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     ----------
     table : DataFrame of n rows
         A clean table with the schema's features; a missing time column counts as unknown times.
-    schema : TableSchema
 
     Returns
     -------
@@ -214,7 +202,6 @@ def make_encoder(name: EncodingName, schema: TableSchema) -> ColumnTransformer:
         `scaled+target`; `text:...` is the encoding of texts (`TextColumns`), and `pairs:numbers`,
         `pairs:levels` or `pairs:both` adds pairs of columns. A category with more than 30 levels
         that are neither codes nor hashed is encoded by the mean of the target.
-    schema : TableSchema
 
     Raises
     ------
@@ -263,14 +250,7 @@ def make_encoder(name: EncodingName, schema: TableSchema) -> ColumnTransformer:
 
 
 def make_numeric_encoder(name: str) -> Any:
-    """Return an unfitted transformer of numbers: gaps filled by medians and marked, then `name`.
-
-    Examples
-    --------
-    >>> X = np.array([[1.0], [np.nan], [3.0]])
-    >>> make_numeric_encoder("scaled").fit_transform(X).round(2).tolist()
-    [[-1.22, -0.71], [0.0, 1.41], [1.22, -0.71]]
-    """
+    """Return an unfitted transformer of numbers: gaps filled by medians and marked, then `name`."""
     gaps = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     return make_pipeline(gaps, NUMERIC_TRANSFORMERS[name]())
 

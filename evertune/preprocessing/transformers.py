@@ -52,7 +52,6 @@ class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     powers_ : array of shape (width,)
         NaN where the column is bent by Yeo and Johnson.
-    least_ : array of shape (width,)
 
     Examples
     --------
@@ -104,10 +103,6 @@ def _box_cox_lambda(column: FloatArray) -> float:
 
 def hash_levels(words: Iterable[str]) -> FloatArray:
     """Return each level with two of 16 columns 1 or -1, and the empty (missing) level as zeros.
-
-    Returns
-    -------
-    array of shape (n, 16)
 
     Examples
     --------
@@ -175,7 +170,6 @@ class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    centres_, spreads_ : array of shape (width,)
     places_ : array of shape (n_products, 2)
         The columns of each product.
 
@@ -238,7 +232,6 @@ class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     places_ : array of shape (n_pairs, 2)
         The columns of each pair.
-    means_ : TargetEncoder or Pipeline
     """
 
     def __init__(self, *, continuous: bool, scaled: bool) -> None:

@@ -28,7 +28,7 @@ from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError
 from evertune.messages import did_you_mean
 from evertune.registry.holdout_reuse import HoldoutUse
-from evertune.registry.records import ChampionChange, DecisionRecord
+from evertune.registry.promotion_records import ChampionChange, DecisionRecord
 
 T = TypeVar("T")
 EXECUTABLE_ACTIONS = ("refit", "retune", "rollback")
@@ -40,15 +40,12 @@ class DecisionEntry:
 
     Attributes
     ----------
-    id : str
-    moment : datetime
     kind : str
         `gate`, `approval`, `promotion`, `rollback`, or `monitoring`.
     version : str, optional
         The version that it is about.
     decision : str
         The verdict about a version, or the action that monitoring asks for.
-    by : str
     reason : str
         The first one.
     outcome : str

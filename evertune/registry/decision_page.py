@@ -5,7 +5,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from evertune.evaluation.formatting import format_score, metric_name
-from evertune.registry.records import DecisionRecord
+from evertune.registry.promotion_records import DecisionRecord
 from evertune.stats.bootstrap import PairedDifference
 
 CHART_WIDTH, CHART_MARGIN = 600, 20  # pixels
@@ -58,13 +58,7 @@ def signed_text(value: float | None) -> str:
 
 
 def interval_bar(difference: PairedDifference | None) -> dict[str, float] | None:
-    """Return the pixels of zero and of an interval's low end, mean and high end; None without one.
-
-    Examples
-    --------
-    >>> interval_bar(PairedDifference(mean=1.0, low=0.0, high=2.0, share_better=None, n_rows=9))
-    {'zero': 20.0, 'low': 20.0, 'mean': 300.0, 'high': 580.0}
-    """
+    """Return the pixels of zero and of an interval's low end, mean and high end."""
     if difference is None:
         return None
     mean, low, high = difference.mean, difference.low, difference.high

@@ -23,7 +23,7 @@ from evertune.errors import ParamsError, StageError, TableError
 from evertune.evaluation.slices import Slice, slice_by_columns
 from evertune.files import read_table
 from evertune.metrics.metrics import METRICS, Metric
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows
 from evertune.registry.holdout_reuse import adjusted_confidence
 from evertune.registry.inputs import RegistrationInputs
@@ -73,7 +73,6 @@ class SliceRegression:
 
     Attributes
     ----------
-    column, value : str
     metric : str
         The optimised one; the monitored loss if that is undefined on these rows.
     score : float, optional
@@ -110,7 +109,6 @@ class GateEvidence:
 
     Attributes
     ----------
-    version : str
     n_holdout, n_trained, n_missing : int
         Rows of the hold-out; those that the version was trained on; those for which it gives no
         finite prediction.
@@ -128,9 +126,6 @@ class GateEvidence:
         None without a champion to compare with.
     calibration : PairedDifference, optional
         By how much the expected calibration error is higher than the champion's.
-    has_probabilities : bool
-    rate_gaps : tuple of RateGap, optional
-    milliseconds_a_row, megabytes : float, optional
     faults : tuple of str, optional
         What is wrong with the hold-out.
     tests : tuple of TestResult
@@ -208,7 +203,6 @@ class HoldoutComparison:
         The challenger.
     metrics : tuple of Metric
         The optimised one comes first.
-    holdout : DataFrame, n rows
     unseen : array of bool of shape (n,)
         The rows that neither model was trained on.
     predictions : Predictions
@@ -307,9 +301,6 @@ def gather_evidence(
 
     Parameters
     ----------
-    inputs : RegistrationInputs
-    comparison : HoldoutComparison
-    champion : ChampionModel, optional
     number : str
         The version.
     look : int
@@ -394,18 +385,7 @@ def slice_regressions(
     slices: Sequence[Slice],
     bootstrap: BootstrapConfig,
 ) -> tuple[SliceRegression, ...]:
-    """Return by how much the challenger is worse than the champion on each slice.
-
-    Parameters
-    ----------
-    metrics : sequence of Metric
-        The first that is defined on a slice is used there: ROC AUC is not if all are of one
-        class.
-    pair : PairedPredictions
-    slices : sequence of Slice
-        Of the pair's rows.
-    bootstrap : BootstrapConfig
-    """
+    """Return by how much the challenger is worse than the champion on each slice."""
     found = []
     for part in slices:
         inside = pair.take(part.rows)
@@ -438,29 +418,7 @@ def slice_tests(regressions: Sequence[SliceRegression]) -> tuple[TestResult, ...
 def selection_rate_gaps(
     predictions: Predictions, slices: Sequence[Slice], schema: TableSchema
 ) -> tuple[RateGap, ...] | None:
-    """Return for each column the largest gap between the rates at which a class is predicted.
-
-    Parameters
-    ----------
-    predictions : Predictions
-    slices : sequence of Slice
-        Of sensitive columns.
-    schema : TableSchema
-        In a binary task the positive class counts, in others the class with the largest gap.
-
-    Returns
-    -------
-    tuple of RateGap, optional
-        None in regression, which predicts no class.
-
-    Examples
-    --------
-    >>> predictions = Predictions(np.array([1.0, 1.0, 0.0, 1.0]))
-    >>> parts = [Slice("sex", "f", np.array([0, 1])), Slice("sex", "m", np.array([2, 3]))]
-    >>> schema = TableSchema((), "y", "binary", ("no", "yes"))
-    >>> [(gap.highest, gap.gap) for gap in selection_rate_gaps(predictions, parts, schema)]
-    [('f', 0.5)]
-    """
+    """Return for each column the largest gap between the rates at which a class is predicted."""
     if schema.task == "regression":
         return None
     codes = [1] if schema.task == "binary" else range(len(schema.classes))
@@ -519,20 +477,7 @@ def unseen_mask(keys: Sequence[str], *seen: Collection[str]) -> NDArray[np.bool_
 
 
 def check_rows_unseen(keys: Collection[str], *, trained: Mapping[str, Collection[str]]) -> None:
-    """Check that no model was trained on a row that is about to be compared.
-
-    Parameters
-    ----------
-    keys : collection of str
-        Keys of the compared rows.
-    trained : mapping
-        Keys of the rows that each model was trained on, by its name.
-
-    Raises
-    ------
-    StageError
-        A model was; the message says which, and on how many rows.
-    """
+    """Check that no model was trained on a row that is about to be compared."""
     for name, trained_keys in trained.items():
         n_shared = len(set(keys).intersection(trained_keys))
         if n_shared:
@@ -543,13 +488,7 @@ def check_rows_unseen(keys: Collection[str], *, trained: Mapping[str, Collection
 
 
 def n_missing_predictions(predictions: Predictions) -> int:
-    """Return for how many rows a model gives no finite prediction.
-
-    Examples
-    --------
-    >>> n_missing_predictions(Predictions(np.array([1.0, np.nan, np.inf])))
-    2
-    """
+    """Return for how many rows a model gives no finite prediction."""
     finite = np.isfinite(predictions.values)
     if predictions.probabilities is not None:
         finite &= np.isfinite(predictions.probabilities).all(axis=1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evertune.config.schema import GatesSection
-from evertune.evaluation.records import (
+from evertune.evaluation.evaluation_record import (
     BaselineRow,
     Evaluation,
     chosen_model_metrics,
@@ -111,8 +111,6 @@ def evaluate_gates(
 
     Parameters
     ----------
-    evaluation : Evaluation
-    evidence : GateEvidence
     gates : GatesSection
         Which gates are on, and what they allow.
     approval : bool
@@ -202,12 +200,6 @@ def champion_gate(evidence: GateEvidence, metric: str) -> GateResult:
     It passes if the metric improves significantly, or if the metric is inconclusive and the
     monitored loss improves significantly: ranks do not show that all probabilities became too
     low.
-
-    Parameters
-    ----------
-    evidence : GateEvidence
-    metric : str
-        The name of the optimised one.
     """
     found = evidence.champion
     if found is None:
@@ -280,10 +272,6 @@ def slices_gate(evidence: GateEvidence, tolerance: float) -> GateResult:
 
     A slice has fallen if its score is worse than the champion's by more than `tolerance` times
     the champion's, and chance gives as much in fewer than 5 % of cases over all slices (Holm).
-
-    References
-    ----------
-    Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure.
     """
     slices = evidence.regressions
     if not evidence.slice_columns:

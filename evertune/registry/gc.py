@@ -104,15 +104,7 @@ def preview_garbage(
 
 
 def md5s_needed_by_folder(root: Path, *, objects: Path) -> frozenset[str]:
-    """Return the md5s that the dvc.lock and the pointers of a project name.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    objects : Path
-        DVC's cache, which tells what is in folders.
-    """
+    """Return the md5s that the dvc.lock and the pointers of a project name."""
     named = frozenset[str]().union(*(read_md5s(path) for path in pointer_files(root)))
     return with_folder_contents(objects, named)
 
@@ -124,15 +116,6 @@ def md5s_needed_by_versions(
 
     Versions of all models are looked at, whichever folder they came from. Those that carry no md5
     of data were registered by something else and need nothing.
-
-    Parameters
-    ----------
-    registry : ModelRegistry
-    objects : Path
-        DVC's cache, which tells what is in folders.
-    pool : str
-        The path of the pool in a project: its models are fitted again, so they are not needed, but
-        the list of them is.
     """
     for name in registry.model_names():
         for version in registry.of_model(name).versions():

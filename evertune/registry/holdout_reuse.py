@@ -41,11 +41,8 @@ class HoldoutUse:
     ----------
     record_id : str
         Digest of what was compared and on which rows: the same evidence, the same look.
-    moment : datetime
-    version : str
     rival : str
         The champion that it was compared with.
-    n_rows : int
     sketch : tuple of int
         Of the keys of these rows, by which they are known again.
     tests : int
@@ -67,16 +64,6 @@ def sketch_overlap(now: Sequence[int], before: Sequence[int]) -> float:
     Both sketches are complete up to the smaller of their largest hashes; the share is counted
     there. Where nothing of the first lies there the rows cannot be told apart, and count as the
     same.
-
-    Parameters
-    ----------
-    now, before : sequence of int
-        As `row_key_sketch` returns them.
-
-    Examples
-    --------
-    >>> sketch_overlap(row_key_sketch("abcd"), row_key_sketch("cdef"))
-    0.5
     """
     if not now or not before:
         return 0.0
@@ -132,26 +119,6 @@ def alpha_share(look: int) -> float:
 
     The shares of the first k looks sum to 1 - 1 / (k + 1), so that those of all looks, however
     many, sum to 1, and the first has half of it.
-
-    Parameters
-    ----------
-    look : int
-        From 1.
-
-    Raises
-    ------
-    ValueError
-        If it is below 1.
-
-    References
-    ----------
-    DeMets and Lan (1994), Interim Analysis: The Alpha Spending Function Approach; by Boole's
-    inequality, so that it holds however the looks depend on each other.
-
-    Examples
-    --------
-    >>> [round(alpha_share(look), 3) for look in (1, 2, 3)]
-    [0.5, 0.167, 0.083]
     """
     if look < 1:
         raise ValueError(f"'look' must be at least 1. Got {look} instead.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from evertune.config.schema import Params
 from evertune.data.schema import TableSchema
 from evertune.errors import StageError
-from evertune.evaluation.records import Evaluation, chosen_simple_model
+from evertune.evaluation.evaluation_record import Evaluation, chosen_simple_model
 from evertune.files import digest_files, read_record
 from evertune.search.trial_log import read_header, read_trials
 from evertune.trials import SearchHeader, Trial

@@ -94,13 +94,7 @@ def connect(state: Path) -> "TranslatingClient":
 
 
 def check_reachable(address: str) -> None:
-    """Check that the web server or database at the address answers; a file always does.
-
-    Raises
-    ------
-    BusyError
-        Nothing answers within six seconds.
-    """
+    """Check that the web server or database at the address answers; a file always does."""
     parts = urlsplit(address)
     if not parts.hostname:
         return
@@ -125,14 +119,6 @@ def relocate_artifacts(database: Path, artifacts: Path) -> None:
     """Make the embedded database name the folder of artifacts that lies beside it.
 
     All places change in one transaction; doing it twice changes nothing.
-
-    Parameters
-    ----------
-    database : Path
-        MLflow's SQLite database.
-    artifacts : Path
-        The folder of artifacts beside it. The last two parts of its path (`state/artifacts`)
-        tell which stored places are the project's.
     """
     from sqlalchemy import column, create_engine, func, inspect, select, table, update
     from sqlalchemy.pool import NullPool

@@ -49,8 +49,8 @@ from evertune.trials import Trial
 
 if TYPE_CHECKING:
     from evertune.data.schema import TableSchema
-    from evertune.evaluation.assessment import Assessment
-    from evertune.models.model import Model
+    from evertune.evaluation.other_table import Assessment
+    from evertune.models.fitted_model import Model
 
 PROJECT_ID_TAG = "evertune.project_id"
 PROJECT_TAG = "evertune.project"  # machine and folder; only 0.1 wrote it
@@ -77,7 +77,6 @@ class ModelVersion:
 
     Attributes
     ----------
-    number : str
     identity : str
         Hash of the model's files.
     run_id : str
@@ -86,8 +85,6 @@ class ModelVersion:
         When it was registered, since 1970.
     source : str
         Where its files lie.
-    tags : dict
-    aliases : tuple of str
     """
 
     number: str
@@ -278,7 +275,6 @@ class ModelRegistry:
             The run that shows how the model was made.
         model : Path
             Folder that `save_model` wrote.
-        description : ModelDescription
         """
         self._open_registered_model()
         wanted = f"name = '{self.name}' and tags.`{IDENTITY_TAG}` = '{description.identity}'"
@@ -463,7 +459,6 @@ class ModelRegistry:
 
         Parameters
         ----------
-        found : Assessment
         folder : Path
             With the pages, logged as they are.
         source : Path

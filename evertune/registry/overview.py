@@ -20,7 +20,7 @@ from evertune.registry.model_registry import (
 )
 from evertune.registry.pages import METRIC_TAG_PREFIX, MODE_TAG
 from evertune.registry.promotion import open_decisions, read_champion_history
-from evertune.registry.records import ChampionPeriod, champion_periods
+from evertune.registry.promotion_records import ChampionPeriod, champion_periods
 from evertune.versioning import dvc
 
 DATA_TABLES = ("source", "absorbed", "training")
@@ -55,9 +55,6 @@ class VersionSummary:
 
     Attributes
     ----------
-    number : str
-    aliases : tuple of str
-    created : datetime
     metric, figure : str, optional
         The optimised metric, and its value on the hold-out.
     data : dict of str to str
@@ -81,7 +78,6 @@ class ChampionSummary:
 
     Attributes
     ----------
-    version : str
     metric : str
         The optimised one.
     figures : dict
@@ -107,7 +103,6 @@ class ProjectStatus:
     ----------
     name : str
         Of the registered model.
-    champion : ChampionSummary, optional
     challenger, previous : str, optional
         Versions.
     data : str, optional
@@ -116,7 +111,6 @@ class ProjectStatus:
         Whether DVC copies versions to a remote.
     stale : tuple of str
         Stages that are not up to date.
-    last_run : LastRun, optional
     """
 
     name: str

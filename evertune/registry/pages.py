@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from evertune.data.schema import TableSchema
-from evertune.evaluation.assessment import Assessment, describe_left_out_rows, summarize_assessment
-from evertune.evaluation.records import (
+from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,
     Evaluation,
     chosen_model_metrics,
     chosen_simple_model,
 )
+from evertune.evaluation.other_table import Assessment, describe_left_out_rows, summarize_assessment
 from evertune.search.leaderboard import top_trials, trial_metrics, trial_parameters, trial_title
 from evertune.trials import Trial
 from evertune.types import ColumnKind
@@ -114,15 +114,7 @@ def trial_pages(
 
 
 def trial_page(trial: Trial) -> RunPage:
-    """Return what the run of a trial shows.
-
-    Examples
-    --------
-    >>> from evertune.trials import Configuration, Trial
-    >>> page = trial_page(Trial(7, Configuration("linear"), "failed", (), None, "no memory", 2.0))
-    >>> page.title, page.status, page.tags["evertune.reason"]
-    ('trial 7: linear failed', 'FAILED', 'no memory')
-    """
+    """Return what the run of a trial shows."""
     return RunPage(
         title=trial_title(trial),
         note=trial.reason or "",
@@ -140,8 +132,6 @@ def score_curves(
 
     Parameters
     ----------
-    trials : sequence of Trial
-    greater_is_better : bool
     started_milliseconds : int
         When the search started, since 1970.
 
@@ -266,7 +256,6 @@ def input_types(schema: TableSchema, raw: pd.DataFrame) -> dict[str, str]:
 
     Parameters
     ----------
-    schema : TableSchema
     raw : DataFrame
         The source table.
 

@@ -37,7 +37,7 @@ from evertune.registry.model_registry import (
     read_example_rows,
     version_text,
 )
-from evertune.registry.records import (
+from evertune.registry.promotion_records import (
     ChampionChange,
     DecisionKind,
     DecisionRecord,
@@ -85,7 +85,6 @@ def promote(
         Why, for those who read the record.
     by : str, optional
         Who decides; None: the name of the login.
-    now : datetime
 
     Raises
     ------
@@ -217,10 +216,8 @@ def roll_back(
         The project's folder; the caller holds its lock.
     to : str, optional
         The version to go back to; None: the one with the alias `previous`.
-    reason : str, optional
     by : str, optional
         Who decides; None: the name of the login.
-    now : datetime
 
     Raises
     ------
@@ -267,7 +264,6 @@ def roll_back_on_decision(
         The project's folder; the caller holds its lock.
     decision : MonitoringDecision
         Its `champion` is the version to be replaced.
-    now : datetime
 
     Raises
     ------
@@ -316,8 +312,6 @@ def apply_decision(
 
     Parameters
     ----------
-    registry : ModelRegistry
-    log : DecisionLog
     record : DecisionRecord
         One whose id is kept already is shown as it was kept; the aliases go where this one says.
 
@@ -360,8 +354,6 @@ def resume_decision(
 
     Parameters
     ----------
-    registry : ModelRegistry
-    log : DecisionLog
     act : str, optional
         What is to be done now.
     version : str, optional
@@ -410,25 +402,13 @@ def aliases_with_challenger(before: Mapping[str, str], version: str) -> dict[str
 
 
 def aliases_after_rollback(before: Mapping[str, str], version: str) -> dict[str, str]:
-    """Return the aliases once a former champion is champion again; another challenger stays.
-
-    Examples
-    --------
-    >>> aliases_after_rollback({"champion": "2", "previous": "1", "challenger": "3"}, "1")
-    {'champion': '1', 'previous': '2', 'challenger': '3'}
-    """
+    """Return the aliases once a former champion is champion again; another challenger stays."""
     after = _with_champion(before, version)
     return {alias: v for alias, v in after.items() if (alias, v) != ("challenger", version)}
 
 
 def smoke_test(registry: ModelRegistry, version: ModelVersion) -> Predictions:
-    """Return what a version predicts for the rows that it was registered with.
-
-    Raises
-    ------
-    InputError
-        It cannot be loaded, or cannot predict them; nothing was changed.
-    """
+    """Return what a version predicts for the rows that it was registered with."""
     from evertune.models.persistence import load_model, predict_rows
 
     try:
@@ -443,13 +423,7 @@ def smoke_test(registry: ModelRegistry, version: ModelVersion) -> Predictions:
 
 
 def check_champion_predicts(registry: ModelRegistry, number: str, expected: Predictions) -> None:
-    """Check that the champion predicts its example as a version did before it was champion.
-
-    Raises
-    ------
-    StageError
-        It does not.
-    """
+    """Check that the champion predicts its example as a version did before it was champion."""
     champion = registry.champion()
     found = None if champion is None else smoke_test(registry, champion)
     if found is None or not np.array_equal(found.values, expected.values, equal_nan=True):
@@ -490,21 +464,7 @@ def make_decision_record(
     after: Mapping[str, str],
     occasion: str | None = None,
 ) -> DecisionRecord:
-    """Return the record of a decision that is not the gate's, with the gate's last evidence.
-
-    Parameters
-    ----------
-    log : DecisionLog
-    version : ModelVersion
-        The one that it is about.
-    act, verdict, reasons, by, moment
-        As in `DecisionRecord`.
-    before, after : mapping of str to str
-        The version that has each alias.
-    occasion : str, optional
-        Tells the decision from the same one at another time; None: the number of champions so
-        far.
-    """
+    """Return the record of a decision that is not the gate's, with the gate's last evidence."""
     occasion = occasion or f"champion {len(log.champion_changes())}"
     evidence = [verdict, before.get("champion"), by, occasion, *reasons]
     number = version.number

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from evertune.config.loader import load_params
 from evertune.database import record_to_json
 from evertune.errors import StageError
-from evertune.evaluation.records import chosen_model_metrics
+from evertune.evaluation.evaluation_record import chosen_model_metrics
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
@@ -64,7 +64,7 @@ from evertune.registry.promotion import (
     open_decisions,
     resume_decision,
 )
-from evertune.registry.records import DecisionRecord, holdout_fingerprint, make_record_id
+from evertune.registry.promotion_records import DecisionRecord, holdout_fingerprint, make_record_id
 from evertune.search.leaderboard import leaderboard
 from evertune.versioning import dvc, git
 
@@ -156,13 +156,6 @@ def judge_version(
 
     The same question gets the same answer. A version that was rolled back, or that a person
     rejected, is not promoted again.
-
-    Raises
-    ------
-    StageError
-        One of the two models was trained on a row that is about to be compared.
-    ParamsError
-        `evaluation.slices` or `evaluation.sensitive` names no column of the table.
     """
     number, aliases = request.version.number, registry.aliases()
     back_to = request.version.tags.get(ROLLED_BACK_TAG)

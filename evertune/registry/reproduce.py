@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 from evertune.config.loader import load_params, load_paths
 from evertune.errors import InputError, StageError
 from evertune.files import read_record, read_table, write_record
-from evertune.models.model import (
+from evertune.models.fitted_model import (
     Ensemble,
     FittedPipeline,
     Model,
@@ -97,7 +97,6 @@ class RecordedModel:
 
     Attributes
     ----------
-    version : str
     pool : tuple of int, optional
         The trials whose models the search had kept; None if that is not known any more.
     members : tuple of Configuration, optional
@@ -190,7 +189,6 @@ def compare_with_registered(root: Path, restored: RestoredProject) -> Reproducti
     ----------
     root : Path
         The project's folder; it is only read.
-    restored : RestoredProject
     """
     registry, folder = open_registry(load_params(root)), restored.folder
     registered = registry.load_model(registry.version(restored.version))
@@ -237,19 +235,7 @@ def keep_recorded_members(
 
 
 def environment_notes(recorded: str, installed: str) -> tuple[str, ...]:
-    r"""Return where Evertune and what it requires are not installed as recorded.
-
-    Parameters
-    ----------
-    recorded, installed : str
-        Lines such as `numpy==2.4.6`.
-
-    Examples
-    --------
-    >>> (note,) = environment_notes("evertune==0.1.0\n", "evertune==0.2.0\n")
-    >>> note.partition(";")[0]
-    'evertune 0.1.0 was recorded, 0.2.0 is installed'
-    """
+    r"""Return where Evertune and what it requires are not installed as recorded."""
     before, now = _parse_requirements(recorded), _parse_requirements(installed)
     required = {canonicalize_name(Requirement(line).name) for line in requires("evertune") or ()}
     notes = []
@@ -270,14 +256,7 @@ def text_row(what: str, recorded: object, rebuilt: object) -> ComparisonRow:
 
 
 def metric_rows(recorded: MetricValues, rebuilt: MetricValues) -> tuple[ComparisonRow, ...]:
-    """Return the recorded metrics beside those of now, in the order of the record.
-
-    Examples
-    --------
-    >>> (row,) = metric_rows({"mae": 2.0}, {"mae": 2.5})
-    >>> row.difference, row.equal
-    (0.5, False)
-    """
+    """Return the recorded metrics beside those of now, in the order of the record."""
     rows = []
     for name, before in recorded.items():
         now = rebuilt.get(name)
@@ -294,13 +273,7 @@ def metric_rows(recorded: MetricValues, rebuilt: MetricValues) -> tuple[Comparis
 
 
 def worst_metric_row(what: str, recorded: MetricValues, rebuilt: MetricValues) -> ComparisonRow:
-    """Return the metric that differs most, beside its record; it stands for all of them.
-
-    Examples
-    --------
-    >>> worst_metric_row("training", {"mae": 2.0, "rmse": 3.0}, {"mae": 2.0, "rmse": 3.5}).what
-    'training: 2 figures, rmse'
-    """
+    """Return the metric that differs most, beside its record; it stands for all of them."""
     rows = metric_rows(recorded, rebuilt)
     if not rows:
         return text_row(what, "no figure", "no figure")
@@ -309,14 +282,7 @@ def worst_metric_row(what: str, recorded: MetricValues, rebuilt: MetricValues) -
 
 
 def refit_rows(refits: Iterable[FoldRefit]) -> tuple[ComparisonRow, ...]:
-    """Return for each family the metric of a fold that differs most from the recorded one.
-
-    Examples
-    --------
-    >>> refits = [FoldRefit(0, fold, "tree", {"mae": 1.0}, {"mae": 1.0}) for fold in (0, 1)]
-    >>> refit_rows(refits)[0].what
-    'tree, 2 folds fitted again: 2 figures, mae'
-    """
+    """Return for each family the metric of a fold that differs most from the recorded one."""
     families: dict[str, list[FoldRefit]] = {}
     for refit in refits:
         families.setdefault(refit.family, []).append(refit)
@@ -337,12 +303,6 @@ def prediction_row(recorded: Predictions, rebuilt: Predictions) -> ComparisonRow
 
     Of probabilities it is their difference; of values, it is divided by the standard deviation of
     the recorded ones.
-
-    Examples
-    --------
-    >>> recorded = Predictions(np.array([1.0, 3.0]))
-    >>> prediction_row(recorded, Predictions(np.array([1.0, 3.5]))).difference
-    0.5
     """
     left, right = probabilities_or_values(recorded), probabilities_or_values(rebuilt)
     what, shape = "predictions of the hold-out", f"{len(left)} rows"

@@ -107,8 +107,6 @@ def leaderboard(
 
     Parameters
     ----------
-    trials : sequence of Trial
-    greater_is_better : bool
     metric : str
         The one whose scores are shown fold by fold, of at most 50 folds; none by default.
 
@@ -157,7 +155,6 @@ def best_trial(
 
     Parameters
     ----------
-    trials : iterable of Trial
     metrics : sequence of Metric
         The first is optimised; guards are among them.
     guards : mapping from metric to float

@@ -66,8 +66,6 @@ def estimate_fit_bytes(
 
     Parameters
     ----------
-    family : str
-    hyperparameters : mapping
     encoded_bytes : int
         Size of the encoded rows of the fold.
     encoded : bool

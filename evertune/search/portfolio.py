@@ -314,11 +314,6 @@ def default_portfolio(
     """Return the configurations to try first, for a table of this size.
 
     `n_classes` is 0 in regression. Cheap ones come first, then those that are rarely in vain.
-
-    Examples
-    --------
-    >>> [point.family for point in default_portfolio("binary", 5000, 10, 2)][:3]
-    ['linear', 'lightgbm', 'catboost']
     """
     named = COMMON_PORTFOLIO | (
         REGRESSION_PORTFOLIO if task == "regression" else CLASSIFICATION_PORTFOLIO

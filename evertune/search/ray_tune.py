@@ -268,11 +268,6 @@ def make_scheduler(
     """Return a Tune scheduler that knows the folds of earlier runs' trials.
 
     `racing` and `none` are first in, first out for Tune: the study itself prunes by racing.
-
-    Raises
-    ------
-    ValueError
-        If there is no such scheduler.
     """
     if kind not in SCHEDULERS:
         raise ValueError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {kind!r}.")
@@ -288,24 +283,7 @@ def make_scheduler(
 
 @contextmanager
 def ray_session(root: Path | None, state: Path, *, workers: int | None) -> Iterator[int]:
-    """Connect to the cluster at RAY_ADDRESS, or start Ray here; yield the number of workers.
-
-    Parameters
-    ----------
-    root : Path, optional
-        The project's folder, whose Python files workers may import.
-    state : Path
-        Gets the token of a local Ray, readable by its owner alone.
-    workers : int, optional
-        One for each processor by default.
-
-    Raises
-    ------
-    ConnectionError
-        If no cluster answers at RAY_ADDRESS.
-    ValueError
-        If more workers are asked for than the cluster has processors.
-    """
+    """Connect to the cluster at RAY_ADDRESS, or start Ray here; yield the number of workers."""
     if os.environ.get("RAY_ADDRESS"):
         session = _cluster_session(root)
     else:

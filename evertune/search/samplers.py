@@ -29,9 +29,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
 from evertune.metrics.metrics import Metric
-from evertune.search.default_space import Choice, Float, Integer, Parameter, Space
-from evertune.search.objective import Job, Objective, maximized_score
-from evertune.search.space import (
+from evertune.search.configurations import (
     build_space,
     default_configurations,
     draw_values,
@@ -40,6 +38,8 @@ from evertune.search.space import (
     nearest_configuration,
     nearest_values,
 )
+from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.trials import Configuration, ParameterValue, Trial
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def mutate_configuration(
 
     Examples
     --------
-    >>> from evertune.search.space import build_space
+    >>> from evertune.search.configurations import build_space
     >>> linear = build_space(["linear"], {"linear": {"regularisation": [1.0, 2.0]}})
     >>> step = mutate_configuration(Configuration("linear"), linear, np.random.default_rng(0))
     >>> 1.0 <= step.hyperparameters["regularisation"] <= 2.0

@@ -1,293 +1,199 @@
-"""Build and use a search space: families, their parameters and the user's overrides.
+"""What is searched by default: every model family with its parameters and their ranges.
 
-A space maps each family to its parameters, so a parameter is searched only once its family is
-chosen. A parameter may have one more condition, on a parameter of the same family that stands
-before it. `build_space` combines the default ranges with the overrides from params.yaml and drops
-parameters that cannot matter for the given columns. `draw_values`, `nearest_configuration` and
-`grid_points` produce configurations of a space. Nothing here depends on Optuna or Ray.
+`Float`, `Integer` and `Choice` are the parameter types. `DEFAULT_SPACES` has the ranges of each
+family, `EXTRA_SPACES` those of families that need an extra, `SHARED_PARAMETERS` what every family
+takes, and `OPTIONAL_PARAMETERS` what is searched only on request because it is slow or rarely
+helps. `space` builds the space of one search from them.
+
+The types are our own, not Optuna's distributions: they carry the condition of a parameter, and
+this module must import quickly.
+
+The bounds of the boosters and forests follow those agreed on by their authors for TabArena
+(Erickson et al. 2025). Learning rates are adapted to budgets of minutes.
 """
 
-import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import cast
+from dataclasses import dataclass
 
-import numpy as np
-
-from evertune.data.schema import Column
-from evertune.models.embedding_mlp import check_installed
-from evertune.models.families import COMMON_DEFAULTS, FAMILIES, default_configuration
-from evertune.preprocessing.encoders import has_high_cardinality
-from evertune.search.default_space import (
-    ALL_SPACES,
-    OPTIONAL_PARAMETERS,
-    SHARED_PARAMETERS,
-    Choice,
-    Float,
-    Integer,
-    Parameter,
-    Parameters,
-    Space,
-)
-from evertune.trials import Configuration, ParameterValue
-from evertune.types import Task
-
-MAX_GRID_POINTS = 1000  # of one family
-LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
-
-Overrides = Mapping[str, Mapping[str, Sequence[ParameterValue]]]
+from evertune.trials import ParameterValue
 
 
-def build_space(
-    families: Iterable[str],
-    overrides: Overrides | None = None,
-    *,
-    task: Task | None = None,
-    metric: str = "",
-    columns: Sequence[Column] = (),
-) -> Space:
-    """Return the space of some families, in the order of their cost.
+@dataclass(frozen=True)
+class Condition:
+    """A parameter is searched only if another one has one of these values."""
 
-    Parameters
-    ----------
-    families : iterable of str
-    overrides : mapping from family to parameter to values, optional
-        Two numbers are the bounds of a range; anything else is a list of choices. A parameter that
-        is named here is searched in any case.
-    task, metric : str, optional
-        Class weights are searched if the metric looks at labels.
-    columns : sequence of Column
-        The features: encodings of kinds that none of them has are not searched.
-
-    Raises
-    ------
-    ValueError
-        If there is no family, one of them cannot be searched, an override does not fit, or a family
-        needs a library that is not installed.
-
-    Examples
-    --------
-    >>> list(build_space(["random_forest", "linear"]))
-    ['linear', 'random_forest']
-    >>> build_space(["tree"], {"tree": {"max_depth": [2, 4]}})["tree"]["max_depth"]
-    Integer(low=2, high=4, log=True, when=None)
-    """
-    wanted, overrides = set(families), overrides or {}
-    names = ", ".join(ALL_SPACES)
-    if not wanted or not wanted <= set(ALL_SPACES):
-        raise ValueError(f"families must be some of {names}, but got {sorted(wanted)}.")
-    if not set(overrides) <= set(ALL_SPACES):
-        raise ValueError(f"space must be of families {names}, but got {sorted(overrides)}.")
-    check_installed(wanted)
-    weighted = task != "regression" and metric in LABEL_METRICS
-    shared = {k: v for k, v in SHARED_PARAMETERS.items() if k != "class_weight" or weighted}
-    return {
-        family: relevant_parameters(ALL_SPACES[family] | shared, columns)
-        | _override_parameters(family, overrides.get(family, {}))
-        for family in ALL_SPACES
-        if family in wanted
-    }
+    name: str
+    values: tuple[ParameterValue, ...]
 
 
-def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
-    """Return the parameters of a family that can matter for some columns.
+@dataclass(frozen=True)
+class Float:
+    """A number between two bounds, both included; `log` searches its logarithm uniformly."""
 
-    Encodings of texts need a column of texts, hashed categories a category of many levels, and
-    products of numbers two numbers.
-
-    Examples
-    --------
-    >>> "text" in relevant_parameters(SHARED_PARAMETERS, [Column("note", "text")])
-    True
-    >>> "text" in relevant_parameters(SHARED_PARAMETERS, [])
-    False
-    """
-    kinds = [column.kind for column in columns]
-    n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
-    dropped = {"text": "text" not in kinds, "pairs": n_numbers < 2}
-    kept = {name: part for name, part in parameters.items() if not dropped.get(name)}
-    levels = kept.get("levels")
-    if isinstance(levels, Choice) and not any(map(has_high_cardinality, columns)):
-        kept["levels"] = replace(levels, values=tuple(v for v in levels.values if v != "hashed"))
-    return kept
+    low: float
+    high: float
+    log: bool = False
+    when: Condition | None = None
 
 
-def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
-    """Return the default configuration of each family, cheapest first."""
-    return tuple(default_configuration(family) for family in build_space(families))
+@dataclass(frozen=True)
+class Integer:
+    """A whole number between two bounds, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+    when: Condition | None = None
 
 
-def draw_values(
-    parameters: Parameters, draw: Callable[[str, Parameter], ParameterValue]
-) -> dict[str, ParameterValue]:
-    """Return values of a family's parameters, without those whose condition does not hold.
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values."""
 
-    `draw` takes a name and a parameter, and returns a value; it is called in the order of the
-    parameters. A condition on a parameter that is not searched holds.
-
-    Examples
-    --------
-    >>> from evertune.search.default_space import DEFAULT_SPACES
-    >>> values = draw_values(
-    ...     DEFAULT_SPACES["neural_network"],
-    ...     lambda name, parameter: getattr(parameter, "values", [1])[0],
-    ... )
-    >>> values["solver"], "beta_1" in values, "momentum" in values
-    ('adam', True, False)
-    """
-    values: dict[str, ParameterValue] = {}
-    for name, parameter in parameters.items():
-        when = parameter.when
-        if when is None or when.name not in values or values[when.name] in when.values:
-            values[name] = draw(name, parameter)
-    return values
+    values: tuple[ParameterValue, ...]
+    when: Condition | None = None
 
 
-def nearest_values(configuration: Configuration, space: Space) -> dict[str, ParameterValue]:
-    """Return the values of the searched parameters that are nearest to a configuration's.
+Parameter = Float | Integer | Choice
+Parameters = dict[str, Parameter]
+Space = dict[str, Parameters]
 
-    Parameters that it does not name count as their defaults.
+NOMINAL_ENCODINGS = Choice(("one_hot", "target", "hashed"))
+IF_ADAM, IF_SGD = Condition("solver", ("adam",)), Condition("solver", ("sgd",))
+BOOSTING_LEARNING_RATE = Float(0.02, 0.2, log=True)
 
-    Examples
-    --------
-    >>> narrow = build_space(["svm"], {"svm": {"select": ["none"]}})
-    >>> nearest_values(Configuration("svm", {"C": 1e9}), narrow)["C"]
-    100.0
-    """
-    family, own = configuration.family, configuration.hyperparameters
-    given = COMMON_DEFAULTS | FAMILIES[family].defaults | own
-    return draw_values(space[family], lambda name, part: _clip_value(given.get(name), part))
+# What every family takes; `space.relevant_parameters` drops what the columns cannot notice.
+SHARED_PARAMETERS: Parameters = {
+    "text": Choice(("auto", "target", "hashed", "words", "characters")),
+    "class_weight": Choice(("none", "balanced")),
+    "select": Choice(("none", "filter", "l1", "importance", "recursive")),
+    "select_share": Float(
+        0.2, 0.9, when=Condition("select", ("filter", "l1", "importance", "recursive"))
+    ),
+}
+# What every family takes on request: it is slow, or rarely helps.
+OPTIONAL_PARAMETERS: Parameters = {"pairs": Choice(("none", "numbers", "levels", "both"))}
+NUMERIC_INTERACTIONS = Choice(("none", "numbers"))  # trees find them, other families do not
 
-
-def nearest_configuration(configuration: Configuration, space: Space) -> Configuration | None:
-    """Return the nearest configuration of the space, or None if its family is not in it.
-
-    Parameters that are not searched stay as they are named.
-
-    Examples
-    --------
-    >>> far = Configuration("linear", {"regularisation": 1e9})
-    >>> near = nearest_configuration(far, build_space(["linear"]))
-    >>> near.hyperparameters["regularisation"], near.hyperparameters["numbers"]
-    (1000.0, 'scaled')
-    """
-    family, own = configuration.family, configuration.hyperparameters
-    if family not in space:
-        return None
-    kept = {name: own[name] for name in own if name not in space[family]}
-    return Configuration(family, kept | nearest_values(configuration, space))
-
-
-def grid_points(space: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
-    """Return all combinations of `n_levels` values of each parameter, family by family.
-
-    Of a family with more than 1,000 combinations, so many are drawn, the same each time.
-
-    Examples
-    --------
-    >>> len(grid_points(build_space(["tree"], {"tree": {"select": ["none"]}})))
-    18
-    """
-    points = (point for family in space for point in _family_grid(family, space, n_levels))
-    unique = {tuple(sorted(flat_parameters(point).items(), key=str)): point for point in points}
-    return tuple(unique.values())
-
-
-def flat_parameters(configuration: Configuration) -> Mapping[str, ParameterValue]:
-    """Return a configuration as one flat mapping, its parameters named `family.parameter`.
-
-    Examples
-    --------
-    >>> flat_parameters(Configuration("linear", {"regularisation": 1.0}))
-    {'family': 'linear', 'linear.regularisation': 1.0}
-    """
-    family = configuration.family
-    values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
-    return {"family": family} | values
-
-
-def _override_parameters(
-    family: str, overrides: Mapping[str, Sequence[ParameterValue]]
-) -> Parameters:
-    defaults = COMMON_DEFAULTS | FAMILIES[family].defaults
-    unknown = sorted(set(overrides) - set(defaults))
-    if unknown:
-        raise ValueError(
-            f"space of {family} must be of its parameters {', '.join(defaults)}, but got {unknown}."
-        )
-    declared = ALL_SPACES[family] | SHARED_PARAMETERS | OPTIONAL_PARAMETERS
-    return {
-        name: _override_parameter(f"{family}.{name}", declared.get(name), defaults[name], values)
-        for name, values in overrides.items()
-    }
-
-
-def _override_parameter(
-    name: str, declared: Parameter | None, default: ParameterValue, values: Sequence[ParameterValue]
-) -> Parameter:
-    """Return a parameter with the bounds or choices that are asked for."""
-    when = None if declared is None else declared.when
-    if isinstance(default, str | bool):
-        choices = declared.values if isinstance(declared, Choice) else tuple(values)
-        if not values or not set(values) <= set(choices):
-            known = ", ".join(map(str, choices))
-            raise ValueError(f"space of {name} must be some of {known}, but got {list(values)}.")
-        return Choice(tuple(values), when)
-    if not values or any(isinstance(value, str | bool) or value is None for value in values):
-        raise ValueError(f"space of {name} must be numbers, but got {list(values)}.")
-    numbers = [float(cast(float, value)) for value in values]
-    if len(numbers) != 2 or numbers[0] == numbers[1]:
-        return Choice(tuple(values), when)
-    low, high = numbers
-    log = declared.log if isinstance(declared, Float | Integer) else low > 0
-    if low > high or (log and low <= 0):
-        raise ValueError(
-            f"space of {name} must be two bounds, the lower one first"
-            f"{' and above 0' if log else ''}, but got {list(values)}."
-        )
-    if isinstance(default, int):
-        return Integer(int(low), int(high), log, when)
-    return Float(low, high, log, when)
-
-
-def _family_grid(family: str, space: Space, n_levels: int) -> Iterator[Configuration]:
-    parameters = space[family]
-    levels = [_grid_values(part, n_levels) for part in parameters.values()]
-    sizes = [len(values) for values in levels]
-    total = math.prod(sizes)
-    numbers: Sequence[int] = range(total)
-    if total > MAX_GRID_POINTS:
-        numbers = sorted(random.Random(0).sample(numbers, MAX_GRID_POINTS))
-    for number in numbers:  # the last parameter changes fastest
-        places = np.unravel_index(number, sizes)
-        given = {
-            name: values[place]
-            for name, values, place in zip(parameters, levels, places, strict=True)
-        }
-        yield Configuration(family, draw_values(parameters, lambda name, _: given[name]))  # noqa: B023
-
-
-def _grid_values(parameter: Parameter, n: int) -> tuple[ParameterValue, ...]:
-    if isinstance(parameter, Choice):
-        return parameter.values
-    low, high = parameter.low, parameter.high
-    shares = [step / (n - 1) for step in range(n)]
-    if parameter.log:
-        width = math.log(high) - math.log(low)
-        numbers = [math.exp(math.log(low) + share * width) for share in shares]
-    else:
-        numbers = [low + share * (high - low) for share in shares]
-    values = [float(f"{number:.6g}") for number in numbers]
-    if isinstance(parameter, Integer):
-        return tuple(dict.fromkeys(round(value) for value in values))
-    return tuple(values)
-
-
-def _clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
-    if isinstance(parameter, Choice):
-        return value if value in parameter.values else parameter.values[0]
-    if value is None:
-        return parameter.low
-    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number
+DEFAULT_SPACES: Space = {
+    "linear": {
+        "numbers": Choice(("scaled", "power", "quantile", "spline", "binned", "box_cox")),
+        "levels": NOMINAL_ENCODINGS,
+        "pairs": NUMERIC_INTERACTIONS,
+        "penalty": Choice(("l2", "l1", "elastic")),
+        "regularisation": Float(1e-3, 1e3, log=True),
+    },
+    "naive_bayes": {
+        "numbers": Choice(("power", "scaled", "quantile", "box_cox")),
+        "levels": NOMINAL_ENCODINGS,
+        "var_smoothing": Float(1e-9, 1.0, log=True),
+    },
+    "neighbours": {
+        "numbers": Choice(("scaled", "quantile", "robust")),
+        "levels": NOMINAL_ENCODINGS,
+        "n_neighbors": Integer(3, 200, log=True),
+        "weights": Choice(("distance", "uniform")),
+        "p": Choice((2, 1)),
+    },
+    "svm": {
+        "numbers": Choice(("scaled", "quantile", "robust")),
+        "levels": NOMINAL_ENCODINGS,
+        "C": Float(0.1, 100.0, log=True),
+        "gamma": Float(0.1, 10.0, log=True),
+    },
+    "tree": {
+        "levels": NOMINAL_ENCODINGS,
+        "max_depth": Integer(2, 16, log=True),
+        "min_samples_leaf": Integer(2, 100, log=True),
+    },
+    "lightgbm": {
+        "levels": Choice(("ordinal", "target", "one_hot", "codes", "hashed")),
+        "learning_rate": BOOSTING_LEARNING_RATE,
+        "num_leaves": Integer(2, 200, log=True),
+        "min_data_in_leaf": Integer(1, 64, log=True),
+        "feature_fraction": Float(0.4, 1.0),
+        "bagging_fraction": Float(0.7, 1.0),
+        "extra_trees": Choice((False, True)),
+        "lambda_l1": Float(1e-4, 1.0, log=True),
+        "lambda_l2": Float(1e-4, 10.0, log=True),
+        "cat_smooth": Float(1e-3, 100.0, log=True, when=Condition("levels", ("ordinal", "codes"))),
+        "cat_l2": Float(5e-3, 20.0, log=True, when=Condition("levels", ("ordinal", "codes"))),
+    },
+    "xgboost": {
+        "levels": Choice(("one_hot", "target", "ordinal", "hashed")),
+        "learning_rate": BOOSTING_LEARNING_RATE,
+        "max_depth": Integer(3, 10, log=True),
+        "min_child_weight": Float(1e-3, 10.0, log=True),
+        "subsample": Float(0.6, 1.0),
+        "colsample_bylevel": Float(0.5, 1.0),
+        "reg_alpha": Float(1e-4, 5.0, log=True),
+        "reg_lambda": Float(1e-4, 5.0, log=True),
+    },
+    "hist_boosting": {
+        "levels": NOMINAL_ENCODINGS,
+        "learning_rate": BOOSTING_LEARNING_RATE,
+        "max_leaf_nodes": Integer(3, 128, log=True),
+        "min_samples_leaf": Integer(2, 100, log=True),
+        "l2_regularization": Float(1e-3, 10.0, log=True),
+        "max_features": Float(0.4, 1.0),
+    },
+    "extra_trees": {
+        "levels": NOMINAL_ENCODINGS,
+        "max_features": Float(0.1, 1.0),
+        "min_samples_leaf": Integer(1, 32, log=True),
+    },
+    "random_forest": {
+        "levels": NOMINAL_ENCODINGS,
+        "max_features": Float(0.1, 1.0),
+        "min_samples_leaf": Integer(1, 32, log=True),
+    },
+    "neural_network": {
+        "numbers": Choice(("spline", "robust", "quantile")),
+        "levels": NOMINAL_ENCODINGS,
+        "pairs": NUMERIC_INTERACTIONS,
+        "layers": Integer(1, 4),
+        "width": Integer(32, 256, log=True),
+        "activation": Choice(("relu", "tanh")),
+        "solver": Choice(("adam", "sgd")),
+        "learning_rate": Float(3e-4, 3e-2, log=True),
+        "schedule": Choice(("cosine", "coslog4", "constant")),
+        "beta_1": Float(0.8, 0.95, when=IF_ADAM),
+        "beta_2": Float(0.9, 0.999, when=IF_ADAM),
+        "momentum": Float(0.5, 0.95, when=IF_SGD),
+        "batch_size": Integer(64, 512, log=True),
+        "alpha": Float(1e-6, 1.0, log=True),
+        "dropout": Float(0.0, 0.4),
+    },
+    "catboost": {
+        "learning_rate": BOOSTING_LEARNING_RATE,
+        "depth": Integer(3, 8),
+        "grow_policy": Choice(("SymmetricTree", "Depthwise")),
+        "l2_leaf_reg": Float(1e-2, 10.0, log=True),
+        "random_strength": Float(0.0, 2.0),
+        "subsample": Float(0.7, 1.0),
+        "one_hot_max_size": Integer(8, 100, log=True),
+        "max_ctr_complexity": Integer(1, 3),
+        "leaf_estimation_iterations": Integer(1, 10, log=True),
+    },
+}
+# Families that need an extra; they are searched only if they are named.
+EXTRA_SPACES: Space = {
+    "embedding_network": {
+        "numbers": Choice(("spline", "piecewise", "quantile", "robust")),
+        "levels": Choice(("codes", "ordinal", "one_hot", "target", "hashed")),
+        "pairs": NUMERIC_INTERACTIONS,
+        "embedding_width": Integer(2, 32, log=True, when=Condition("levels", ("codes", "ordinal"))),
+        "layers": Integer(1, 4),
+        "width": Integer(32, 256, log=True),
+        "activation": Choice(("relu", "tanh", "silu")),
+        "solver": Choice(("adam", "nadam", "sgd")),
+        "learning_rate": Float(3e-4, 3e-2, log=True),
+        "schedule": Choice(("cosine", "coslog4", "constant")),
+        "beta_1": Float(0.8, 0.95, when=Condition("solver", ("adam", "nadam"))),
+        "beta_2": Float(0.9, 0.999, when=Condition("solver", ("adam", "nadam"))),
+        "momentum": Float(0.5, 0.95, when=IF_SGD),
+        "batch_size": Integer(64, 512, log=True),
+        "alpha": Float(1e-6, 1.0, log=True),
+        "dropout": Float(0.0, 0.4),
+    },
+}
+ALL_SPACES: Space = DEFAULT_SPACES | EXTRA_SPACES

@@ -44,7 +44,6 @@ def summarize_search(trials: Iterable[Trial], *, greater_is_better: bool) -> Sea
 
     Parameters
     ----------
-    trials : iterable of Trial
     greater_is_better : bool
         Of the metric that the scores are in.
 
@@ -168,7 +167,6 @@ class SearchReport:
         The most frequent first.
     baseline_instead : bool
         Whether nothing was found, so that the model is a baseline.
-    workers : int, optional
     seconds : float
         Of the search's own clock.
     """
@@ -192,7 +190,6 @@ def build_search_report(
     ----------
     trials : sequence of Trial
         In the order in which they ended.
-    header : SearchHeader
     origin : ModelOrigin, optional
         Of the model that was made.
 

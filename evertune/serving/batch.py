@@ -21,7 +21,7 @@ from evertune.data.readers import read_source
 from evertune.data.validation import format_issues
 from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import write_table
-from evertune.models.model import Model, predict
+from evertune.models.fitted_model import Model, predict
 from evertune.monitoring.log_frames import (
     LoggedPrediction,
     identify_rows,
@@ -46,7 +46,6 @@ class ScoringResult:
 
     Attributes
     ----------
-    rows : int
     logged : int
         Predictions that were not in the log before.
     version : str
@@ -175,7 +174,6 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
         The project's folder.
     table : DataFrame of n rows
         As it was scored.
-    now : datetime
 
     Raises
     ------

@@ -72,20 +72,7 @@ def render_metrics(figures: ServiceMetrics, log: PredictionLog) -> bytes:
 
 
 def monitoring_metric_lines(figures: Mapping[str, float]) -> Iterator[str]:
-    """Yield figures in Prometheus' text format, those of one name together.
-
-    Parameters
-    ----------
-    figures : mapping
-        By name and labels, as `ml_drift_score{feature="age"}`.
-
-    Examples
-    --------
-    >>> print("".join(monitoring_metric_lines({"ml_input_drift": 1.5})), end="")
-    # HELP ml_input_drift As monitoring last found it.
-    # TYPE ml_input_drift gauge
-    ml_input_drift 1.5
-    """
+    """Yield figures in Prometheus' text format, those of one name together."""
     for name, members in groupby(sorted(figures), key=lambda full: full.partition("{")[0]):
         kind = "counter" if name.endswith(COUNTER_SUFFIX) else "gauge"
         yield f"# HELP {name} As monitoring last found it.\n# TYPE {name} {kind}\n"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from evertune.errors import StageError
 from evertune.models.compiled import CompiledModel, compile_model, predict_compiled
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import predict_rows
 from evertune.registry.model_registry import ModelRegistry, ModelVersion
 from evertune.types import Predictions
@@ -53,12 +53,10 @@ def load_shadow(
 
     Parameters
     ----------
-    store : ModelRegistry
     before : LoadedModel, optional
         What predicted beside it until now.
     beside : ModelVersion
         The champion.
-    now : datetime
     days : float
         So long after the champion was registered it is the champion before; later, or where
         there is none, the challenger.

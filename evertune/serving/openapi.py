@@ -83,24 +83,7 @@ def service_paths(
     max_rows: int,
     with_token: bool,
 ) -> JSONSchema:
-    """Return the paths of one service.
-
-    Parameters
-    ----------
-    schema : TableSchema, optional
-        Of the champion; None while there is none.
-    more_columns : collection of str
-        What a row may hold beside what the schema names.
-    max_rows : int
-    with_token : bool
-        Whether callers show a token.
-
-    Examples
-    --------
-    >>> schema = TableSchema((Column("age", "number"),), "left", "binary", ("no", "yes"))
-    >>> list(service_paths(schema, more_columns=(), max_rows=9, with_token=False))
-    ['/predict', '/label', '/health', '/ready', '/metrics']
-    """
+    """Return the paths of one service."""
     security: JSONSchema = {"security": [{"token": []}]} if with_token else {}
     probe = {
         "security": [],

@@ -58,7 +58,6 @@ class PredictRequest:
         Raw cells by column.
     ids : tuple of n str, optional
         Given by the caller; None: the service gives them.
-    request_id : str, optional
     moment : datetime, optional
         When what is asked about is so, where the rows themselves do not say.
     several : bool
@@ -97,7 +96,6 @@ def parse_predict_request(
         From `json_bodies.parsed`.
     columns : collection of str
         What a row may hold.
-    most_rows : int
 
     Examples
     --------
@@ -149,13 +147,7 @@ def parse_label_request(
 
 
 def future_timestamp_error(moment: datetime | None, now: datetime) -> str | None:
-    """Return what is wrong with a moment that lies ahead of the clock by more than 5 minutes.
-
-    Examples
-    --------
-    >>> future_timestamp_error(datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
-    'is in the future'
-    """
+    """Return what is wrong with a moment that lies ahead of the clock by more than 5 minutes."""
     return "is in the future" if moment is not None and moment - now > MAX_CLOCK_SKEW else None
 
 
@@ -340,12 +332,10 @@ class RequestRow:
 
     Attributes
     ----------
-    id, request_id : str
     row : mapping
         As it was given; where its time column is left out, with the moment.
     moment : datetime
         Of the event.
-    identifier : str, optional
     """
 
     id: str
@@ -397,12 +387,8 @@ def request_errors(
 
     Parameters
     ----------
-    asked : PredictRequest
-    entries : sequence of n RequestRow
     breaches : mapping
         Of rows that cannot be read, by their place in the request.
-    schema : TableSchema
-    now : datetime
     """
     ahead = future_timestamp_error(asked.moment, now)
     if ahead:

@@ -435,13 +435,7 @@ class ModelService:
 
 
 def read_token(variable: str | None) -> bytes | None:
-    """Return the token that callers must show, None where none is asked for.
-
-    Raises
-    ------
-    ParamsError
-        The variable is named and not set.
-    """
+    """Return the token that callers must show, None where none is asked for."""
     if variable is None:
         return None
     token = os.environ.get(variable, "")

@@ -24,7 +24,7 @@ from evertune.files import read_table
 from evertune.metrics.losses import bounded_losses, error_scale
 from evertune.metrics.metrics import Metric, metrics_for
 from evertune.models.families import fit_configuration
-from evertune.models.model import Ensemble, FittedPipeline, Model, predict
+from evertune.models.fitted_model import Ensemble, FittedPipeline, Model, predict
 from evertune.models.persistence import load_model
 from evertune.simulation.results import (
     PolicyName,
@@ -57,7 +57,6 @@ class LabelledStream:
         Class codes or values.
     fit : function
         Takes numbers of rows and weights (None: all the same), returns what predicts rows.
-    task : str
     metric : Metric
         That the gate compares in.
     scale : float, optional
@@ -88,7 +87,6 @@ class ReplayConfig:
     ----------
     start : float
         Day from which predictions count; what lies before is learned from.
-    window_days : float
     label_delay : float
         Days from a prediction to its label.
     spans : tuple of (float, float), optional
@@ -114,15 +112,7 @@ def never_retrain(stream: LabelledStream, course: ReplayConfig) -> ReplayResult:
 def retrain_on_schedule(
     stream: LabelledStream, course: ReplayConfig, *, latest_days: float | None
 ) -> ReplayResult:
-    """Return how it goes with a model that is fitted anew before every window, without a gate.
-
-    Parameters
-    ----------
-    stream : LabelledStream
-    course : ReplayConfig
-    latest_days : float, optional
-        The rows of so many days, up to the latest label, are learned from; None: all.
-    """
+    """Return how it goes with a model that is fitted anew before every window, without a gate."""
     first = first_model(stream, course)
     spans = list(window_spans(stream, course))
     models, events = [first], list[ReplayEvent]()
@@ -176,17 +166,7 @@ def first_model(stream: LabelledStream, course: ReplayConfig) -> PredictFunction
 def labelled_rows(
     stream: LabelledStream, day: float, *, delay: float, latest_days: float | None = None
 ) -> RowIndices:
-    """Return the numbers of the rows whose labels are known by a day.
-
-    Parameters
-    ----------
-    stream : LabelledStream
-    day : float
-    delay : float
-        Days from a row to its label.
-    latest_days : float, optional
-        Only so many days before the latest label.
-    """
+    """Return the numbers of the rows whose labels are known by a day."""
     end = day - delay
     begin = -np.inf if latest_days is None else end - latest_days
     return np.flatnonzero((stream.days >= begin) & (stream.days < end)).astype(np.int64)
@@ -291,7 +271,6 @@ def compare_policies(
         `never_retrain`, `retrain_on_schedule` (on the latest rows, as
         `monitoring.retune.latest_days` says) or
         `best_in_hindsight`; others are left out.
-    windows : sequence of TimeWindow
     label_delay : float
         Days until a label comes.
     """

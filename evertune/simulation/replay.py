@@ -28,12 +28,12 @@ from evertune.errors import StageError, TableError
 from evertune.files import project_lock, read_table, write_text
 from evertune.metrics.losses import bounded_losses
 from evertune.models.persistence import load_model
-from evertune.monitoring.labels import load_label_table
+from evertune.monitoring.load_labels import load_label_table
 from evertune.monitoring.log_frames import logged_predictions
 from evertune.monitoring.monitor import monitor
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.monitoring.state import REQUEST_ACTIONS
-from evertune.orchestration.follow import follow_decision_locally
+from evertune.orchestration.carry_out_decision import follow_decision_locally
 from evertune.project import registry_name
 from evertune.registry.register import register
 from evertune.serving.batch import score, score_with_shadow
@@ -244,7 +244,6 @@ def replay(root: Path, script: ReplayRequest, *, say: Reporter) -> ReplayReport:
     ----------
     root : Path
         The project, whose params.yaml says how to search, monitor and decide.
-    script : ReplayRequest
     say : function
         Takes every line while it happens.
 

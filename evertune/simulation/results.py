@@ -60,7 +60,6 @@ class WindowLoss:
 
     Attributes
     ----------
-    window : TimeWindow
     loss : float, optional
         Mean loss a row, 0 to 1; None where the window has no rows.
     version : str, optional
@@ -107,7 +106,6 @@ class PolicySummary:
 
     Attributes
     ----------
-    policy : str
     loss : float, optional
         Mean loss a row over all windows.
     excess : float, optional
@@ -129,16 +127,7 @@ class PolicySummary:
 
 
 def mean_loss(losses: Iterable[WindowLoss]) -> float | None:
-    """Return the mean loss a row over windows; None where there are no rows.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> first, second = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 8, tzinfo=UTC)
-    >>> empty = WindowLoss(TimeWindow(second, second), None)
-    >>> mean_loss([WindowLoss(TimeWindow(first, second, 4), 0.25), empty])
-    0.25
-    """
+    """Return the mean loss a row over windows; None where there are no rows."""
     known = [(each.window.n_rows, each.loss) for each in losses if each.loss is not None]
     n_rows = sum(n for n, _ in known)
     return sum(n * loss for n, loss in known) / n_rows if n_rows else None
@@ -157,20 +146,13 @@ def summarize_policies(
     ----------
     played : sequence of ReplayResult
         Policies over the same windows.
-    prices : UnitCosts
     """
     oracle = next((each for each in played if each.policy == "oracle"), None)
     return tuple(_summarize_policy(each, oracle, prices) for each in played)
 
 
 def excess_loss(ours: Sequence[WindowLoss], best: Sequence[WindowLoss]) -> float:
-    """Return the sum over rows of what one policy's loss is above another's.
-
-    Raises
-    ------
-    ValueError
-        If they are of different windows.
-    """
+    """Return the sum over rows of what one policy's loss is above another's."""
     if [each.window.start for each in ours] != [each.window.start for each in best]:
         raise ValueError(
             f"Both must have the same windows. Got {len(ours)} and {len(best)} that differ instead."
@@ -194,7 +176,8 @@ def format_event(event: ReplayEvent) -> str:
     Examples
     --------
     >>> from datetime import UTC
-    >>> format_event(ReplayEvent(datetime(2024, 5, 1, tzinfo=UTC), "promoted", "2", "better by 0.05"))
+    >>> day = datetime(2024, 5, 1, tzinfo=UTC)
+    >>> format_event(ReplayEvent(day, "promoted", "2", "better by 0.05"))
     '2024-05-01 00:00  promoted     version 2: better by 0.05'
     """
     about = f"version {event.version}" if event.version else ""
@@ -275,7 +258,6 @@ def decision_events(
 
     Parameters
     ----------
-    decision : MonitoringDecision
     before : MonitoringDecision, optional
         That of the look before.
 
@@ -355,7 +337,6 @@ class ReplayProject:
         When each was.
     learned : DataFrame
         Raw rows of before.
-    learned_moments : Series of datetime64
     start, end : datetime
         Of what is played.
     """
@@ -437,10 +418,8 @@ def render_replay_page(
     ----------
     played : sequence of ReplayResult
         Policies over the same windows; each has one at least.
-    found : sequence of PolicySummary
     title : str
         What was played.
-    prices : UnitCosts
 
     Raises
     ------

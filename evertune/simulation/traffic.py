@@ -79,21 +79,7 @@ def start_traffic(
     newest: datetime | None,
     token: str | None = None,
 ) -> TrafficState:
-    """Return a play that goes on behind the newest event that the service knows.
-
-    Parameters
-    ----------
-    table : DataFrame
-        In the order of `time`, which holds days.
-    time, target : str
-        Columns of the table.
-    address : str
-        Of the scoring service, such as http://127.0.0.1:8000.
-    newest : datetime, optional
-        None: from the first day on.
-    token : str, optional
-        That the service asks for.
-    """
+    """Return a play that goes on behind the newest event that the service knows."""
     days = table[time].dt.normalize()
     place = table.groupby(days).cumcount() / days.map(days.value_counts())
     ids = days.dt.strftime("%Y%m%d-") + table.groupby(days).cumcount().astype(str)
@@ -112,11 +98,6 @@ def send_until(play: TrafficState, *, until: datetime) -> TrafficState:
     """Send what falls due until a simulated moment, and return how far it came.
 
     A service that does not answer now leaves the play where it is.
-
-    Raises
-    ------
-    StageError
-        The service refuses a row or a label.
     """
     try:
         for rows in _batches(_rows_between(play, play.now, until)):

@@ -51,7 +51,6 @@ def create_replay_project(
         Where the new one is made.
     file : Path, optional
         A CSV or Parquet file; None: the project's own source.
-    roles : ColumnRoles
 
     Raises
     ------

@@ -40,7 +40,7 @@ from evertune.evaluation.heuristics import (
 from evertune.files import atomic_folder, read_record, read_table, write_record
 from evertune.metrics.metrics import Metric, compute_metrics, prediction_mask
 from evertune.models.families import default_configuration, fit_configuration
-from evertune.models.model import FittedPipeline, Model, predict
+from evertune.models.fitted_model import FittedPipeline, Model, predict
 from evertune.models.persistence import save_model
 from evertune.trials import Configuration, FoldResult, MetricValues
 from evertune.types import FloatArray
@@ -70,9 +70,6 @@ class BaselineInputs:
     ----------
     table : DataFrame, n rows
         The training rows.
-    truth : array of shape (n,)
-    folds : tuple of Fold
-    schema : TableSchema
     metrics : tuple of Metric
         The one that is optimised comes first.
     """

@@ -45,6 +45,7 @@ from evertune.evaluation.evaluate import (
     model_oof_predictions,
     positive_class_probabilities,
 )
+from evertune.evaluation.evaluation_record import Evaluation, chosen_simple_model
 from evertune.evaluation.formatting import format_lift, format_score
 from evertune.evaluation.heuristics import Rule
 from evertune.evaluation.model_card import evaluation_notes
@@ -55,13 +56,12 @@ from evertune.evaluation.phases import (
     simplest_sufficient_phase,
 )
 from evertune.evaluation.plots import evaluation_plots
-from evertune.evaluation.records import Evaluation, chosen_simple_model
 from evertune.evaluation.report import write_report
 from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, read_table
-from evertune.fitting.windows import window_note
+from evertune.fitting.choose_window import window_note
 from evertune.metrics.metrics import Metric
-from evertune.models.model import Model, predict
+from evertune.models.fitted_model import Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
 from evertune.monitoring.reference import Reference, build_reference, save_reference
@@ -102,13 +102,7 @@ class EvaluationInputs:
 
 
 def read_evaluation_inputs(paths: PathsSection) -> EvaluationInputs:
-    """Return what the stages wrote.
-
-    Raises
-    ------
-    InputError
-        If something is not there.
-    """
+    """Return what the stages wrote."""
     folders = sorted((paths.baselines / "models").iterdir())
     model, origin = load_model(paths.model), load_model_origin(paths.model)
     training = read_table(paths.training)

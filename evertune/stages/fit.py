@@ -29,9 +29,9 @@ from evertune.fitting.build import (
     build_model,
     count_complexity,
 )
+from evertune.fitting.choose_window import WindowCandidates, window_note
 from evertune.fitting.refit import TrainingSet, resolve_mode
-from evertune.fitting.windows import WindowCandidates, window_note
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.plan import Plan
 from evertune.search.leaderboard import all_failed

@@ -1,8 +1,8 @@
 """Take a version of the source table with DVC.
 
 `take_snapshot` reads the source that params.yaml names. It writes paths.source with its DVC
-pointer and, where they do not exist yet, paths.plan and an empty paths.production_labels; versions are
-copied to the DVC remote if there is one. A source that has not changed gives the same version.
+pointer and, where they do not exist yet, paths.plan and an empty paths.production_labels;
+versions are copied to the DVC remote if there is one. A source that has not changed gives the same version.
 If data.existing_model is set, that model's predictions become the column `existing_system`.
 `check_source` finds faults of the table before anything is started, and writes nothing.
 """
@@ -40,7 +40,6 @@ class Snapshot:
         The md5 that DVC keeps it under.
     changed : bool
         Whether it differs from the last one.
-    rows : int
     pushed : bool, optional
         Whether anything had to be copied to the remote; None without a remote.
     """

@@ -132,8 +132,6 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    metric : Metric
-    y_true : array of shape (n,)
     pred : Predictions
         Rows without a prediction are left out.
     draws : int
@@ -141,7 +139,6 @@ def bootstrap_interval(
         which the metric is undefined are left out.
     confidence : float
         Such as 0.95.
-    seed : int
 
     Returns
     -------
@@ -213,11 +210,6 @@ def rule_of_three_bound(n_rows: int, tail: float) -> float:
 
     1 - tail^(1 / n): a larger share would show in n rows with a probability above 1 - tail. For a
     tail of 0.05 it is about 3 / n, the rule of three (Hanley and Lippman-Hand, 1983).
-
-    Examples
-    --------
-    >>> round(rule_of_three_bound(100, 0.05), 4)
-    0.0295
     """
     return 1 - float(tail ** (1 / n_rows))
 
@@ -326,17 +318,6 @@ def effective_sample_size(left_out: FloatArray, n_rows: int) -> float:
     if these are normal, and about d if two models differ on d rows only, however many others
     there are. The excess of groups is smaller than that of rows by the size of a group. From 1 to
     n.
-
-    Parameters
-    ----------
-    left_out : array of shape (n_groups,)
-        The score with each group of rows left out.
-    n_rows : int
-
-    Examples
-    --------
-    >>> round(effective_sample_size(np.array([0.0, 1.0] * 2 + [0.5] * 96), 100), 1)
-    4.3
     """
     valid = left_out[np.isfinite(left_out)]
     gaps = valid - valid.mean()
@@ -353,16 +334,7 @@ def effective_sample_size(left_out: FloatArray, n_rows: int) -> float:
 def bootstrap_replicates(
     metrics: Sequence[WeightedMetric], n_rows: int, *, draws: int, seed: int
 ) -> list[FloatArray]:
-    """Return each metric on the same resamples of the rows, each of shape (draws,).
-
-    Parameters
-    ----------
-    metrics : sequence of callable
-        From weights of shape (k, n_rows) to k scores.
-    n_rows : int
-    draws : int
-    seed : int
-    """
+    """Return each metric on the same resamples of the rows, each of shape (draws,)."""
     rng = np.random.default_rng(seed)
 
     def counts(n_draws: int) -> FloatArray:
@@ -392,11 +364,6 @@ def required_draws(draws: int, n_rows: int, *, tail: float) -> int:
 
     As many draws lie beyond it as beyond the limit of a 95 % interval among `draws`, up to 10,000
     draws and a billion cells (draws x rows). Not more if even these would not come near the limit.
-
-    Examples
-    --------
-    >>> required_draws(1000, 500, tail=0.025), required_draws(1000, 500, tail=0.005)
-    (1000, 5000)
     """
     if tail >= 0.02 or tail < 1e-6:
         return draws

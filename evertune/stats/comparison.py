@@ -43,7 +43,6 @@ def corrected_resampled_t(
         Of the other model on the same folds; the value is then the mean of scores - baseline.
     n_training, n_validation : int
         Rows of one fold.
-    confidence : float
 
     Returns
     -------
@@ -106,7 +105,6 @@ def delong_test(
         1 for the positive class.
     left, right : Predictions
         Of the same rows; rows that either does not predict are left out.
-    confidence : float
 
     Returns
     -------

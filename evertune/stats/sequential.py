@@ -55,10 +55,6 @@ def overdispersion(
     rows : float or array of shape (...)
         Variance of single losses over mean (1 - mean); 1 for rights and wrongs.
 
-    Returns
-    -------
-    array of shape (...)
-
     Examples
     --------
     >>> counts = np.full(80, 100.0)
@@ -96,7 +92,6 @@ def null_mean(
     ----------
     base : float or array
         Mean loss of the reference.
-    tolerance : float
     widened : float or array
         From `overdispersion`.
     n_rows : float or array
@@ -123,13 +118,8 @@ def log_likelihood_ratios(
 
     Parameters
     ----------
-    counts, totals : array of shape (..., n_days)
     bars, widened : float or array of shape (...)
         From `null_mean` and `overdispersion`.
-
-    Returns
-    -------
-    array of shape (..., n_days, 3)
     """
     low = np.asarray(bars, dtype=np.float64)[..., None, None]
     high = np.minimum(low + RISES, (1 + low) / 2)
@@ -144,14 +134,6 @@ def log_evidence(steps: FloatArray) -> FloatArray:
     The sum over all days s of exp(steps from s on), R = (R + 1) exp(step), averaged over the
     rises. If exp(step) has a mean of 1 at most, R passes A for the first time after A days or more
     on average (Shiryaev, 1963; Roberts, 1966; Shin, Ramdas and Rinaldo, 2024).
-
-    Parameters
-    ----------
-    steps : array of shape (..., n_days, n_rises)
-
-    Returns
-    -------
-    array of shape (..., n_days)
 
     Examples
     --------
@@ -171,10 +153,6 @@ def estimate_change_point(steps: FloatArray) -> int:
 
     The argument of the maximum over starts and rises of the sum of steps from there on (Page,
     1954).
-
-    Parameters
-    ----------
-    steps : array of shape (n_days, n_rises), n_days >= 1
     """
     since = steps[::-1].cumsum(axis=0)[::-1]
     return int(since.max(axis=1).argmax())

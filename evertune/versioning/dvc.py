@@ -44,15 +44,7 @@ T = TypeVar("T")
 
 
 def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
-    """Return what an action gives on the repository of the project in `root`.
-
-    Raises
-    ------
-    BusyError
-        Another process has held DVC's lock for ten seconds.
-    StageError
-        DVC refuses.
-    """
+    """Return what an action gives on the repository of the project in `root`."""
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
@@ -352,9 +344,6 @@ class CacheObject:
 
     Attributes
     ----------
-    md5 : str
-    path : Path
-    n_bytes : int
     changed_seconds : float
         When it was put there, since 1970.
     """
@@ -379,7 +368,6 @@ def folder_contents(store: Path, md5: str) -> dict[str, str]:
 
     Parameters
     ----------
-    store : Path
     md5 : str
         Of the folder.
     """

@@ -51,7 +51,6 @@ def add_worktree(root: Path, place: Path, *, commit: str) -> Path:
         The project's folder, which may lie below that of its repository.
     place : Path
         The new folder.
-    commit : str
     """
     remove_worktree(root, place)
     place.parent.mkdir(parents=True, exist_ok=True)

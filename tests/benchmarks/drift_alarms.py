@@ -23,13 +23,13 @@ from evertune.monitoring.drift_null import (
     fit_drift_null,
     z_scores,
 )
-from evertune.monitoring.statistics import (
+from evertune.monitoring.drift_statistics import (
     Counts,
     build_reference_histogram,
     compute_statistics,
     drift_statistics,
 )
-from evertune.monitoring.windows import ReferenceWindows
+from evertune.monitoring.window_bounds import ReferenceWindows
 from evertune.types import FloatArray
 
 N_COLUMNS, N_NUMBERS, WEEK = 20, 16, 7

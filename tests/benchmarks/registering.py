@@ -16,7 +16,7 @@ import pandas as pd
 
 from evertune.data.schema import Column, TableSchema
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.registry.model_registry import ModelRegistry
 from evertune.registry.pages import ModelDescription, RunPage

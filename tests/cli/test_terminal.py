@@ -6,7 +6,7 @@ import pytest
 from evertune.decisions import Finding, MonitoringDecision
 from evertune.monitoring.backtest import Backtest, TriggerBacktest
 from evertune.monitoring.prediction_log import LabelCounts
-from evertune.monitoring.records import Cause, MonitoringResult
+from evertune.monitoring.results import Cause, MonitoringResult
 from evertune.registry.decision_log import DecisionEntry
 from evertune.registry.gates import Verdict
 from evertune.registry.model_registry import LastRun
@@ -15,7 +15,7 @@ from evertune.registry.overview import (
     ProjectStatus,
     VersionHistory,
 )
-from evertune.registry.records import ChampionPeriod
+from evertune.registry.promotion_records import ChampionPeriod
 from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
 from evertune.terminal import (
     backtest_lines,

@@ -8,7 +8,7 @@ from evertune.ensemble.calibration import (
     fit_threshold,
 )
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import Ensemble, apply_temperature, apply_threshold
+from evertune.models.fitted_model import Ensemble, apply_temperature, apply_threshold
 from evertune.types import Predictions
 
 N_ROWS = 2_000

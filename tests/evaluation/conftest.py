@@ -1,7 +1,7 @@
 import pytest
 
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, Guard, MetricRow
 from evertune.evaluation.explain import Importance
-from evertune.evaluation.records import BaselineRow, Evaluation, Guard, MetricRow
 from evertune.search.summary import FamilyRow, SearchSummary, Setting
 
 BASELINES = (

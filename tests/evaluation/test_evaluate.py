@@ -15,7 +15,7 @@ from evertune.evaluation.evaluate import (
     model_oof_predictions,
     positive_class_probabilities,
 )
-from evertune.evaluation.records import (
+from evertune.evaluation.evaluation_record import (
     BaselineRow,
     Evaluation,
     baseline_row,
@@ -25,7 +25,7 @@ from evertune.evaluation.records import (
 )
 from evertune.files import read_record, write_record
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import Ensemble, Model
+from evertune.models.fitted_model import Ensemble, Model
 from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.stats.bootstrap import BootstrapConfig, Estimate, bootstrap_interval
 from evertune.trials import Configuration, FoldResult, Trial

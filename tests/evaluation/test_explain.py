@@ -10,7 +10,7 @@ from evertune.evaluation.explain import (
 )
 from evertune.metrics.metrics import METRICS
 from evertune.models.families import fit_configuration
-from evertune.models.model import Ensemble, EnsembleMember
+from evertune.models.fitted_model import Ensemble, EnsembleMember
 from evertune.preprocessing.encoders import feature_frame, make_encoder
 from evertune.stats.bootstrap import BootstrapConfig
 from evertune.trials import Configuration

@@ -5,8 +5,8 @@ import pytest
 
 from evertune.data.schema import Column, TableSchema
 from evertune.evaluation.data_card import build_data_card, describe_holdout
+from evertune.evaluation.evaluation_record import BaselineRow, Guard
 from evertune.evaluation.model_card import evaluation_notes, model_limitations, usage_cautions
-from evertune.evaluation.records import BaselineRow, Guard
 from evertune.evaluation.slices import SliceRow
 from evertune.search.summary import SearchSummary
 

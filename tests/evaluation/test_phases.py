@@ -17,7 +17,7 @@ from evertune.evaluation.phases import (
     simplest_sufficient_phase,
 )
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline
+from evertune.models.fitted_model import Ensemble, EnsembleMember, FittedPipeline
 from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.trials import Configuration, FoldResult, Trial
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from evertune.evaluation.assessment import Assessment, MetricComparison
 from evertune.evaluation.data_card import DataCard, ExcludedColumn, MissingColumn, SplitSummary
 from evertune.evaluation.explain import Importance
+from evertune.evaluation.other_table import Assessment, MetricComparison
 from evertune.evaluation.phases import Phase
 from evertune.evaluation.report import report_html, write_report
 from evertune.evaluation.slices import SliceRow

@@ -23,8 +23,8 @@ from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.data.training_windows import TrainingWindow
 from evertune.errors import InputError, ParamsError
 from evertune.evaluation.baselines import BaselineResult
+from evertune.evaluation.evaluation_record import Evaluation, baseline_row, metric_row
 from evertune.evaluation.heuristics import Rule
-from evertune.evaluation.records import Evaluation, baseline_row, metric_row
 from evertune.files import (
     append_line,
     digest_files,
@@ -35,7 +35,7 @@ from evertune.files import (
     write_table,
 )
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.origin import ModelOrigin, TrialWeight, WindowChoice, WindowFit
 from evertune.models.persistence import load_model, save_model
 from evertune.monitoring.reference import load_reference

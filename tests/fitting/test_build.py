@@ -16,7 +16,7 @@ from evertune.files import read_record, read_table, write_record, write_table
 from evertune.fitting.build import oof_scores_by_fold
 from evertune.metrics.metrics import METRICS, metrics_for
 from evertune.models.families import configuration_encoding
-from evertune.models.model import predict
+from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
 from evertune.plan import Plan
 from evertune.search.objective import Objective, evaluate_fold

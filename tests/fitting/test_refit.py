@@ -19,7 +19,7 @@ from evertune.fitting.refit import (
 )
 from evertune.metrics.metrics import metrics_for
 from evertune.models.families import configuration_encoding
-from evertune.models.model import predict
+from evertune.models.fitted_model import predict
 from evertune.search.objective import Objective, evaluate_fold
 from evertune.trials import Configuration, FoldResult
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from evertune.data.schema import Column, TableSchema
-from evertune.models.embedding_mlp import OPTIONAL_LIBRARIES, is_installed
+from evertune.models.embedding_network import OPTIONAL_LIBRARIES, is_installed
 from evertune.models.families import FAMILIES, default_configuration, fit_configuration
-from evertune.models.model import Model
-from evertune.models.training import FitContext
+from evertune.models.fit_context import FitContext
+from evertune.models.fitted_model import Model
 
 TASKS = ("binary", "multiclass", "regression")
 LEARNING = sorted(set(FAMILIES) - {"zero_rule"})

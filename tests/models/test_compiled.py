@@ -12,7 +12,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.models.compiled import compile_model, predict_compiled
 from evertune.models.compiled_rows import make_row_reader
 from evertune.models.families import fit_configuration
-from evertune.models.model import Ensemble, EnsembleMember, Model, predict
+from evertune.models.fitted_model import Ensemble, EnsembleMember, Model, predict
 from evertune.preprocessing.encoders import NUMERIC_TRANSFORMERS
 from evertune.preprocessing.text import TEXT_ENCODINGS
 from evertune.trials import Configuration

@@ -8,7 +8,7 @@ import pytest
 
 from evertune.data.schema import Column, TableSchema
 from evertune.models.compiled import compile_model, predict_compiled
-from evertune.models.embedding_mlp import is_installed
+from evertune.models.embedding_network import is_installed
 from evertune.models.families import (
     FAMILIES,
     configuration_encoding,
@@ -16,7 +16,7 @@ from evertune.models.families import (
     fit_configuration,
     fit_encoded,
 )
-from evertune.models.model import predict, predict_encoded, to_catboost_rows
+from evertune.models.fitted_model import predict, predict_encoded, to_catboost_rows
 from evertune.models.persistence import load_model, save_model
 from evertune.trials import Configuration
 from evertune.types import probabilities_or_values

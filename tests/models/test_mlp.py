@@ -6,7 +6,9 @@ import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
-from evertune.models.mlp import (
+from evertune.models.fit_context import FitContext, sample_rows
+from evertune.models.network import Network
+from evertune.models.neural_network import (
     dropout_masks,
     forward_pass,
     gradients,
@@ -15,8 +17,6 @@ from evertune.models.mlp import (
     make_adam,
     make_nesterov_momentum,
 )
-from evertune.models.network import Network
-from evertune.models.training import FitContext, sample_rows
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(6, 4)).astype(np.float32)

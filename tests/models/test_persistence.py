@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import InputError, TableError
 from evertune.models.families import fit_configuration
-from evertune.models.model import Ensemble, EnsembleMember, Model, predict
+from evertune.models.fitted_model import Ensemble, EnsembleMember, Model, predict
 from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.models.persistence import (
     ModelVersionWarning,

@@ -8,13 +8,13 @@ from scipy.stats import wasserstein_distance
 
 from evertune.decisions import Finding
 from evertune.monitoring.bins import number_bins, number_codes
+from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift import (
     drift_findings,
     psi,
     rank_causes,
     wasserstein,
 )
-from evertune.monitoring.profiles import ColumnReference
 from evertune.times import TimeWindow
 from tests.monitoring.drifting import day, profile, reference, rows_of
 

@@ -10,8 +10,8 @@ from evertune.monitoring.drift_null import (
     seasonal_means,
     z_scores,
 )
-from evertune.monitoring.statistics import DriftStatistic
-from evertune.monitoring.windows import ReferenceWindows
+from evertune.monitoring.drift_statistics import DriftStatistic
+from evertune.monitoring.window_bounds import ReferenceWindows
 
 MEAN = (DriftStatistic("mean", 1.0, 0.0),)
 N_ROWS = 100

@@ -9,7 +9,7 @@ from evertune.monitoring.joint_drift import (
     sample_rows,
     unpack_codes,
 )
-from evertune.monitoring.windows import split_into_windows
+from evertune.monitoring.window_bounds import split_into_windows
 
 
 def codes(n_rows, seed=0):

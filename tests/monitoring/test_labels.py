@@ -16,7 +16,7 @@ from evertune.database import close_log, open_log
 from evertune.errors import StageError, TableError
 from evertune.files import write_record
 from evertune.models.persistence import ModelMetadata
-from evertune.monitoring.labels import load_label_table
+from evertune.monitoring.load_labels import load_label_table
 from evertune.monitoring.prediction_log import (
     Label,
     LabelCounts,

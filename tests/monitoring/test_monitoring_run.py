@@ -15,7 +15,7 @@ from evertune.monitoring.monitoring_run import (
     paired_loss_days,
     suppress_on_broken_data,
 )
-from evertune.monitoring.windows import split_into_windows, windows_by_days, windows_by_rows
+from evertune.monitoring.window_bounds import split_into_windows, windows_by_days, windows_by_rows
 from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)

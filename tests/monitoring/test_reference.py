@@ -8,7 +8,7 @@ import pytest
 from evertune.data.schema import Column, TableSchema
 from evertune.metrics.losses import DailyLoss
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import FittedPipeline, Model
+from evertune.models.fitted_model import FittedPipeline, Model
 from evertune.monitoring.reference import build_reference, cap_reference_loss
 from evertune.trials import Configuration
 

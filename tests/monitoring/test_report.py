@@ -4,13 +4,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
-from evertune.monitoring.records import (
-    Cause,
-    MonitoringResult,
-    ProcessPoint,
-    latest_finding,
-    prometheus_metrics,
-)
 from evertune.monitoring.report import (
     LEFT,
     WIDTH,
@@ -20,6 +13,13 @@ from evertune.monitoring.report import (
     metric_points,
     report_html,
     report_markdown,
+)
+from evertune.monitoring.results import (
+    Cause,
+    MonitoringResult,
+    ProcessPoint,
+    latest_finding,
+    prometheus_metrics,
 )
 from evertune.times import TimeWindow
 

@@ -6,7 +6,7 @@ import pytest
 from evertune.decisions import Action, DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import project_lock
-from evertune.orchestration.follow import (
+from evertune.orchestration.carry_out_decision import (
     decision_lock,
     follow_decision_locally,
     monitor_and_act,

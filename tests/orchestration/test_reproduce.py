@@ -3,7 +3,11 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import StageError
-from evertune.orchestration.reproduce import main, rerun_stages_in_subprocess, without_time_limits
+from evertune.orchestration.rerun_stages import (
+    main,
+    rerun_stages_in_subprocess,
+    without_time_limits,
+)
 from evertune.stages.rebuild import AMPLE_SECONDS
 from tests import production
 

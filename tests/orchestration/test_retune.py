@@ -10,7 +10,7 @@ from evertune.decisions import MonitoringDecision
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model, load_window_choice
 from evertune.monitoring.reference_store import load_version_reference
-from evertune.orchestration.follow import follow_decision_locally
+from evertune.orchestration.carry_out_decision import follow_decision_locally
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
 from evertune.versioning import dvc

@@ -1,6 +1,6 @@
 """An evaluation and evidence that pass every gate, for tests to change."""
 
-from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
 from evertune.registry.evidence import ChampionComparison, GateEvidence
 from evertune.search.summary import SearchSummary
 from evertune.stats.bootstrap import PairedDifference

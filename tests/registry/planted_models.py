@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evertune.config.schema import GatesSection
-from evertune.evaluation.records import BaselineRow
+from evertune.evaluation.evaluation_record import BaselineRow
 from evertune.evaluation.slices import Slice
 from evertune.metrics.metrics import METRICS
 from evertune.registry.evidence import (

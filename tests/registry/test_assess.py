@@ -5,11 +5,11 @@ import pytest
 
 from evertune.data.holdout import add_row_keys
 from evertune.errors import InputError, TableError
-from evertune.evaluation.assessment import Assessment
-from evertune.evaluation.records import Evaluation
+from evertune.evaluation.evaluation_record import Evaluation
+from evertune.evaluation.other_table import Assessment
 from evertune.files import read_record
 from evertune.models.persistence import load_model, save_model
-from evertune.registry.assess import assess_version
+from evertune.registry.evaluate_version import assess_version
 from tests import production, versioned
 from tests.registries import client_of
 

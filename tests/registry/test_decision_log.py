@@ -22,7 +22,7 @@ from evertune.errors import InputError, StageError
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import GateResult
 from evertune.registry.holdout_reuse import HoldoutUse
-from evertune.registry.records import DecisionRecord
+from evertune.registry.promotion_records import DecisionRecord
 from evertune.stats.bootstrap import PairedDifference, TestResult
 from evertune.times import TimeWindow
 from tests.logs import day

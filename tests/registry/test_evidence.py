@@ -8,7 +8,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.errors import ParamsError, StageError
 from evertune.evaluation.slices import Slice
 from evertune.metrics.metrics import METRICS
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.registry.evidence import (
     ChampionModel,
     PairedPredictions,

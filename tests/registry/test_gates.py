@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from evertune.config.schema import GatesSection
-from evertune.evaluation.records import BaselineRow, Guard
+from evertune.evaluation.evaluation_record import BaselineRow, Guard
 from evertune.registry.evidence import ChampionComparison, RateGap, SliceRegression
 from evertune.registry.gates import (
     baselines_gate,

@@ -12,7 +12,7 @@ import pytest
 
 from evertune.data.schema import encode_target
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows, prediction_table, save_model
 from evertune.registry.packaging import (
     model_requirements,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from evertune.data.schema import Column, TableSchema
-from evertune.evaluation.records import BaselineRow, Evaluation, MetricRow
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
 from evertune.registry.pages import (
     evaluation_description,
     evaluation_metrics,

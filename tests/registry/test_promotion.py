@@ -25,7 +25,7 @@ from evertune.registry.promotion import (
     roll_back,
     roll_back_on_decision,
 )
-from evertune.registry.records import DecisionRecord
+from evertune.registry.promotion_records import DecisionRecord
 from evertune.types import Predictions
 from tests import production, versioned
 from tests.registries import client_of

@@ -10,7 +10,7 @@ from evertune.registry.promotion import (
     aliases_after_rollback,
     aliases_with_challenger,
 )
-from evertune.registry.records import (
+from evertune.registry.promotion_records import (
     ChampionChange,
     DecisionRecord,
     champion_periods,

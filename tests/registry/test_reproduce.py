@@ -6,7 +6,7 @@ import pytest
 
 from evertune.errors import InputError, StageError
 from evertune.files import write_record, write_table
-from evertune.models.model import Ensemble, EnsembleMember, FittedPipeline
+from evertune.models.fitted_model import Ensemble, EnsembleMember, FittedPipeline
 from evertune.registry.reproduce import (
     REBUILT_FILE,
     RECORDED_METRICS_FILE,

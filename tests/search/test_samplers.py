@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from evertune.search.default_space import DEFAULT_SPACES
-from evertune.search.samplers import GivenSampler, mutate_configuration
-from evertune.search.space import (
+from evertune.search.configurations import (
     build_space,
     default_configurations,
     grid_points,
     nearest_configuration,
 )
+from evertune.search.samplers import GivenSampler, mutate_configuration
+from evertune.search.space import DEFAULT_SPACES
 from evertune.trials import Configuration
 from tests.search.studies import OBJECTIVE, evaluate, make_study, past_trial, play
 

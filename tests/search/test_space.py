@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from evertune.data.schema import Column
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES
-from evertune.search.default_space import ALL_SPACES, DEFAULT_SPACES, Choice, Float, Integer
-from evertune.search.space import (
+from evertune.search.configurations import (
     build_space,
     default_configurations,
     draw_values,
@@ -16,6 +15,7 @@ from evertune.search.space import (
     nearest_configuration,
     nearest_values,
 )
+from evertune.search.space import ALL_SPACES, DEFAULT_SPACES, Choice, Float, Integer
 from evertune.trials import Configuration
 
 ONE_PART = {"select": ["none"]}

@@ -8,7 +8,7 @@ from evertune.data.cleaning import prepare_table
 from evertune.data.schema import TableSpec, encode_target
 from evertune.files import write_table
 from evertune.models.families import fit_configuration
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.simulation.policies import compare_policies
 from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject, mean_loss

@@ -11,7 +11,7 @@ from evertune.errors import ParamsError, StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.heuristics import Rule
 from evertune.files import read_record, read_table, write_record, write_table
-from evertune.models.model import predict
+from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
 from evertune.stages.baseline import run as baseline_run

@@ -12,7 +12,7 @@ from evertune.ensemble.oof import TrialArtifacts
 from evertune.files import read_record, read_table, write_record, write_table
 from evertune.metrics.metrics import METRICS
 from evertune.models.families import configuration_encoding, fit_configuration
-from evertune.models.model import Ensemble, EnsembleMember, Model, normalized_ensemble
+from evertune.models.fitted_model import Ensemble, EnsembleMember, Model, normalized_ensemble
 from evertune.models.persistence import load_model, save_model
 from evertune.registry.reproduce import REBUILT_FILE, RECORDED_FILE, FoldRefit, RecordedModel
 from evertune.search.objective import MIN_ITERATIONS, Objective, evaluate_fold

@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from evertune.models.mlp import (
-    NetworkRows,
-    iter_batches,
-    learning_rate,
-    make_network_rows,
-    train_epochs,
-)
-from evertune.models.network import Network, codes_with_unknown
-from evertune.models.training import (
+from evertune.models.fit_context import (
     FitContext,
     FitResult,
     Hyperparameters,
     float_param,
     int_param,
+)
+from evertune.models.network import Network, codes_with_unknown
+from evertune.models.neural_network import (
+    NetworkRows,
+    iter_batches,
+    learning_rate,
+    make_network_rows,
+    train_epochs,
 )
 from evertune.types import FloatArray, Predictions
 
@@ -58,13 +58,7 @@ def check_installed(families: Iterable[str]) -> None:
 
 
 def is_installed(library: str) -> bool:
-    """Return whether a library is installed, without importing it.
-
-    Examples
-    --------
-    >>> is_installed("numpy"), is_installed("no_such_library")
-    (True, False)
-    """
+    """Return whether a library is installed, without importing it."""
     return find_spec(library) is not None
 
 

@@ -3,7 +3,7 @@
 `fit_neural_network` has what scikit-learn's MLP lacks: dropout, a learning-rate schedule over all
 epochs, decoupled weight decay, the best epoch by the metric itself, and a deadline. The result is
 stored as a scikit-learn MLP. Batches, schedule, early stopping (`train_epochs`) and target
-scaling are shared with `evertune.models.embedding_mlp`.
+scaling are shared with `evertune.models.embedding_network`.
 """
 
 import math
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from evertune.metrics.metrics import METRICS
 from evertune.models.early_stopping import EarlyStopping, can_rank
-from evertune.models.training import (
+from evertune.models.fit_context import (
     FitContext,
     FitResult,
     Hyperparameters,
@@ -116,8 +116,6 @@ def train_epochs(
         Returns the present state of the network.
     predict : callable
         From a state and X to predictions, for the validation rows.
-    params : dict
-    context : FitContext
 
     Returns
     -------
@@ -184,19 +182,7 @@ def learning_rate(params: Hyperparameters, context: FitContext, epochs_done: flo
 
 
 def learning_rate_factor(schedule: str, done: float) -> float:
-    """Return the factor of the learning rate after a share of all steps, from 0 to 1.
-
-    Parameters
-    ----------
-    schedule : str
-        `constant`, `cosine` (falls to 0), or `coslog4` (four falls, each longer than the last).
-    done : float
-
-    Examples
-    --------
-    >>> [round(learning_rate_factor("cosine", done), 2) for done in (0.05, 0.5, 1.0)]
-    [0.99, 0.5, 0.0]
-    """
+    """Return the factor of the learning rate after a share of all steps, from 0 to 1."""
     rise = min(1.0, (done + EPSILON) / WARM_UP_SHARE)
     if schedule == "constant":
         return rise
@@ -206,13 +192,7 @@ def learning_rate_factor(schedule: str, done: float) -> float:
 
 
 def initial_layers(widths: Sequence[int], *, seed: int) -> Layers:
-    """Return random weights that keep the variance of what passes (He et al. 2015), no biases.
-
-    Examples
-    --------
-    >>> [weights.shape for weights, _ in initial_layers([3, 8, 1], seed=0)]
-    [(3, 8), (8, 1)]
-    """
+    """Return random weights that keep the variance of what passes (He et al. 2015), no biases."""
     rng = np.random.default_rng(seed)
     return [
         (
@@ -245,16 +225,6 @@ def gradients(
 
     The loss is the log loss, or half the squared error: for both, its gradient at the outputs is
     prediction minus target.
-
-    Parameters
-    ----------
-    layers : list of pairs
-    X : array of shape (n, width)
-    targets : array of shape (n, n_outputs)
-    weights : array of shape (n,)
-    activation, task : str
-    masks : list of arrays of shape (n, width of a hidden layer)
-        The dropout masks of the hidden layers, scaled up; empty without dropout.
     """
     inputs = [X]
     for number, (matrix, biases) in enumerate(layers[:-1]):

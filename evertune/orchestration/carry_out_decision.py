@@ -22,8 +22,8 @@ from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
 from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
-from evertune.monitoring.records import MonitoringResult
 from evertune.monitoring.report import publish_report
+from evertune.monitoring.results import MonitoringResult
 from evertune.monitoring.retraining import LabelSnapshot, snapshot_labels, write_plan
 from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.orchestration.steps import (
@@ -157,7 +157,6 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
 
     Parameters
     ----------
-    root : Path
     now : str, optional
         An ISO moment, in UTC where it names no zone, or `newest` for the newest event in the log;
         None: what `monitoring.now` says.
@@ -187,18 +186,7 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
 def decision_lock(
     root: Path, decision_id: str, *, patience: float = LOCK_TIMEOUT_SECONDS
 ) -> Iterator[bool]:
-    """Hold the project for a decision; another run is waited for, for some minutes.
-
-    Yields
-    ------
-    bool
-        False where the other run follows this very decision: it is not waited for.
-
-    Raises
-    ------
-    ProjectBusyError
-        Another run holds the project for longer.
-    """
+    """Hold the project for a decision; another run is waited for, for some minutes."""
     state, purpose = load_params(root).paths.state, f"evertune retune {decision_id}"
     deadline = time.monotonic() + patience
     with ExitStack() as held:
@@ -223,21 +211,6 @@ def take_up_decision(
     """Return the decision, once it is ours to follow, or what came of it where it is not.
 
     One about a version that is no longer champion ends as `outdated` before it begins.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder; the caller holds its lock, so that another run of this project that
-        has claimed the decision and did not end is dead, and is gone on with.
-    decision_id : str
-    now : datetime
-    resume : bool
-        Whether to take up what has failed, or what another project's run began.
-
-    Raises
-    ------
-    InputError
-        There is no such decision, or it asks for nothing that can be run.
     """
     with open_prediction_log(load_params(root)) as log:
         decisions = DecisionLog(log)

@@ -10,7 +10,7 @@ from evertune.data.schema import encode_target
 from evertune.data.training_windows import TrainingWindow, is_in_window, row_weights
 from evertune.fitting.refit import TrainingSet, fit_on_training_set, iterations_for
 from evertune.metrics.metrics import Metric, compute_metrics, is_better
-from evertune.models.model import FittedPipeline, predict
+from evertune.models.fitted_model import FittedPipeline, predict
 from evertune.models.origin import WindowChoice, WindowFit
 from evertune.trials import Configuration, FoldResult
 
@@ -23,7 +23,6 @@ class WindowCandidates:
 
     Attributes
     ----------
-    windows : sequence of TrainingWindow
     moments : Series of n datetimes
         Times of the training rows.
     choosing : DataFrame
@@ -59,14 +58,10 @@ def fit_best_window(
 
     Parameters
     ----------
-    configuration : Configuration
     training : TrainingSet
         All training rows.
-    candidates : WindowCandidates
     folds : sequence of FoldResult
         Results of the search, which determine the number of rounds.
-    fold_rows : int
-    metric : Metric
     end : float
         Moment of the monotonic clock.
 

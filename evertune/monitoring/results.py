@@ -48,16 +48,12 @@ class MonitoringResult:
 
     Attributes
     ----------
-    now : datetime
     model : str
         `registry.name`.
     champion : str, optional
         None where there is none yet.
-    decision : MonitoringDecision
     findings : tuple of Finding
         Of the champion's windows, oldest window first.
-    alarms : tuple of Alarm
-    windows : tuple of TimeWindow
     figures : dict
         What /metrics shows; a label stands in the name, as in `ml_drift_score{feature="age"}`.
     processes : dict
@@ -97,7 +93,6 @@ def prometheus_metrics(
 
     Parameters
     ----------
-    found : MonitoringResult
     outcomes : sequence of DecisionOutcome
         All that came of decisions so far.
     at : datetime, optional

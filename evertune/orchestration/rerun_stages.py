@@ -34,7 +34,7 @@ def rerun_stages_in_subprocess(folder: Path) -> None:
     StageError
         A stage failed there.
     """
-    command = [sys.executable, "-m", "evertune.orchestration.reproduce"]
+    command = [sys.executable, "-m", "evertune.orchestration.rerun_stages"]
     done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]

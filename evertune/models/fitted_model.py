@@ -47,7 +47,6 @@ class EnsembleMember:
 
     Attributes
     ----------
-    configuration : Configuration
     weight : float
         Above 0; those of all members sum to 1.
     fitted : tuple of FittedPipeline
@@ -99,7 +98,6 @@ class Model:
         Of the tables that it predicts.
     configuration : Configuration
         Of an ensemble, its heaviest member's.
-    fitted : FittedPipeline or Ensemble
     row_keys : tuple of str
         Keys of the training rows, which must never evaluate the model.
     """
@@ -153,13 +151,7 @@ def group_by_encoder(ensemble: Ensemble) -> list[tuple[Any, list[WeightedPredict
 
 
 def finalize_predictions(mean: FloatArray, ensemble: Ensemble) -> Predictions:
-    """Return an ensemble's predictions from the weighted mean over its members.
-
-    Parameters
-    ----------
-    mean : array of shape (n,) or (n, n_classes)
-    ensemble : Ensemble
-    """
+    """Return an ensemble's predictions from the weighted mean over its members."""
     if mean.ndim == 1:
         return Predictions(mean)
     proba = apply_temperature(mean, ensemble.temperature)
@@ -186,7 +178,6 @@ def apply_threshold(probabilities: FloatArray, threshold: float | None) -> Float
 
     Parameters
     ----------
-    probabilities : array of shape (n, n_classes)
     threshold : float, optional
         Above it the positive class of two is predicted; by default the most probable class.
 
@@ -205,9 +196,6 @@ def predict_encoded(predictor: Any, X: FloatArray, *, task: Task, n_classes: int
 
     Parameters
     ----------
-    predictor : scikit-learn estimator, or booster of LightGBM, XGBoost or CatBoost
-    X : array of shape (n, width)
-    task : str
     n_classes : int
         Classes that the predictor never saw have probability 0.
     """
@@ -238,7 +226,6 @@ def expand_to_all_classes(values: FloatArray, known: Any, *, n_classes: int) -> 
         Of the positive class, or of the known classes.
     known : sequence of numbers, optional
         Codes of the classes that the columns stand for.
-    n_classes : int
 
     Examples
     --------
@@ -259,7 +246,6 @@ def to_catboost_rows(X: FloatArray, codes: tuple[int, ...]) -> Any:
 
     Parameters
     ----------
-    X : array of shape (n, width)
     codes : tuple of int
         The columns that are codes; of a fitted model, `get_cat_feature_indices()`.
 

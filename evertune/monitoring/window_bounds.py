@@ -41,9 +41,6 @@ def windows_by_days(
 
     Parameters
     ----------
-    moments : Series of datetime64, n rows
-    days : float
-    now : datetime
     whole_first : bool
         Leave out the window of the first row unless the row starts it.
 
@@ -108,14 +105,8 @@ def rows_by_season(
 
     Parameters
     ----------
-    start, end : datetime
-    n_rows : int
     window_days : float
         Of the windows that make the places.
-
-    Returns
-    -------
-    array of shape (n_phases,)
 
     Examples
     --------
@@ -150,12 +141,10 @@ class ReferenceWindows:
         -1 for rows of no window, such as those of a day that was hardly begun.
     phases : array of shape (n_windows,)
         The place of each window in its week.
-    rows : array of shape (n_windows,)
     days : float
         The length of a window.
     timed : bool
         Whether they are windows of time.
-    span_days : float
     """
 
     places: Codes
@@ -175,8 +164,6 @@ def split_into_windows(
     ----------
     moments : series of datetime64, n rows, optional
         Rows without a moment are in no window.
-    n_rows : int
-    window_days : float
     seed : int
         Of random windows, which are made where time gives fewer than eight.
 

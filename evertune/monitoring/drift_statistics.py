@@ -57,7 +57,6 @@ class DriftStatistic:
 
     Attributes
     ----------
-    name : str
     noise : float
         The variance that chance gives it in a window of one row; of n rows, an nth of it.
     least : float
@@ -73,14 +72,7 @@ class DriftStatistic:
 
 
 def build_reference_histogram(counts: Counts, missing: Counts, bins: Bins) -> ReferenceHistogram:
-    """Return the shape of a column from its windows.
-
-    Parameters
-    ----------
-    counts : array of shape (n_windows, n_bins)
-    missing : array of shape (n_windows,)
-    bins : Bins
-    """
+    """Return the shape of a column from its windows."""
     whole = counts.sum(axis=0)
     filled = int(whole.sum())
     shares = whole / max(filled, 1)
@@ -140,19 +132,7 @@ def drift_statistics(shape: ReferenceHistogram, bins: Bins) -> tuple[DriftStatis
 def compute_statistics(
     counts: Counts, missing: Counts, *, shape: ReferenceHistogram, bins: Bins
 ) -> FloatArray:
-    """Return the figures of windows of one column, NaN where a window has no filled cell.
-
-    Parameters
-    ----------
-    counts : array of shape (n_windows, n_bins)
-    missing : array of shape (n_windows,)
-    shape : ReferenceHistogram
-    bins : Bins
-
-    Returns
-    -------
-    array of shape (n_windows, n_figures)
-    """
+    """Return the figures of windows of one column, NaN where a window has no filled cell."""
     filled = counts.sum(axis=1)
     figures = [_arcsine_difference(missing, missing + filled, usual=shape.missing)]
     with np.errstate(invalid="ignore"):

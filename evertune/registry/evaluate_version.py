@@ -25,7 +25,8 @@ from evertune.data.readers import inspect_source
 from evertune.data.schema import TableSchema, encode_target
 from evertune.data.validation import format_issues
 from evertune.errors import InputError, TableError
-from evertune.evaluation.assessment import (
+from evertune.evaluation.evaluation_record import Evaluation
+from evertune.evaluation.other_table import (
     Assessment,
     assess_model,
     compare_with_holdout,
@@ -33,11 +34,10 @@ from evertune.evaluation.assessment import (
     summarize_assessment,
 )
 from evertune.evaluation.plots import evaluation_plots
-from evertune.evaluation.records import Evaluation
 from evertune.evaluation.report import write_report
 from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, write_record
-from evertune.models.model import Model, predict
+from evertune.models.fitted_model import Model, predict
 from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
 
 METRICS_FILE = "figures.json"

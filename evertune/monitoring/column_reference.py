@@ -22,8 +22,12 @@ from evertune.monitoring.bins import (
     number_bins,
     number_codes,
 )
-from evertune.monitoring.statistics import Counts, ReferenceHistogram, build_reference_histogram
-from evertune.monitoring.windows import ReferenceWindows
+from evertune.monitoring.drift_statistics import (
+    Counts,
+    ReferenceHistogram,
+    build_reference_histogram,
+)
+from evertune.monitoring.window_bounds import ReferenceWindows
 from evertune.types import ColumnKind, FloatArray, Predictions
 
 Measure = Literal["value", "length", "age", "level"]
@@ -40,17 +44,13 @@ class ColumnReference:
 
     Attributes
     ----------
-    name, kind : str
     measured : str
         What is counted of its cells: their `value`; the `length` of text that hardly repeats;
         the `age` in days of dates, which move on by themselves; the `level`.
-    bins : Bins
     counts : tuple of int
         Filled cells by bin.
-    shape : ReferenceHistogram
     low, high : float, optional
         The range of numbers.
-    mean, deviation : float, optional
     tails : tuple of float
         The means of the first and of the last bin of numbers.
     known : tuple of str
@@ -132,7 +132,6 @@ def add_histograms(
 
     Returns
     -------
-    list of ColumnReference
     array of shape (n_windows, n_columns, n_bins + 1)
         With as many bins as the column with the most has; the last are missing cells.
     """

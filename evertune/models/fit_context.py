@@ -20,7 +20,6 @@ class FitContext:
 
     Attributes
     ----------
-    task : str
     n_classes : int
         0 in regression.
     n_levels : int
@@ -68,7 +67,6 @@ class FitResult:
 
     Attributes
     ----------
-    predictor : estimator or booster
     iterations : int, optional
         Rounds, trees or epochs that it kept; None for families without.
     whole : bool

@@ -202,7 +202,6 @@ def champion_periods(
     ----------
     changes : sequence of ChampionChange
         Oldest first.
-    records : iterable of DecisionRecord
     scores : mapping of str to str
         The key metric of each version, as text.
     """

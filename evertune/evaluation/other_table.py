@@ -15,15 +15,15 @@ from evertune.config.schema import EvaluationSection
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.data_card import DataCard, summarize_split
 from evertune.evaluation.evaluate import evaluate
-from evertune.evaluation.formatting import format_interval, format_score, metric_name
-from evertune.evaluation.records import (
+from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,
     Evaluation,
     chosen_model_metrics,
     metric_row,
 )
+from evertune.evaluation.formatting import format_interval, format_score, metric_name
 from evertune.metrics.metrics import Metric
-from evertune.models.model import Model
+from evertune.models.fitted_model import Model
 from evertune.types import FloatArray, Predictions
 
 ZERO_RULE_DESCRIPTION = (

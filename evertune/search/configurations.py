@@ -1,0 +1,285 @@
+"""Build and use a search space: families, their parameters and the user's overrides.
+
+A space maps each family to its parameters, so a parameter is searched only once its family is
+chosen. A parameter may have one more condition, on a parameter of the same family that stands
+before it. `build_space` combines the default ranges with the overrides from params.yaml and drops
+parameters that cannot matter for the given columns. `draw_values`, `nearest_configuration` and
+`grid_points` produce configurations of a space. Nothing here depends on Optuna or Ray.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from evertune.data.schema import Column
+from evertune.models.embedding_network import check_installed
+from evertune.models.families import COMMON_DEFAULTS, FAMILIES, default_configuration
+from evertune.preprocessing.encoders import has_high_cardinality
+from evertune.search.space import (
+    ALL_SPACES,
+    OPTIONAL_PARAMETERS,
+    SHARED_PARAMETERS,
+    Choice,
+    Float,
+    Integer,
+    Parameter,
+    Parameters,
+    Space,
+)
+from evertune.trials import Configuration, ParameterValue
+from evertune.types import Task
+
+MAX_GRID_POINTS = 1000  # of one family
+LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+
+Overrides = Mapping[str, Mapping[str, Sequence[ParameterValue]]]
+
+
+def build_space(
+    families: Iterable[str],
+    overrides: Overrides | None = None,
+    *,
+    task: Task | None = None,
+    metric: str = "",
+    columns: Sequence[Column] = (),
+) -> Space:
+    """Return the space of some families, in the order of their cost.
+
+    Parameters
+    ----------
+    overrides : mapping from family to parameter to values, optional
+        Two numbers are the bounds of a range; anything else is a list of choices. A parameter that
+        is named here is searched in any case.
+    task, metric : str, optional
+        Class weights are searched if the metric looks at labels.
+    columns : sequence of Column
+        The features: encodings of kinds that none of them has are not searched.
+
+    Raises
+    ------
+    ValueError
+        If there is no family, one of them cannot be searched, an override does not fit, or a family
+        needs a library that is not installed.
+
+    Examples
+    --------
+    >>> list(build_space(["random_forest", "linear"]))
+    ['linear', 'random_forest']
+    >>> build_space(["tree"], {"tree": {"max_depth": [2, 4]}})["tree"]["max_depth"]
+    Integer(low=2, high=4, log=True, when=None)
+    """
+    wanted, overrides = set(families), overrides or {}
+    names = ", ".join(ALL_SPACES)
+    if not wanted or not wanted <= set(ALL_SPACES):
+        raise ValueError(f"families must be some of {names}, but got {sorted(wanted)}.")
+    if not set(overrides) <= set(ALL_SPACES):
+        raise ValueError(f"space must be of families {names}, but got {sorted(overrides)}.")
+    check_installed(wanted)
+    weighted = task != "regression" and metric in LABEL_METRICS
+    shared = {k: v for k, v in SHARED_PARAMETERS.items() if k != "class_weight" or weighted}
+    return {
+        family: relevant_parameters(ALL_SPACES[family] | shared, columns)
+        | _override_parameters(family, overrides.get(family, {}))
+        for family in ALL_SPACES
+        if family in wanted
+    }
+
+
+def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
+    """Return the parameters of a family that can matter for some columns.
+
+    Encodings of texts need a column of texts, hashed categories a category of many levels, and
+    products of numbers two numbers.
+    """
+    kinds = [column.kind for column in columns]
+    n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
+    dropped = {"text": "text" not in kinds, "pairs": n_numbers < 2}
+    kept = {name: part for name, part in parameters.items() if not dropped.get(name)}
+    levels = kept.get("levels")
+    if isinstance(levels, Choice) and not any(map(has_high_cardinality, columns)):
+        kept["levels"] = replace(levels, values=tuple(v for v in levels.values if v != "hashed"))
+    return kept
+
+
+def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
+    """Return the default configuration of each family, cheapest first."""
+    return tuple(default_configuration(family) for family in build_space(families))
+
+
+def draw_values(
+    parameters: Parameters, draw: Callable[[str, Parameter], ParameterValue]
+) -> dict[str, ParameterValue]:
+    """Return values of a family's parameters, without those whose condition does not hold.
+
+    `draw` takes a name and a parameter, and returns a value; it is called in the order of the
+    parameters. A condition on a parameter that is not searched holds.
+
+    Examples
+    --------
+    >>> from evertune.search.space import DEFAULT_SPACES
+    >>> values = draw_values(
+    ...     DEFAULT_SPACES["neural_network"],
+    ...     lambda name, parameter: getattr(parameter, "values", [1])[0],
+    ... )
+    >>> values["solver"], "beta_1" in values, "momentum" in values
+    ('adam', True, False)
+    """
+    values: dict[str, ParameterValue] = {}
+    for name, parameter in parameters.items():
+        when = parameter.when
+        if when is None or when.name not in values or values[when.name] in when.values:
+            values[name] = draw(name, parameter)
+    return values
+
+
+def nearest_values(configuration: Configuration, space: Space) -> dict[str, ParameterValue]:
+    """Return the values of the searched parameters that are nearest to a configuration's.
+
+    Parameters that it does not name count as their defaults.
+
+    Examples
+    --------
+    >>> narrow = build_space(["svm"], {"svm": {"select": ["none"]}})
+    >>> nearest_values(Configuration("svm", {"C": 1e9}), narrow)["C"]
+    100.0
+    """
+    family, own = configuration.family, configuration.hyperparameters
+    given = COMMON_DEFAULTS | FAMILIES[family].defaults | own
+    return draw_values(space[family], lambda name, part: _clip_value(given.get(name), part))
+
+
+def nearest_configuration(configuration: Configuration, space: Space) -> Configuration | None:
+    """Return the nearest configuration of the space, or None if its family is not in it.
+
+    Parameters that are not searched stay as they are named.
+
+    Examples
+    --------
+    >>> far = Configuration("linear", {"regularisation": 1e9})
+    >>> near = nearest_configuration(far, build_space(["linear"]))
+    >>> near.hyperparameters["regularisation"], near.hyperparameters["numbers"]
+    (1000.0, 'scaled')
+    """
+    family, own = configuration.family, configuration.hyperparameters
+    if family not in space:
+        return None
+    kept = {name: own[name] for name in own if name not in space[family]}
+    return Configuration(family, kept | nearest_values(configuration, space))
+
+
+def grid_points(space: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
+    """Return all combinations of `n_levels` values of each parameter, family by family.
+
+    Of a family with more than 1,000 combinations, so many are drawn, the same each time.
+
+    Examples
+    --------
+    >>> len(grid_points(build_space(["tree"], {"tree": {"select": ["none"]}})))
+    18
+    """
+    points = (point for family in space for point in _family_grid(family, space, n_levels))
+    unique = {tuple(sorted(flat_parameters(point).items(), key=str)): point for point in points}
+    return tuple(unique.values())
+
+
+def flat_parameters(configuration: Configuration) -> Mapping[str, ParameterValue]:
+    """Return a configuration as one flat mapping, its parameters named `family.parameter`.
+
+    Examples
+    --------
+    >>> flat_parameters(Configuration("linear", {"regularisation": 1.0}))
+    {'family': 'linear', 'linear.regularisation': 1.0}
+    """
+    family = configuration.family
+    values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
+    return {"family": family} | values
+
+
+def _override_parameters(
+    family: str, overrides: Mapping[str, Sequence[ParameterValue]]
+) -> Parameters:
+    defaults = COMMON_DEFAULTS | FAMILIES[family].defaults
+    unknown = sorted(set(overrides) - set(defaults))
+    if unknown:
+        raise ValueError(
+            f"space of {family} must be of its parameters {', '.join(defaults)}, but got {unknown}."
+        )
+    declared = ALL_SPACES[family] | SHARED_PARAMETERS | OPTIONAL_PARAMETERS
+    return {
+        name: _override_parameter(f"{family}.{name}", declared.get(name), defaults[name], values)
+        for name, values in overrides.items()
+    }
+
+
+def _override_parameter(
+    name: str, declared: Parameter | None, default: ParameterValue, values: Sequence[ParameterValue]
+) -> Parameter:
+    """Return a parameter with the bounds or choices that are asked for."""
+    when = None if declared is None else declared.when
+    if isinstance(default, str | bool):
+        choices = declared.values if isinstance(declared, Choice) else tuple(values)
+        if not values or not set(values) <= set(choices):
+            known = ", ".join(map(str, choices))
+            raise ValueError(f"space of {name} must be some of {known}, but got {list(values)}.")
+        return Choice(tuple(values), when)
+    if not values or any(isinstance(value, str | bool) or value is None for value in values):
+        raise ValueError(f"space of {name} must be numbers, but got {list(values)}.")
+    numbers = [float(cast(float, value)) for value in values]
+    if len(numbers) != 2 or numbers[0] == numbers[1]:
+        return Choice(tuple(values), when)
+    low, high = numbers
+    log = declared.log if isinstance(declared, Float | Integer) else low > 0
+    if low > high or (log and low <= 0):
+        raise ValueError(
+            f"space of {name} must be two bounds, the lower one first"
+            f"{' and above 0' if log else ''}, but got {list(values)}."
+        )
+    if isinstance(default, int):
+        return Integer(int(low), int(high), log, when)
+    return Float(low, high, log, when)
+
+
+def _family_grid(family: str, space: Space, n_levels: int) -> Iterator[Configuration]:
+    parameters = space[family]
+    levels = [_grid_values(part, n_levels) for part in parameters.values()]
+    sizes = [len(values) for values in levels]
+    total = math.prod(sizes)
+    numbers: Sequence[int] = range(total)
+    if total > MAX_GRID_POINTS:
+        numbers = sorted(random.Random(0).sample(numbers, MAX_GRID_POINTS))
+    for number in numbers:  # the last parameter changes fastest
+        places = np.unravel_index(number, sizes)
+        given = {
+            name: values[place]
+            for name, values, place in zip(parameters, levels, places, strict=True)
+        }
+        yield Configuration(family, draw_values(parameters, lambda name, _: given[name]))  # noqa: B023
+
+
+def _grid_values(parameter: Parameter, n: int) -> tuple[ParameterValue, ...]:
+    if isinstance(parameter, Choice):
+        return parameter.values
+    low, high = parameter.low, parameter.high
+    shares = [step / (n - 1) for step in range(n)]
+    if parameter.log:
+        width = math.log(high) - math.log(low)
+        numbers = [math.exp(math.log(low) + share * width) for share in shares]
+    else:
+        numbers = [low + share * (high - low) for share in shares]
+    values = [float(f"{number:.6g}") for number in numbers]
+    if isinstance(parameter, Integer):
+        return tuple(dict.fromkeys(round(value) for value in values))
+    return tuple(values)
+
+
+def _clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
+    if isinstance(parameter, Choice):
+        return value if value in parameter.values else parameter.values[0]
+    if value is None:
+        return parameter.low
+    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
+    return round(number) if isinstance(parameter, Integer) else number
