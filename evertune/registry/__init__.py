@@ -1,1 +1,13 @@
-"""MLflow: runs, versions, aliases; the promotion gate, decision records, reproduce."""
+"""MLflow and all that decides about versions: the gate, promotion, decision records, rebuilding.
+
+| question | module |
+|---|---|
+| What reads and writes MLflow (runs, versions, aliases)? | `model_registry`: `ModelRegistry` |
+| Which store is it, and where do its files lie? | `mlflow_store` |
+| What is written to a run and to a version's page? | `pages`, `inputs` |
+| What makes a version load without Evertune? | `packaging`, `pyfunc` |
+| May a version become champion? | `gates` (rules), `evidence` (figures), `holdout_reuse` (looks) |
+| What registers, promotes, rolls back, approves? | `register`, `promotion` |
+| Where are decisions recorded? | `decision_log`, `promotion_records`, `decision_page` |
+| What shows, rebuilds, evaluates or removes versions? | `overview`, `reproduce`, `evaluate_version`, `gc` |
+"""

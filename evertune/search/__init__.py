@@ -2,7 +2,7 @@
 
 | question | module |
 |---|---|
-| Which families, parameters and ranges are searched? | `default_space` (values), `space` (rules) |
+| Which families, parameters and ranges are searched? | `space` (values), `configurations` (rules) |
 | What does a search know and decide while it runs? | `study`: `Study.ask`, `report`, `tell` |
 | Which configuration comes next? | `portfolio` (default), `samplers` (tpe, random, grid, given) |
 | When is a trial given up? | `pruning`; ASHA is Ray's, in `ray_tune` |

@@ -2,7 +2,8 @@
 
 `take_snapshot` reads the source that params.yaml names. It writes paths.source with its DVC
 pointer and, where they do not exist yet, paths.plan and an empty paths.production_labels;
-versions are copied to the DVC remote if there is one. A source that has not changed gives the same version.
+versions are copied to the DVC remote if there is one. A source that has not changed gives the
+same version.
 If data.existing_model is set, that model's predictions become the column `existing_system`.
 `check_source` finds faults of the table before anything is started, and writes nothing.
 """
