@@ -8,5 +8,5 @@
 | Which rows does it fail on, and what do the columns do? | `slices`, `explain` |
 | Which threshold, and what do mistakes cost? | `thresholds` |
 | Does each of the four phases pay? | `phases` |
-| Where are the report and its pictures? | `report`, `model_card`, `data_card`, `plots`, `formatting` |
+| Where are the report and its pictures? | `report`, `model_card`, `data_card`, `plots` |
 """

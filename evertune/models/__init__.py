@@ -5,7 +5,8 @@
 - `early_stopping`: the best round so far, and deadlines inside fits.
 - `boosting` (LightGBM, XGBoost, CatBoost), `sklearn_models` (linear models, trees, forests,
   histogram boosting, neighbours, SVM, naive Bayes), `neural_network` (in numpy),
-  `embedding_network` (networks with embeddings, in PyTorch): the families, each with its early stopping.
+  `embedding_network` (networks with embeddings, in PyTorch): the families, each with its early
+  stopping.
 - `feature_selection`: choose encoded columns inside a fit.
 - `fitted_model`: fitted models and ensembles, and their predictions; `network`: a trained network.
 - `persistence`: save and load without pickle; `origin`: the record of how a model was built.

@@ -6,10 +6,12 @@ Where to look:
   version and their findings
 - `prediction_log`: predictions, labels, export and retention; `load_labels`: tables of late labels;
   `log_frames`: the log as tables
-- `window_bounds`, `label_delay`: time windows, seasons, and when the labels of a window have matured
+- `window_bounds`, `label_delay`: time windows, seasons, and when the labels of a window have
+  matured
 - `reference`, `input_reference`, `performance`: what production is compared with
 - `data_contract`, `drift`, `joint_drift`, `estimation`, `performance`, `loss_process`: findings
-- `bins`, `column_reference`, `window_profiles`, `drift_statistics`, `drift_null`: how drift is measured
+- `bins`, `column_reference`, `window_profiles`, `drift_statistics`, `drift_null`: how drift is
+  measured
 - `triggers`: which findings raise an alarm; `backtest`: what triggers would have done
 - `policy`: the rules that decide about alarms (`decide`); `state`: what happened before
 - `retraining`: the snapshot of labelled rows and the plan of a refit or retune

@@ -9,5 +9,6 @@
 | May a version become champion? | `gates` (rules), `evidence` (figures), `holdout_reuse` (looks) |
 | What registers, promotes, rolls back, approves? | `register`, `promotion` |
 | Where are decisions recorded? | `decision_log`, `promotion_records`, `decision_page` |
-| What shows, rebuilds, evaluates or removes versions? | `overview`, `reproduce`, `evaluate_version`, `gc` |
+| What shows, rebuilds or evaluates versions? | `overview`, `reproduce`, `evaluate_version` |
+| What frees space? | `gc` |
 """
