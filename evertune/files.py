@@ -346,3 +346,12 @@ def _to_plain_scalar(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"A record cannot hold {value!r} of {type(value)}.")
+
+
+def template_folder() -> Path:
+    """Return the folder whose flows, pipelines and dvc.yaml a new project gets.
+
+    It is part of the wheel. An editable installation has them beside the package.
+    """
+    packaged = Path(__file__).parent / "_project"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1]

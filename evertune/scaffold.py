@@ -22,12 +22,12 @@ from evertune.data.profiling import TableProfile, find_identifier, profile_table
 from evertune.data.readers import SourceTable, clean_or_raise, inspect_source, spec_from_params
 from evertune.data.schema import PreparedTable, TableSchema, TableSpec
 from evertune.errors import EvertuneError, InputError, TableError, UnsafeError
+from evertune.files import template_folder
 from evertune.identity import project_id
 from evertune.project import registry_name
 from evertune.versioning import dvc
 
 EXAMPLE_SOURCE = "example"
-PACKAGED_FOLDER = Path(__file__).parent / "_project"
 COPIED = ("flows", "pipelines", "dvc.yaml", ".gitignore", ".dvcignore")
 EXAMPLE_PARAMS = """\
 # What a person edits. Every other key has a default; an unknown key is answered with the known.
@@ -50,14 +50,6 @@ monitoring: {cron: "0 6 * * *"}
 # Where files go; dvc.yaml uses these names.
 paths:
 """
-
-
-def template_folder() -> Path:
-    """Return the folder whose flows, pipelines and dvc.yaml a new project gets.
-
-    It is part of the wheel. An editable installation has them beside the package.
-    """
-    return PACKAGED_FOLDER if PACKAGED_FOLDER.is_dir() else Path(__file__).parents[1]
 
 
 def init_project(

@@ -30,10 +30,9 @@ from evertune.config.schema import Params, former_names
 from evertune.config.yaml_file import read_yaml, rename_keys
 from evertune.database import close_log, database_url, open_log
 from evertune.errors import InputError
-from evertune.files import project_lock, write_text
+from evertune.files import project_lock, template_folder, write_text
 from evertune.identity import project_id
 from evertune.registry.pyfunc import LOADER_MODULE
-from evertune.scaffold import template_folder
 from evertune.versioning import dvc
 
 SHIPPED_FILE = Path(__file__).parent / "templates" / "shipped-0.1.txt"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from evertune.config.loader import load_params
+from evertune.files import template_folder
 from evertune.identity import project_id
 
 FLOW_NAMES = ("train", "score", "monitor", "retune", "approve")
@@ -78,6 +79,4 @@ def flow_file(root: Path, name: str) -> Path:
     own = root / "flows" / f"{name}.py"
     if own.is_file():
         return own
-    from evertune.scaffold import template_folder
-
     return template_folder() / "flows" / f"{name}.py"

@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from evertune.config.loader import load_params
+from evertune.files import template_folder
 from evertune.orchestration.deployments import project_deployments
 from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.tasks import Answer, ask_for_approval
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.gates import Verdict
-from evertune.scaffold import template_folder
 from tests import production, versioned
 
 if TYPE_CHECKING:

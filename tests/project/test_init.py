@@ -9,8 +9,9 @@ import pytest
 
 from evertune.config.loader import load_params
 from evertune.errors import InputError, TableError
+from evertune.files import template_folder
 from evertune.identity import PROJECT_FILE
-from evertune.scaffold import init_project, template_folder
+from evertune.scaffold import init_project
 from tests.projects import CHECKOUT, made_small
 
 TABLE = "age,sex,bought\n" + "".join(f"{n % 7},{'mf'[n % 2]},{n % 3 == 0}\n" for n in range(60))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from evertune.cli.app import app
 from evertune.config.loader import load_params
 from evertune.errors import InputError
-from evertune.scaffold import template_folder
+from evertune.files import template_folder
 from evertune.upgrade import upgrade_project
 from evertune.versioning import dvc
 from tests.conftest import FIXTURES
