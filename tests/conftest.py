@@ -38,6 +38,11 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def no_cached_places() -> None:
     """Have MLflow look up again where a run's files lie: copies of a project share run ids."""
+    forget_artifact_places()
+
+
+def forget_artifact_places() -> None:
+    """Clear what MLflow remembers, within a process, of where the files of a run lie."""
     if places := sys.modules.get("mlflow.tracking._tracking_service.utils"):
         places._artifact_repos_cache.clear()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evertune.config.loader import call_with_sections
 from evertune.errors import StageError
+from evertune.files import template_folder
 from evertune.versioning import dvc
 
 StageReporter = Callable[[str, str], None]
@@ -48,14 +49,17 @@ def stage_function(root: Path, name: str) -> Callable[..., None]:
     """Return the function `run` of `pipelines/<name>.py` in the project's folder.
 
     The file is loaded by its path, anew each time: a process may serve several projects, and none
-    gets onto the import path.
+    gets onto the import path. A folder without pipelines/ runs the packaged files.
 
     Raises
     ------
     StageError
         If the project has no such file, or the file no such function.
     """
-    path = root.absolute() / "pipelines" / f"{name}.py"
+    folder = root.absolute() / "pipelines"
+    if not folder.is_dir():  # a version that is rebuilt has its data and values alone
+        folder = template_folder() / "pipelines"
+    path = folder / f"{name}.py"
     if not path.is_file():
         raise StageError(
             f"expected the stage '{name}' in {path}, but there is no such file. Restore it, or "

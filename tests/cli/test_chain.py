@@ -71,7 +71,7 @@ def test_dvc_repro_needs_neither_prefect_nor_mlflow(reproduced):
     [
         (["metrics", "show"], ["holdout.roc_auc", "lift.roc_auc"]),
         (["plots", "show"], ["index.html"]),
-        (["status"], ["up to date"]),
+        (["status"], ["always changed"]),
     ],
     ids=lambda value: value[0],
 )

@@ -68,7 +68,7 @@ def kept(work, configuration, fold, *, seconds):
     """Return a fold as a search keeps it: one that was cut too short is tried with more time."""
     end = time.monotonic() + seconds
     found = evaluate_fold(work, configuration, fold, encodings={}, deadline=end)
-    if found.whole or (found.result.iterations or 0) >= MIN_ITERATIONS:
+    if found.completed or (found.result.iterations or 0) >= MIN_ITERATIONS:
         return found
     return kept(work, configuration, fold, seconds=2 * seconds)
 
