@@ -32,6 +32,7 @@ from evertune.preprocessing.encoders import (
     feature_frame,
     time_feature_names,
 )
+from evertune.preprocessing.text import count_words
 
 Cell = str | float | bool | None
 CellValue = float | str
@@ -41,7 +42,6 @@ NOT_PARSED = None
 NAN = float("nan")
 TYPED_NUMBER_PATTERN = re.compile(NUMBER_PATTERN)
 WHOLE_NUMBER_PATTERN = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
-WORD_PATTERN = re.compile(r"[^\t\n\f\r ]+")
 DAY_REGEX = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # Python accepts more than tables do: an offset of 75 minutes, and newer versions the hour 24
 MINUTES_REGEX = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
@@ -133,7 +133,7 @@ def _read_text(cell: Cell, *, missing: frozenset[str]) -> tuple[CellValue, ...]:
     (word,) = _read_category(cell, missing=missing)
     if not word:
         return ("", NAN, NAN)
-    return (word, float(len(str(word))), float(len(WORD_PATTERN.findall(str(word)))))
+    return (word, float(len(str(word))), float(count_words(str(word))))
 
 
 def _read_date(

@@ -30,7 +30,7 @@ from sklearn.preprocessing import (
 )
 
 from evertune.data.schema import Column, TableSchema
-from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns
+from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns, count_words
 from evertune.preprocessing.transformers import (
     MIN_LEVEL_ROWS,
     BoxCox,
@@ -343,7 +343,7 @@ def _column_features(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]
         yield cells.astype(object).where(cells.notna(), "")
         if column.kind == "text":
             yield cells.str.len().astype(float)
-            yield cells.str.count(r"\S+").astype(float)
+            yield cells.map(count_words, na_action="ignore").astype(float)
     else:
         yield cells.astype(float).clip(-MAX_MAGNITUDE, MAX_MAGNITUDE)
 

@@ -139,13 +139,18 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
+def count_words(text: str) -> int:
+    """Return the number of words, separated by blanks of any kind, such as a no-break space."""
+    return len(text.split())
+
+
 def _choose_encoding(way: str, words: pd.Series) -> str:
     if way != "auto":
         return way
     counts = words.map(words.value_counts())
     if len(words) < MIN_NGRAM_ROWS or (counts >= MIN_LEVEL_ROWS).mean() >= 1 / 2:
         return "target"
-    return "words" if words.str.count(r"\S+").mean() >= MIN_MEAN_WORDS else "characters"
+    return "words" if words.map(count_words).mean() >= MIN_MEAN_WORDS else "characters"
 
 
 def _repeated_texts(words: pd.Series) -> list[str]:

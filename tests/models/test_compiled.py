@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evertune.data.cleaning import conform_to_schema
@@ -140,8 +140,9 @@ def ensemble_model(raw):
     return replace(models[0], fitted=Ensemble(members, 1.2))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(row=st.fixed_dictionaries(CELLS))
+@example(row=dict.fromkeys(CELLS) | {"city": "city 0", "note": "a\x1fb c\xa0d"})
 def test_any_single_row_is_predicted_as_a_frame_of_it_is(ensemble_model, row):
     clean, issues = conform_to_schema(pd.DataFrame([row], dtype=object), ensemble_model.schema)
     if issues:

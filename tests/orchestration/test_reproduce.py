@@ -26,8 +26,11 @@ def test_a_fit_that_had_no_deadline_gets_none(tmp_path):
 
 def test_a_failure_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(production.project(tmp_path))
-    assert main() == 4
-    assert "expected the stage 'prepare'" in capsys.readouterr().err
+    assert main() == 2
+    assert (
+        "source.parquet does not exist; `evertune train` makes what a step needs"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_whose_stages_cannot_run_is_named_with_the_last_line(tmp_path):
