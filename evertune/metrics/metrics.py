@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,14 +200,22 @@ def compute_metrics(
     return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
-def is_better(metric: Metric, left: float | None, right: float | None) -> bool:
+class Directed(Protocol):
+    """Whatever has a direction: a `Metric`, or a record of one, such as `MetricRow`."""
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether a greater score is better."""
+
+
+def is_better(metric: Directed, left: float | None, right: float | None) -> bool:
     """Return True if `left` is strictly better than `right`; None is worse than any score."""
     if left is None or right is None:
         return left is not None
     return left > right if metric.greater_is_better else left < right
 
 
-def lift(metric: Metric, score: float | None, baseline: float | None) -> float | None:
+def lift(metric: Directed, score: float | None, baseline: float | None) -> float | None:
     """Return by how much a score is better than a baseline's, in the metric's own unit.
 
     score - baseline if greater is better, else baseline - score; None if either is None.
@@ -221,7 +230,7 @@ def lift(metric: Metric, score: float | None, baseline: float | None) -> float |
     return score - baseline if metric.greater_is_better else baseline - score
 
 
-def keeps_bound(metric: Metric, score: float | None, bound: float) -> bool:
+def keeps_bound(metric: Directed, score: float | None, bound: float) -> bool:
     """Return True if a score reaches a bound, or does not exceed it if smaller is better."""
     return score is not None and not is_better(metric, bound, score)
 
