@@ -118,6 +118,14 @@ def test_the_model_says_how_it_was_built(mixed, answers):
     assert model.model_.configuration.family == "linear"
 
 
+@pytest.mark.parametrize(("mode", "n_models"), [("bag", 2), ("refit", 1)])
+def test_a_member_has_a_model_for_each_fold_or_one_fitted_on_all_rows(mode, n_models):
+    X, y = make_regression(60, 3, random_state=0)
+    model = TunedRegressor(**LINEAR, mode=mode).fit(X, y)
+    assert {len(member.fitted) for member in model.model_.fitted.members} == {n_models}
+    assert model.score(X, y) > 0.9
+
+
 def test_importing_the_package_imports_no_library():
     code = (
         "import sys, evertune; print([m for m in sys.modules if m in ('numpy', 'sklearn', 'ray')])"

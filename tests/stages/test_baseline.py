@@ -86,6 +86,23 @@ def test_every_task_has_guesses_a_rule_and_the_simplest_models(paths, task, best
     assert linear in found
 
 
+@pytest.mark.parametrize(
+    ("share", "name", "f1", "accuracy"),
+    [
+        (0.1, "uniform_random", 0.167, 0.5),
+        (0.1, "label_distribution", 0.1, 0.82),
+        (0.9, "label_distribution", 0.9, 0.82),
+        (0.9, "zero_rule", 0.947, 0.9),
+    ],
+)
+def test_guesses_are_given_by_their_expectation(paths, share, name, f1, accuracy):
+    given(paths, share=share)
+    mean = measured(paths)[name].mean
+    near = 0.02  # the split moves the share of the positive class a little
+    assert (mean["f1"], mean["accuracy"]) == pytest.approx((f1, accuracy), abs=near)
+    assert mean["roc_auc"] == 0.5
+
+
 def test_people_are_measured_where_they_judged(paths):
     given(paths, human="people")
     human = measured(paths)["human"]

@@ -48,6 +48,13 @@ def test_the_clean_table_and_its_schema_are_written_and_told(paths, capsys):
     ]
 
 
+def test_a_kind_that_params_name_is_kept(paths):
+    write_table(paths.source, RAW)
+    run(paths=paths, data=DATA.model_copy(update={"columns": {"charges": "category"}}))
+    kinds = {c.name: c.kind for c in read_record(paths.table_schema, TableSchema).features}
+    assert kinds == {"charges": "category", "plan": "category"}
+
+
 def test_the_same_source_gives_the_same_bytes(paths):
     write_table(paths.source, RAW)
     run(paths=paths, data=DATA)
