@@ -102,11 +102,11 @@ def build_data_card(
     learned, held_out = (summarize_split(*part, schema) for part in (
         ("training", training), ("hold-out", holdout),
     ))  # fmt: skip
-    never_seen = "Rows of the hold-out were seen by neither search nor fit."
+    never_seen = "Neither the search nor the fit used rows of the hold-out."
     if learned.end is not None and held_out.end is not None:
         never_seen = (
-            f"Training ends at {learned.end}: nothing later was learned from. What happens after"
-            f" {held_out.end} was neither learned from nor evaluated."
+            f"Training ends at {learned.end}. Nothing after {held_out.end} was used for training"
+            " or evaluation."
         )
     names = [column.name for column in schema.features if column.name in training]
     missing = training[names].isna().mean().sort_values(ascending=False, kind="stable")
@@ -139,7 +139,7 @@ def summarize_split(name: str, rows: pd.DataFrame, schema: TableSchema) -> Split
 
 
 def describe_holdout(schema: TableSchema, *, fraction: float, judge_from: str | None) -> str:
-    """Return how the hold-out was chosen, in one sentence.
+    """Return how the hold-out was chosen, as the end of "The hold-out is ...".
 
     Examples
     --------
@@ -147,12 +147,12 @@ def describe_holdout(schema: TableSchema, *, fraction: float, judge_from: str | 
     "the latest 20 % of the rows by 'day'"
     """
     if judge_from is not None:
-        return f"one half, drawn at random, of the rows of production from {judge_from} on"
+        return f"a random half of the production rows from {judge_from} on"
     if schema.time is not None:
         return f"the latest {100 * fraction:.0f} % of the rows by '{schema.time}'"
     if schema.group is not None:
-        return f"about {100 * fraction:g} % of the groups of '{schema.group}', whole groups"
-    return f"about {100 * fraction:g} % of the rows, by a hash of each row that never changes"
+        return f"about {100 * fraction:g} % of the groups by '{schema.group}', each one whole"
+    return f"about {100 * fraction:g} % of the rows, chosen by a hash so that no row changes sides"
 
 
 def _format_time(value: object) -> str:

@@ -1,7 +1,7 @@
 """Evaluates a model on rows it never saw: baselines, choice, guards, folds, slices, importance.
 
 `evaluate` makes the whole `Evaluation`; the stage of that name calls it with the hold-out, and
-`evertune evaluate --model` (`assessment.assess_model`) with any other table. Its parts without a
+`evertune evaluate --model` (`other_table.assess_model`) with any other table. Its parts without a
 model are `compare_with_baselines` (scores, lifts and intervals), `choose_model` (the model, or a
 simpler one that cannot be told from it) and `check_guards`. `evaluate_on_folds` scores the
 ensemble by out-of-fold predictions, whose weights were chosen on the same rows, which flatters a
@@ -203,8 +203,8 @@ def evaluate(
         unknowns=() if training is None else (
             *model_limitations(training, table, schema, slices=slices),
             *(
-                f"'{name}' was declared a slice or sensitive, but is no column of the clean table:"
-                " not evaluated."
+                f"'{name}' is declared as a slice or as sensitive, but the clean table has no such"
+                " column: not evaluated."
                 for name in dict.fromkeys((*section.slices, *section.sensitive))
                 if name not in table
             ),
@@ -321,15 +321,15 @@ def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str,
     """
     simplest = best_baseline(metric, [row for row in baselines if row.kind == "model"])
     if simplest is None or simplest.low is None:
-        return CHOSEN_MODEL, ("There is no simplest model to compare it with.",)
+        return CHOSEN_MODEL, ("There is no simplest model to compare with.",)
     name = f"the best of the simplest models, {humanize(simplest.name)}"
     if simplest.low > 0:
-        text = f"On the same rows it is better than {name}, in {metric_name(metric.name)}."
+        text = f"On the same rows it is better than {name} ({metric_name(metric.name)})."
         return CHOSEN_MODEL, (text,)
     return f"simplest:{simplest.name}", (
-        f"On the same rows the tuned model cannot be told from {name}, in "
-        f"{metric_name(metric.name)}: the interval of its lift over it does not lie above zero.",
-        "The simpler model is cheaper to run, to explain and to keep.",
+        f"On the same rows the tuned model is not clearly better than {name}: the interval of its"
+        f" lift in {metric_name(metric.name)} is not entirely above zero.",
+        "The simpler model is cheaper to run, to explain and to maintain.",
     )
 
 

@@ -27,9 +27,9 @@ from evertune.models.fitted_model import Model
 from evertune.types import FloatArray, Predictions
 
 ZERO_RULE_DESCRIPTION = (
-    "the commonest class of training, with its shares; or the median of training"
+    "the most common class of training with the class shares, or the median of training"
 )
-ASSESSMENT_NOTE = "The model is evaluated only by rows that took no part in making it."
+ASSESSMENT_NOTE = "Only rows that were not used to build the model are evaluated."
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ def describe_left_out_rows(found: Assessment) -> tuple[str, ...]:
     """
     sentences = (
         (found.n_trained, "were left out: the version was trained or chosen on them."),
-        (found.n_unlabelled, "were left out: they have no target."),
-        (found.n_repeated, "repeat an earlier row; they count again."),
-        (found.n_unseen, "have a category that the version never met and knows nothing about."),
+        (found.n_unlabelled, "were left out: they have no target value."),
+        (found.n_repeated, "repeat an earlier row and are counted again."),
+        (found.n_unseen, "have a category that is not in the training rows of the version."),
     )
     return tuple(f"{n:,} {'row' if n == 1 else 'rows'} {text}" for n, text in sentences if n)
 

@@ -178,7 +178,7 @@ def plot_reliability(y_true: FloatArray, proba: FloatArray) -> Figure:
     y, x = calibration_curve(
         right.astype(int), stated, pos_label=1, n_bins=N_CALIBRATION_POINTS, strategy="quantile"
     )
-    axes = _new_axes(SQUARE, title="Calibration", x="Stated probability", y="Observed share")
+    axes = _new_axes(SQUARE, title="Calibration", x="Predicted probability", y="Observed share")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
     axes.plot(x, y, color=BLUE, marker="o", markersize=4, label="model")
     return _unit_square(axes)
@@ -213,7 +213,7 @@ def plot_costs(
 ) -> Figure:
     """Plot the mean cost of a row over thresholds of the positive class's probability."""
     axes = _new_axes(
-        SQUARE, title="What thresholds cost", x="Threshold of the probability", y="Cost a row"
+        SQUARE, title="Cost by threshold", x="Threshold of the probability", y="Cost per row"
     )
     thresholds = candidate_thresholds(proba)
     means = threshold_costs(y_true, proba, costs, thresholds)

@@ -22,9 +22,9 @@ from evertune.types import FloatArray, Predictions
 DEFAULT_THRESHOLD = 0.5
 N_QUANTILE_THRESHOLDS = 199
 TOP_SHARES = (0.05, 0.1, 0.2, 0.3)
-CHOSEN_OUT_OF_FOLD = "training rows that the fold models did not see"
-CHOSEN_BY_COSTS = "the costs alone, no rows"
-CHOSEN_BY_FIT = "fit, else one half"
+CHOSEN_OUT_OF_FOLD = "chosen on out-of-fold predictions of the training rows"
+CHOSEN_BY_COSTS = "follows from the costs alone"
+CHOSEN_BY_FIT = "set by the fit, else 0.5"
 ClassCosts = Mapping[str, Mapping[str, float]]
 
 
@@ -204,10 +204,10 @@ def _binary_rules(
             yield rule, decide(cheapest)
         implied = cost_implied_threshold(costs)
         if implied is not None:
-            rule = DecisionRule("threshold that the costs imply", implied, CHOSEN_BY_COSTS)
+            rule = DecisionRule("threshold implied by the costs", implied, CHOSEN_BY_COSTS)
             yield rule, decide(implied)
         yield from _constant_rules(pred, classes)
-    ranked, where = proba[:, 1], "the ranking of the evaluated rows, no truth"
+    ranked, where = proba[:, 1], "chosen by the ranking of these rows, without their labels"
     if out_of_fold is not None:
         ranked, where = out_of_fold[1], CHOSEN_OUT_OF_FOLD
     for share in TOP_SHARES:
@@ -222,8 +222,8 @@ def _multiclass_rules(
     if costs is None:
         return
     cheapest = (proba @ costs).argmin(axis=1).astype(np.float64)
-    yield DecisionRule("as the model decides", None, "the likeliest class"), pred.values
-    yield DecisionRule("the class of least expected cost", None, CHOSEN_BY_COSTS), cheapest
+    yield DecisionRule("as the model decides", None, "predicts the most likely class"), pred.values
+    yield DecisionRule("class of least expected cost", None, CHOSEN_BY_COSTS), cheapest
     yield from _constant_rules(pred, classes)
 
 
@@ -232,7 +232,7 @@ def _constant_rules(
 ) -> Iterator[tuple[DecisionRule, FloatArray]]:
     for code, name in enumerate(classes):
         values = np.full(len(pred.values), float(code))
-        yield DecisionRule(f"always {name}", None, "no model"), values
+        yield DecisionRule(f"always {name}", None, "needs no model"), values
 
 
 def _mean_cost_metric(row_costs: FloatArray) -> Metric:

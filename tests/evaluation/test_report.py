@@ -40,10 +40,9 @@ def test_the_page_shows_the_scores_with_intervals_beside_the_baselines(evaluatio
     assert not missing(
         page(evaluation),
         "ROC AUC 0.840 on the hold-out (95 % interval 0.800 to 0.880)",
-        "logistic regression with 0.810",
-        "lift over it is +0.030",
+        "logistic regression, reaches 0.810: the lift is +0.030",
         "always 'no'",
-        "20.0 % of them yes",
+        "20.0 % of them are yes",
         "12 configurations were tried in 58 seconds",
         "The folds chose this trial",
         "the best simple model",
@@ -72,15 +71,15 @@ def test_the_page_shows_every_part_of_an_evaluation(evaluation):
         "age is missing in 25.0 % of the training rows",
         "Left out: id (it names rows)",
         "22 rows repeat an earlier row",
-        "the ensemble on training rows that its fold models did not see",
-        "not worse than the best, as far as the folds can tell: simplest",
+        "the score of the ensemble's out-of-fold predictions",
+        "not significantly worse than the best: simplest",
         "plan: pro",
         "too few rows",
         "cheapest threshold",
         "0.417",
         "Nothing later than May was evaluated.",
         "3 stopped: the budget was used up.",
-        "came after this page",
+        "written before the decision",
     )
 
 
@@ -115,7 +114,7 @@ def test_the_page_of_another_table_has_the_own_holdout_beside_it(evaluation):
     assessment = Assessment("churn", "3", "may.csv", "a1", 900, 890, n_trained=10, figures=(row,))
     text = page(evaluation, {}, assessment)
     assert not missing(text, "Version 3 of churn on may.csv", "0.870", "10 rows were left out")
-    assert "came after this page" not in text
+    assert "written before the decision" not in text
 
 
 @pytest.mark.parametrize("pictures", [{"roc": b"new"}, {}])
