@@ -124,9 +124,7 @@ class Project:
         """Give back the connections of the log; the project can be used again afterwards."""
         log = self.__dict__.pop("log", None)
         if log is not None:
-            from evertune.database import close_log
-
-            close_log(log)
+            log.close()
 
     def lock(self, purpose: str) -> AbstractContextManager[None]:
         """Hold the project for one run.

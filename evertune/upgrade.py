@@ -28,7 +28,7 @@ from ruamel.yaml import YAML
 from evertune.config.loader import load_params, load_paths
 from evertune.config.schema import Params, former_names
 from evertune.config.yaml_file import read_yaml, rename_keys
-from evertune.database import close_log, database_url, open_log
+from evertune.database import database_url, open_log
 from evertune.errors import InputError
 from evertune.files import project_lock, template_folder, write_text
 from evertune.identity import project_id
@@ -276,5 +276,5 @@ def _upgrade_models(root: Path) -> str:
 def _upgrade_log(root: Path) -> str:
     params = load_params(root)
     address = database_url(params.scoring.log_variable)
-    close_log(open_log(params.paths.state, model=params.registry.name, address=address))
+    open_log(params.paths.state, model=params.registry.name, address=address).close()
     return "the tables of the log's database are up to date"

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from threadpoolctl import threadpool_limits
 
-from evertune.database import close_log, open_log
+from evertune.database import open_log
 from evertune.monitoring.prediction_log import PredictionLog
 from tests import production, versioned
 from tests.registries import open_state
@@ -191,6 +191,5 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def log(address: str, tmp_path: Path) -> Iterator[PredictionLog]:
     """Return an empty log: that of a model of its own, since all share one PostgreSQL."""
-    opened = open_log(tmp_path, model=f"model-{uuid4().hex}", address=address)
-    yield PredictionLog(opened.engine, opened.model)
-    close_log(opened)
+    with open_log(tmp_path, model=f"model-{uuid4().hex}", address=address) as opened:
+        yield PredictionLog(opened.engine, opened.model)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evertune.data.schema import encode_target
-from evertune.database import ModelLog, write_transaction
+from evertune.database import ModelLog
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
@@ -108,7 +108,7 @@ def take_back(root: Path, log: ModelLog) -> None:
     known = client_of(store_of(root))
     for alias, number in ALIASES.items():
         known.set_registered_model_alias("churn", alias, number)
-    with write_transaction(log) as connection:
+    with log.write_transaction() as connection:
         last = "SELECT max(number) FROM champions"
         connection.exec_driver_sql(f"DELETE FROM champions WHERE number = ({last})")
 

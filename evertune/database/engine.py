@@ -8,22 +8,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    Engine,
-    RootTransaction,
-    Select,
-    Table,
-    create_engine,
-    event,
-)
+from sqlalchemy import Column, Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -49,33 +38,133 @@ UNWRITABLE_CODES = (
     "42501",  # no privilege
     "53100",  # the disk is full
 )
-REFUSED_CODES = ("28", "3D000")  # no entrance: user and password; no such database
+REFUSED_CODES = ("28", "3D000")  # user and password; no such database
 BUSY_CODES = ("SQLITE_BUSY", "SQLITE_LOCKED", "08", "40", "53", "55", "57", "58")
 # libpq gives no code for a connection that was refused by the server, only its message
 REFUSED_MESSAGES = ("authentication failed", "no password supplied", "does not exist")
 
 
-@dataclass(frozen=True, eq=False)
 class ModelLog:
-    """The part of a database that belongs to one model.
+    """The part of a database that belongs to one model; `with` closes its connections.
 
-    Attributes
+    Parameters
     ----------
     model : str
         `registry.name`.
     """
 
-    engine: Engine
-    model: str
+    def __init__(self, engine: Engine, model: str) -> None:
+        self.engine, self.model = engine, model
+
+    def __enter__(self) -> Self:
+        """Return the log, which the end of the block closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the log lies in PostgreSQL; otherwise it is SQLite."""
+        return self.engine.dialect.name == "postgresql"
+
+    def read_transaction(self) -> AbstractContextManager[Connection]:
+        """Give a connection that sees one state of the database, whoever writes meanwhile."""
+        # PostgreSQL would show every query of the block another state
+        level = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
+        return self._transaction(**level)
+
+    def write_transaction(self) -> AbstractContextManager[Connection]:
+        """Give a connection whose changes all take effect when the block ends, or none does.
+
+        SQLite takes the right to write at once: a reader that turned writer half-way could fail.
+        """
+        return self._transaction(evertune_writes=True)
+
+    @contextmanager
+    def _transaction(self, **options: Any) -> Iterator[Connection]:
+        try:
+            with (
+                self.engine.connect() as connection,
+                connection.execution_options(**options).begin(),
+            ):
+                yield connection
+        except DBAPIError as error:
+            raise _convert_error(self.engine, error) from error
+
+    def insert_if_absent(self, table: Table) -> Any:
+        """Return the statement that adds rows and leaves those that are there as they are.
+
+        The `rowcount` of its result is the number of rows that are new.
+        """
+        added = self._insert(table).on_conflict_do_nothing()
+        return added.execution_options(preserve_rowcount=True)
+
+    def insert_or_replace(self, table: Table, values: Sequence[str]) -> Any:
+        """Return the statement that adds rows, or sets these values of those that are there."""
+        statement = self._insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={name: statement.excluded[name] for name in values},
+        )
+
+    def _insert(self, table: Table) -> Any:
+        return postgresql.insert(table) if self.is_postgresql else sqlite.insert(table)
+
+    def select_in_batches(
+        self, query: Select[Any], column: Column[str], values: Iterable[str]
+    ) -> Iterator[Select[Any]]:
+        """Yield the query for the model's rows whose column is one of the values, in parts."""
+        wanted = list(dict.fromkeys(values))
+        for first in range(0, len(wanted), MAX_QUERY_VALUES):
+            some = column.in_(wanted[first : first + MAX_QUERY_VALUES])
+            yield query.where(column.table.c.model == self.model, some)
+
+
+def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog:
+    """Return the log of a model; its tables are created, or brought to this release's schema.
+
+    Parameters
+    ----------
+    state : Path
+        The project's `state` folder; the log is a SQLite file in it if no address is given.
+    address : str, optional
+        Of the database; no message shows its password.
+
+    Raises
+    ------
+    BusyError
+        The database does not answer, or is locked.
+    UnsafeError
+        The file is no database, cannot be written, or a newer Evertune wrote it.
+    ParamsError
+        The address cannot be read, or its driver is not installed.
+    """
+    log = ModelLog(
+        _engine_of_url(address) if address else _sqlite_engine(state / DATABASE_FILE), model
+    )
+    with log.read_transaction() as connection:
+        is_current = schema_revision(connection) == SCHEMA_REVISION
+    if not is_current:
+        with log.write_transaction() as connection:
+            if log.is_postgresql:  # SQLite has one writer anyhow
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK_ID})")
+            upgrade_schema(connection, place=_place(log.engine))
+    return log
 
 
 def database_url(variable: str | None) -> str | None:
-    """Return the database's address from the environment, None where no variable is named.
+    """Return the database's address from the environment, None if no variable is named.
 
     Raises
     ------
     ParamsError
-        Where the variable is named and not set.
+        The variable is named and not set.
     """
     if variable is None:
         return None
@@ -89,123 +178,34 @@ def database_url(variable: str | None) -> str | None:
     return address
 
 
-def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog:
-    """Return the log of a model; its tables are created, or brought to this release's schema.
-
-    Parameters
-    ----------
-    state : Path
-        The project's `state` folder; the log is a SQLite file in it where no address is given.
-    address : str, optional
-        Of the database; it is never shown with its password.
-
-    Raises
-    ------
-    BusyError
-        The database does not answer, or is locked.
-    UnsafeError
-        The file is no database, cannot be written, or a newer Evertune wrote it.
-    ParamsError
-        The address cannot be read, or its driver is not installed.
-    """
-    engine = _engine_from_url(address) if address else _sqlite_engine(state / DATABASE_FILE)
-    log = ModelLog(engine, model)
-    with read_transaction(log) as connection:
-        is_current = schema_revision(connection) == SCHEMA_REVISION
-    if not is_current:
-        with write_transaction(log) as connection:
-            if is_postgresql(log):  # SQLite has one writer anyhow
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK_ID})")
-            upgrade_schema(connection, place=_place(log))
-    return log
-
-
-def is_postgresql(log: ModelLog) -> bool:
-    """Tell whether the log lies in PostgreSQL, else it is SQLite."""
-    return log.engine.dialect.name == "postgresql"
-
-
-def close_log(log: ModelLog) -> None:
-    """Give back the log's connections."""
-    log.engine.dispose()
-
-
-@contextmanager
-def closing_log(state: Path, *, model: str, variable: str | None) -> Iterator[ModelLog]:
-    """Give the log whose database the environment variable names, and close it in the end."""
-    log = open_log(state, model=model, address=database_url(variable))
-    try:
-        yield log
-    finally:
-        close_log(log)
-
-
-@contextmanager
-def read_transaction(log: ModelLog) -> Iterator[Connection]:
-    """Give a connection that sees one state of the database, whoever writes meanwhile."""
-    # PostgreSQL would show every query of the block another state
-    level = {"isolation_level": "REPEATABLE READ"} if is_postgresql(log) else {}
-    with (
-        _translate_errors(log),
-        log.engine.connect() as connection,
-        _begin_transaction(connection, **level),
-    ):
-        yield connection
-
-
-@contextmanager
-def write_transaction(log: ModelLog) -> Iterator[Connection]:
-    """Give a connection whose changes all take effect when the block ends, or none does.
-
-    SQLite takes the right to write at once: a reader that turned writer half-way could fail.
-    """
-    with (
-        _translate_errors(log),
-        log.engine.connect() as connection,
-        _begin_transaction(connection, evertune_writes=True),
-    ):
-        yield connection
-
-
-def insert_if_absent(log: ModelLog, table: Table) -> Any:
-    """Return the statement that adds rows and leaves those that are there as they are.
-
-    The `rowcount` of its result is the number of rows that are new.
-    """
-    added = _insert_statement(log, table).on_conflict_do_nothing()
-    return added.execution_options(preserve_rowcount=True)
-
-
-def insert_or_replace(log: ModelLog, table: Table, values: Sequence[str]) -> Any:
-    """Return the statement that adds rows, or sets these values of those that are there."""
-    statement = _insert_statement(log, table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key),
-        set_={name: statement.excluded[name] for name in values},
+def _engine_of_url(address: str) -> Engine:
+    wrong = (
+        "The address of the log's database must start with postgresql:// or sqlite:///, but {};"
+        " correct the variable that scoring.log_variable names."
     )
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError) as error:
+        raise ParamsError(wrong.format("what it holds cannot be read")) from error
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.database:
+        return _sqlite_engine(Path(url.database))
+    if kind != "postgresql":
+        raise ParamsError(wrong.format(f"found {kind!r}"))
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,  # a server that was started again is not noticed otherwise
+            connect_args={"connect_timeout": TIMEOUT_SECONDS},
+        )
+    except ImportError as error:
+        raise ParamsError(
+            "The log's address names PostgreSQL, whose driver is not installed: install"
+            " evertune[postgres]."
+        ) from error
 
 
-def select_in_batches(
-    log: ModelLog, query: Select[Any], column: Column[str], values: Iterable[str]
-) -> Iterator[Select[Any]]:
-    """Yield the query for the rows of the model whose column is one of the values, part by part."""
-    wanted = list(dict.fromkeys(values))
-    for first in range(0, len(wanted), MAX_QUERY_VALUES):
-        some = column.in_(wanted[first : first + MAX_QUERY_VALUES])
-        yield query.where(column.table.c.model == log.model, some)
-
-
-def _begin_transaction(connection: Connection, **options: Any) -> RootTransaction:
-    return connection.execution_options(**options).begin()
-
-
-def _insert_statement(log: ModelLog, table: Table) -> Any:
-    if is_postgresql(log):
-        return postgresql.insert(table)
-    return sqlite.insert(table)
-
-
-def _check_writable(path: Path) -> None:
+def _sqlite_engine(path: Path) -> Engine:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # closing a file that SQLite has open here would take SQLite's locks away, and break it
@@ -216,10 +216,6 @@ def _check_writable(path: Path) -> None:
             f"The prediction log {path} cannot be written: {error.strerror}. Make its folder"
             " writable, or name a database under scoring.log_variable."
         ) from error
-
-
-def _sqlite_engine(path: Path) -> Engine:
-    _check_writable(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -237,7 +233,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _enable_wal(connection: Any) -> None:
-    # a file changes its mode once; where two change it, SQLite refuses one without any patience
+    # a file changes its mode once; if two processes change it, SQLite refuses one without waiting
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
@@ -256,54 +252,22 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _engine_from_url(address: str) -> Engine:
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError) as error:
-        raise ParamsError(_wrong_url_message("what it holds cannot be read")) from error
-    if url.get_backend_name() == "sqlite" and url.database:
-        return _sqlite_engine(Path(url.database))
-    if url.get_backend_name() != "postgresql":
-        raise ParamsError(_wrong_url_message(f"found {url.get_backend_name()!r}"))
-    return _postgresql_engine(url)
+def _place(engine: Engine) -> str:
+    return f"The prediction log {strip_credentials(str(engine.url))}"
 
 
-def _postgresql_engine(url: URL) -> Engine:
-    try:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,  # a server that was started again is not noticed otherwise
-            connect_args={"connect_timeout": TIMEOUT_SECONDS},
-        )
-    except ImportError as error:
-        raise ParamsError(
-            "The log's address names PostgreSQL, whose driver is not installed: install"
-            " evertune[postgres]."
-        ) from error
-
-
-def _wrong_url_message(found: str) -> str:
-    return (
-        "The address of the log's database must start with postgresql:// or sqlite:///, but"
-        f" {found}; correct the variable that scoring.log_variable names."
+def _convert_error(engine: Engine, error: DBAPIError) -> EvertuneError:
+    """Return Evertune's error for one of the database, by SQLite's name for it or its SQLSTATE."""
+    driver_error = error.orig
+    reason = str(driver_error).strip().partition("\n")[0]
+    if engine.url.password:
+        reason = reason.replace(str(engine.url.password), "...")
+    code: str = (
+        getattr(driver_error, "sqlite_errorname", None)
+        or getattr(driver_error, "sqlstate", None)
+        or ""
     )
-
-
-@contextmanager
-def _translate_errors(log: ModelLog) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise _convert_error(log, error) from error
-
-
-def _place(log: ModelLog) -> str:
-    return f"The prediction log {strip_credentials(str(log.engine.url))}"
-
-
-def _convert_error(log: ModelLog, error: DBAPIError) -> EvertuneError:
-    place, reason = _place(log), _hide_password(log, str(error.orig).strip().partition("\n")[0])
-    code = _error_code(error)
+    place = _place(engine)
     if code.startswith(CORRUPT_CODES):
         return UnsafeError(
             f"{place} cannot be used: {reason}. Nothing was changed: restore it from a copy, or"
@@ -313,9 +277,8 @@ def _convert_error(log: ModelLog, error: DBAPIError) -> EvertuneError:
         return UnsafeError(
             f"{place} cannot be written: {reason}. Free some space, or make it writable."
         )
-    if code.startswith(REFUSED_CODES) or (
-        not code and any(words in reason for words in REFUSED_MESSAGES)
-    ):
+    was_refused = any(words in reason for words in REFUSED_MESSAGES)
+    if code.startswith(REFUSED_CODES) or (not code and was_refused):
         return ParamsError(
             f"{place} does not let us in: {reason}. Correct the address in the variable that"
             " scoring.log_variable names."
@@ -323,15 +286,3 @@ def _convert_error(log: ModelLog, error: DBAPIError) -> EvertuneError:
     if code.startswith(BUSY_CODES) or (not code and isinstance(error, OperationalError)):
         return BusyError(f"{place} does not answer: {reason}. Try again once it does.")
     return StageError(f"{place} refused: {reason}.")
-
-
-def _error_code(error: DBAPIError) -> str:
-    """Return the name of an error of SQLite, or the SQLSTATE of PostgreSQL; "" without one."""
-    return (
-        getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
-    )
-
-
-def _hide_password(log: ModelLog, reason: str) -> str:
-    password = log.engine.url.password
-    return reason.replace(str(password), "...") if password else reason

@@ -19,8 +19,7 @@ training stay in their data versions. The log also keeps one record for each mon
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
@@ -31,7 +30,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, exists, func, select
+from sqlalchemy import Connection, Select, Table, and_, delete, exists, func, select
 
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
@@ -43,17 +42,10 @@ from evertune.database import (
     SHADOWS,
     WINDOWS,
     ModelLog,
-    close_log,
     database_url,
     in_microseconds,
-    insert_if_absent,
-    insert_or_replace,
-    is_postgresql,
     open_log,
     read_record,
-    read_transaction,
-    select_in_batches,
-    write_transaction,
 )
 from evertune.errors import InputError
 from evertune.files import atomic_write
@@ -77,11 +69,12 @@ SHADOW_COLUMNS = [
     PREDICTIONS.c.value.label("value_c"),
     PREDICTIONS.c.probabilities.label("probabilities_c"),
 ]
+LABEL_ORDER = (LABELS.c.moment, LABELS.c.received, LABELS.c.number)  # the effective one is last
 
 
 @dataclass(frozen=True)
 class ShadowPrediction:
-    """The prediction of a version that did not answer, about an id in the log."""
+    """The prediction of a version in shadow, about an id that another version answered."""
 
     id: str
     value: float
@@ -113,7 +106,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many labels there were of each kind.
+    """The number of labels of each kind.
 
     Attributes
     ----------
@@ -142,6 +135,23 @@ class LabelCounts:
     faults: tuple[str, ...] = ()
 
 
+def open_prediction_log(params: Params) -> "PredictionLog":
+    """Return the project's prediction log, with its tables made; `with` closes it.
+
+    Raises
+    ------
+    BusyError
+        The database does not answer, or is locked.
+    UnsafeError
+        The file is no database, or cannot be written.
+    ParamsError
+        `scoring.log_variable` names a variable that is not set or holds no address.
+    """
+    address = database_url(params.scoring.log_variable)
+    log = open_log(params.paths.state, model=params.registry.name, address=address)
+    return PredictionLog(log.engine, log.model)
+
+
 class PredictionLog(ModelLog):
     """The predictions and labels of one model; see the module's description."""
 
@@ -164,58 +174,37 @@ class PredictionLog(ModelLog):
         BusyError
             The database is locked or does not answer.
         """
-        shared = {"model": self.model, "version": version, "received": received}
-        return self._insert(
-            PREDICTIONS,
-            [
-                shared | vars(row) | {"probabilities": _probabilities_json(row.probabilities)}
-                for row in rows
-            ],
-        )
+        return self._append(PREDICTIONS, rows, version=version, received=received)
 
     def append_shadow(self, rows: Sequence[ShadowPrediction], *, version: str) -> int:
-        """Write predictions of a version that did not answer; return how many were new."""
-        shared = {"model": self.model, "version": version}
-        return self._insert(
-            SHADOWS,
-            [
-                shared | vars(row) | {"probabilities": _probabilities_json(row.probabilities)}
-                for row in rows
-            ],
-        )
+        """Write predictions of a version in shadow; return how many were new."""
+        return self._append(SHADOWS, rows, version=version)
 
     def append_labels(self, labels: Sequence[Label], *, received: datetime) -> LabelCounts:
         """Write labels, all of them or none, and return how many there were of each kind."""
         # every writer orders by id; labels of one id stay in the order given
         ordered = sorted(labels, key=attrgetter("id"))
-        cases: list[str] = []
-        kept: list[Label] = []
-        with write_transaction(self) as connection:
-            if is_postgresql(self):
+        counts: Counter[str] = Counter()
+        rows = []
+        with self.write_transaction() as connection:
+            if self.is_postgresql:
                 # two loaders at once would both call the same label new
                 connection.exec_driver_sql("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE")
             effective = self._effective_labels(connection, {label.id for label in ordered})
             for label in ordered:
-                case = _label_case(label, effective)
-                cases.append(case)
+                current = effective.get(label.id)
+                if current is not None:
+                    case = "repeated" if current[1] == label.value else "corrected"
+                else:
+                    case = "new" if label.id in effective else "early"
+                counts[case] += 1
                 if label.dated or case != "repeated":
-                    kept.append(label)
-                current, moment = effective.get(label.id), label.moment
-                if current is None or moment >= current[0]:
-                    effective[label.id] = (moment, label.value)
-            if kept:
-                rows = [
-                    {
-                        "model": self.model,
-                        "id": label.id,
-                        "moment": label.moment,
-                        "value": label.value,
-                        "received": received,
-                    }
-                    for label in kept
-                ]
-                connection.execute(insert_if_absent(self, LABELS), rows)
-        counts = Counter(cases)
+                    row = {"model": self.model, "id": label.id, "moment": label.moment}
+                    rows.append(row | {"value": label.value, "received": received})
+                if current is None or label.moment >= current[0]:
+                    effective[label.id] = (label.moment, label.value)
+            if rows:
+                connection.execute(self.insert_if_absent(LABELS), rows)
         return LabelCounts(counts["new"], counts["repeated"], counts["corrected"], counts["early"])
 
     def read(
@@ -249,9 +238,9 @@ class PredictionLog(ModelLog):
             `id`, `request_id`, `identifier`, `moment`, `received`, `version`, `value`, `p_0`, ...,
             `truth`, `labelled` and `inputs`.
         """
-        more = [PREDICTIONS.c.inputs] if with_inputs else []
-        query = _labelled_query(PREDICTION_COLUMNS, more, known_at=known_at)
-        query = query.where(*self._in_time_range(start, end))
+        query = self._labelled(
+            PREDICTION_COLUMNS, start, end, known_at=known_at, with_inputs=with_inputs
+        )
         if version is not None:
             query = query.where(PREDICTIONS.c.version == version)
         return self._frame(query, classes)
@@ -274,16 +263,14 @@ class PredictionLog(ModelLog):
             ... of the version that answered; `truth` and `labelled`.
         """
         same = and_(SHADOWS.c.model == PREDICTIONS.c.model, SHADOWS.c.id == PREDICTIONS.c.id)
-        query = _labelled_query(SHADOW_COLUMNS, known_at=known_at).join(SHADOWS, same)
-        in_range = self._in_time_range(start, end)
-        return self._frame(query.where(SHADOWS.c.version == version, *in_range), classes)
+        query = self._labelled(SHADOW_COLUMNS, start, end, known_at=known_at).join(SHADOWS, same)
+        return self._frame(query.where(SHADOWS.c.version == version), classes)
 
     def read_label_arrivals(
         self, start: datetime, end: datetime, *, not_of: str, classes: Sequence[str]
     ) -> pd.DataFrame:
         """Return `moment` and `labelled` of the predictions of all versions but one."""
-        columns = [PREDICTIONS.c.id, PREDICTIONS.c.moment]
-        query = _labelled_query(columns, known_at=end).where(*self._in_time_range(start, end))
+        query = self._labelled([PREDICTIONS.c.id, PREDICTIONS.c.moment], start, end, known_at=end)
         frame = self._frame(query.where(PREDICTIONS.c.version != not_of), classes)
         return frame[["moment", "labelled"]]
 
@@ -291,13 +278,12 @@ class PredictionLog(ModelLog):
         """Return version and prediction of those ids that are in the log."""
         query = select(*(PREDICTIONS.c[name] for name in (*LOGGED_FIELDS, "version")))
         found = {}
-        with read_transaction(self) as connection:
-            for part in select_in_batches(self, query, PREDICTIONS.c.id, ids):
+        with self.read_transaction() as connection:
+            for part in self.select_in_batches(query, PREDICTIONS.c.id, ids):
                 for row in connection.execute(part):
                     values = {name: getattr(row, name) for name in LOGGED_FIELDS}
-                    values["probabilities"] = row.probabilities and tuple(
-                        orjson.loads(row.probabilities)
-                    )
+                    proba = row.probabilities and tuple(orjson.loads(row.probabilities))
+                    values["probabilities"] = proba
                     found[row.id] = (row.version, LoggedPrediction(**values))
         return found
 
@@ -306,29 +292,42 @@ class PredictionLog(ModelLog):
         query = select(PREDICTIONS.c.identifier, PREDICTIONS.c.id).order_by(
             PREDICTIONS.c.moment, PREDICTIONS.c.received, PREDICTIONS.c.id
         )
-        with read_transaction(self) as connection:
+        with self.read_transaction() as connection:
             return {
                 row.identifier: row.id
-                for part in select_in_batches(self, query, PREDICTIONS.c.identifier, identifiers)
+                for part in self.select_in_batches(query, PREDICTIONS.c.identifier, identifiers)
                 for row in connection.execute(part)
             }
 
     def newest_event(self) -> datetime | None:
         """Return the moment of the newest prediction or label, None in an empty log."""
-        newest = [self._moment(func.max, PREDICTIONS), self._moment(func.max, LABELS)]
+        with self.read_transaction() as connection:
+            newest = [
+                connection.scalar(
+                    select(func.max(table.c.moment)).where(table.c.model == self.model)
+                )
+                for table in (PREDICTIONS, LABELS)
+            ]
         return max((moment for moment in newest if moment is not None), default=None)
 
     def oldest_event(self) -> datetime | None:
         """Return the moment of the oldest prediction, None in an empty log."""
-        return self._moment(func.min, PREDICTIONS)
+        oldest = select(func.min(PREDICTIONS.c.moment)).where(PREDICTIONS.c.model == self.model)
+        with self.read_transaction() as connection:
+            moment: datetime | None = connection.scalar(oldest)
+        return moment
 
     def remove_older(self, before: datetime) -> int:
         """Remove predictions older than a moment, with labels and shadows; return how many."""
-        old = select(PREDICTIONS.c.id).where(*self._in_time_range(None, before))
-        old = old.order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id).limit(CHUNK_ROWS)
+        old = (
+            select(PREDICTIONS.c.id)
+            .where(PREDICTIONS.c.model == self.model, PREDICTIONS.c.moment < before)
+            .order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id)
+            .limit(CHUNK_ROWS)
+        )
         removed, last = 0, CHUNK_ROWS
         while last == CHUNK_ROWS:
-            with write_transaction(self) as connection:
+            with self.write_transaction() as connection:
                 for table in (LABELS, SHADOWS, PREDICTIONS):
                     own = delete(table).where(table.c.model == self.model, table.c.id.in_(old))
                     last = connection.execute(own).rowcount
@@ -336,14 +335,11 @@ class PredictionLog(ModelLog):
         predicted = exists().where(
             PREDICTIONS.c.model == LABELS.c.model, PREDICTIONS.c.id == LABELS.c.id
         )
-        with write_transaction(self) as connection:
-            connection.execute(
-                delete(LABELS).where(
-                    LABELS.c.model == self.model,
-                    LABELS.c.moment < before,
-                    ~predicted,
-                )
-            )
+        orphans = delete(LABELS).where(
+            LABELS.c.model == self.model, LABELS.c.moment < before, ~predicted
+        )
+        with self.write_transaction() as connection:
+            connection.execute(orphans)
         return removed
 
     def export(
@@ -355,10 +351,9 @@ class PredictionLog(ModelLog):
         classes: Sequence[str],
     ) -> int:
         """Write what `read` returns with inputs to a Parquet file; return the number of rows."""
-        query = _labelled_query(PREDICTION_COLUMNS, [PREDICTIONS.c.inputs])
-        query = query.where(*self._in_time_range(start, end))
+        query = self._labelled(PREDICTION_COLUMNS, start, end, with_inputs=True)
         n_rows = 0
-        with read_transaction(self) as connection, atomic_write(path) as file:
+        with self.read_transaction() as connection, atomic_write(path) as file:
             result = connection.execute(query, execution_options={"stream_results": True})
             names = list(result.keys())
             schema = pa.Schema.from_pandas(make_log_frame([], names, classes=classes))
@@ -391,8 +386,8 @@ class PredictionLog(ModelLog):
             "end": window.end,
             "record": record,
         }
-        with write_transaction(self) as connection:
-            connection.execute(insert_or_replace(self, WINDOWS, ("end", "record")), row)
+        with self.write_transaction() as connection:
+            connection.execute(self.insert_or_replace(WINDOWS, ("end", "record")), row)
 
     def load_window_records(self, *, kind: str, version: str, type_: type[T]) -> dict[datetime, T]:
         """Return the records of a kind and version by the start of their window, oldest first.
@@ -405,97 +400,94 @@ class PredictionLog(ModelLog):
         query = select(WINDOWS.c.start, WINDOWS.c.record).where(
             WINDOWS.c.model == self.model, WINDOWS.c.kind == kind, WINDOWS.c.version == version
         )
-        with read_transaction(self) as connection:
+        with self.read_transaction() as connection:
             rows = connection.execute(query.order_by(WINDOWS.c.start)).all()
         return {
             row.start: read_record(row.record, type_, name=f"the {kind} of {row.start}")
             for row in rows
         }
 
-    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> int:
-        for row_id in {row["id"] for row in rows}:
-            fault = id_error(row_id)
-            if fault:
+    def _append(
+        self,
+        table: Table,
+        predictions: Sequence[LoggedPrediction] | Sequence[ShadowPrediction],
+        **shared: object,
+    ) -> int:
+        for each in predictions:
+            if fault := id_error(each.id):
                 raise InputError(
-                    f"The id {truncate_cell(ascii(row_id))} {fault}; give another one."
+                    f"The id {truncate_cell(ascii(each.id))} {fault}; give another one."
                 )
-        if not rows:
+        if not predictions:
             return 0
+        rows = []
+        for each in predictions:
+            proba = each.probabilities
+            text = None if proba is None else orjson.dumps(proba).decode()
+            rows.append({"model": self.model} | shared | vars(each) | {"probabilities": text})
         # two writers that lock the same ids in different orders would wait for each other for ever
-        rows = sorted(rows, key=itemgetter("id"))
-        with write_transaction(self) as connection:
-            return connection.execute(insert_if_absent(self, table), rows).rowcount
+        rows.sort(key=itemgetter("id"))
+        with self.write_transaction() as connection:
+            return connection.execute(self.insert_if_absent(table), rows).rowcount
 
     def _effective_labels(
         self, connection: Connection, ids: Collection[str]
     ) -> dict[str, tuple[datetime, str] | None]:
         """Return moment and value of the effective label of each id; None: predicted, no label."""
-        labelled = select(LABELS.c.id, LABELS.c.moment, LABELS.c.value).order_by(
-            LABELS.c.moment, LABELS.c.received, LABELS.c.number
-        )
         effective: dict[str, tuple[datetime, str] | None] = {}
-        for part in select_in_batches(self, select(PREDICTIONS.c.id), PREDICTIONS.c.id, ids):
+        for part in self.select_in_batches(select(PREDICTIONS.c.id), PREDICTIONS.c.id, ids):
             effective |= dict.fromkeys(connection.scalars(part))
-        for part in select_in_batches(self, labelled, LABELS.c.id, ids):
+        labelled = select(LABELS.c.id, LABELS.c.moment, LABELS.c.value).order_by(*LABEL_ORDER)
+        for part in self.select_in_batches(labelled, LABELS.c.id, ids):
             effective |= {row.id: (row.moment, row.value) for row in connection.execute(part)}
         return effective
 
-    def _in_time_range(
-        self, start: datetime | None, end: datetime | None
-    ) -> Iterator[ColumnElement[bool]]:
-        yield PREDICTIONS.c.model == self.model
+    def _labelled(
+        self,
+        columns: Sequence[Any],
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        known_at: datetime | None = None,
+        with_inputs: bool = False,
+    ) -> Select[Any]:
+        """Return the query for columns of predictions, each beside every label of it, if any."""
+        joined = [LABELS.c.model == PREDICTIONS.c.model, LABELS.c.id == PREDICTIONS.c.id]
+        if known_at is not None:
+            joined.append(LABELS.c.moment <= known_at)
+        label = (LABELS.c.value.label("label"), in_microseconds(LABELS.c.moment).label("labelled"))
+        inputs = (PREDICTIONS.c.inputs,) if with_inputs else ()
+        query = (
+            select(*map(in_microseconds, columns), *label, *inputs)
+            .select_from(PREDICTIONS)
+            .outerjoin(LABELS, and_(*joined))
+            .where(PREDICTIONS.c.model == self.model)
+            .order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id, *LABEL_ORDER)
+        )
         if start is not None:
-            yield PREDICTIONS.c.moment >= start
-        if end is not None:
-            yield PREDICTIONS.c.moment < end
+            query = query.where(PREDICTIONS.c.moment >= start)
+        return query if end is None else query.where(PREDICTIONS.c.moment < end)
 
     def _frame(self, query: Select[Any], classes: Sequence[str]) -> pd.DataFrame:
-        with read_transaction(self) as connection:
+        with self.read_transaction() as connection:
             result = connection.execute(query)
             frame = make_log_frame(result.all(), list(result.keys()), classes=classes)
         return keep_effective_labels(frame)
 
-    def _moment(self, extreme: Callable[..., Any], table: Table) -> datetime | None:
-        query = select(extreme(table.c.moment)).where(table.c.model == self.model)
-        with read_transaction(self) as connection:
-            return connection.scalar(query)
 
-
-@contextmanager
-def open_prediction_log(params: Params) -> Iterator[PredictionLog]:
-    """Give the project's prediction log, with its tables made, and close it in the end.
-
-    Raises
-    ------
-    BusyError
-        The database does not answer, or is locked.
-    UnsafeError
-        The file is no database, or cannot be written.
-    ParamsError
-        `scoring.log_variable` names a variable that is not set or holds no address.
-    """
-    log = connect_prediction_log(params)
-    try:
-        yield log
-    finally:
-        close_log(log)
-
-
-def connect_prediction_log(params: Params) -> PredictionLog:
-    """Return the project's prediction log; the caller closes it with `close_log`."""
-    address = database_url(params.scoring.log_variable)
-    log = open_log(params.paths.state, model=params.registry.name, address=address)
-    return PredictionLog(log.engine, log.model)
+def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:
+    """Yield rows in chunks that never part the rows of one id."""
+    rest: list[Any] = []
+    for some in result.partitions(CHUNK_ROWS):
+        rows = [*rest, *some]
+        cut = next((n for n in range(len(rows), 0, -1) if rows[n - 1].id != rows[-1].id), 0)
+        rest = rows[cut:]
+        yield rows[:cut]
+    yield rest
 
 
 def apply_retention(root: Path, *, now: datetime) -> int:
-    """Remove predictions older than `scoring.retention_days`, with their labels.
-
-    Returns
-    -------
-    int
-        How many were removed; 0 where `retention_days` is null.
-    """
+    """Remove predictions older than `scoring.retention_days`, and return how many (null: none)."""
     params = load_params(root)
     days = params.scoring.retention_days
     if days is None:
@@ -518,47 +510,3 @@ def export_prediction_log(
     classes = open_registry(params).champion_schema().classes
     with open_prediction_log(params) as log:
         return log.export(path, start=start, end=end, classes=classes)
-
-
-def _label_case(label: Label, effective: dict[str, tuple[datetime, str] | None]) -> str:
-    if label.id not in effective:
-        return "early"
-    current = effective[label.id]
-    if current is None:
-        return "new"
-    return "repeated" if current[1] == label.value else "corrected"
-
-
-def _probabilities_json(probabilities: tuple[float, ...] | None) -> str | None:
-    return None if probabilities is None else orjson.dumps(probabilities).decode()
-
-
-def _labelled_query(
-    columns: Sequence[ColumnElement[Any]],
-    more: Sequence[ColumnElement[Any]] = (),
-    *,
-    known_at: datetime | None = None,
-) -> Select[Any]:
-    """Return the query for columns of predictions, each beside every label of it, if any."""
-    joined = [LABELS.c.model == PREDICTIONS.c.model, LABELS.c.id == PREDICTIONS.c.id]
-    if known_at is not None:
-        joined.append(LABELS.c.moment <= known_at)
-    label = (LABELS.c.value.label("label"), in_microseconds(LABELS.c.moment).label("labelled"))
-    return (
-        select(*map(in_microseconds, columns), *label, *map(in_microseconds, more))
-        .select_from(PREDICTIONS)
-        .outerjoin(LABELS, and_(*joined))
-        .order_by(PREDICTIONS.c.moment, PREDICTIONS.c.id)
-        .order_by(LABELS.c.moment, LABELS.c.received, LABELS.c.number)
-    )
-
-
-def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:
-    """Yield rows in chunks that never part the rows of one id."""
-    rest: list[Any] = []
-    for some in result.partitions(CHUNK_ROWS):
-        rows = [*rest, *some]
-        cut = next((n for n in range(len(rows), 0, -1) if rows[n - 1].id != rows[-1].id), 0)
-        rest = rows[cut:]
-        yield rows[:cut]
-    yield rest

@@ -19,10 +19,7 @@ from evertune.database import (
     HOLDOUT_USES,
     OUTCOMES,
     ModelLog,
-    insert_if_absent,
     read_record,
-    read_transaction,
-    write_transaction,
 )
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError
@@ -182,7 +179,7 @@ class DecisionLog:
     ) -> bool:
         """Return whether the version is a new champion; it is not if the last one is the same."""
         last_first = self._champions().order_by(CHAMPIONS.c.number.desc())
-        with write_transaction(self.log) as connection:
+        with self.log.write_transaction() as connection:
             last = connection.execute(last_first).first()
             if last is not None and last.version == version:
                 return False
@@ -194,12 +191,12 @@ class DecisionLog:
                 "moment": moment,
                 "record_id": record_id,
             }
-            added = connection.execute(insert_if_absent(self.log, CHAMPIONS), row)
+            added = connection.execute(self.log.insert_if_absent(CHAMPIONS), row)
             return bool(added.rowcount == 1)
 
     def champion_changes(self) -> tuple[ChampionChange, ...]:
         """Return the versions that became champion, oldest first."""
-        with read_transaction(self.log) as connection:
+        with self.log.read_transaction() as connection:
             rows = connection.execute(self._champions().order_by(CHAMPIONS.c.number)).all()
         return tuple(
             ChampionChange(row.number, row.version, row.previous, row.moment, row.record_id)
@@ -270,9 +267,9 @@ class DecisionLog:
     # Inside
 
     def _insert(self, table: Table, **row: object) -> bool:
-        with write_transaction(self.log) as connection:
+        with self.log.write_transaction() as connection:
             added = connection.execute(
-                insert_if_absent(self.log, table), {"model": self.model, **row}
+                self.log.insert_if_absent(table), {"model": self.model, **row}
             )
             return bool(added.rowcount == 1)
 
@@ -285,7 +282,7 @@ class DecisionLog:
 
     def _read(self, query: Select[Any], kind: type[T]) -> tuple[T, ...]:
         """Return records; StageError names the one that cannot be read."""
-        with read_transaction(self.log) as connection:
+        with self.log.read_transaction() as connection:
             rows = connection.execute(query).all()
         return tuple(
             read_record(row.record, kind, name=f"the decision {row.key!r} of {self.model}")

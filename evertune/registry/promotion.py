@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evertune.config.loader import load_params
-from evertune.database import closing_log, record_to_json
+from evertune.database import database_url, open_log, record_to_json
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.registry.decision_log import DecisionLog
@@ -66,7 +66,8 @@ def open_decisions(root: Path) -> Iterator[tuple[ModelRegistry, DecisionLog]]:
     """Give the registry and the decisions of a project."""
     params = load_params(root)
     registry, variable = open_registry(params), params.scoring.log_variable
-    with closing_log(params.paths.state, model=registry.name, variable=variable) as log:
+    address = database_url(variable)
+    with open_log(params.paths.state, model=registry.name, address=address) as log:
         yield registry, DecisionLog(log)
 
 

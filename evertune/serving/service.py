@@ -30,12 +30,11 @@ from evertune.data.labels import (
 )
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
-from evertune.database import close_log
 from evertune.errors import EvertuneError, ParamsError
 from evertune.models.compiled import encode_rows
 from evertune.models.compiled_rows import CellColumns, Row, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
-from evertune.monitoring.prediction_log import Label, ShadowPrediction, connect_prediction_log
+from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
 from evertune.registry.model_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
@@ -154,7 +153,7 @@ class ModelService:
         self.metrics = create_metrics()
         self.models = ServedModels()
         self.active = 0
-        self._log = connect_prediction_log(self.params)
+        self._log = open_prediction_log(self.params)
         self._store = open_registry(self.params)
         # one thread each: batches are predicted and logged one after the other
         self._worker = ThreadPoolExecutor(1, "predict")
@@ -178,7 +177,7 @@ class ModelService:
                 await self._watcher
         self._worker.shutdown(wait=True)
         self._shadower.shutdown(wait=True)
-        close_log(self._log)
+        self._log.close()
 
     def health(self) -> Reply:
         """Return 200 as long as new champions are noticed."""

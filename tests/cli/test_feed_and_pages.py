@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evertune.cli.up import DecisionFeed, serve_mlflow_ui
-from evertune.database import closing_log
+from evertune.database import open_log
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, StageError
 from evertune.registry.decision_log import DecisionLog
@@ -23,7 +23,7 @@ def decided(root: Path, number: int, action: str) -> None:
     decision = MonitoringDecision(
         f"d{number}", DAY, "churn", "1", action, ("the loss rose", "since May")
     )
-    with closing_log(root / "state", model="churn", variable=None) as log:
+    with open_log(root / "state", model="churn") as log:
         DecisionLog(log).record_decision(decision)
 
 
@@ -38,7 +38,7 @@ def test_what_came_of_a_decision_is_told(root: Path) -> None:
     decided(root, 1, "retune")
     feed = DecisionFeed(root, prefix="churn: ")
     feed.new_lines()
-    with closing_log(root / "state", model="churn", variable=None) as log:
+    with open_log(root / "state", model="churn") as log:
         DecisionLog(log).record_outcome(DecisionOutcome("d1", DAY, "promoted", "2", "it is better"))
     assert feed.new_lines() == ["churn: 2024-11-20 promoted version 2: it is better"]
 

@@ -9,13 +9,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from evertune.database import close_log, open_log, read_transaction, write_transaction
+from evertune.database import open_log
 from evertune.database.migrations import SCRIPTS, VERSION_TABLE, schema_revision, upgrade_schema
 from evertune.database.tables import METADATA, SCHEMA_REVISION
 from evertune.errors import UnsafeError
-from evertune.monitoring.prediction_log import PredictionLog
 from evertune.registry.decision_log import DecisionLog
-from tests.logs import CLASSES, NEW_YEAR, append, logged
+from tests.logs import CLASSES, NEW_YEAR, append, logged, prediction_log
 
 SECOND_REVISION = """
 import sqlalchemy as sa
@@ -30,7 +29,7 @@ def upgrade():
 
 
 def migrated(log):
-    with read_transaction(log) as connection:
+    with log.read_transaction() as connection:
         return schema_revision(connection)
 
 
@@ -39,7 +38,7 @@ def test_the_newest_revision_is_the_one_that_the_tables_name():
 
 
 def test_a_new_log_has_exactly_the_tables_of_this_release(log):
-    with read_transaction(log) as connection:
+    with log.read_transaction() as connection:
         differences = compare_metadata(
             MigrationContext.configure(
                 connection,
@@ -54,20 +53,19 @@ def test_a_new_log_has_exactly_the_tables_of_this_release(log):
 
 
 def test_the_log_of_release_0_1_is_opened_with_its_rows(golden_project):
-    log = open_log(golden_project / "state", model="orders")
-    assert migrated(log) == SCHEMA_REVISION
-    frame = PredictionLog(log.engine, log.model).read(classes=CLASSES)
-    assert (len(frame), int(frame["truth"].notna().sum())) == (165, 150)
-    assert [record.version for record in DecisionLog(log).records()] == ["1", "2"]
-    assert [each.id for each in DecisionLog(log).unclaimed_decisions()] == ["a908ea0085a4f4ba"]
-    close_log(log)
+    with open_log(golden_project / "state", model="orders") as log:
+        assert migrated(log) == SCHEMA_REVISION
+        frame = prediction_log(log).read(classes=CLASSES)
+        assert (len(frame), int(frame["truth"].notna().sum())) == (165, 150)
+        assert [record.version for record in DecisionLog(log).records()] == ["1", "2"]
+        assert [each.id for each in DecisionLog(log).unclaimed_decisions()] == ["a908ea0085a4f4ba"]
 
 
 def test_an_older_log_is_migrated_with_its_rows(log, tmp_path):
     append(log, logged("a"))
     scripts = shutil.copytree(SCRIPTS, tmp_path / "scripts")
     (scripts / "versions" / "0002_country.py").write_text(SECOND_REVISION)
-    with write_transaction(log) as connection:
+    with log.write_transaction() as connection:
         upgrade_schema(connection, place="The log", scripts=scripts)
         upgrade_schema(connection, place="The log", scripts=scripts)
         query = text("SELECT id, country FROM predictions WHERE model = :model")
@@ -78,7 +76,7 @@ def test_an_older_log_is_migrated_with_its_rows(log, tmp_path):
 
 
 def test_a_log_of_a_newer_release_is_refused_and_stays_as_it_is(tmp_path):
-    close_log(open_log(tmp_path, model="churn"))
+    open_log(tmp_path, model="churn").close()
     with sqlite3.connect(tmp_path / "predictions.db") as other:
         other.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9001'")
     other.close()
@@ -103,7 +101,6 @@ def test_eight_processes_may_open_a_log_at_once(address, tmp_path, older):
     command = [sys.executable, "-c", code, str(tmp_path), address]
     processes = [subprocess.Popen(command) for _ in range(8)]
     assert [process.wait(120) for process in processes] == [0] * 8
-    log = open_log(tmp_path, model="churn", address=address)
-    assert migrated(log) == SCHEMA_REVISION
-    assert PredictionLog(log.engine, log.model).read(NEW_YEAR, classes=CLASSES).empty
-    close_log(log)
+    with open_log(tmp_path, model="churn", address=address) as log:
+        assert migrated(log) == SCHEMA_REVISION
+        assert prediction_log(log).read(NEW_YEAR, classes=CLASSES).empty

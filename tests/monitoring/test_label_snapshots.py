@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from evertune.config.loader import load_params
-from evertune.database import closing_log
+from evertune.database import open_log
 from evertune.decisions import Alarm, Finding, MonitoringDecision
 from evertune.errors import StageError
 from evertune.files import read_table, write_table
@@ -83,6 +83,6 @@ def test_windows_whose_data_broke_its_contract_are_not_learned_from(root: Path) 
     decision = MonitoringDecision("d", LATER, "churn", "1", "block", ("broken",), (alarm,))
     params = load_params(root)
     state, name = params.paths.state, params.registry.name
-    with closing_log(state, model=name, variable=None) as log:
+    with open_log(state, model=name) as log:
         DecisionLog(log).record_decision(decision)
     assert snapshot_labels(root, now=LATER).rows == 0

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from evertune.config.loader import load_params
 from evertune.data.schema import TableSchema
-from evertune.database import close_log, open_log
+from evertune.database import open_log
 from evertune.errors import StageError, TableError
 from evertune.files import write_record
 from evertune.models.persistence import ModelMetadata
@@ -47,7 +47,7 @@ class LateLabels(RuleBasedStateMachine):
         self.clock = 0
 
     def teardown(self):
-        close_log(self.log)
+        self.log.close()
         self.folder.cleanup()
 
     def effective(self, row_id, *, known_at=99):

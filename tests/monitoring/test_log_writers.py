@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from evertune.database import close_log, open_log
+from evertune.database import open_log
 from tests.logs import CLASSES, known_ids, prediction_log
 from tests.projects import CHECKOUT as ROOT
 
@@ -37,9 +37,8 @@ def test_writers_at_once_lose_nothing_and_double_nothing(address, tmp_path):
     names = ["a", "b", "same", "same"]
     processes = [writer(tmp_path, address, "many", name, times=50) for name in names]
     told = [process.communicate(timeout=120)[0].split() for process in processes]
-    log = open_log(tmp_path, model="many", address=address)
-    frame = prediction_log(log).read(classes=CLASSES)
-    close_log(log)
+    with open_log(tmp_path, model="many", address=address) as log:
+        frame = prediction_log(log).read(classes=CLASSES)
     assert [len(numbers) for numbers in told] == [50] * 4
     assert (len(frame), frame["id"].nunique(), frame["truth"].sum()) == (450, 450, 450)
 
@@ -50,7 +49,6 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(address, tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     told = process.communicate()[0].split()
-    log = open_log(tmp_path, model="killed", address=address)
-    known = known_ids(log, (f"k-{number}-2" for number in told))
-    close_log(log)
+    with open_log(tmp_path, model="killed", address=address) as log:
+        known = known_ids(log, (f"k-{number}-2" for number in told))
     assert len(known) == len(told) > 10

@@ -98,7 +98,7 @@ def test_models_that_share_a_database_see_only_their_own(log, address, tmp_path)
     append(log, logged("a"))
     assert (other.find(["a"]), other.newest_event(), other.oldest_event()) == ({}, None, None)
     assert append(other, logged("a")) == 1
-    other.engine.dispose()
+    other.close()
 
 
 def test_shadows_stand_beside_the_answers(log):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from evertune.database import close_log
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.model_registry import ModelRegistry
 from tests import production
@@ -26,6 +25,5 @@ def root(versions_root: Path) -> Path:
 @pytest.fixture
 def decisions(root: Path) -> Iterator[DecisionLog]:
     """Return the decisions of that project."""
-    log = production.log_of(root)
-    yield DecisionLog(log)
-    close_log(log)
+    with production.log_of(root) as log:
+        yield DecisionLog(log)

@@ -13,9 +13,7 @@ from evertune.database import (
     DECISIONS,
     OUTCOMES,
     ModelLog,
-    close_log,
     open_log,
-    write_transaction,
 )
 from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
 from evertune.errors import InputError, StageError
@@ -51,9 +49,8 @@ LOOK = HoldoutUse("a", NOW, "2", "1", 400, (1, 2, 2**63))
 @pytest.fixture
 def decisions(tmp_path):
     """Return an empty log of decisions."""
-    log = open_log(tmp_path, model="model-a")
-    yield DecisionLog(log)
-    close_log(log)
+    with open_log(tmp_path, model="model-a") as log:
+        yield DecisionLog(log)
 
 
 def decision(identity, action="retune", number=0, **more):
@@ -114,7 +111,7 @@ def test_a_record_that_cannot_be_read_is_named(decisions, table, text):
     decisions.save_record(replace(RECORD, id="d1"))
     decisions.record_decision(decision("d1"))
     decisions.record_outcome(DecisionOutcome("d1", day(0), "promoted", "4"))
-    with write_transaction(decisions.log) as connection:
+    with decisions.log.write_transaction() as connection:
         connection.execute(table.update().values(record=type_coerce(text, Text)))
     read = {
         DECISIONS: decisions.unclaimed_decisions,
@@ -207,7 +204,7 @@ PROCESSES, DELIVERIES = 4, 25
 CLAIMER = """
 import pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
-from evertune.database import close_log, open_log
+from evertune.database import open_log
 from evertune.registry.decision_log import DecisionLog
 from tests.logs import day
 folder, address, name, deliveries = sys.argv[1:]
@@ -217,7 +214,7 @@ sys.stdin.readline()
 with ThreadPoolExecutor(int(deliveries)) as runs:
     mine = lambda number: DecisionLog(log).claim("d1", by=f"{name}-{number}", moment=day(0))
     print(*runs.map(mine, range(int(deliveries))))
-close_log(log)
+log.close()
 """
 
 
