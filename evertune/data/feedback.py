@@ -39,7 +39,7 @@ class MergedTable:
         Rows of the source that are rows of production too, and so count once.
     n_unusable : int
         Rows of production without a time, a group or a label that the schema knows.
-    breaches : tuple of DataIssue
+    issues : tuple of DataIssue
         Cells of production that could not be read and count as missing.
     """
 
@@ -48,7 +48,7 @@ class MergedTable:
     n_absorbed: int
     n_replaced: int
     n_unusable: int
-    breaches: tuple[DataIssue, ...]
+    issues: tuple[DataIssue, ...]
 
 
 def merge_feedback(
@@ -110,7 +110,7 @@ def merge_feedback(
         n_absorbed=len(usable),
         n_replaced=int((~stays).sum()),
         n_unusable=len(late) - len(usable),
-        breaches=issues,
+        issues=issues,
     )
 
 

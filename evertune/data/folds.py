@@ -1,13 +1,11 @@
 """Cross-validation folds: k-fold, stratified, group, time and leave-one-out.
 
-`make_folds` checks that the folds can be made and says what to change if they cannot. `auto`
-stands for time folds with a time column, else group folds with a group column, else stratified
-folds for classes and k-fold for values. Time folds keep rows of one time together and leave out
-training rows within the gap, and those of a group in validation.
+`make_folds` makes the folds that params.yaml asks for, or says why these rows do not allow them
+and what to change. `default_folds` and `default_n_folds` choose folds where nobody asks for any.
+`subsample_folds` limits the rows of a fold: more would rank configurations little better.
 
-`default_folds` and `default_n_folds` choose folds from the rows, columns and budget if the user
-does not. `subsample_folds` limits the cells of a fold: more would rank configurations little
-better.
+The splitters are scikit-learn's, but for time: its `TimeSeriesSplit` cuts by row numbers, so it
+would split rows of one time, cannot leave out rows by a gap in days and knows no groups.
 """
 
 import math
@@ -60,19 +58,18 @@ class Fold:
 
 def make_folds(
     kind: FoldKind | Literal["auto"],
-    *,
-    n_rows: int,
     y_true: FloatArray,
-    groups: IntArray | None,
-    times: TimeArray | None,
-    n_folds: int,
-    n_repeats: int,
-    gap_days: float,
-    seed: int,
+    *,
     task: Task,
+    groups: IntArray | None = None,
+    times: TimeArray | None = None,
+    n_folds: int,
+    n_repeats: int = 1,
+    gap_days: float = 0.0,
+    seed: int = 0,
     classes: Sequence[str] = (),
 ) -> tuple[Fold, ...]:
-    """Return the folds of the training rows.
+    """Return the folds of n training rows.
 
     Parameters
     ----------
@@ -80,12 +77,12 @@ def make_folds(
         `kfold`; `stratified` (every fold has the shares of the classes); `group` (no group is in
         both parts; shares of classes are kept as far as that allows); `time` (validation rows
         are later than training rows, rows of one time stay together, training rows of a group in
-        validation are left out); `leave_one_out`; `auto`.
-    y_true : array of shape (n_rows,)
+        validation are left out); `leave_one_out`; `auto`, see `resolve_fold_kind`.
+    y_true : array of shape (n,)
         Class codes, or values.
-    groups : array of int of shape (n_rows,), optional
+    groups : array of int of shape (n,), optional
         Rows of one number belong together.
-    times : array of shape (n_rows,), optional
+    times : array of shape (n,), optional
         datetime64, or a counter.
     n_folds, n_repeats : int
         Folds of one round, and rounds, which differ by their shuffle.
@@ -102,49 +99,44 @@ def make_folds(
 
     Examples
     --------
-    >>> folds = make_folds(
-    ...     "time", n_rows=6, y_true=np.arange(6.0), groups=None, times=np.arange(6.0), n_folds=2,
-    ...     n_repeats=1, gap_days=0, seed=0, task="regression",
-    ... )
+    >>> hours = np.arange(6.0)
+    >>> folds = make_folds("time", hours, task="regression", times=hours, n_folds=2)
     >>> [(fold.training.tolist(), fold.validation.tolist()) for fold in folds]
     [([0, 1], [2, 3]), ([0, 1, 2, 3], [4, 5])]
     """
-    has_times, has_groups = times is not None, groups is not None
-    kind = resolve_fold_kind(kind, has_times=has_times, has_groups=has_groups, task=task)
-    labels = None if task == "regression" else y_true.astype(np.int64)
-    names = tuple(classes)
-    if labels is not None and not names:
-        names = tuple(str(code) for code in range(int(labels.max()) + 1))
-    _check_kind(
-        kind,
-        has_times=has_times,
-        has_groups=has_groups,
-        has_classes=labels is not None,
-        n_repeats=n_repeats,
+    kind = resolve_fold_kind(
+        kind, has_times=times is not None, has_groups=groups is not None, task=task
     )
-    numbers = None if times is None else times_to_numbers(times)
-    _check_sizes(kind, n_rows=n_rows, groups=groups, times=numbers, n_folds=n_folds)
-    if kind in {"stratified", "group"} and labels is not None:
-        _check_class_counts(labels, names, n_folds)
-    if kind == "time" and times is not None and numbers is not None:
-        gap = days_to_time_units(times, gap_days)
-        parts = list(_split_by_time(numbers, groups, n_folds=n_folds, gap=gap))
+    labels = None if task == "regression" else y_true.astype(np.int64)
+    if labels is not None and not classes:
+        classes = [str(code) for code in range(int(labels.max()) + 1)]
+    if kind in {"time", "leave_one_out"} and n_repeats > 1:
+        raise ValueError(
+            f"Folds of kind {kind!r} are the same every time. Set split.n_repeats to 1, "
+            f"got {n_repeats}."
+        )
+    if kind == "time":
+        parts = list(_split_by_time(times, groups, n_folds=n_folds, gap_days=gap_days))
     else:
-        rounds = 1 if kind == "leave_one_out" else n_repeats
-        splitters = [
-            _splitter(kind, n_folds, has_classes=labels is not None, seed=seed + number)
-            for number in range(rounds)
-        ]
-        rows = np.empty(n_rows)
-        parts = [part for splitter in splitters for part in splitter.split(rows, labels, groups)]
-    _check_training_parts(parts, labels, names)
+        _check_possible(kind, labels, groups, n_rows=y_true.size, n_folds=n_folds)
+        if kind in {"stratified", "group"} and labels is not None:
+            _check_class_counts(labels, classes, n_folds)
+        parts = []
+        for number in range(n_repeats):
+            splitter = _splitter(kind, n_folds, has_classes=labels is not None, seed=seed + number)
+            parts += splitter.split(np.empty(y_true.size), labels, groups)
+    _check_training_parts(parts, labels, classes)
     return tuple(Fold(np.sort(training), np.sort(validation)) for training, validation in parts)
 
 
 def resolve_fold_kind(
     kind: FoldKind | Literal["auto"], *, has_times: bool, has_groups: bool, task: Task
 ) -> FoldKind:
-    """Return the kind of folds that `auto` stands for; any other kind as it is."""
+    """Return the kind of folds that `auto` stands for; any other kind as it is.
+
+    Time folds with a time column, else group folds with a group column, else stratified folds for
+    classes and k-fold for values.
+    """
     if kind != "auto":
         return kind
     if has_times:
@@ -267,16 +259,16 @@ def subsample_folds(folds: Sequence[Fold], n_columns: int, *, seed: int) -> tupl
     max_rows = max_training_rows(n_columns)
     rng = np.random.default_rng(seed)
 
-    def part(rows: IntArray, n_kept: int) -> IntArray:
-        if len(rows) <= n_kept:
-            return rows
-        return np.sort(rng.choice(rows, size=n_kept, replace=False))
+    def sample(rows: IntArray, most: int) -> IntArray:
+        return rows if len(rows) <= most else np.sort(rng.choice(rows, size=most, replace=False))
 
-    n_validation = math.ceil(VALIDATION_RATIO * max_rows)
     return tuple(
-        Fold(part(fold.training, max_rows), part(fold.validation, n_validation))
-        if len(fold.training) > max_rows
-        else fold
+        fold
+        if len(fold.training) <= max_rows
+        else Fold(
+            sample(fold.training, max_rows),
+            sample(fold.validation, math.ceil(VALIDATION_RATIO * max_rows)),
+        )
         for fold in folds
     )
 
@@ -295,13 +287,23 @@ def _splitter(kind: FoldKind, n_folds: int, *, has_classes: bool, seed: int) -> 
 
 
 def _split_by_time(
-    times: FloatArray, groups: IntArray | None, *, n_folds: int, gap: float
+    times: TimeArray | None, groups: IntArray | None, *, n_folds: int, gap_days: float
 ) -> Iterator[SplitIndices]:
     """Yield ever longer training parts, each with the next stretch of time as validation.
 
-    The rows before fold i of k are about i / (k + 1) of all. Rows of one time are not split.
+    The rows before fold i of k are about i / (k + 1) of all.
     """
-    distinct, time_index, counts = np.unique(times, return_inverse=True, return_counts=True)
+    if times is None:
+        raise ValueError("Time folds need a time column. Set data.time, or other split.folds.")
+    numbers = times_to_numbers(times)
+    check_times(numbers)
+    distinct, time_index, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    if distinct.size <= n_folds:
+        raise ValueError(
+            f"{n_folds} time folds need at least {n_folds + 1} different times. Got "
+            f"{distinct.size} instead. Lower split.n_folds, or set other split.folds."
+        )
+    gap = days_to_time_units(times, gap_days)
     n_rows_to = np.cumsum(counts)
     starts = [0]  # index of the first time of each validation part
     for fold in range(1, n_folds + 1):
@@ -310,41 +312,35 @@ def _split_by_time(
         starts.append(min(max(nearest, starts[-1] + 1), distinct.size - n_folds + fold - 1))
     for start, stop in pairwise([*starts[1:], distinct.size]):
         validation = (time_index >= start) & (time_index < stop)
-        training = (time_index < start) & (times <= distinct[start] - gap)
+        training = (time_index < start) & (numbers <= distinct[start] - gap)
         if groups is not None:
             training &= ~np.isin(groups, groups[validation])
         yield np.flatnonzero(training), np.flatnonzero(validation)
 
 
-def _check_kind(
-    kind: FoldKind, *, has_times: bool, has_groups: bool, has_classes: bool, n_repeats: int
+def check_times(times: FloatArray) -> None:
+    """Raise ValueError if a time is missing."""
+    n_missing = int(np.isnan(times).sum())
+    if n_missing:
+        raise ValueError(f"Every row must have a time. Got {n_missing} rows without one instead.")
+
+
+def _check_possible(
+    kind: FoldKind,
+    labels: IntArray | None,
+    groups: IntArray | None,
+    *,
+    n_rows: int,
+    n_folds: int,
 ) -> None:
-    if kind == "time" and not has_times:
-        raise ValueError("Time folds need a time column. Set data.time, or other split.folds.")
-    if kind == "group" and not has_groups:
-        raise ValueError("Group folds need a group column. Set data.group, or other split.folds.")
-    if kind == "stratified" and not has_classes:
+    """Raise ValueError if the rows do not allow folds of a kind that ignores time."""
+    if kind == "stratified" and labels is None:
         raise ValueError("Stratified folds need classes. Set split.folds to kfold.")
-    if kind in {"kfold", "stratified", "leave_one_out"} and has_groups:
+    if kind != "group" and groups is not None:
         raise ValueError(
             f"Folds of kind {kind!r} would split rows of one group. Set split.folds to group or "
             f"time, or data.group to null."
         )
-    if kind in {"time", "leave_one_out"} and n_repeats > 1:
-        raise ValueError(
-            f"Folds of kind {kind!r} are the same every time. Set split.n_repeats to 1, "
-            f"got {n_repeats}."
-        )
-
-
-def _check_sizes(
-    kind: FoldKind,
-    *,
-    n_rows: int,
-    groups: IntArray | None,
-    times: FloatArray | None,
-    n_folds: int,
-) -> None:
     if kind == "leave_one_out":
         if not MIN_LEAVE_ONE_OUT_ROWS <= n_rows <= MAX_LEAVE_ONE_OUT_ROWS:
             raise ValueError(
@@ -353,30 +349,18 @@ def _check_sizes(
                 f"or stratified."
             )
         return
-    if kind == "time" and times is not None:
-        check_times(times)
-        n_times = np.unique(times).size
-        if n_times <= n_folds:
-            raise ValueError(
-                f"{n_folds} time folds need at least {n_folds + 1} different times. Got {n_times} "
-                f"instead. Lower split.n_folds, or set other split.folds."
-            )
-        return
     count, unit = n_rows, "rows"
-    if kind == "group" and groups is not None:
+    if kind == "group":
+        if groups is None:
+            raise ValueError(
+                "Group folds need a group column. Set data.group, or other split.folds."
+            )
         count, unit = np.unique(groups).size, "groups"
     if count < n_folds:
         raise ValueError(
             f"{n_folds} folds need at least {n_folds} {unit}. Got {count} instead. "
             f"Lower split.n_folds."
         )
-
-
-def check_times(times: FloatArray) -> None:
-    """Raise ValueError if a time is missing."""
-    n_missing = int(np.isnan(times).sum())
-    if n_missing:
-        raise ValueError(f"Every row must have a time. Got {n_missing} rows without one instead.")
 
 
 def _check_class_counts(labels: IntArray, classes: Sequence[str], n_folds: int) -> None:

@@ -1,12 +1,13 @@
-"""Split a table into training, selection and hold-out rows that stay put when rows are added.
+"""The hold-out: which rows of a table judge a model, and the key of every row.
 
 With a time column the hold-out is the latest part. Without one, a row's side depends on nothing
-but a hash of its own cells or its group, the fraction and the seed, so that it never moves. The
-hash is the same in every run and with every library version: blake2b and the finaliser of
-SplitMix64 (Steele, Lea and Flood, 2014).
+but a hash of its own cells or its group, the fraction and the seed, so that it never moves; the
+splitters of scikit-learn draw from all rows, so that a new row would move others. Groups are
+never split. `split_from_moment` is for a retune: rows from a time on never train.
 
-`split_table` splits by a fraction. `split_from_moment` is for a retune: rows from a time on never
-train; half of them select the training window and half are the hold-out. Groups are never split.
+The hash is a stored format, the same in every run and with every version of the libraries
+(`pandas.util.hash_pandas_object` does not promise that): blake2b and the finaliser of SplitMix64
+(Steele, Lea and Flood, 2014).
 """
 
 from collections.abc import Sequence
@@ -84,12 +85,10 @@ def split_table(
 
     Parameters
     ----------
-    table : DataFrame, n rows
+    table : DataFrame
         From `add_row_keys`.
     fraction : float
         Share of the hold-out, 0 to 1.
-    seed : int
-        Selects the rows if there is no time column.
 
     Raises
     ------
@@ -130,12 +129,10 @@ def split_from_moment(
 
     Parameters
     ----------
-    table : DataFrame, n rows
+    table : DataFrame
         From `add_row_keys`.
     moment : Timestamp
         In UTC, without a zone.
-    seed : int
-        Selects the half that a row is in.
 
     Raises
     ------
@@ -181,21 +178,14 @@ def make_training_folds(
     gap_days: float,
     seed: int,
 ) -> tuple[Fold, ...]:
-    """Return the folds of the training rows; see `evertune.data.folds.make_folds`.
-
-    Raises
-    ------
-    ValueError
-        Such folds cannot be made of these rows.
-    """
+    """Return the folds of the training rows; see `evertune.data.folds.make_folds`."""
     groups = None
     if schema.group is not None:
         codes, _ = pd.factorize(_group_keys(training, schema))
         groups = np.asarray(codes, dtype=np.int64)
     return make_folds(
         kind,
-        n_rows=len(training),
-        y_true=encode_target(training, schema),
+        encode_target(training, schema),
         groups=groups,
         times=None if schema.time is None else training[schema.time].to_numpy(),
         n_folds=n_folds,

@@ -34,17 +34,17 @@ class ParsedLabels:
     ----------
     labels : DataFrame
         `key` (a prediction's id, or an identifier), `value` as `normalize_label_column` writes
-        it, and `moment`, datetime64[us] in UTC, NaT if the table does not tell.
+        it, and `moment`, datetime64[us] in UTC, NaT if the table has none.
     by_id : bool
         Whether `key` is the prediction's id.
-    refused : int
+    n_refused : int
         Rows with an issue.
     """
 
     labels: pd.DataFrame
     by_id: bool
-    refused: int
-    breaches: tuple[DataIssue, ...]
+    n_refused: int
+    issues: tuple[DataIssue, ...]
 
 
 def normalize_label_column(column: pd.Series, schema: TableSchema) -> tuple[pd.Series, pd.Series]:
@@ -120,7 +120,7 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
     >>> table = pd.DataFrame({"prediction_id": ["a", "b"], "churned": ["yes", "perhaps"]})
     >>> parsed = parse_label_table(table, schema, now=datetime(2024, 11, 1, tzinfo=UTC))
-    >>> parsed.labels["key"].tolist(), parsed.breaches[0].problem
+    >>> parsed.labels["key"].tolist(), parsed.issues[0].problem
     (['a'], '1 of 2 cells are not labels')
     """
     table = table.reset_index(drop=True).set_axis(table.columns.map(str), axis="columns")
@@ -148,8 +148,8 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     return ParsedLabels(
         labels.reset_index(drop=True),
         by_id=by_id,
-        refused=int(refused.sum()),
-        breaches=tuple(_label_issues(table, faulty, schema)),
+        n_refused=int(refused.sum()),
+        issues=tuple(_label_issues(table, faulty, schema)),
     )
 
 

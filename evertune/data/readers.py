@@ -5,7 +5,7 @@ leaves open. The address of a database is read from an environment variable and 
 """
 
 import os
-from collections.abc import Callable
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,17 +15,7 @@ import pyarrow.parquet as pq
 
 from evertune.config.schema import DataSection, DialectSection
 from evertune.data.cleaning import prepare_table
-from evertune.data.csv_dialects import (
-    CsvText,
-    bom_encoding,
-    check_file,
-    check_memory,
-    csv_notes,
-    decode_csv,
-    detect_encoding,
-    parse_csv,
-    read_csv_bytes,
-)
+from evertune.data.csv_files import read_csv
 from evertune.data.inference import detect_decimal_sign
 from evertune.data.schema import PreparedTable, TableSpec
 from evertune.data.validation import format_issues, quote_list
@@ -33,6 +23,7 @@ from evertune.errors import TableError
 
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
 QUERY_SUFFIX = ".sql"
+MEMORY_PER_FILE_BYTE = 6
 EXISTING_SYSTEM_COLUMN = "existing_system"
 
 
@@ -50,10 +41,8 @@ def read_source(data: DataSection, root: Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    data : DataSection
-        `source` is relative to the project's folder.
     root : Path
-        The project's folder.
+        The project's folder, which `data.source` is relative to.
 
     Returns
     -------
@@ -66,10 +55,7 @@ def read_source(data: DataSection, root: Path) -> pd.DataFrame:
     TableError
         The source cannot be read, or its header or layout has faults.
     """
-    path = check_file(root / data.source, root)
-    if _is_typed(path):
-        return _read_typed(path, data)
-    return parse_csv(_read_csv_text(path, data.dialect, encoding_of=bom_encoding), path.name)
+    return _read(data, root, inspect=False).table
 
 
 def inspect_source(data: DataSection, root: Path) -> SourceTable:
@@ -80,16 +66,7 @@ def inspect_source(data: DataSection, root: Path) -> SourceTable:
     TableError
         The source cannot be read, or its header or layout has faults.
     """
-    path = check_file(root / data.source, root)
-    if _is_typed(path):
-        return SourceTable(_read_typed(path, data))
-    written = _read_csv_text(path, data.dialect, encoding_of=detect_encoding)
-    table = parse_csv(written, path.name)
-    decimal = data.dialect.decimal or detect_decimal_sign(table)
-    dialect = DialectSection(
-        delimiter=written.delimiter, encoding=written.encoding, decimal=decimal
-    )
-    return SourceTable(table, dialect, csv_notes(written))
+    return _read(data, root, inspect=True)
 
 
 def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
@@ -129,37 +106,71 @@ def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> Prepar
     return prepared
 
 
-def _is_typed(path: Path) -> bool:
-    return path.suffix.lower() in {QUERY_SUFFIX, *PARQUET_SUFFIXES}
-
-
-def _read_csv_text(
-    path: Path, dialect: DialectSection, *, encoding_of: Callable[[bytes], str]
-) -> CsvText:
-    content = read_csv_bytes(path)
-    encoding = dialect.encoding or encoding_of(content)
-    return decode_csv(content, path.name, encoding=encoding, delimiter=dialect.delimiter)
-
-
-def _read_typed(path: Path, data: DataSection) -> pd.DataFrame:
-    if path.suffix.lower() == QUERY_SUFFIX:
-        table = _read_query(path, data.address_variable)
-    else:
-        check_memory(path)
+def _read(data: DataSection, root: Path, *, inspect: bool) -> SourceTable:
+    path = root / data.source
+    _check_file(path, root)
+    suffix = path.suffix.lower()
+    if suffix == QUERY_SUFFIX:
+        return SourceTable(_check_typed(_read_query(path, data.address_variable), path.name))
+    if suffix in PARQUET_SUFFIXES:
         try:
             table = pq.read_table(path).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path.name}: expected a Parquet file, but {error}.") from error
+        return SourceTable(_check_typed(table, path.name))
+    given = data.dialect
+    csv = read_csv(
+        path,
+        encoding=given.encoding,
+        delimiter=given.delimiter,
+        guess_encoding=inspect,
+    )
+    dialect = DialectSection(
+        delimiter=csv.delimiter,
+        encoding=csv.encoding,
+        decimal=given.decimal or (detect_decimal_sign(csv.table) if inspect else None),
+    )
+    return SourceTable(csv.table, dialect, csv.notes)
+
+
+def _check_file(path: Path, root: Path) -> None:
+    """Raise TableError unless a file can be read, lies in the project and fits in memory."""
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:
+        raise TableError(f"{shown}: no such file (looked in {root}). Check its name.") from error
+    except OSError as error:
+        raise TableError(f"{shown}: cannot be reached: {error.strerror}.") from error
+    if not stat.S_ISREG(state.st_mode):
+        raise TableError(f"{shown}: expected a file, found a folder or a device.")
+    if path.is_relative_to(root) and not path.resolve().is_relative_to(root.resolve()):
+        raise TableError(f"{shown}: a link that leaves the project; give the path it points to.")
+    if not os.access(path, os.R_OK):
+        raise TableError(f"{shown}: may not be read; check its permissions.")
+    if state.st_size == 0:
+        raise TableError(f"{shown}: the file is empty; expected a header and rows.")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = state.st_size * MEMORY_PER_FILE_BYTE
+    if needed > memory:
+        raise TableError(
+            f"{path.name}: needs about {needed / 2**30:.0f} GB of memory, this machine has "
+            f"{memory / 2**30:.0f}; use Parquet or a sample."
+        )
+
+
+def _check_typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a table of a Parquet file or a query with its columns' names stripped."""
     names = pd.Index([str(column).strip() for column in table.columns])
     twice = sorted(set(names[names.str.lower().duplicated(keep=False)]))
     if twice:
         raise TableError(
-            f"{path.name}: names of columns are nearly equal: {quote_list(twice)}; rename them."
+            f"{name}: names of columns are nearly equal: {quote_list(twice)}; rename them."
         )
     if "" in names:
-        raise TableError(f"{path.name}: a column has no name; name it.")
+        raise TableError(f"{name}: a column has no name; name it.")
     if table.empty:
-        raise TableError(f"{path.name}: 0 rows; expected at least one.")
+        raise TableError(f"{name}: 0 rows; expected at least one.")
     return table.set_axis(names, axis="columns")
 
 

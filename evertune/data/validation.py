@@ -1,7 +1,6 @@
 """Data issues: what is wrong with a table, written so that a person can fix it.
 
-A `DataIssue` names the column, the problem, how many cells have it, the first such row with an
-example, and the remedy. `issue_for_cells` builds one from a mask; `format_issues` prints them.
+`issue_for_cells` builds a `DataIssue` from a mask of faulty cells; `format_issues` prints them.
 """
 
 from collections.abc import Iterable, Sequence

@@ -43,10 +43,10 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
     if missing:
         raise TableError(f"The table of labels cannot be used.\n{format_issues(missing)}")
     parsed = parse_label_table(table, schema, now=now)
-    faults = format_issues(parsed.breaches)
-    if parsed.labels.empty and parsed.refused:
+    faults = format_issues(parsed.issues)
+    if parsed.labels.empty and parsed.n_refused:
         raise TableError(f"No label of the table can be used.\n{faults}")
-    counts = LabelCounts(refused=parsed.refused, faults=tuple(faults.splitlines()))
+    counts = LabelCounts(refused=parsed.n_refused, faults=tuple(faults.splitlines()))
     with open_prediction_log(params) as log:
         for first in range(0, len(parsed.labels), params.scoring.batch_rows):
             batch = parsed.labels.iloc[first : first + params.scoring.batch_rows]

@@ -28,6 +28,6 @@ def production_summary(found: MergedTable) -> list[str]:
     if found.n_unusable:
         lines.append(f"{found.n_unusable} rows of production without time, group or known label")
     return lines + [
-        f"production, {breach.column}: {breach.problem}; they count as missing"
-        for breach in found.breaches
+        f"production, {issue.column}: {issue.problem}; they count as missing"
+        for issue in found.issues
     ]

@@ -25,8 +25,8 @@ def late(**columns):
 
 def join(rows, source=SOURCE, **roles):
     declared = TableSpec("left", positive="yes", **roles)
-    prepared, breaches = prepare_table(source, declared)
-    assert not breaches
+    prepared, issues = prepare_table(source, declared)
+    assert not issues
     return merge_feedback(prepared, rows, declared)
 
 
@@ -76,10 +76,10 @@ def test_the_schema_learns_new_categories_and_ranges_and_keeps_its_features():
     assert (age.maximum, plan.categories) == (500.0, ("a", "b", "c"))
 
 
-def test_cells_that_cannot_be_read_count_as_missing_and_are_told():
+def test_cells_that_cannot_be_read_count_as_missing_and_are_issues():
     found = join(late(age=["old"], plan=["a"]), identifier="id", time="day")
     assert found.clean["age"].isna().sum() == 1
-    assert found.breaches[0].problem == "1 of 1 cells are not numbers"
+    assert found.issues[0].problem == "1 of 1 cells are not numbers"
 
 
 SCHEMA = TableSchema((Column("age", "number"),), "left", "binary", ("No", "Yes"))
@@ -88,8 +88,8 @@ RAW = pd.DataFrame({"age": ["31", "40", "52", "52"], "left": ["Yes", "no", "", "
 
 def test_rows_without_target_and_rows_of_training_are_left_out_and_counted():
     key = add_row_keys(pd.DataFrame({"age": [31.0]}), SCHEMA)["row_key"].iloc[0]
-    found, breaches = parse_evaluation_table(RAW, SCHEMA, trained=[key])
-    assert (found.n_unlabelled, found.n_trained, breaches) == (1, 1, ())
+    found, issues = parse_evaluation_table(RAW, SCHEMA, trained=[key])
+    assert (found.n_unlabelled, found.n_trained, issues) == (1, 1, ())
     assert found.table["left"].tolist() == ["No", "Yes"]
 
 
@@ -115,9 +115,9 @@ def test_columns_that_no_model_sees_can_be_kept_beside():
     ],
 )
 def test_a_table_that_cannot_judge_is_refused_with_every_fault(raw, words):
-    found, breaches = parse_evaluation_table(raw, SCHEMA, trained=())
+    found, issues = parse_evaluation_table(raw, SCHEMA, trained=())
     assert found is None
-    assert words in breaches[0].problem
+    assert words in issues[0].problem
 
 
 def test_the_digest_depends_on_every_cell():

@@ -43,7 +43,7 @@ def test_what_is_not_a_label_is_refused(raw, schema):
 def test_the_remedy_names_the_class_that_was_meant():
     schema = TableSchema((), "left", "binary", ("no", "yes"))
     table = pd.DataFrame({"prediction_id": ["a"], "left": ["yess"]})
-    (issue,) = parse_label_table(table, schema, now=NOW).breaches
+    (issue,) = parse_label_table(table, schema, now=NOW).issues
     assert issue.remedy == "Expected one of 'no', 'yes'. Did you mean 'yes'?"
 
 
@@ -52,7 +52,7 @@ def test_a_label_from_the_future_is_refused_and_one_of_now_is_not():
     table = pd.DataFrame({"prediction_id": ["a", "b"], "left": 1, "labelled_at": moments})
     parsed = parse_label_table(table, BINARY, now=NOW)
     assert parsed.labels["key"].tolist() == ["a"]
-    assert parsed.breaches[0].problem == "1 of 2 labels are from the future"
+    assert parsed.issues[0].problem == "1 of 2 labels are from the future"
 
 
 def test_a_table_without_the_columns_of_labels_is_described():
@@ -87,7 +87,7 @@ def test_a_text_that_can_be_no_id_is_told_why(identity, words):
 def test_a_row_with_a_label_and_without_an_id_is_refused():
     table = pd.DataFrame({"prediction_id": ["a", "", "x" * 300, None], "left": [1, 1, 1, None]})
     given = parse_label_table(table, BINARY, now=NOW)
-    assert (given.labels["key"].tolist(), given.refused) == (["a"], 2)
+    assert (given.labels["key"].tolist(), given.n_refused) == (["a"], 2)
 
 
 def test_an_id_stays_as_it_is_written_and_a_number_counts_as_text():

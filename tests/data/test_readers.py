@@ -1,4 +1,5 @@
 import gzip
+import os
 import sqlite3
 
 import pandas as pd
@@ -16,6 +17,43 @@ def read(tmp_path, name, **more):
     return read_source(DataSection(source=name, target="left", **more), tmp_path)
 
 
+def refused(root, words, name="t.csv"):
+    with pytest.raises(TableError, match=words):
+        read(root, name)
+
+
+def test_a_file_that_is_missing_empty_or_no_file_is_refused(tmp_path):
+    refused(tmp_path, r"^t\.csv: no such file \(looked in")
+    (tmp_path / "t.csv").touch()
+    refused(tmp_path, r"^t\.csv: the file is empty")
+    refused(tmp_path, "cannot be reached: Not a directory", "t.csv/x")
+    refused(tmp_path, "expected a file, found a folder", ".")
+    os.mkfifo(tmp_path / "pipe.csv")  # nothing waits for it
+    refused(tmp_path, "found a folder or a device", "pipe.csv")
+
+
+def test_a_link_out_of_the_project_is_refused_and_the_path_it_points_to_is_not(tmp_path):
+    root = tmp_path / "project"
+    root.mkdir()
+    (tmp_path / "t.csv").write_text(CSV)
+    (root / "t.csv").symlink_to(tmp_path / "t.csv")
+    refused(root, "a link that leaves the project")
+    assert len(read(root, str(tmp_path / "t.csv"))) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text(CSV)
+    (tmp_path / "t.csv").chmod(0)
+    refused(tmp_path, "may not be read")
+
+
+def test_a_file_larger_than_memory_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text(CSV)
+    os.truncate(tmp_path / "t.csv", 2**42)
+    refused(tmp_path, "use Parquet or a sample")
+
+
 def test_a_gzipped_csv_file_is_read_as_text(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     assert read(tmp_path, "t.csv.gz").to_dict("list") == {
@@ -29,14 +67,14 @@ def test_a_parquet_file_keeps_its_types(tmp_path):
     pd.testing.assert_frame_equal(read(tmp_path, "t.parquet"), TYPED)
 
 
-def test_a_look_finds_the_dialect_and_says_what_it_guessed(tmp_path):
+def test_an_inspection_detects_the_dialect_and_notes_what_it_guessed(tmp_path):
     (tmp_path / "t.csv").write_bytes("age;left\n1,5;schön\n2,5;no\n".encode("cp1252"))
-    looked = inspect_source(DataSection(source="t.csv", target="left"), tmp_path)
-    assert looked.dialect == DialectSection(delimiter=";", encoding="cp1252", decimal=",")
-    assert "read as cp1252" in looked.notes[0]
+    source = inspect_source(DataSection(source="t.csv", target="left"), tmp_path)
+    assert source.dialect == DialectSection(delimiter=";", encoding="cp1252", decimal=",")
+    assert "read as cp1252" in source.notes[0]
 
 
-def test_an_encoding_is_guessed_by_a_look_alone_and_kept_where_it_is_declared(tmp_path):
+def test_an_encoding_is_guessed_by_an_inspection_alone_and_used_where_it_is_declared(tmp_path):
     (tmp_path / "t.csv").write_bytes("age;left\n1,5;schön\n".encode("cp1252"))
     with pytest.raises(TableError, match="byte 8 of line 2 is f6 in hex"):
         read(tmp_path, "t.csv")
@@ -47,8 +85,8 @@ def test_an_encoding_is_guessed_by_a_look_alone_and_kept_where_it_is_declared(tm
 
 def test_a_typed_source_has_no_dialect(tmp_path):
     TYPED.to_parquet(tmp_path / "t.parquet")
-    looked = inspect_source(DataSection(source="t.parquet", target="left"), tmp_path)
-    assert (looked.dialect, looked.notes, len(looked.table)) == (DialectSection(), (), 2)
+    source = inspect_source(DataSection(source="t.parquet", target="left"), tmp_path)
+    assert (source.dialect, source.notes, len(source.table)) == (DialectSection(), (), 2)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +139,13 @@ def test_a_failing_query_never_shows_the_address(query, monkeypatch, address):
     assert "secret" not in str(caught.value)
 
 
-def test_a_wrong_query_is_told_in_the_words_of_the_database(query):
+def test_a_wrong_query_is_refused_in_the_words_of_the_database(query):
     (query / "t.sql").write_text("SELECT * FROM nobody")
     with pytest.raises(TableError, match="no such table: nobody"):
         read(query, "t.sql", address_variable="SHOP")
 
 
-def test_what_params_say_is_handed_on_and_the_decimal_sign_looked_for(tmp_path):
+def test_the_spec_has_what_params_declare_and_the_decimal_sign_that_is_detected(tmp_path):
     (tmp_path / "t.csv").write_text(CSV)
     data = DataSection(
         source="t.csv", target="left", existing_model="models:/churn/1", ignore=("x",)

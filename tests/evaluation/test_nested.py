@@ -5,10 +5,8 @@ from evertune.data.folds import Fold, make_folds
 from evertune.evaluation.nested import inner_folds
 
 
-def made(kind, n_rows=12, n_folds=3, **others):
-    given = {"groups": None, "times": None, "gap_days": 0, "seed": 0, "n_repeats": 1} | others
-    given |= {"y_true": np.arange(float(n_rows)), "task": "regression"}
-    return make_folds(kind, n_rows=n_rows, n_folds=n_folds, **given)
+def made(kind, **others):
+    return make_folds(kind, np.arange(12.0), n_folds=3, task="regression", **others)
 
 
 @pytest.mark.parametrize("outer", [0, 1, 2])

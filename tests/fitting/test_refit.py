@@ -28,10 +28,7 @@ SCHEMA = TableSchema((Column("a", "number"),), "y", "regression")
 TABLE = pd.DataFrame({"a": np.random.default_rng(0).normal(size=N_ROWS)})
 TRUTH = TABLE["a"].to_numpy() * 2
 LESSON = TrainingSet(TABLE, TRUTH, SCHEMA, 0)
-FOLDS = make_folds(
-    "kfold", n_rows=N_ROWS, y_true=TRUTH, groups=None, times=None, n_folds=3, n_repeats=1,
-    gap_days=0, seed=0, task="regression",
-)  # fmt: skip
+FOLDS = make_folds("kfold", TRUTH, n_folds=3, task="regression")
 FAMILIES = ("linear", "lightgbm")
 NEVER = math.inf
 

@@ -42,18 +42,7 @@ def root(tmp_path):
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(120, 2)), columns=["a", "b"])
     truth = (table["a"] + table["b"] > 0).to_numpy(float)
     table["y"] = pd.Series(np.where(truth > 0, "yes", "no"), dtype="str")
-    made = make_folds(
-        "stratified",
-        n_rows=120,
-        y_true=truth,
-        groups=None,
-        times=None,
-        n_folds=3,
-        n_repeats=1,
-        gap_days=0,
-        seed=0,
-        task="binary",
-    )
+    made = make_folds("stratified", truth, n_folds=3, task="binary")
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text())
     (tmp_path / "metrics_of_mine.py").write_text(MODULE)
     paths = load_params(tmp_path).paths
