@@ -2,15 +2,15 @@
 
 Reads the training rows, folds and schema. Writes the folder of baselines: baselines.json (their
 metrics on every fold), rule.json (the heuristic, learned on all training rows) and
-models/<name>/ (the two simplest models, fitted on all training rows). The baselines are random
-guesses, a constant, a one-column rule or the user's expression, given predictions of people or
-of an existing system where the table has them, and a linear model and a small tree with default
-values.
+models/<name>/ (the two simplest models, fitted on all training rows).
+
+The baselines are random guesses, a constant, a one-column rule or the user's expression, given
+predictions of people or of an existing system where the table has them, and a linear model and a
+small tree with default values.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 
@@ -19,7 +19,7 @@ import pandas as pd
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.loader import find_root
 from evertune.config.schema import BaselineSection, MetricSection, PathsSection
-from evertune.data.folds import Fold, folds_from_table
+from evertune.data.folds import folds_from_table
 from evertune.data.schema import TableSchema, encode_predictions, encode_target
 from evertune.errors import ParamsError, StageError
 from evertune.evaluation.baselines import (
@@ -38,12 +38,12 @@ from evertune.evaluation.heuristics import (
     rule_predictions,
 )
 from evertune.files import atomic_folder, read_record, read_table, write_record
-from evertune.metrics.metrics import Metric, compute_metrics, prediction_mask
+from evertune.metrics.metrics import compute_metrics, prediction_mask
 from evertune.models.families import default_configuration, fit_configuration
 from evertune.models.fitted_model import FittedPipeline, Model, predict
 from evertune.models.persistence import save_model
-from evertune.trials import Configuration, FoldResult, MetricValues
-from evertune.types import FloatArray
+from evertune.trials import FoldResult, MetricValues
+from evertune.types import FloatArray, Predictions
 
 CLASS_GUESSES = {
     "uniform_random": "any class with the same chance",
@@ -58,27 +58,8 @@ MODEL_DESCRIPTIONS = {
     "ridge": "ridge regression with default values",
     "small_tree": "a small decision tree with default values",
 }
-Evaluator = Callable[[pd.DataFrame, FloatArray], MetricValues]
-Learner = Callable[[pd.DataFrame, FloatArray], Evaluator]
-
-
-@dataclass(frozen=True, eq=False)
-class BaselineInputs:
-    """What every baseline is measured on.
-
-    Attributes
-    ----------
-    table : DataFrame, n rows
-        The training rows.
-    metrics : tuple of Metric
-        The one that is optimised comes first.
-    """
-
-    table: pd.DataFrame
-    truth: FloatArray
-    folds: tuple[Fold, ...]
-    schema: TableSchema
-    metrics: tuple[Metric, ...]
+Scorer = Callable[[pd.DataFrame, FloatArray], MetricValues]  # from validation rows to metrics
+Learner = Callable[[pd.DataFrame, FloatArray], Scorer]  # from training rows
 
 
 def run(*, paths: PathsSection, metric: MetricSection, baseline: BaselineSection) -> None:
@@ -91,186 +72,137 @@ def run(*, paths: PathsSection, metric: MetricSection, baseline: BaselineSection
     StageError
         If a simplest model cannot be fitted.
     """
-    rows = _read_baseline_inputs(paths, metric)
-    rule = _fit_heuristic(rows.table, rows.truth, rows=rows, heuristic=baseline.heuristic)
-    found = tuple(_measure_baselines(rows, baseline, rule=rule))
+    measurement = BaselineMeasurement(paths, metric, baseline)
+    table, y_true = measurement.table, measurement.y_true
+    rule = measurement.fit_rule(table, y_true)
+    results = tuple(measurement.results(rule))
     with atomic_folder(paths.baselines) as folder:
-        write_record(folder / "baselines.json", found)
+        write_record(folder / "baselines.json", results)
         write_record(folder / "rule.json", rule)
-        for name, model in _simplest_models(rows, baseline.seed):
+        for name in measurement.simplest_models:
+            configuration = default_configuration(SIMPLEST_FAMILIES[name])
+            fitted = measurement.fit_model(name, table, y_true)
+            model = Model(measurement.schema, configuration, fitted, tuple(table["row_key"]))
             save_model(folder / "models" / name, model)
-    sys.stdout.writelines(f"{line}\n" for line in _summary_lines(found, rows.metrics[0]))
+    for result in results:
+        value = result.mean[measurement.optimised.name]
+        shown = "undefined" if value is None else f"{value:.4f}"
+        sys.stdout.write(f"{result.name} {measurement.optimised.name} {shown}\n")
 
 
-def _read_baseline_inputs(paths: PathsSection, metric: MetricSection) -> BaselineInputs:
-    table, schema = read_table(paths.training), read_record(paths.table_schema, TableSchema)
-    return BaselineInputs(
-        table=table,
-        truth=encode_target(table, schema),
-        folds=folds_from_table(read_table(paths.folds)),
-        schema=schema,
-        metrics=load_metrics(metric, schema.task, find_root(paths.training)),
-    )
+class BaselineMeasurement:
+    """Learns each baseline on the training part of every fold and scores the validation part."""
 
+    def __init__(
+        self, paths: PathsSection, metric: MetricSection, section: BaselineSection
+    ) -> None:
+        self.section = section
+        self.table = read_table(paths.training)
+        self.schema = read_record(paths.table_schema, TableSchema)
+        self.y_true = encode_target(self.table, self.schema)
+        self.folds = folds_from_table(read_table(paths.folds))
+        self.metrics = load_metrics(metric, self.schema.task, find_root(paths.training))
+        self.optimised = self.metrics[0]
+        self.n_classes = len(self.schema.classes)
+        linear = "ridge" if self.schema.task == "regression" else "logistic_regression"
+        self.simplest_models = (linear, "small_tree")
 
-def _measure_baselines(
-    rows: BaselineInputs, section: BaselineSection, *, rule: Rule
-) -> Iterator[BaselineResult]:
-    guesses = CLASS_GUESSES if rows.schema.classes else VALUE_GUESSES
-    for name, says in guesses.items():
-        yield _measure_baseline(rows, name, learn=partial(_learn_guess, rows, name), says=says)
-    constant = partial(_learn_constant, rows)
-    yield _measure_baseline(rows, "zero_rule", learn=constant, says=_describe_constant(rows))
-    heuristic = partial(_learn_rule, rows, section.heuristic)
-    yield _measure_baseline(
-        rows, "heuristic", learn=heuristic, says=describe_rule(rule, rows.schema)
-    )
-    yield from _measure_given(rows, section.human_figure)
-    for name, configuration in _simplest_configurations(rows.schema).items():
-        learn = partial(_learn_model, rows, configuration, section.seed)
-        yield _measure_baseline(
-            rows, name, learn=learn, says=MODEL_DESCRIPTIONS[name], kind="model"
+    def results(self, rule: Rule) -> Iterator[BaselineResult]:
+        """Yield the result of each baseline; `rule` is the heuristic of all training rows."""
+        for name, description in (CLASS_GUESSES if self.n_classes else VALUE_GUESSES).items():
+            yield self._measure(name, "none", description, partial(self._learn_guess, name))
+        value = float(self._constant(self.y_true, n_rows=1).values[0])
+        shown = self.schema.classes[int(value)] if self.n_classes else f"{value:.4g}"
+        yield self._measure("zero_rule", "none", f"always {shown}", self._learn_constant)
+        description = describe_rule(rule, self.schema)
+        yield self._measure("heuristic", "none", description, self._learn_rule)
+        for name, column in {"human": self.schema.human, "existing": self.schema.existing}.items():
+            if column is not None:
+                given = prediction_mask(encode_predictions(self.table[column], self.schema))
+                description = (
+                    f"column {column}, which answers {given.sum()} of {given.size} training rows"
+                )
+                yield self._measure(
+                    name, "given", description, partial(self._learn_nothing, column)
+                )
+        if self.section.human_figure is not None:
+            mean: MetricValues = {metric.name: None for metric in self.metrics}
+            mean |= {self.optimised.name: self.section.human_figure}
+            description = "what people reach, by baseline.human_figure"
+            yield BaselineResult("human_stated", "given", description, (), mean, 0.0, 0.0)
+        for name in self.simplest_models:
+            learn = partial(self._learn_model, name)
+            yield self._measure(name, "model", MODEL_DESCRIPTIONS[name], learn)
+
+    def fit_rule(self, table: pd.DataFrame, y: FloatArray) -> Rule:
+        """Return the best rule for some rows, or the user's expression fitted to them."""
+        heuristic = self.section.heuristic
+        if heuristic == "auto":
+            return best_rule(table, y, schema=self.schema, metric=self.optimised)
+        try:
+            return expression_rule(heuristic, table, y, schema=self.schema, metric=self.optimised)
+        except ValueError as error:
+            raise ParamsError(f"baseline.heuristic: {error}") from error
+
+    def fit_model(self, name: str, table: pd.DataFrame, y: FloatArray) -> FittedPipeline:
+        """Return one of the simplest models, fitted on some rows."""
+        configuration = default_configuration(SIMPLEST_FAMILIES[name])
+        try:
+            return fit_configuration(
+                configuration, table, y, schema=self.schema, seed=self.section.seed, n_jobs=1
+            )
+        except ValueError as error:
+            raise StageError(
+                f"The simplest model {configuration.family!r} cannot be fitted on {len(table)} "
+                f"rows: {error}"
+            ) from error
+
+    def _measure(
+        self, name: str, kind: BaselineKind, description: str, learn: Learner
+    ) -> BaselineResult:
+        results = []
+        for number, fold in enumerate(self.folds):
+            started = perf_counter()
+            score = learn(self.table.iloc[fold.training], self.y_true[fold.training])
+            learned = perf_counter()
+            values = score(self.table.iloc[fold.validation], self.y_true[fold.validation])
+            results.append(FoldResult(number, values, learned - started, perf_counter() - learned))
+        return BaselineResult(
+            name=name,
+            kind=kind,
+            description=description,
+            folds=tuple(results),
+            mean=mean_fold_metrics(results),
+            fit_seconds=sum(result.fit_seconds for result in results),
+            predict_seconds=sum(result.predict_seconds for result in results),
         )
 
+    def _constant(self, y: FloatArray, *, n_rows: int) -> Predictions:
+        return zero_rule(y, n_rows=n_rows, optimised=self.optimised.name, n_classes=self.n_classes)
 
-def _measure_given(rows: BaselineInputs, human_figure: float | None) -> Iterator[BaselineResult]:
-    columns = {"human": rows.schema.human, "existing": rows.schema.existing}
-    for name, column in columns.items():
-        if column is not None:
-            said = prediction_mask(encode_predictions(rows.table[column], rows.schema))
-            says = f"column {column}, which answers {said.sum()} of {said.size} training rows"
-            learn = partial(_learn_given, rows, column)
-            yield _measure_baseline(rows, name, learn=learn, kind="given", says=says)
-    if human_figure is not None:
-        unknown: MetricValues = {metric.name: None for metric in rows.metrics}
-        stated = unknown | {rows.metrics[0].name: human_figure}
-        says = "what people reach, by baseline.human_figure"
-        yield BaselineResult("human_stated", "given", says, (), stated, 0.0, 0.0)
+    def _learn_guess(self, name: str, _: pd.DataFrame, y: FloatArray) -> Scorer:
+        return lambda _, y_true: expected_guess_metrics(
+            name, self.metrics, y_true, training_truth=y, n_classes=self.n_classes
+        )
 
+    def _learn_constant(self, _: pd.DataFrame, y: FloatArray) -> Scorer:
+        return lambda table, y_true: compute_metrics(
+            self.metrics, y_true, self._constant(y, n_rows=len(table))
+        )
 
-def _measure_baseline(
-    rows: BaselineInputs, name: str, *, learn: Learner, says: str, kind: BaselineKind = "none"
-) -> BaselineResult:
-    results = tuple(
-        _fold_result(rows, number, fold, learn=learn) for number, fold in enumerate(rows.folds)
-    )
-    return BaselineResult(
-        name=name,
-        kind=kind,
-        description=says,
-        folds=results,
-        mean=mean_fold_metrics(results),
-        fit_seconds=sum(result.fit_seconds for result in results),
-        predict_seconds=sum(result.predict_seconds for result in results),
-    )
+    def _learn_rule(self, table: pd.DataFrame, y: FloatArray) -> Scorer:
+        rule = self.fit_rule(table, y)
+        return lambda table, y_true: compute_metrics(
+            self.metrics, y_true, rule_predictions(rule, table, self.schema)
+        )
 
+    def _learn_nothing(self, column: str, _: pd.DataFrame, __: FloatArray) -> Scorer:
+        return lambda table, y_true: compute_metrics(
+            self.metrics, y_true, encode_predictions(table[column], self.schema)
+        )
 
-def _fold_result(rows: BaselineInputs, number: int, fold: Fold, *, learn: Learner) -> FoldResult:
-    training, validation = rows.table.iloc[fold.training], rows.table.iloc[fold.validation]
-    started = perf_counter()
-    answer = learn(training, rows.truth[fold.training])
-    learned = perf_counter()
-    found = answer(validation, rows.truth[fold.validation])
-    return FoldResult(number, found, learned - started, perf_counter() - learned)
-
-
-def _learn_guess(rows: BaselineInputs, name: str, _: pd.DataFrame, truth: FloatArray) -> Evaluator:
-    n_classes = len(rows.schema.classes)
-    return lambda _, actual: expected_guess_metrics(
-        name, rows.metrics, actual, training_truth=truth, n_classes=n_classes
-    )
-
-
-def _learn_constant(rows: BaselineInputs, _: pd.DataFrame, truth: FloatArray) -> Evaluator:
-    optimised, n_classes = rows.metrics[0].name, len(rows.schema.classes)
-    return lambda table, actual: compute_metrics(
-        rows.metrics,
-        actual,
-        zero_rule(truth, n_rows=len(table), optimised=optimised, n_classes=n_classes),
-    )
-
-
-def _learn_rule(
-    rows: BaselineInputs, heuristic: str, table: pd.DataFrame, truth: FloatArray
-) -> Evaluator:
-    rule = _fit_heuristic(table, truth, rows=rows, heuristic=heuristic)
-    return lambda table, actual: compute_metrics(
-        rows.metrics, actual, rule_predictions(rule, table, rows.schema)
-    )
-
-
-def _learn_given(rows: BaselineInputs, column: str, _: pd.DataFrame, __: FloatArray) -> Evaluator:
-    return lambda table, actual: compute_metrics(
-        rows.metrics, actual, encode_predictions(table[column], rows.schema)
-    )
-
-
-def _learn_model(
-    rows: BaselineInputs,
-    configuration: Configuration,
-    seed: int,
-    table: pd.DataFrame,
-    truth: FloatArray,
-) -> Evaluator:
-    fitted = _fit_or_raise(configuration, table, truth, schema=rows.schema, seed=seed)
-    return lambda table, actual: compute_metrics(
-        rows.metrics, actual, predict(fitted, table, rows.schema)
-    )
-
-
-def _fit_heuristic(
-    table: pd.DataFrame, truth: FloatArray, *, rows: BaselineInputs, heuristic: str
-) -> Rule:
-    optimised = rows.metrics[0]
-    if heuristic == "auto":
-        return best_rule(table, truth, schema=rows.schema, metric=optimised)
-    try:
-        return expression_rule(heuristic, table, truth, schema=rows.schema, metric=optimised)
-    except ValueError as error:
-        raise ParamsError(f"baseline.heuristic: {error}") from error
-
-
-def _simplest_configurations(schema: TableSchema) -> dict[str, Configuration]:
-    linear = "ridge" if schema.task == "regression" else "logistic_regression"
-    names = (linear, "small_tree")
-    return {name: default_configuration(SIMPLEST_FAMILIES[name]) for name in names}
-
-
-def _simplest_models(rows: BaselineInputs, seed: int) -> Iterator[tuple[str, Model]]:
-    keys = tuple(rows.table["row_key"])
-    for name, configuration in _simplest_configurations(rows.schema).items():
-        fitted = _fit_or_raise(configuration, rows.table, rows.truth, schema=rows.schema, seed=seed)
-        yield name, Model(rows.schema, configuration, fitted, keys)
-
-
-def _fit_or_raise(
-    configuration: Configuration,
-    table: pd.DataFrame,
-    truth: FloatArray,
-    *,
-    schema: TableSchema,
-    seed: int,
-) -> FittedPipeline:
-    try:
-        return fit_configuration(configuration, table, truth, schema=schema, seed=seed, n_jobs=1)
-    except ValueError as error:
-        raise StageError(
-            f"The simplest model {configuration.family!r} cannot be fitted on {len(table)} rows: "
-            f"{error}"
-        ) from error
-
-
-def _describe_constant(rows: BaselineInputs) -> str:
-    said = zero_rule(
-        rows.truth, n_rows=1, optimised=rows.metrics[0].name, n_classes=len(rows.schema.classes)
-    )
-    value = float(said.values[0])
-    return f"always {rows.schema.classes[int(value)] if rows.schema.classes else f'{value:.4g}'}"
-
-
-def _summary_lines(found: Sequence[BaselineResult], optimised: Metric) -> list[str]:
-    return [
-        f"{baseline.name} {optimised.name} {'undefined' if figure is None else f'{figure:.4f}'}"
-        for baseline in found
-        for figure in [baseline.mean[optimised.name]]
-    ]
+    def _learn_model(self, name: str, table: pd.DataFrame, y: FloatArray) -> Scorer:
+        fitted = self.fit_model(name, table, y)
+        return lambda table, y_true: compute_metrics(
+            self.metrics, y_true, predict(fitted, table, self.schema)
+        )

@@ -23,7 +23,6 @@ from evertune.errors import StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table
 from evertune.fitting.build import (
-    BuiltModel,
     SearchResult,
     all_failed_note,
     build_model,
@@ -41,15 +40,15 @@ ALL_ROWS = TrainingWindow("all")
 
 
 def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
-    """Write the model; the zero rule, as what it is, where the search found nothing.
+    """Write the model; the zero rule, as what it is, if the search found nothing.
 
     Raises
     ------
     StageError
-        If no model can be made; or if every trial of the search failed, with the reasons counted,
+        If no model can be built; or if every trial of the search failed, with the reasons counted,
         once the zero rule is written.
     """
-    end = time.monotonic() + (fit.budget_seconds or math.inf)
+    deadline = time.monotonic() + (fit.budget_seconds or math.inf)
     schema, plan = read_record(paths.table_schema, TableSchema), read_record(paths.plan, Plan)
     table, choosing = read_table(paths.training), read_table(paths.selection)
     metrics = load_metrics(metric, schema.task, find_root(paths.trials.parent))
@@ -63,38 +62,31 @@ def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
         metric=metrics[0],
         mode=resolve_mode(fit.mode, folds, n_rows=len(table), has_windows=bool(plan.windows)),
         guards=tuple((m, metric.guards[m.name]) for m in metrics if m.name in metric.guards),
-        end=end,
+        end=deadline,
     )
     windows = WindowCandidates(plan.windows, event_times(table, schema), choosing)
-    simplest = fit.prefer == "simplest"
+    baselines: tuple[BaselineResult, ...] = ()
+    if fit.prefer == "simplest":
+        baselines = read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
     try:
         built = build_model(
             search,
             windows=windows,
             warm_starts=plan.warm_starts,
-            prefer_simplest=simplest,
-            baselines=_read_baselines(paths) if simplest else (),
+            prefer_simplest=fit.prefer == "simplest",
+            baselines=baselines,
         )
     except ValueError as error:
         raise StageError(f"No model can be built from the search: {error}.") from error
-    _save_built_model(paths, search, windows, count_complexity(search, built))
+    built = count_complexity(search, built)
+    choice = built.choice
+    window = ALL_ROWS if choice is None else choice.chosen
+    in_window = table["row_key"][is_in_window(windows.moments, window)]
+    keys = (*in_window, *choosing["row_key"])
+    model = Model(schema, built.configuration, built.fitted, keys)
+    save_model(paths.model, model, choice, built.origin)
+    sys.stdout.writelines(f"{note}\n" for note in built.origin.notes)
+    if choice is not None:
+        sys.stdout.write(f"{window_note(choice, search.metric.name)}\n")
     if all_failed(search.trials):
         raise StageError(all_failed_note(search.trials, paths.trials.name))
-
-
-def _read_baselines(paths: PathsSection) -> tuple[BaselineResult, ...]:
-    return read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
-
-
-def _save_built_model(
-    paths: PathsSection, search: SearchResult, windows: WindowCandidates, built: BuiltModel
-) -> None:
-    training = search.training
-    window = built.choice.chosen if built.choice else ALL_ROWS
-    learned = training.table["row_key"][is_in_window(windows.moments, window)]
-    keys = (*learned, *windows.choosing["row_key"])
-    model = Model(training.schema, built.configuration, built.fitted, keys)
-    save_model(paths.model, model, built.choice, built.origin)
-    sys.stdout.writelines(f"{note}\n" for note in built.origin.notes)
-    if built.choice is not None:
-        sys.stdout.write(f"{window_note(built.choice, search.metric.name)}\n")

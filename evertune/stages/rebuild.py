@@ -1,14 +1,12 @@
-"""Fit again what a search has found, with the iterations that it found, and search nothing.
+"""Fit the trials of an earlier search again, with their iterations, where a version is rebuilt.
 
-Stands in for `search` where a version is made again. Reads the trials file that the search wrote,
-training rows, their folds, the schema and recorded.json. Writes the pool, and rebuilt.json: how
-each fold does beside its record.
+Stands in for the stage `search`. Reads the trials file, training rows, their folds, the schema and
+recorded.json. Writes the pool, and rebuilt.json: the metrics of each fold, then and now.
 """
 
 import math
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -42,7 +40,7 @@ from evertune.search.trial_log import (
     save_entry,
     stored_numbers,
 )
-from evertune.trials import FoldResult, Trial
+from evertune.trials import Trial
 
 # A fit in chunks doubles them while it has time enough. Without any deadline there are no chunks,
 # and solvers that start anew at each chunk would end elsewhere.
@@ -52,15 +50,23 @@ AMPLE_SECONDS = 1e9
 def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) -> None:
     """Write the pool of the trials that a model was chosen among."""
     root = find_root(paths.trials.parent)
-    work = read_objective(paths, metric, root=root, seed=search.seed)
+    objective = read_objective(paths, metric, root=root, seed=search.seed)
     recorded = read_record(root / RECORDED_FILE, RecordedModel)
     trials = trials_to_refit(read_trials(paths.trials), recorded.pool)
     seconds = None if read_header(paths.trials).budget_seconds is None else AMPLE_SECONDS
     drop_entries(paths.pool, stored_numbers(paths.pool))
+    refit = delayed(partial(_refit_trial, objective, seconds=seconds))
+    outcomes = Parallel(n_jobs=-1, return_as="generator")(refit(trial) for trial in trials)
     refits: list[FoldRefit] = []
-    for trial, yields in _refit_in_parallel(work, trials, seconds=seconds):
-        save_entry(paths.pool, _pool_entry(trial, yields))
-        refits += _fold_refits(trial, yields)
+    for trial, folds in zip(trials, outcomes, strict=True):
+        configuration = trial.configuration
+        models = sorted((fold.model for fold in folds), key=lambda model: model.fold)
+        encoding = configuration_encoding(configuration)
+        save_entry(paths.pool, TrialArtifacts(trial.number, configuration, encoding, tuple(models)))
+        refits += [
+            FoldRefit(trial.number, old.fold, configuration.family, old.figures, new.result.figures)
+            for old, new in zip(trial.folds, folds, strict=True)
+        ]
     write_record(root / REBUILT_FILE, tuple(refits))
     sys.stdout.write(f"{len(trials)} trials fitted again, {len(refits)} folds\n")
 
@@ -75,40 +81,18 @@ def drop_unrecorded_members(paths: PathsSection) -> None:
         save_model(paths.model, replace(model, fitted=settled), choice, origin)
 
 
-def _refit_in_parallel(
-    work: Objective, trials: tuple[Trial, ...], *, seconds: float | None
-) -> Iterator[tuple[Trial, list[FoldOutcome]]]:
-    each = delayed(partial(_refit_trial, work, seconds=seconds))
-    found = Parallel(n_jobs=-1, return_as="generator")(each(trial) for trial in trials)
-    yield from zip(trials, found, strict=True)
-
-
-def _refit_trial(work: Objective, trial: Trial, *, seconds: float | None) -> list[FoldOutcome]:
-    ample = None if trial.phase == "given" else seconds  # what a refit tries has no deadline
+def _refit_trial(objective: Objective, trial: Trial, *, seconds: float | None) -> list[FoldOutcome]:
+    if trial.phase == "given":  # what a refit tries has no deadline
+        seconds = None
     with threadpool_limits(1):
-        return [_refit_fold(work, trial, fold, seconds=ample) for fold in trial.folds]
-
-
-def _refit_fold(
-    work: Objective, trial: Trial, fold: FoldResult, *, seconds: float | None
-) -> FoldOutcome:
-    return evaluate_fold(
-        work,
-        trial.configuration,
-        fold.fold,
-        encodings={},
-        iterations=fold.iterations,
-        deadline=math.inf if seconds is None else time.monotonic() + seconds,
-    )
-
-
-def _pool_entry(trial: Trial, yields: list[FoldOutcome]) -> TrialArtifacts:
-    models = sorted((each.model for each in yields), key=lambda model: model.fold)
-    form = configuration_encoding(trial.configuration)
-    return TrialArtifacts(trial.number, trial.configuration, form, tuple(models))
-
-
-def _fold_refits(trial: Trial, yields: list[FoldOutcome]) -> Iterator[FoldRefit]:
-    family = trial.configuration.family
-    for fold, found in zip(trial.folds, yields, strict=True):
-        yield FoldRefit(trial.number, fold.fold, family, fold.figures, found.result.figures)
+        return [
+            evaluate_fold(
+                objective,
+                trial.configuration,
+                fold.fold,
+                encodings={},
+                iterations=fold.iterations,
+                deadline=math.inf if seconds is None else time.monotonic() + seconds,
+            )
+            for fold in trial.folds
+        ]

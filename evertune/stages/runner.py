@@ -1,5 +1,7 @@
 """Run the stages of a project's dvc.yaml in this process, and have DVC record what they make.
 
+Reads dvc.yaml, params.yaml and pipelines/<stage>.py. Writes what the stages write, and dvc.lock.
+
 A stage is the function `run` of the project's own file `pipelines/<stage>.py`, called with the
 sections of params.yaml that its signature names. DVC decides what is up to date. There is no
 Prefect here: the flows make a task of every stage, a replay runs them as they are.

@@ -1,5 +1,8 @@
 """The library's half of the stage `search`: which trials to resume from, and what to report.
 
+Reads the training rows, folds, schema and plan, to tell whether earlier trials still hold;
+`pipelines/search.py` runs the search and writes the trials file and the pool.
+
 A search that was killed goes on from its trials file, if nothing that its result depends on has
 changed since: rows, folds, plan, settings, code and numeric libraries. If every earlier trial
 failed, it starts anew.
@@ -110,6 +113,6 @@ def describe_trials(trials: Sequence[Trial]) -> str:
     failed = sum(trial.status == "failed" for trial in trials)
     complete = sum(trial.status == "complete" for trial in trials)
     lines = [f"{len(trials)} trials, {complete} of them on every fold, {failed} failed"]
-    reasons = [each for each in count_endings(trials) if each.status == "failed"]
+    reasons = [ending for ending in count_endings(trials) if ending.status == "failed"]
     lines += [f"{each.trials} failed: {each.reason}" for each in reasons[:MAX_FAILURES_SHOWN]]
     return "".join(f"{line}\n" for line in lines)

@@ -1,10 +1,10 @@
 """Take a version of the source table with DVC.
 
-`take_snapshot` reads the source that params.yaml names. It writes paths.source with its DVC
-pointer and, where they do not exist yet, paths.plan and an empty paths.production_labels;
-versions are copied to the DVC remote if there is one. A source that has not changed gives the
-same version.
-If data.existing_model is set, that model's predictions become the column `existing_system`.
+Reads the source that params.yaml names, and the model data.existing_model, whose predictions become
+the column `existing_system`. Writes paths.source with its DVC pointer and, where they do not exist
+yet, paths.plan and an empty paths.production_labels; copies versions to the DVC remote if there is
+one. A source that has not changed gives the same version.
+
 `check_source` finds faults of the table before anything is started, and writes nothing.
 """
 
@@ -109,7 +109,7 @@ def _with_existing_predictions(table: pd.DataFrame, params: Params) -> pd.DataFr
     from evertune.registry.model_registry import open_registry, predict_with_registered_model
 
     data, store = params.data, open_registry(params)
-    said = predict_with_registered_model(
+    predictions = predict_with_registered_model(
         store, str(data.existing_model), table=table, positive=data.positive
     )
-    return table.assign(**{EXISTING_SYSTEM_COLUMN: said.to_numpy()})
+    return table.assign(**{EXISTING_SYSTEM_COLUMN: predictions.to_numpy()})

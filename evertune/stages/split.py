@@ -1,5 +1,8 @@
 """The library's half of the stage `split`: hold-out, rows that choose the window, and folds.
 
+Reads and writes nothing: `pipelines/split.py` reads the clean table, its schema and the plan, and
+writes the training rows, the hold-out, the rows that choose the training window, and the folds.
+
 If the plan says from when production rows are used for evaluation, half of those rows are the
 hold-out and the other half chooses the training window; otherwise no rows choose it.
 """
@@ -31,13 +34,17 @@ def split_rows(
     Raises
     ------
     ParamsError
-        If the rows cannot be parted as `split` says.
+        If the rows cannot be split as params.yaml says.
     """
     table = add_row_keys(clean, schema)
     try:
-        sides = _split_holdout(table, schema, split=split, plan=plan)
-        made = make_training_folds(
-            sides.training,
+        if plan.judge_from is None:
+            parts = split_table(table, schema, fraction=split.holdout_fraction, seed=split.seed)
+        else:
+            moment = parse_moment(plan.judge_from)
+            parts = split_from_moment(table, schema, moment=moment, seed=split.seed)
+        folds = make_training_folds(
+            parts.training,
             schema,
             kind=split.folds,
             n_folds=split.n_folds,
@@ -46,33 +53,24 @@ def split_rows(
             seed=split.seed,
         )
     except ValueError as error:
-        raise ParamsError(f"The table cannot be parted as params.yaml says. {error}") from error
-    return sides, subsample_folds(made, len(schema.features), seed=split.seed)
-
-
-def _split_holdout(
-    table: pd.DataFrame, schema: TableSchema, *, split: SplitSection, plan: Plan
-) -> TableSplit:
-    if plan.judge_from is None:
-        return split_table(table, schema, fraction=split.holdout_fraction, seed=split.seed)
-    return split_from_moment(table, schema, moment=parse_moment(plan.judge_from), seed=split.seed)
+        raise ParamsError(f"The table cannot be split as params.yaml says. {error}") from error
+    return parts, subsample_folds(folds, len(schema.features), seed=split.seed)
 
 
 def describe_split(
-    sides: TableSplit, made: tuple[Fold, ...], schema: TableSchema, split: SplitSection
+    parts: TableSplit, folds: tuple[Fold, ...], schema: TableSchema, split: SplitSection
 ) -> str:
-    """Return the sizes of the parts, and what is to be known about them, as lines of text."""
-    kind = schema_fold_kind(split.folds, schema)
-    folds = f"{len(made)} {kind} folds"
-    lines = [f"{len(sides.training)} training rows in {folds}, {len(sides.holdout)} held out"]
-    if len(sides.selection):
-        lines.append(f"{len(sides.selection)} rows choose the training window")
-    if len(made[0].training) == max_training_rows(len(schema.features)):
-        lines.append(f"a fold learns from {len(made[0].training)} rows, the model from all")
-    if sides.n_left_out:
-        lines.append(f"{sides.n_left_out} rows left out: their group is in the hold-out")
+    """Return the sizes of the parts, and what a person should know of them, as lines of text."""
+    described = f"{len(folds)} {schema_fold_kind(split.folds, schema)} folds"
+    lines = [f"{len(parts.training)} training rows in {described}, {len(parts.holdout)} held out"]
+    if len(parts.selection):
+        lines.append(f"{len(parts.selection)} rows choose the training window")
+    if len(folds[0].training) == max_training_rows(len(schema.features)):
+        lines.append(f"a fold learns from {len(folds[0].training)} rows, the model from all")
+    if parts.n_left_out:
+        lines.append(f"{parts.n_left_out} rows left out: their group is in the hold-out")
     lines += [
         f"class {name!r} has only {count} rows in the hold-out: too rare to be judged"
-        for name, count in find_rare_classes(sides.holdout, schema).items()
+        for name, count in find_rare_classes(parts.holdout, schema).items()
     ]
     return "".join(f"{line}\n" for line in lines)

@@ -68,7 +68,7 @@ def test_written_twice_the_sides_are_the_same_bytes(paths):
     assert written[0] == written[1]
 
 
-def test_a_table_with_times_is_parted_by_time_throughout(paths):
+def test_a_table_with_times_is_split_by_time_throughout(paths):
     prepared(paths, time="day")
     run(paths=paths, split=SplitSection(gap_days=3))
     training, holdout, table = read(paths)
@@ -86,7 +86,7 @@ def test_repeats_are_more_columns_of_folds(paths):
     assert read(paths)[2].columns.tolist() == [f"fold_{number}" for number in range(6)]
 
 
-def test_no_group_is_parted(paths):
+def test_no_group_is_split(paths):
     prepared(paths, group="team")
     run(paths=paths, split=SplitSection(n_folds=3))
     training, holdout, table = read(paths)
@@ -129,7 +129,7 @@ def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
 )
 def test_folds_that_cannot_be_made_are_refused_and_nothing_is_written(paths, split, roles, words):
     prepared(paths, **roles)
-    with pytest.raises(ParamsError, match=rf"cannot be parted as params.yaml says. .*{words}"):
+    with pytest.raises(ParamsError, match=rf"cannot be split as params.yaml says. .*{words}"):
         run(paths=paths, split=split)
     assert not paths.training.exists()
 
