@@ -22,19 +22,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from evertune.errors import InputError, ParamsError, ProjectBusyError, TableError, UnsafeError
 from evertune.messages import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 BLOCK_BYTES = 4096
@@ -120,7 +120,7 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """Return the table of a Parquet file, text columns as pandas' `str`.
 
     Raises
@@ -128,6 +128,9 @@ def read_table(path: Path) -> pd.DataFrame:
     TableError
         The file is missing or not Parquet.
     """
+    import pyarrow as pa  # pandas and pyarrow take half a second, and most commands read no table
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             table: pd.DataFrame = file.read().to_pandas()
@@ -138,7 +141,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise TableError(f"{path}: expected a Parquet file, but {error}.") from error
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as Parquet; equal tables give equal bytes, and the index is not stored.
 
     Raises
@@ -146,6 +149,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     TableError
         A column mixes types that Parquet cannot hold in one column.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     plain = table.reset_index(drop=True).infer_objects()
     plain.columns = [str(name) for name in plain.columns]
     plain.attrs = {}
@@ -158,7 +164,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         raise TableError(f"{path}: the table cannot be written as Parquet: {reason}.") from error
 
 
-def write_table_if_changed(path: Path, table: pd.DataFrame) -> bool:
+def write_table_if_changed(path: Path, table: "pd.DataFrame") -> bool:
     """Write a table if it differs from the file's, and return whether it did."""
     beside = path.with_name(f".{path.name}.new")
     write_table(beside, table)

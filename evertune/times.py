@@ -6,12 +6,15 @@ zone, in UTC.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from evertune.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TimeArray = NDArray[np.datetime64] | FloatArray
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -45,12 +48,14 @@ def days_to_time_units(times: TimeArray, days: float) -> float:
     return days * MICROSECONDS_PER_DAY if times.dtype.kind == "M" else days
 
 
-def to_utc_datetime(moment: pd.Timestamp) -> datetime:
+def to_utc_datetime(moment: "pd.Timestamp") -> datetime:
     """Return a table's time, which is UTC without a zone, as an aware datetime."""
     moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
     return moment.to_pydatetime(warn=False)
 
 
-def to_naive_timestamp(moment: datetime) -> pd.Timestamp:
+def to_naive_timestamp(moment: datetime) -> "pd.Timestamp":
     """Return an aware datetime as tables hold it: in UTC, without a zone."""
+    import pandas as pd
+
     return pd.Timestamp(moment).tz_convert(UTC).tz_localize(None)

@@ -6,11 +6,13 @@ positive class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,11 +49,12 @@ def take_rows(predictions: Predictions, rows: RowSelection) -> Predictions:
     return Predictions(predictions.values[rows], None if proba is None else proba[rows])
 
 
-def encode_classes(labels: pd.Series, classes: Sequence[str]) -> FloatArray:
+def encode_classes(labels: "pd.Series", classes: Sequence[str]) -> FloatArray:
     """Return the code of every label, shape (n,): its index in `classes`, NaN if it is not there.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> encode_classes(pd.Series(["yes", "no", "maybe"]), ["no", "yes"])
     array([ 1.,  0., nan])
     """

@@ -18,7 +18,7 @@ from evertune.models.persistence import load_model, predict_rows, save_model
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, PredictionLog
 from evertune.monitoring.reference import Reference, build_reference, save_reference
-from evertune.registry.pages import ModelDescription, RunPage
+from evertune.registry.run_page import ModelDescription, RunPage
 from evertune.trials import Configuration
 from tests.registries import make_champion, open_state
 

@@ -8,10 +8,9 @@ from evertune.database import ModelLog
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
-from evertune.registry.gates import GateResult
 from evertune.registry.model_registry import ModelRegistry, ModelVersion
-from evertune.registry.pages import ModelDescription
-from evertune.registry.promotion_records import DecisionRecord, make_record_id
+from evertune.registry.promotion_records import DecisionRecord, GateResult, make_record_id
+from evertune.registry.run_page import ModelDescription
 from evertune.trials import Configuration
 from tests import production
 from tests.registries import client_of, open_state

@@ -60,13 +60,9 @@ from evertune.models.fitted_model import (
 )
 from evertune.models.origin import ModelOrigin
 from evertune.search.summary import SearchSummary, find_complete_trial, hyperparameter_settings
-from evertune.stats.bootstrap import (
-    BootstrapConfig,
-    Estimate,
-    bootstrap_interval,
-    paired_difference,
-)
+from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval, paired_difference
 from evertune.stats.comparison import corrected_resampled_t
+from evertune.stats.results import Estimate
 from evertune.trials import MetricValues, Trial
 from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 

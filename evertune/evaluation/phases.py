@@ -22,8 +22,8 @@ from evertune.metrics.metrics import Metric, is_better
 from evertune.models.fitted_model import Ensemble, FittedPipeline, Model
 from evertune.models.origin import ModelOrigin
 from evertune.search.leaderboard import best_trial
-from evertune.stats.bootstrap import Estimate
 from evertune.stats.comparison import corrected_resampled_t
+from evertune.stats.results import Estimate
 from evertune.trials import FoldResult, Trial
 
 SIMPLE_FAMILIES = ("linear", "naive_bayes", "tree", "neighbours")

@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from evertune.evaluation.formatting import format_score, metric_name
 from evertune.registry.promotion_records import DecisionRecord
-from evertune.stats.bootstrap import PairedDifference
+from evertune.stats.results import PairedDifference
 
 CHART_WIDTH, CHART_MARGIN = 600, 20  # pixels
 SHOWN_ALIASES = ("champion", "previous", "challenger")

@@ -27,13 +27,9 @@ from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows
 from evertune.registry.holdout_reuse import adjusted_confidence
 from evertune.registry.inputs import RegistrationInputs
-from evertune.stats.bootstrap import (
-    BootstrapConfig,
-    PairedDifference,
-    TestResult,
-    paired_difference,
-)
+from evertune.stats.bootstrap import BootstrapConfig, paired_difference
 from evertune.stats.comparison import delong_test, holm_adjust
+from evertune.stats.results import PairedDifference, TestResult
 from evertune.types import FloatArray, Predictions, Task, take_rows
 
 MAX_TRAINING_MISSING_SHARE = 0.5

@@ -26,11 +26,11 @@ from evertune.evaluation.evaluation_record import (
 )
 from evertune.registry.evidence import ChampionComparison, GateEvidence, SliceRegression
 from evertune.registry.holdout_reuse import holdout_use_text
-from evertune.stats.bootstrap import PairedDifference, TestResult
+from evertune.registry.promotion_records import GateOutcome, GateResult
 from evertune.stats.comparison import holm_adjust, required_sample_size
+from evertune.stats.results import PairedDifference, TestResult
 
 GateDecision = Literal["promote", "keep", "not enough evidence"]
-GateOutcome = Literal["pass", "fail", "unknown", "off"]
 
 MIN_SHARE_BETTER = 0.25  # of draws in which a version has to be better that wins by its loss alone
 MIN_COMPARED_ROWS = 30  # resamples of fewer are alike, and their intervals too narrow
@@ -38,19 +38,6 @@ MAX_TRAINED_SHARE = 0.05  # of the hold-out: keys that repeat by accident
 SLICE_ALPHA = 0.05  # one-sided, over all slices
 IMPROVEMENT_GATES = ("baselines", "existing", "champion")  # their passing says why it is better
 SWITCHED_OFF = "switched off in params.yaml"
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """What one gate says.
-
-    `outcome` is `unknown` if evidence is missing, which is never a pass, and `off` if the gate is
-    switched off in params.yaml.
-    """
-
-    name: str
-    outcome: GateOutcome
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ database is opened in another folder than they name, so that a moved or copied p
 
 import os
 import socket
+import sqlite3
 import sys
 import urllib.request
 from collections.abc import Callable
-from functools import cache, wraps
+from contextlib import closing
+from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,34 +122,28 @@ def relocate_artifacts(database: Path, artifacts: Path) -> None:
 
     All places change in one transaction; doing it twice changes nothing.
     """
-    from sqlalchemy import column, create_engine, func, inspect, select, table, update
-    from sqlalchemy.pool import NullPool
-
     new = artifacts.as_uri()
-    places: Any = column("artifact_location")
-    experiments = table("experiments", places)
-    engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
-    with engine.connect() as connection:
-        names = set(inspect(connection).get_table_names())
+    with closing(sqlite3.connect(database, timeout=TIMEOUT_SECONDS)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if "experiments" not in names:
             return
-        stored = connection.scalars(select(places).select_from(experiments).distinct()).all()
-    ending = "/".join(Path(new).parts[-2:])
-    moved = [old for old in stored if old and old != new and _is_moved(old, ending, artifacts)]
-    if not moved:
-        return
-    cells: list[Any] = [
-        (table(name, column(cell)), column(cell)) for name, cell in ARTIFACT_COLUMNS
-    ]
-    with engine.begin() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        stored = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        ending = "/".join(Path(new).parts[-2:])
+        moved = [
+            old for (old,) in stored if old and old != new and _is_moved(old, ending, artifacts)
+        ]
+        if not moved:
+            return
+        connection.execute("BEGIN IMMEDIATE")
         for old in moved:
-            inside = f"{old}/"
-            for part, cell in cells:
-                if part.name in names:
-                    named = (cell == old) | cell.startswith(inside, autoescape=True)
-                    changed = {cell.name: new + func.substr(cell, len(old) + 1)}
-                    connection.execute(update(part).where(named).values(changed))
+            for table, column in ARTIFACT_COLUMNS:
+                if table in names:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                        f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                        [new, len(old) + 1, old, len(old) + 1, f"{old}/"],
+                    )
+        connection.commit()
 
 
 def _is_moved(stored: str, ending: str, artifacts: Path) -> bool:
@@ -174,17 +170,21 @@ def _is_sqlite(database: Path) -> bool:
 class TranslatingClient:
     """MLflow's client for one address; its failures are raised as Evertune's errors.
 
-    `search` collects all pages of one of the client's `search_*` methods.
+    MLflow, whose import takes seconds, is imported at the first call. `search` collects all pages
+    of one of the client's `search_*` methods.
     """
 
     def __init__(self, address: str) -> None:
         os.environ.pop("MLFLOW_RUN_ID", None)  # nested runs would overwrite the run that it names
         for name, value in MLFLOW_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        self.address = address
+
+    @cached_property
+    def _client(self) -> Any:
         from mlflow import MlflowClient
 
-        self.address = address
-        self._client = MlflowClient(tracking_uri=address)
+        return MlflowClient(tracking_uri=self.address)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a method of MLflow's client."""

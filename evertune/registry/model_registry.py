@@ -22,32 +22,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from evertune.config.loader import find_root
 from evertune.config.schema import Params
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import read_record, read_table
 from evertune.messages import did_you_mean
+from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
 from evertune.registry.mlflow_store import (
     connect,
     embedded_address,
     error_code,
 )
-from evertune.registry.packaging import write_served_model
-from evertune.registry.pages import (
+from evertune.registry.run_page import (
     ASSESSMENT_TAG,
     LoggedDataset,
     MetricPoint,
     ModelDescription,
     RunPage,
-    assessment_page,
-    score_curves,
-    trial_pages,
 )
 from evertune.trials import Trial
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from evertune.data.schema import TableSchema
     from evertune.evaluation.other_table import Assessment
     from evertune.models.fitted_model import Model
@@ -156,6 +153,7 @@ class ModelRegistry:
         self.project_id = project_id
         self._client = connect(state)
         self._embedded = self._client.address == embedded_address(state)
+        self._database = state / "mlflow.db"
         self._root = root or state.parent
         self.experiment_id = self._open_experiment((state / "artifacts").as_uri())
 
@@ -169,6 +167,9 @@ class ModelRegistry:
     def versions(self) -> tuple[ModelVersion, ...]:
         """Return every version of the model, oldest first."""
         aliases = self._all_aliases()
+        store = self._store()
+        if store is not None:
+            return tuple(_stored_version(each, aliases) for each in store.versions(self.name))
         found = self._client.search("search_model_versions", f"name = '{self.name}'", page_size=500)
         return tuple(
             sorted((_version(each, aliases) for each in found), key=lambda each: int(each.number))
@@ -204,6 +205,8 @@ class ModelRegistry:
         if reference == LATEST:
             return next(reversed(self.versions()), None)
         number = aliases.get(reference, reference)
+        if self._store() is not None:
+            return next((each for each in self.versions() if each.number == number), None)
         if not number.isdecimal() or (reference not in aliases and not self._has_model()):
             return None
         try:
@@ -327,7 +330,7 @@ class ModelRegistry:
             card: ModelMetadata = read_record(model_folder(files) / "model.json", ModelMetadata)
             return card.schema
 
-    def example_rows(self, version: ModelVersion) -> pd.DataFrame:
+    def example_rows(self, version: ModelVersion) -> "pd.DataFrame":
         """Return the raw rows that a version was registered with as an example."""
         with TemporaryDirectory() as beside:
             return read_example_rows(self.download_version(version, folder=Path(beside)))
@@ -380,6 +383,8 @@ class ModelRegistry:
 
         The `most` best trials have exactly one run each afterwards.
         """
+        from evertune.registry.pages import score_curves, trial_pages
+
         pages = trial_pages(trials, greater_is_better=greater_is_better, most=most)
         nested = self._search_runs(f"tags.`mlflow.parentRunId` = '{run_id}'")
         shown = {int(run.data.tags[TRIAL_TAG]): str(run.info.run_id) for run in nested}
@@ -439,6 +444,13 @@ class ModelRegistry:
 
     def last_run(self) -> LastRun | None:
         """Return the newest run of a search, None if there is none."""
+        store = self._store()
+        if store is not None:
+            run = store.last_run(self.experiment_id, tag=SEARCH_TAG)
+            if run is None:
+                return None
+            started = run.started_milliseconds / 1000
+            return LastRun(run.run_id, run.title, run.status, started)
         found = self._client.search_runs(
             [self.experiment_id],
             f"tags.`{SEARCH_TAG}` LIKE '%'",
@@ -451,7 +463,7 @@ class ModelRegistry:
         return LastRun(info.run_id, info.run_name, info.status, info.start_time / 1000)
 
     def log_assessment(
-        self, found: "Assessment", *, folder: Path, source: Path, rows: pd.DataFrame
+        self, found: "Assessment", *, folder: Path, source: Path, rows: "pd.DataFrame"
     ) -> str:
         """Show an evaluation on demand in a run of its own and return the run's id.
 
@@ -466,6 +478,8 @@ class ModelRegistry:
         rows : DataFrame
             The table, whose columns and size the run shows.
         """
+        from evertune.registry.pages import assessment_page
+
         page = assessment_page(found, folder=folder)
         key = f"{found.version}-{found.digest}"
         run_id = self._get_or_create_run(ASSESSMENT_TAG, key, page, "evertune evaluate")
@@ -498,7 +512,14 @@ class ModelRegistry:
 
     # Inside
 
+    def _store(self) -> EmbeddedStore | None:
+        return embedded_store(self._database) if self._embedded else None
+
     def _open_experiment(self, artifacts: str) -> str:
+        store = self._store()
+        stored = store and store.experiment(self.name)
+        if stored and stored.tags.get(PROJECT_ID_TAG) == self.project_id:
+            return stored.experiment_id
         found = self._client.get_experiment_by_name(self.name)
         if found is None:
             tags = {**EXPERIMENT_TAGS, PROJECT_ID_TAG: self.project_id}
@@ -575,6 +596,9 @@ class ModelRegistry:
         return bool(self._client.search_registered_models(f"name = '{self.name}'"))
 
     def _all_aliases(self) -> dict[str, str]:
+        store = self._store()
+        if store is not None:
+            return store.aliases(self.name)
         if not self._has_model():
             return {}
         found = self._client.get_registered_model(self.name).aliases
@@ -594,6 +618,8 @@ class ModelRegistry:
         a kill; this finds and completes what was begun.
         """
         from mlflow.entities import LoggedModelOutput, Metric
+
+        from evertune.registry.packaging import write_served_model
 
         wanted = f"tags.`{IDENTITY_TAG}` = '{description.identity}'"
         begun = self._client.search_logged_models([self.experiment_id], wanted)
@@ -706,8 +732,10 @@ def model_folder(files: Path) -> Path:
     return files / "data" / MODEL_FOLDER
 
 
-def read_example_rows(files: Path) -> pd.DataFrame:
+def read_example_rows(files: Path) -> "pd.DataFrame":
     """Return the raw rows of the example among a version's files."""
+    import pandas as pd
+
     example = json.loads((files / EXAMPLE_FILE).read_text(encoding="utf-8"))
     return pd.DataFrame(example["data"], columns=example["columns"])
 
@@ -718,8 +746,8 @@ def version_text(number: str | None) -> str:
 
 
 def predict_with_registered_model(
-    registry: ModelRegistry, uri: str, *, table: pd.DataFrame, positive: str | float | bool
-) -> pd.Series:
+    registry: ModelRegistry, uri: str, *, table: "pd.DataFrame", positive: str | float | bool
+) -> "pd.Series":
     """Return what a registered model predicts for n rows, as a source table would hold it.
 
     Parameters
@@ -777,7 +805,19 @@ def _version(found: Any, aliases: Mapping[str, str]) -> ModelVersion:
     )
 
 
-def _dataset_input(table: LoggedDataset, rows: pd.DataFrame) -> Any:
+def _stored_version(found: StoredVersion, aliases: Mapping[str, str]) -> ModelVersion:
+    return ModelVersion(
+        number=found.number,
+        identity=found.tags.get(IDENTITY_TAG, ""),
+        run_id=found.run_id,
+        created_seconds=found.created_milliseconds / 1000,
+        source=found.source,
+        tags=found.tags,
+        aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == found.number)),
+    )
+
+
+def _dataset_input(table: LoggedDataset, rows: "pd.DataFrame") -> Any:
     """Return a table as MLflow shows it among the inputs of a run, with DVC's md5 as digest."""
     import mlflow.data
     from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import read_record
-from evertune.plan import Plan
-from evertune.registry.decision_log import DecisionEntry
 from evertune.registry.model_registry import (
     ALIASES,
     LastRun,
@@ -18,10 +17,11 @@ from evertune.registry.model_registry import (
     ModelVersion,
     open_registry,
 )
-from evertune.registry.pages import METRIC_TAG_PREFIX, MODE_TAG
-from evertune.registry.promotion import open_decisions, read_champion_history
 from evertune.registry.promotion_records import ChampionPeriod, champion_periods
-from evertune.versioning import dvc
+from evertune.registry.run_page import METRIC_TAG_PREFIX, MODE_TAG
+
+if TYPE_CHECKING:
+    from evertune.registry.decision_log import DecisionEntry
 
 DATA_TABLES = ("source", "absorbed", "training")
 MIN_HASH_LENGTH = 4  # characters
@@ -46,7 +46,7 @@ class VersionHistory:
     name: str
     champion: str | None
     turns: tuple[ChampionPeriod, ...]
-    decisions: tuple[DecisionEntry, ...]
+    decisions: "tuple[DecisionEntry, ...]"
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class ProjectStatus:
 
 def read_status(root: Path) -> ProjectStatus:
     """Return how the project in `root` stands; BusyError if MLflow does not answer."""
+    from evertune.versioning import dvc
+
     params = load_params(root)
     dvc.ensure_project(root)
     registry = open_registry(params)
@@ -147,6 +149,8 @@ def read_status(root: Path) -> ProjectStatus:
 
 def read_history(root: Path) -> VersionHistory:
     """Return the champions and all decisions of the project in `root`."""
+    from evertune.registry.promotion import open_decisions, read_champion_history
+
     with open_decisions(root) as (registry, log):
         scores = {}
         for version in registry.versions():
@@ -242,9 +246,12 @@ def _matching_md5(used: str, versions: tuple[ModelVersion, ...]) -> str:
 
 
 def _mode_of_run(registry: ModelRegistry, version: ModelVersion, plan: str) -> str | None:
+    from evertune.plan import Plan
+
     with TemporaryDirectory() as beside:
         run_id, folder = version.run_id, Path(beside)
         project = registry.download_artifact(run_id, name="project", folder=folder)
         if project is None or not (project / plan).is_file():
             return None
-        return read_record(project / plan, Plan).mode
+        found: Plan = read_record(project / plan, Plan)
+        return found.mode

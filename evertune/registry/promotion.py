@@ -27,7 +27,6 @@ from evertune.database import database_url, open_log, record_to_json
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.decision_page import record_html
 from evertune.registry.model_registry import (
     ROLLED_BACK_TAG,
     ModelRegistry,
@@ -520,6 +519,8 @@ def _with_champion(before: Mapping[str, str], version: str) -> dict[str, str]:
 
 
 def _show_record(registry: ModelRegistry, record: DecisionRecord) -> None:
+    from evertune.registry.decision_page import record_html
+
     version = registry.version(record.version)
     if version.run_id:
         for kind, text in (("json", record_to_json(record)), ("html", record_html(record))):

@@ -12,12 +12,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from evertune.registry.gates import GateResult
-from evertune.stats.bootstrap import PairedDifference, TestResult
+from evertune.stats.results import PairedDifference, TestResult
 
 DecisionKind = Literal["gate", "approval", "promotion", "rollback"]
 RecordVerdict = Literal["promote", "keep", "not enough evidence"]
+GateOutcome = Literal["pass", "fail", "unknown", "off"]
 ID_LENGTH = 16  # hexadecimal digits
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What one gate says.
+
+    `outcome` is `unknown` if evidence is missing, which is never a pass, and `off` if the gate is
+    switched off in params.yaml.
+    """
+
+    name: str
+    outcome: GateOutcome
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,6 @@ from evertune.registry.inputs import (
 )
 from evertune.registry.model_registry import ROLLED_BACK_TAG, ModelRegistry, ModelVersion
 from evertune.registry.pages import (
-    METRIC_TAG_PREFIX,
-    MODE_TAG,
-    LoggedDataset,
-    ModelDescription,
-    RunPage,
     evaluation_description,
     evaluation_metrics,
     evaluation_tags,
@@ -65,6 +60,13 @@ from evertune.registry.promotion import (
     resume_decision,
 )
 from evertune.registry.promotion_records import DecisionRecord, holdout_fingerprint, make_record_id
+from evertune.registry.run_page import (
+    METRIC_TAG_PREFIX,
+    MODE_TAG,
+    LoggedDataset,
+    ModelDescription,
+    RunPage,
+)
 from evertune.search.leaderboard import leaderboard
 from evertune.versioning import dvc, git
 

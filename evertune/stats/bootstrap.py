@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 from scipy import stats
 
 from evertune.metrics.metrics import Metric, prediction_mask
 from evertune.metrics.weighted import WeightedMetric
+from evertune.stats.results import Estimate, PairedDifference
 from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 
 MAX_DRAWS, MAX_DRAW_CELLS = 10_000, 1_000_000_000
@@ -36,74 +36,6 @@ ROW_SHARE_METRICS = frozenset({"accuracy", "calibration_error"})
 CLASS_RATE_METRICS = frozenset(
     {"roc_auc", "pr_auc", "balanced_accuracy", "precision", "recall", "f1"}
 )
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its confidence interval.
-
-    Attributes
-    ----------
-    value, low, high : float, optional
-        None where they are undefined, or there is too little data for an interval.
-    method : str
-        How the interval was made, or why it is missing.
-    p_value : float, optional
-        One-sided, of "the value is not above 0": below (1 - confidence) / 2 if `low` is above 0.
-    n : int
-        Rows, or folds.
-    """
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    method: str = ""
-    p_value: float | None = None
-    n: int = 0
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """By how much one prediction is better than another; positive means that left is better.
-
-    Attributes
-    ----------
-    mean : float, optional
-        The difference on all rows, in the metric's own unit.
-    low, high : float, optional
-        Its confidence interval.
-    share_better : float, optional
-        The share of draws in which left is better, ties counted half.
-    n_rows : int
-        Rows that both predict.
-    method : str
-        How the interval was made, or why it is missing.
-    p_value : float, optional
-        One-sided, of "left is not better": below (1 - confidence) / 2 if `low` is above 0.
-    """
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    share_better: float | None
-    n_rows: int
-    method: str = ""
-    p_value: float | None = None
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """A test of two models as decision records store it; positive means that left is better."""
-
-    __test__: ClassVar[bool] = False  # pytest takes a class named Test... for a test
-
-    name: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    n: int
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evertune.metrics.metrics import prediction_mask
-from evertune.stats.bootstrap import Estimate, PairedDifference, TestResult
+from evertune.stats.results import Estimate, PairedDifference, TestResult
 from evertune.types import FloatArray, Predictions, take_rows
 
 FoldScores = Sequence[float | None]

@@ -19,7 +19,7 @@ from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.registry.model_registry import ModelRegistry
-from evertune.registry.pages import ModelDescription, RunPage
+from evertune.registry.run_page import ModelDescription, RunPage
 from evertune.search.leaderboard import leaderboard
 from evertune.trials import Configuration, FoldResult, Trial
 from tests.registries import make_champion, open_state

@@ -50,8 +50,9 @@ from evertune.simulation.results import (
     decision_events,
     outcome_event,
 )
-from evertune.stats.bootstrap import PairedDifference, paired_difference
+from evertune.stats.bootstrap import paired_difference
 from evertune.stats.comparison import required_sample_size
+from evertune.stats.results import PairedDifference
 from evertune.stats.sequential import paired_sequential_test
 from evertune.times import TimeWindow
 from evertune.trials import Configuration

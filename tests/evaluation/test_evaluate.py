@@ -27,7 +27,8 @@ from evertune.files import read_record, write_record
 from evertune.metrics.metrics import METRICS
 from evertune.models.fitted_model import Ensemble, Model
 from evertune.models.origin import ModelOrigin, TrialWeight
-from evertune.stats.bootstrap import BootstrapConfig, Estimate, bootstrap_interval
+from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval
+from evertune.stats.results import Estimate
 from evertune.trials import Configuration, FoldResult, Trial
 from evertune.types import Predictions
 from tests.core.pooled import entry, folds_of_rows

@@ -23,7 +23,7 @@ from evertune.monitoring.prediction_log import (
     export_prediction_log,
     open_prediction_log,
 )
-from evertune.registry.pages import ModelDescription
+from evertune.registry.run_page import ModelDescription
 from evertune.trials import Configuration
 from tests.logs import CLASSES, append, day, label, logged, prediction_log
 from tests.projects import CHECKOUT

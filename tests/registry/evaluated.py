@@ -3,7 +3,7 @@
 from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
 from evertune.registry.evidence import ChampionComparison, GateEvidence
 from evertune.search.summary import SearchSummary
-from evertune.stats.bootstrap import PairedDifference
+from evertune.stats.results import PairedDifference
 
 
 def baseline(name, kind, figure, low):

@@ -18,10 +18,9 @@ from evertune.database import (
 from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.gates import GateResult
 from evertune.registry.holdout_reuse import HoldoutUse
-from evertune.registry.promotion_records import DecisionRecord
-from evertune.stats.bootstrap import PairedDifference, TestResult
+from evertune.registry.promotion_records import DecisionRecord, GateResult
+from evertune.stats.results import PairedDifference, TestResult
 from evertune.times import TimeWindow
 from tests.logs import day
 from tests.projects import CHECKOUT as ROOT

@@ -20,7 +20,7 @@ from evertune.registry.gates import (
     rows_gate,
     slices_gate,
 )
-from evertune.stats.bootstrap import PairedDifference
+from evertune.stats.results import PairedDifference
 from tests.registry.evaluated import EVALUATION, EVIDENCE, GUESS, baseline, difference, rival
 
 BETTER = replace(EVIDENCE, champion=rival(0.1, 0.05, 0.15))

@@ -12,7 +12,7 @@ from evertune.registry.gc import (
     md5s_needed_by_versions,
     preview_garbage,
 )
-from evertune.registry.pages import RunPage
+from evertune.registry.run_page import RunPage
 from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import write_table
 from evertune.registry.model_registry import ModelRegistry, predict_with_registered_model
-from evertune.registry.pages import LoggedDataset, MetricPoint, ModelDescription, RunPage
+from evertune.registry.run_page import LoggedDataset, MetricPoint, ModelDescription, RunPage
 from evertune.trials import Configuration, FoldResult, Trial
 from tests import production
 from tests.registries import client_of, make_champion, open_state

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 import pytest
 
 from evertune.registry.decision_page import interval_bar, record_headline, record_html
-from evertune.registry.gates import GateResult
 from evertune.registry.promotion import (
     aliases_after_promotion,
     aliases_after_rollback,
@@ -13,12 +12,13 @@ from evertune.registry.promotion import (
 from evertune.registry.promotion_records import (
     ChampionChange,
     DecisionRecord,
+    GateResult,
     champion_periods,
     holdout_fingerprint,
     make_record_id,
     merge_champion_history,
 )
-from evertune.stats.bootstrap import PairedDifference, TestResult
+from evertune.stats.results import PairedDifference, TestResult
 
 STANDING = {"champion": "2", "previous": "1", "challenger": "3"}
 

@@ -5,13 +5,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evertune.metrics.metrics import METRICS
-from evertune.stats.bootstrap import PairedDifference, paired_difference
+from evertune.stats.bootstrap import paired_difference
 from evertune.stats.comparison import (
     corrected_resampled_t,
     delong_test,
     holm_adjust,
     required_sample_size,
 )
+from evertune.stats.results import PairedDifference
 from evertune.types import Predictions
 
 LEFT, RIGHT = [0.80, 0.82, 0.85, 0.79, 0.84], [0.79, 0.80, 0.80, 0.80, 0.81]

@@ -1,0 +1,135 @@
+"""Read the project's embedded MLflow database without importing MLflow.
+
+Importing MLflow and opening its SQLite database take about three seconds, most of what `evertune
+status`, `history` and `models` would take. `EmbeddedStore` answers what these commands ask, by
+reading the database file itself. It reads only databases whose schema is one of `KNOWN_SCHEMAS`,
+tables that it was tested with (`embedded_store` returns None for any other), and it writes nothing.
+Where MLflow has been imported already, its own client is at hand and is used.
+"""
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow's migrations; this one is of MLflow 3.9
+DELETED_STAGE = "Deleted_Internal"
+PATIENCE_SECONDS = 10.0  # for a process that is writing
+
+
+@dataclass(frozen=True)
+class StoredExperiment:
+    """An experiment that was not deleted."""
+
+    experiment_id: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A registered version."""
+
+    number: str
+    run_id: str
+    created_milliseconds: int
+    source: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run: `status` in MLflow's words, the time in milliseconds since 1970."""
+
+    run_id: str
+    title: str
+    status: str
+    started_milliseconds: int
+
+
+def embedded_store(database: Path) -> "EmbeddedStore | None":
+    """Return a reader of an MLflow database, or None if MLflow's client has to read it."""
+    if "mlflow" in sys.modules or not database.is_file():
+        return None
+    store = EmbeddedStore(database)
+    try:
+        return store if store.schema() in KNOWN_SCHEMAS else None
+    except sqlite3.Error:  # MLflow's client says what is wrong with it
+        return None
+
+
+class EmbeddedStore:
+    """Reads one database; every call opens it anew, so that changes by others are seen."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+
+    def schema(self) -> str | None:
+        """Return the revision of the tables, None in an empty database."""
+        with self._cursor() as cursor:
+            if not cursor.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+            ).fetchone():
+                return None
+            found = cursor.execute("SELECT version_num FROM alembic_version").fetchone()
+            return None if found is None else str(found[0])
+
+    def experiment(self, name: str) -> StoredExperiment | None:
+        """Return an experiment by its name; None if there is none, or it was deleted."""
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT experiment_id FROM experiments"
+                " WHERE name = ? AND lifecycle_stage = 'active'",
+                [name],
+            ).fetchone()
+            if found is None:
+                return None
+            tags = cursor.execute(
+                "SELECT key, value FROM experiment_tags WHERE experiment_id = ?", found
+            ).fetchall()
+        return StoredExperiment(str(found[0]), dict(tags))
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return the version that has each alias of a registered model."""
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT alias, version FROM registered_model_aliases WHERE name = ?", [name]
+            ).fetchall()
+        return {alias: str(number) for alias, number in found}
+
+    def versions(self, name: str) -> tuple[StoredVersion, ...]:
+        """Return the versions of a registered model, oldest first."""
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT version, run_id, creation_time, source FROM model_versions"
+                " WHERE name = ? AND current_stage != ? ORDER BY version",
+                [name, DELETED_STAGE],
+            ).fetchall()
+            tags: dict[int, dict[str, str]] = {number: {} for number, *_ in found}
+            for number, key, value in cursor.execute(
+                "SELECT version, key, value FROM model_version_tags WHERE name = ?", [name]
+            ):
+                tags.setdefault(number, {})[key] = value
+        return tuple(
+            StoredVersion(str(number), run_id or "", created, source or "", tags[number])
+            for number, run_id, created, source in found
+        )
+
+    def last_run(self, experiment_id: str, *, tag: str) -> StoredRun | None:
+        """Return the newest run of an experiment that has a tag, None if there is none."""
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT run_uuid, name, status, start_time FROM runs"
+                " WHERE experiment_id = ? AND lifecycle_stage = 'active'"
+                " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ?)"
+                " ORDER BY start_time DESC, run_uuid LIMIT 1",
+                [int(experiment_id), tag],
+            ).fetchone()
+        return None if found is None else StoredRun(*found)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[sqlite3.Cursor]:
+        address = f"{self.database.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as connection:
+            yield connection.cursor()

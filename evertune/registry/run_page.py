@@ -1,0 +1,92 @@
+"""Records of what a run and a registered version show in MLflow, and the names of their tags.
+
+`evertune.registry.pages` makes them from a result, `evertune.registry.model_registry` logs them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC_TAG_PREFIX = "figure."
+MODE_TAG = "evertune.mode"
+ASSESSMENT_TAG = "evertune.assessment"
+VERSION_TAG = "evertune.version"
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of a metric; without a time it is that of logging."""
+
+    name: str
+    value: float
+    step: int = 0
+    milliseconds: int | None = None
+
+
+@dataclass(frozen=True)
+class LoggedDataset:
+    """A table that was used: its version (md5), where it lies, and its context.
+
+    The MLflow UI groups datasets by `context`, such as `training`.
+    """
+
+    name: str
+    path: Path
+    md5: str
+    context: str
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What a run shows.
+
+    Attributes
+    ----------
+    title, note : str
+        The run's name, and its description in Markdown.
+    files : tuple of (Path, str)
+        Files and folders, each with the folder of the run's artifacts that it goes to.
+    leaderboard : DataFrame, optional
+        All trials; readable as a table in the UI.
+    status : str
+        In MLflow's words: FINISHED, KILLED or FAILED.
+    """
+
+    title: str
+    note: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[tuple[Path, str], ...] = ()
+    leaderboard: "pd.DataFrame | None" = None
+    tables: tuple[LoggedDataset, ...] = ()
+    status: str = "FINISHED"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What the registry shows of a model.
+
+    Attributes
+    ----------
+    identity : str
+        Hash of the model's files.
+    description : str
+        In Markdown.
+    inputs, outputs : mapping of str to str
+        Columns with their types in MLflow's words: double, string or any.
+    example : DataFrame
+        A few rows as the model takes them.
+    """
+
+    identity: str
+    description: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    example: "pd.DataFrame"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
