@@ -1,4 +1,6 @@
-"""What monitoring finds and decides, and what comes of it.
+"""The records of what monitoring finds and decides, and of what comes of it.
+
+`evertune.monitoring.policy.decide` makes the decisions.
 
 A `Finding` is one statistic of one window; its value is None where there is no data, which
 never means "no drift". A `MonitoringDecision` is written before anything is done, and the same
@@ -20,6 +22,16 @@ OutcomeKind = Literal[
     "started", "promoted", "refused", "failed", "outdated", "rolled back", "acknowledged"
 ]
 GateVerdict = Literal["promote", "keep", "not enough evidence"]
+
+RETRAINING_ACTIONS: tuple[Action, ...] = ("refit", "retune")
+REQUEST_ACTIONS: tuple[Action, ...] = (*RETRAINING_ACTIONS, "rollback")  # to be carried out
+FINAL_OUTCOMES: tuple[OutcomeKind, ...] = (
+    "promoted",
+    "refused",
+    "failed",
+    "outdated",
+    "rolled back",
+)
 
 
 class RefitReason(IntEnum):

@@ -1,4 +1,4 @@
-"""The retraining policy: what to do about alarms, and when to wait instead.
+"""The decision to retune, refit, roll back, wait or do nothing: the retraining policy.
 
 `decide` tries the rules of `POLICY_RULES` from first to last; the first that applies makes the
 decision. It is a pure function of the alarms, the `MonitoringState`, `monitoring.policy` of
@@ -31,13 +31,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evertune.config.schema import PolicySection
-from evertune.decisions import Action, Alarm, MonitoringDecision, RefitReason
-from evertune.monitoring.state import (
-    REQUEST_ACTIONS,
-    MonitoringState,
-    change_point,
-    retraining_alarms,
-)
+from evertune.decisions import REQUEST_ACTIONS, Action, Alarm, MonitoringDecision, RefitReason
+from evertune.monitoring.state import MonitoringState, change_point, retraining_alarms
 from evertune.monitoring.triggers import signal_layer
 
 NEGLIGIBLE_LOSS_RISE = 0.005
@@ -104,8 +99,8 @@ def decide(
 def notification_kind(decision: MonitoringDecision, state: MonitoringState) -> str | None:
     """Return what to notify people of, None if nothing is new.
 
-    A request is repeated until it is carried out, broken data is told once for each window, and an
-    alert when other triggers have fired than at the decision before.
+    A request is repeated until it is carried out, broken data is announced once for each window,
+    and an alert if other triggers have fired than at the decision before.
 
     Parameters
     ----------
@@ -116,11 +111,11 @@ def notification_kind(decision: MonitoringDecision, state: MonitoringState) -> s
         return decision.action
     if decision.action == "block":
         return None if decision.id in {each.id for each in state.decisions} else "block"
-    previous = state.decisions[-1] if state.decisions else None
-    known = set() if previous is None else {alarm.trigger for alarm in previous.alarms}
-    asked = previous is not None and previous.ask_a_person
-    is_new = bool({alarm.trigger for alarm in decision.alarms} - known)
-    return "alert" if is_new or (decision.ask_a_person and not asked) else None
+    previous = state.decisions[-1:]
+    known = {alarm.trigger for each in previous for alarm in each.alarms}
+    has_new_alarms = any(alarm.trigger not in known for alarm in decision.alarms)
+    asks_now = decision.ask_a_person and not any(each.ask_a_person for each in previous)
+    return "alert" if has_new_alarms or asks_now else None
 
 
 def is_covariate_shift(alarms: Sequence[Alarm], state: MonitoringState) -> bool:
@@ -140,7 +135,7 @@ def is_covariate_shift(alarms: Sequence[Alarm], state: MonitoringState) -> bool:
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that a rule looks at."""
+    """Everything that a rule depends on."""
 
     alarms: tuple[Alarm, ...]
     state: MonitoringState
@@ -175,7 +170,7 @@ Rule = Callable[[Situation], Choice | None]
 
 
 def past_unreadable(case: Situation) -> Choice | None:
-    """Do nothing if the past cannot be read: it may forbid what we would do."""
+    """Do nothing if the past cannot be read, since it may forbid any action."""
     fault = case.state.unreadable
     if fault is None:
         return None
@@ -192,7 +187,7 @@ def no_champion(case: Situation) -> Choice | None:
 
 
 def broken_data(case: Situation) -> Choice | None:
-    """Learn nothing from broken data, and tell somebody."""
+    """Learn nothing from broken data, and notify people."""
     broken = [alarm for alarm in case.alarms if alarm.action == "block"]
     if not broken:
         return None
@@ -222,16 +217,17 @@ def attempt_running(case: Situation) -> Choice | None:
 def follow_up_due(case: Situation) -> Choice | None:
     """Refit some time after a promoted retune, on the rows that came in since."""
     state, policy = case.state, case.policy
-    number, origin = state.due_follow_up(policy, case.now), state.followed_retune()
-    if number is None or origin is None or state.rows_since_promotion < policy.least_rows:
+    due = state.due_follow_up(policy, case.now)
+    if due is None or state.rows_since_promotion < policy.least_rows:
         return None
-    retune, days = origin[0], policy.follow_up_days[number - 1]
+    retune, number = due
+    days = policy.follow_up_days[number - 1]
     reason = f"follow-up {days:g} days after the retune of decision {retune.id}: learn newer rows"
     return Choice("refit", reason, f"{retune.id} {number}", number, retune.change_from)
 
 
 def periodic_refit_due(case: Situation) -> Choice | None:
-    """Try newer rows now and then, if no alarm asks or a person is asked already."""
+    """Try newer rows at intervals, unless an alarm asks for more."""
     state, policy = case.state, case.policy
     stuck = state.n_failed_gates() >= policy.max_failed_gates
     enough = state.rows_since_promotion >= policy.least_rows

@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from evertune.config.schema import PolicySection
-from evertune.decisions import Alarm, DecisionOutcome, MonitoringDecision, RefitReason
+from evertune.decisions import (
+    FINAL_OUTCOMES,
+    REQUEST_ACTIONS,
+    RETRAINING_ACTIONS,
+    Alarm,
+    DecisionOutcome,
+    MonitoringDecision,
+    RefitReason,
+)
 
-ATTEMPT_ACTIONS = ("refit", "retune")
-REQUEST_ACTIONS = {"refit", "retune", "rollback"}
-FINAL_OUTCOMES = {"promoted", "refused", "failed", "outdated", "rolled back"}
-CHAMPION_OUTCOMES = ("promoted", "rolled back")
+EPISODE_ENDS = ("promoted", "rolled back", "acknowledged")
 MAX_RUN_TIME = timedelta(days=1)
 MONTH = timedelta(days=30)
-MAX_ROW_FACTOR = 2.0  # twice the rows teach more, too, so there is no use in waiting longer
+MAX_ROW_FACTOR = 2.0  # twice the rows also teach more, so there is no use in waiting longer
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class RetryCondition:
     n_rows : int
         Labelled rows since the change that are needed.
     until : datetime
-        From then on it is tried with fewer.
+        From then on fewer rows are enough.
     """
 
     version: str | None
@@ -44,7 +49,7 @@ class RetryCondition:
 
 @dataclass(frozen=True)
 class MonitoringState:
-    """What happened so far, and what is known about the rows since.
+    """The past of a champion, and its rows in production.
 
     Attributes
     ----------
@@ -87,9 +92,9 @@ class MonitoringState:
         """Return the newest request about the champion that nobody has begun to carry out."""
         begun = {outcome.decision_id for outcome in self.outcomes}
         pending = [
-            decision
-            for decision in self._decisions_about_champion()
-            if decision.action in REQUEST_ACTIONS and decision.id not in begun
+            each
+            for each in self._decisions_about_champion()
+            if each.action in REQUEST_ACTIONS and each.id not in begun
         ]
         return pending[-1] if pending else None
 
@@ -111,7 +116,7 @@ class MonitoringState:
         One that began and never ended counts as failed, unless it is `running_attempt`; one that
         was outdated before it began is none.
         """
-        ids = {each.id for each in self.decisions if each.action in ATTEMPT_ACTIONS}
+        ids = {each.id for each in self.decisions if each.action in RETRAINING_ACTIONS}
         last = {
             each.decision_id: each
             for each in sorted(self.outcomes, key=lambda each: each.moment)
@@ -120,24 +125,24 @@ class MonitoringState:
         return tuple(sorted(last.values(), key=lambda each: each.moment))
 
     def alarm_attempts(self) -> tuple[DecisionOutcome, ...]:
-        """Return the attempts of this episode that alarms asked for: no follow-ups."""
-        asked = {
+        """Return the attempts of this episode that alarms requested, without follow-ups."""
+        ids = {
             each.id
             for each in self._decisions_about_champion()
             if each.follow_up == RefitReason.ALARM
         }
-        return tuple(each for each in self._attempts_in_episode() if each.decision_id in asked)
+        return tuple(each for each in self._attempts_in_episode() if each.decision_id in ids)
 
     def n_failed_gates(self) -> int:
         """Return how many attempts in a row the gate refused in this episode.
 
         Follow-ups do not count (that the champion is good enough is no failure), nor do gates that
-        had too few rows to tell.
+        had too few rows to decide.
         """
         return sum(each.kind == "refused" and not each.undecided for each in self.alarm_attempts())
 
     def was_refit_refused(self) -> bool:
-        """Return whether the gate refused a refit in this episode, on enough rows to tell."""
+        """Return whether the gate refused a refit in this episode, with enough rows to decide."""
         refits = {each.id for each in self._decisions_about_champion() if each.action == "refit"}
         return any(
             each.kind == "refused" and not each.undecided and each.decision_id in refits
@@ -172,7 +177,8 @@ class MonitoringState:
         """Return what to wait for after an inconclusive gate, None if the last one was conclusive.
 
         The same share of the rows since a change judges every attempt. So the next one waits for
-        the multiple of rows that would have been conclusive, at most twice, and not for ever.
+        the multiple of rows that would have been conclusive, at most twice as many, and at most
+        `longest_wait_days`.
 
         Examples
         --------
@@ -195,37 +201,34 @@ class MonitoringState:
         until = last.moment + timedelta(days=policy.longest_wait_days)
         return RetryCondition(last.version, math.ceil(factor * n_rows), until)
 
-    def followed_retune(self) -> tuple[MonitoringDecision, DecisionOutcome] | None:
-        """Return the last promoted retune that alarms asked for, unless it was rolled back."""
-        by_id = {each.id: each for each in self.decisions}
-        ends = [
-            each
-            for each in sorted(self.outcomes, key=lambda each: each.moment)
-            if each.kind == "rolled back"
-            or (
-                each.kind == "promoted"
-                and each.decision_id in by_id
-                and by_id[each.decision_id].follow_up == RefitReason.ALARM
-            )
-        ]
-        if not ends or ends[-1].kind == "rolled back":
-            return None
-        decision = by_id[ends[-1].decision_id]
-        return (decision, ends[-1]) if decision.action == "retune" else None
+    def due_follow_up(
+        self, policy: PolicySection, now: datetime
+    ) -> tuple[MonitoringDecision, int] | None:
+        """Return the retune whose follow-up refit is due, and the follow-up's number, from 1.
 
-    def due_follow_up(self, policy: PolicySection, now: datetime) -> int | None:
-        """Return the number of the follow-up refit that is due, from 1; None if none is."""
-        origin = self.followed_retune()
+        It is the last promoted retune that alarms requested, unless it was rolled back.
+        """
+        by_id = {each.id: each for each in self.decisions}
+        origin: tuple[MonitoringDecision, datetime] | None = None
+        for each in sorted(self.outcomes, key=lambda each: each.moment):
+            decision = by_id.get(each.decision_id)
+            if each.kind == "rolled back":
+                origin = None
+            elif each.kind == "promoted" and decision and decision.follow_up == RefitReason.ALARM:
+                origin = (decision, each.moment) if decision.action == "retune" else None
         if origin is None:
             return None
-        promoted = origin[1].moment
+        retune, promoted = origin
         done = max((e.follow_up for e in self.decisions if e.moment >= promoted), default=0)
-        due = [
-            number
-            for number, days in enumerate(policy.follow_up_days, start=1)
-            if now >= promoted + timedelta(days=days)
-        ]
-        return due[-1] if due and due[-1] > done else None
+        due = max(
+            (
+                number
+                for number, days in enumerate(policy.follow_up_days, start=1)
+                if now >= promoted + timedelta(days=days)
+            ),
+            default=0,
+        )
+        return (retune, due) if due > done else None
 
     def is_periodic_refit_due(self, policy: PolicySection, now: datetime) -> bool:
         """Return whether `refit_interval_days` passed since the last promotion and attempt."""
@@ -253,11 +256,7 @@ class MonitoringState:
         return [each for each in self.decisions if each.champion == self.champion]
 
     def _attempts_in_episode(self) -> list[DecisionOutcome]:
-        ends = [
-            each.moment
-            for each in self.outcomes
-            if each.kind in ("promoted", "rolled back", "acknowledged")
-        ]
+        ends = [each.moment for each in self.outcomes if each.kind in EPISODE_ENDS]
         ends += [
             each.moment
             for each in self.decisions
@@ -268,7 +267,7 @@ class MonitoringState:
 
 def retraining_alarms(alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
     """Return the alarms that ask for a refit or a retune."""
-    return tuple(alarm for alarm in alarms if alarm.action in ATTEMPT_ACTIONS)
+    return tuple(alarm for alarm in alarms if alarm.action in RETRAINING_ACTIONS)
 
 
 def change_point(alarms: Sequence[Alarm]) -> datetime | None:

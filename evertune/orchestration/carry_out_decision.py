@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from evertune.config.loader import load_params
-from evertune.decisions import DecisionOutcome, MonitoringDecision, OutcomeKind
+from evertune.decisions import (
+    FINAL_OUTCOMES,
+    REQUEST_ACTIONS,
+    DecisionOutcome,
+    MonitoringDecision,
+    OutcomeKind,
+)
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
@@ -25,7 +31,6 @@ from evertune.monitoring.prediction_log import apply_retention, open_prediction_
 from evertune.monitoring.report import publish_report
 from evertune.monitoring.results import MonitoringResult
 from evertune.monitoring.retraining import LabelSnapshot, snapshot_labels, write_plan
-from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.orchestration.steps import (
     Reporter,
     Step,
@@ -43,8 +48,6 @@ from evertune.registry.promotion import roll_back_on_decision
 from evertune.terminal import decision_line, verdict_line
 from evertune.versioning import dvc
 
-ACTIONS = ("refit", "retune", "rollback")
-FINAL_OUTCOMES = ("promoted", "refused", "failed", "outdated", "rolled back")
 LOCK_TIMEOUT_SECONDS = 600.0
 LOCK_POLL_SECONDS = 2.0
 RUN_BY_PREFIX = "run by "

@@ -164,7 +164,7 @@ def retune_trigger(identity: ProjectIdentity) -> "DeploymentEventTrigger":
     from prefect.events import DeploymentEventTrigger
     from prefect.events.schemas.events import ResourceSpecification
 
-    from evertune.monitoring.state import REQUEST_ACTIONS
+    from evertune.decisions import REQUEST_ACTIONS
 
     wanted: dict[str, str | list[str]] = {
         "prefect.resource.id": identity.resource,

@@ -21,14 +21,13 @@ from evertune.database import (
     ModelLog,
     read_record,
 )
-from evertune.decisions import DecisionOutcome, MonitoringDecision
+from evertune.decisions import REQUEST_ACTIONS, DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError
 from evertune.messages import did_you_mean
 from evertune.registry.holdout_reuse import HoldoutUse
 from evertune.registry.promotion_records import ChampionChange, DecisionRecord
 
 T = TypeVar("T")
-EXECUTABLE_ACTIONS = ("refit", "retune", "rollback")
 
 
 @dataclass(frozen=True)
@@ -107,13 +106,13 @@ class DecisionLog:
         found = self.find(decision_id)
         if isinstance(found, DecisionRecord):
             raise InputError(
-                f"expected a decision of monitoring to {', '.join(EXECUTABLE_ACTIONS)}, but"
+                f"expected a decision of monitoring to {', '.join(REQUEST_ACTIONS)}, but"
                 f" {decision_id} is about version {found.version} ({found.act}: {found.verdict});"
                 " nothing is to be done"
             )
-        if found.action not in EXECUTABLE_ACTIONS:
+        if found.action not in REQUEST_ACTIONS:
             raise InputError(
-                f"expected a decision to {', '.join(EXECUTABLE_ACTIONS)}, but {decision_id} is"
+                f"expected a decision to {', '.join(REQUEST_ACTIONS)}, but {decision_id} is"
                 f" {found.action!r}; nothing is to be done"
             )
         return found
@@ -240,7 +239,7 @@ class DecisionLog:
         """Return the decisions to refit, retune or roll back that nobody claimed, oldest first."""
         claimed = exists().where(CLAIMS.c.model == DECISIONS.c.model, CLAIMS.c.id == DECISIONS.c.id)
         query = self._select(DECISIONS, "id").order_by(DECISIONS.c.moment, DECISIONS.c.id)
-        query = query.where(DECISIONS.c.action.in_(EXECUTABLE_ACTIONS), ~claimed)
+        query = query.where(DECISIONS.c.action.in_(REQUEST_ACTIONS), ~claimed)
         return self._read(query, MonitoringDecision)
 
     def claim(self, decision_id: str, *, by: str, moment: datetime) -> bool:

@@ -23,7 +23,7 @@ import pandas as pd
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.data.schema import TableSchema
-from evertune.decisions import DecisionOutcome, MonitoringDecision
+from evertune.decisions import REQUEST_ACTIONS, DecisionOutcome, MonitoringDecision
 from evertune.errors import StageError, TableError
 from evertune.files import project_lock, read_table, write_text
 from evertune.metrics.losses import bounded_losses
@@ -32,7 +32,6 @@ from evertune.monitoring.load_labels import load_label_table
 from evertune.monitoring.log_frames import logged_predictions
 from evertune.monitoring.monitor import monitor
 from evertune.monitoring.prediction_log import open_prediction_log
-from evertune.monitoring.state import REQUEST_ACTIONS
 from evertune.orchestration.carry_out_decision import follow_decision_locally
 from evertune.project import registry_name
 from evertune.registry.register import register

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evertune.config.schema import PolicySection
-from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision, RefitReason
+from evertune.decisions import Alarm, DecisionOutcome, Finding, RefitReason
+from evertune.monitoring import policy as policy_module
 from evertune.monitoring.policy import POLICY_RULES, decide, notification_kind
 from evertune.monitoring.state import MonitoringState, with_claimed_requests
 from evertune.times import TimeWindow
@@ -21,20 +22,24 @@ BROKEN = Alarm(
 READY = MonitoringState(
     "3", promoted_at=NOW - timedelta(days=90), rows_since_change=500, loss_rise=0.06
 )
+INCONCLUSIVE, NO_BETTER = ("not enough evidence", 200, 300), ("keep", 200, None)
 
 
-def made(alarms=(LOSS,), standing=READY, policy=None, now=NOW, **more):
-    return decide(list(alarms), standing, policy or PolicySection(), model="churn", now=now, **more)
+def made(alarms=(LOSS,), state=READY, policy=None, *, days=0.0, **more):
+    """Return the decision so many days after NOW."""
+    now = NOW + timedelta(days=days)
+    return decide(list(alarms), state, policy or PolicySection(), model="churn", now=now, **more)
 
 
-def after(kind, *, days, of=None, standing=READY):
-    """Return how things stand some days after an attempt ended in `kind`."""
-    decision = of or made(standing=standing, now=NOW - timedelta(days=days))
-    outcome = DecisionOutcome(decision.id, NOW - timedelta(days=days), kind, version="4")
+def after(kind, *, days, state=READY, decision=None, verdict=()):
+    """Return the state after an attempt that ended in `kind` so many days from NOW."""
+    moment = NOW + timedelta(days=days)
+    decision = decision or made(state=state, days=days)
+    outcome = DecisionOutcome(decision.id, moment, kind, "4", "", *verdict)
     return replace(
-        standing,
-        decisions=(*standing.decisions, decision),
-        outcomes=(*standing.outcomes, outcome),
+        state,
+        decisions=(*state.decisions, decision),
+        outcomes=(*state.outcomes, outcome),
     )
 
 
@@ -68,124 +73,130 @@ def test_the_first_rule_that_applies_decides(alarms, changed, action, reason):
     assert reason in decision.reasons[0]
 
 
-def test_a_request_says_since_when_and_why():
+def test_every_rule_has_a_sentence_and_a_line_in_the_list():
+    assert all(rule.__doc__ for rule in POLICY_RULES)
+    assert f"{len(POLICY_RULES)}. otherwise" in policy_module.__doc__
+
+
+def test_a_request_names_the_change_and_every_alarm():
     decision = made([LOSS, DRIFT])
     assert (decision.change_from, decision.champion, decision.model) == (CHANGE, "3", "churn")
     assert decision.reasons[1:] == ("loss-rises: loss rose", "inputs-drift: drifted")
 
 
-def test_the_same_evidence_has_the_same_id_on_another_day():
-    tomorrow = NOW + timedelta(days=1)
-    assert made().id == made(now=tomorrow).id != made(standing=replace(READY, champion="4")).id
+def test_the_same_evidence_about_the_same_champion_has_the_same_id():
+    assert made().id == made(days=1).id != made(state=replace(READY, champion="4")).id
 
 
-def test_a_request_that_nobody_served_is_given_again_as_it_was():
+def test_a_request_that_nobody_began_is_returned_as_it_was():
     first = made()
-    later = replace(READY, decisions=(first,))
     floor = replace(LOSS, trigger="floor", signal="main_metric")
-    assert made([LOSS, floor], later, now=NOW + timedelta(days=1)) is first
+    assert made([LOSS, floor], replace(READY, decisions=(first,)), days=1) is first
 
 
-def test_a_rollback_does_not_wait_for_an_unserved_retune():
-    later = replace(READY, decisions=(made(),), worse_than_previous="worse")
-    assert made(standing=later).action == "rollback"
+def test_a_rollback_does_not_wait_for_a_pending_retune():
+    state = replace(READY, decisions=(made(),), worse_than_previous="worse")
+    assert made(state=state).action == "rollback"
 
 
-def test_an_attempt_that_runs_is_waited_for():
-    assert made(standing=after("started", days=0.5)).reasons[0].startswith("decision ")
+def test_a_request_that_was_claimed_has_begun():
+    request = made(days=-8)
+    outcomes = with_claimed_requests([request], [], [])
+    state = replace(READY, decisions=(request,), outcomes=outcomes)
+    assert [each.kind for each in outcomes] == ["started"]
+    assert made(state=state).id != request.id
+    assert with_claimed_requests([request], [], [request]) == ()
 
 
-def test_an_attempt_that_never_ended_counts_as_failed_after_a_day():
-    dead = after("started", days=8)
-    decision = made(standing=dead)
-    assert decision.action == "retune"
-    assert decision.id != dead.decisions[0].id
+# Waiting after an attempt
+
+
+def test_a_running_attempt_is_waited_for_and_counts_as_failed_after_a_day():
+    running = made(state=after("started", days=-0.5))
+    assert (running.action, running.reasons[0][:9]) == ("wait", "decision ")
+    dead = after("started", days=-8)
+    assert made(state=dead).action == "retune"
+    assert made(state=dead).id != dead.decisions[0].id
 
 
 @pytest.mark.parametrize(
-    ("n_refused", "days", "action"),
-    [(0, 6, "wait"), (0, 8, "retune"), (1, 13, "wait"), (1, 15, "retune")],
+    ("kind", "days", "action"),
+    [
+        ("failed", 6, "wait"),
+        ("failed", 8, "retune"),
+        ("refused", 13, "wait"),
+        ("refused", 15, "retune"),
+    ],
 )
-def test_a_failed_gate_doubles_the_cool_down(n_refused, days, action):
-    kind = "refused" if n_refused else "failed"
-    assert made(standing=after(kind, days=days)).action == action
+def test_a_failed_gate_doubles_the_cool_down(kind, days, action):
+    assert made(state=after(kind, days=-days)).action == action
 
 
-def test_the_cool_down_has_an_end():
+def test_the_cool_down_has_a_longest_duration():
     policy = PolicySection(max_failed_gates=9, longest_cooldown_days=20)
-    standing = after("refused", days=21)
-    for days in (20.8, 20.6):
-        standing = after("refused", days=days, standing=standing)
-    assert made(standing=standing, policy=policy).action == "retune"
+    state = READY
+    for days in (21, 20.8, 20.6):
+        state = after("refused", days=-days, state=state)
+    assert made(state=state, policy=policy).action == "retune"
 
 
-def refused_twice():
-    return after("refused", days=60, standing=after("refused", days=90))
+REFUSED_TWICE = after("refused", days=-60, state=after("refused", days=-90))
 
 
 def test_two_refused_attempts_in_a_row_ask_a_person():
-    decision = made(standing=refused_twice())
+    decision = made(state=REFUSED_TWICE)
     assert (decision.action, decision.ask_a_person) == ("nothing", True)
     assert "not learnable" in decision.reasons[0]
 
 
-def test_a_quiet_look_begins_a_new_spell_of_alarms():
-    quiet = made([], now=NOW - timedelta(days=30))
-    standing = replace(refused_twice(), decisions=(*refused_twice().decisions, quiet))
-    assert made(standing=standing).action == "retune"
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decisions": (*REFUSED_TWICE.decisions, made([], days=-30))},
+        {
+            "outcomes": (
+                *REFUSED_TWICE.outcomes,
+                DecisionOutcome("any", NOW - timedelta(days=1), "acknowledged"),
+            )
+        },
+        {"champion": "5"},
+    ],
+    ids=["a run without an alarm", "an acknowledgement", "another champion"],
+)
+def test_a_new_episode_forgets_refused_attempts(change):
+    assert made(state=replace(REFUSED_TWICE, **change)).action == "retune"
 
 
-def test_what_the_gate_refused_of_another_champion_does_not_count():
-    assert made(standing=replace(refused_twice(), champion="5")).action == "retune"
-
-
-def test_a_request_that_was_claimed_and_never_begun_is_not_given_again():
-    asked = made(now=NOW - timedelta(days=8))
-    came = with_claimed_requests([asked], [], [])
-    standing = replace(READY, decisions=(asked,), outcomes=came)
-    assert [each.kind for each in came] == ["started"]
-    assert made(standing=standing).id != asked.id
-
-
-def test_a_request_that_waits_to_be_claimed_has_not_begun():
-    assert with_claimed_requests([made()], [], [made()]) == ()
-
-
-def test_a_persons_acknowledgement_begins_a_new_spell():
-    said = DecisionOutcome("any", NOW - timedelta(days=1), "acknowledged")
-    standing = replace(refused_twice(), outcomes=(*refused_twice().outcomes, said))
-    assert made(standing=standing).action == "retune"
-
-
-def test_the_retunes_of_a_month_are_a_budget():
+def test_the_retunes_of_a_month_are_limited():
     policy = PolicySection(retunes_a_month=1)
-    assert made(standing=after("failed", days=20), policy=policy).action == "wait"
+    assert made(state=after("failed", days=-20), policy=policy).action == "wait"
 
 
 @pytest.mark.parametrize(("gain_per_row", "action"), [(0.1, "nothing"), (1.0, "retune")])
-def test_what_brings_less_than_it_costs_is_left(gain_per_row, action):
+def test_an_attempt_must_gain_more_than_it_costs(gain_per_row, action):
     policy = PolicySection(gain_per_row=gain_per_row, cost=100)
-    decision = made(standing=replace(READY, rows_a_day=50), policy=policy)
+    decision = made(state=replace(READY, rows_a_day=50), policy=policy)
     assert decision.action == action
     assert decision.expected_gain == pytest.approx(0.06 * 50 * 90 * gain_per_row)
 
 
 def test_a_refused_refit_is_followed_by_a_retune():
-    held = replace(READY, explained_rise=0.06)
-    assert made(standing=held).action == "refit"
-    refit = made(standing=held, now=NOW - timedelta(days=20))
-    assert made(standing=after("refused", days=20, of=refit, standing=held)).action == "retune"
+    covariate_shift = replace(READY, explained_rise=0.06)
+    assert made(state=covariate_shift).action == "refit"
+    assert made(state=after("refused", days=-20, state=covariate_shift)).action == "retune"
 
 
-def test_drift_asks_for_labels_where_they_come_and_for_a_retune_where_they_never_do():
+def test_drift_waits_for_labels_unless_they_never_come():
     drift, bare = replace(DRIFT, action="retune"), replace(READY, rows_since_change=0)
     assert made([drift], bare).action == "wait"
     assert made([drift], bare, labels_available=False).action == "retune"
 
 
+# Follow-ups of a promoted retune
+
+
 def promoted(days):
-    done = after("promoted", days=days)
-    return replace(done, champion="4", rows_since_promotion=500)
+    return replace(after("promoted", days=-days), champion="4", rows_since_promotion=500)
 
 
 @pytest.mark.parametrize(("days", "number"), [(6, 0), (7.5, 1), (22, 2), (46, 3)])
@@ -196,202 +207,150 @@ def test_a_promoted_retune_is_followed_by_refits(days, number):
 
 
 def test_a_follow_up_is_made_once():
-    standing = promoted(8)
-    first = made([], standing)
-    done = DecisionOutcome(first.id, NOW, "refused")
-    later = replace(
-        standing, decisions=(*standing.decisions, first), outcomes=(*standing.outcomes, done)
-    )
-    assert made([], later).action == "nothing"
+    state = promoted(8)
+    done = after("refused", days=0, state=state, decision=made([], state))
+    assert made([], done).action == "nothing"
 
 
 def test_a_follow_up_waits_for_rows():
     assert made([], replace(promoted(8), rows_since_promotion=20)).action == "nothing"
 
 
-def test_nothing_follows_a_retune_that_was_rolled_back():
+def test_a_retune_that_was_rolled_back_has_no_follow_up():
+    state = promoted(8)
     back = DecisionOutcome("other", NOW - timedelta(days=2), "rolled back", version="3")
-    standing = promoted(8)
-    assert made([], replace(standing, outcomes=(*standing.outcomes, back))).action == "nothing"
+    assert made([], replace(state, outcomes=(*state.outcomes, back))).action == "nothing"
 
 
-def known(*decisions: MonitoringDecision) -> MonitoringState:
-    return replace(READY, decisions=decisions)
-
-
-def test_a_request_is_told_every_time_until_it_is_served():
-    assert notification_kind(made(), READY) == notification_kind(made(), known(made())) == "retune"
-
-
-def test_broken_data_is_told_once_a_window():
-    block = made([BROKEN])
-    assert (notification_kind(block, READY), notification_kind(block, known(block))) == (
-        "block",
-        None,
-    )
-
-
-def test_an_alert_is_told_when_other_triggers_are_crossed_than_before():
-    alert = made([DRIFT])
-    assert (notification_kind(alert, READY), notification_kind(alert, known(alert))) == (
-        "alert",
-        None,
-    )
-    assert notification_kind(made([]), READY) is None
-
-
-def test_a_person_is_asked_once():
-    asks = made(standing=refused_twice())
-    assert notification_kind(asks, refused_twice()) == "alert"
-    assert notification_kind(asks, known(asks)) is None
-
-
-DOUBT = ("not enough evidence", 200, 300)
-
+# An inconclusive gate
 
 MANY = replace(READY, rows_since_change=800)
 
 
-def later(standing=MANY, policy=None, *, days=0.0):
-    return made([LOSS], standing, policy, now=NOW + timedelta(days=days))
-
-
-def refused(standing=MANY, verdict=DOUBT, *, days=0.0):
-    """Return how things stand once an attempt was refused so many days after the first."""
-    decision = later(standing, days=days)
-    outcome = DecisionOutcome(decision.id, decision.moment, "refused", "4", "", *verdict)
-    return replace(
-        standing,
-        decisions=(*standing.decisions, decision),
-        outcomes=(*standing.outcomes, outcome),
-    )
+def inconclusive(state=MANY, verdict=INCONCLUSIVE, *, days=0.0, **changed):
+    return replace(after("refused", days=days, state=state, verdict=verdict), **changed)
 
 
 @pytest.mark.parametrize(
     ("verdict", "n_rows"),
     [
-        (DOUBT, 1200),
+        (INCONCLUSIVE, 1200),
         (("not enough evidence", 200, 5000), 1600),
         (("not enough evidence", None, None), 1600),
     ],
 )
-def test_as_many_times_the_rows_are_waited_for_as_would_tell(verdict, n_rows):
-    assert refused(verdict=verdict).retry_condition(PolicySection()).n_rows == n_rows
+def test_an_inconclusive_gate_waits_for_the_rows_that_it_lacked(verdict, n_rows):
+    waiting = made(state=inconclusive(verdict=verdict), days=8).reasons[0]
+    assert f"tell version 4 from the champion: waiting for {n_rows} labelled rows" in waiting
+    assert "(800 so far), or until 2024-06-29" in waiting
 
 
-@pytest.mark.parametrize("verdict", [("keep", 200, None), (None, None, None)])
+@pytest.mark.parametrize("verdict", [NO_BETTER, (None, None, None)])
 def test_a_version_that_is_no_better_waits_for_no_rows(verdict):
-    assert refused(verdict=verdict).retry_condition(PolicySection()) is None
+    assert made(state=inconclusive(verdict=verdict), days=15).action == "retune"
 
 
 @pytest.mark.parametrize(
     ("days", "n_rows", "action"),
-    [(6, 1200, "wait"), (8, 1199, "wait"), (8, 1200, "retune"), (28, 800, "retune")],
+    [
+        (6, 1200, "wait"),
+        (7.5, 1200, "retune"),  # it does not double the cool-down either
+        (8, 1199, "wait"),
+        (8, 1200, "retune"),
+        (28, 800, "retune"),
+    ],
 )
-def test_it_is_tried_again_with_those_rows_or_after_some_time(days, n_rows, action):
-    standing = replace(refused(), rows_since_change=n_rows)
-    assert later(standing, days=days).action == action
+def test_the_next_attempt_starts_with_those_rows_or_after_the_longest_wait(days, n_rows, action):
+    assert made(state=inconclusive(rows_since_change=n_rows), days=days).action == action
 
 
-def test_the_wait_says_for_how_many_rows_and_until_when():
-    said = later(refused(), days=8).reasons[0]
-    assert "could not tell version 4 from the champion: waiting for 1200 labelled rows" in said
-    assert "(800 so far), or until 2024-06-29" in said
+@pytest.mark.parametrize(("verdict", "asks"), [(INCONCLUSIVE, False), (NO_BETTER, True)])
+def test_only_conclusive_gates_show_that_a_change_is_not_learnable(verdict, asks):
+    twice = inconclusive(inconclusive(verdict=verdict), verdict, days=29)
+    assert made(state=twice, days=120).ask_a_person is asks
 
 
-@pytest.mark.parametrize(("verdict", "asks"), [(DOUBT, False), (("keep", 200, None), True)])
-def test_only_versions_that_are_no_better_show_that_a_change_is_not_learnable(verdict, asks):
-    twice = refused(refused(verdict=verdict), verdict, days=29)
-    assert later(twice, days=120).ask_a_person is asks
-
-
-def test_an_attempt_that_lacked_rows_does_not_use_up_the_budget():
+def test_an_inconclusive_gate_does_not_use_up_the_monthly_budget():
     policy = PolicySection(retunes_a_month=1)
-    more = replace(refused(), rows_since_change=1200)
-    assert later(more, policy, days=8).action == "retune"
-    again = replace(refused(more, ("keep", 300, None), days=8), rows_since_change=9000)
-    assert "retunes in the last 30 days" in later(again, policy, days=30).reasons[0]
+    more = inconclusive(rows_since_change=1200)
+    assert made(state=more, policy=policy, days=8).action == "retune"
+    spent = inconclusive(more, ("keep", 300, None), days=8, rows_since_change=9000)
+    assert "retunes in the last 30 days" in made(state=spent, policy=policy, days=30).reasons[0]
 
 
-def test_it_does_not_double_the_cool_down_either():
-    standing = replace(refused(), rows_since_change=1200)
-    assert later(standing, days=7.5).action == "retune"
+def test_an_inconclusive_refit_is_tried_again_as_a_refit():
+    covariate_shift = replace(MANY, explained_rise=0.06)
+    more = inconclusive(covariate_shift, rows_since_change=1200)
+    assert made(state=more, days=8).action == "refit"
+    refused = inconclusive(covariate_shift, NO_BETTER, rows_since_change=1200)
+    assert made(state=refused, days=15).action == "retune"
 
 
-def test_a_refit_that_lacked_rows_is_tried_again_as_a_refit():
-    held = replace(MANY, explained_rise=0.06)
-    assert later(replace(refused(held), rows_since_change=1200), days=8).action == "refit"
-    kept = replace(refused(held, ("keep", 200, None)), rows_since_change=1200)
-    assert later(kept, days=15).action == "retune"
+def test_a_new_champion_does_not_wait_for_the_rows_that_another_lacked():
+    assert made(state=inconclusive(champion="5"), days=8).action == "retune"
 
 
-def test_what_another_champion_lacked_is_waited_for_no_longer():
-    assert replace(refused(), champion="5").retry_condition(PolicySection()) is None
+# Periodic refits
 
-
-POLICY = PolicySection(refit_interval_days=14)
+PERIODIC = PolicySection(refit_interval_days=14)
 QUIET = MonitoringState(
     "3", promoted_at=NOW - timedelta(days=20), rows_since_promotion=500, rows_since_change=500
 )
+REFUSED_CHECK = after("refused", days=0, state=QUIET, decision=made([], QUIET, PERIODIC))
 
 
-def periodic(standing=QUIET, policy=POLICY, alarms=(), now=NOW):
-    return made(alarms, standing, policy, now)
-
-
-def ended(standing, decision, kind="refused"):
-    outcome = DecisionOutcome(decision.id, decision.moment, kind, "4")
-    return replace(
-        standing,
-        decisions=(*standing.decisions, decision),
-        outcomes=(*standing.outcomes, outcome),
-    )
-
-
-def test_newer_rows_are_tried_without_an_alarm():
-    assert (periodic().action, periodic().follow_up) == ("refit", RefitReason.PERIODIC)
+def test_newer_rows_are_tried_at_intervals_without_an_alarm():
+    decision = made([], QUIET, PERIODIC)
+    assert (decision.action, decision.follow_up) == ("refit", RefitReason.PERIODIC)
+    assert made([], REFUSED_CHECK, PERIODIC, days=13).action == "nothing"
+    assert made([], REFUSED_CHECK, PERIODIC, days=14).action == "refit"
 
 
 @pytest.mark.parametrize(
-    ("standing", "policy"),
+    ("state", "policy"),
     [
         (QUIET, PolicySection()),
-        (replace(QUIET, promoted_at=NOW - timedelta(days=13)), POLICY),
-        (replace(QUIET, rows_since_promotion=20), POLICY),
+        (replace(QUIET, promoted_at=NOW - timedelta(days=13)), PERIODIC),
+        (replace(QUIET, rows_since_promotion=20), PERIODIC),
     ],
+    ids=["switched off", "too early", "too few rows"],
 )
-def test_they_are_not_tried_unasked_too_early_or_with_too_few_rows(standing, policy):
-    assert periodic(standing, policy).action == "nothing"
+def test_newer_rows_are_not_tried(state, policy):
+    assert made([], state, policy).action == "nothing"
 
 
-def test_the_next_check_comes_as_many_days_after_the_last():
-    tried = ended(QUIET, periodic())
-    assert periodic(tried, now=NOW + timedelta(days=13)).action == "nothing"
-    assert periodic(tried, now=NOW + timedelta(days=14)).action == "refit"
-
-
-def test_a_refused_check_holds_up_no_alarm():
-    tried = ended(QUIET, periodic())
-    assert periodic(tried, alarms=[LOSS], now=NOW + timedelta(days=1)).action == "retune"
+def test_a_refused_periodic_refit_holds_up_no_alarm():
+    assert made([LOSS], REFUSED_CHECK, PERIODIC, days=1).action == "retune"
 
 
 def test_a_change_that_was_not_learnable_is_tried_again_with_newer_rows():
     twice = QUIET
-    for days in (40, 20):
-        then = NOW - timedelta(days=days)
-        twice = ended(twice, periodic(twice, PolicySection(), [LOSS], now=then))
-    assert periodic(twice, PolicySection(), [LOSS]).ask_a_person
-    assert periodic(twice, POLICY, [LOSS]).follow_up == RefitReason.PERIODIC
+    for days in (-40, -20):
+        twice = after("refused", days=days, state=twice)
+    assert made(state=twice).ask_a_person
+    assert made(state=twice, policy=PERIODIC).follow_up == RefitReason.PERIODIC
 
 
-def test_a_check_is_followed_up_by_nothing():
-    tried = ended(QUIET, periodic(), "promoted")
-    later = replace(tried, champion="4", promoted_at=NOW)
-    assert periodic(later, now=NOW + timedelta(days=8)).action == "nothing"
+def test_a_periodic_refit_has_no_follow_up():
+    state = after("promoted", days=0, state=QUIET, decision=made([], QUIET, PERIODIC))
+    later = replace(state, champion="4", promoted_at=NOW)
+    assert made([], later, PERIODIC, days=8).action == "nothing"
 
 
-def test_every_rule_has_a_sentence_and_a_line_in_the_list():
-    from evertune.monitoring import policy
+# Notifications
 
-    assert all(rule.__doc__ for rule in POLICY_RULES)
-    assert f"{len(POLICY_RULES)}. otherwise" in policy.__doc__
+
+@pytest.mark.parametrize(
+    ("decision", "state", "first", "again"),
+    [
+        (made(), READY, "retune", "retune"),
+        (made([BROKEN]), READY, "block", None),
+        (made([DRIFT]), READY, "alert", None),
+        (made(state=REFUSED_TWICE), REFUSED_TWICE, "alert", None),
+        (made([]), READY, None, None),
+    ],
+    ids=["a request until it is begun", "broken data", "new alarms", "a person", "nothing new"],
+)
+def test_people_are_notified_of_what_is_new(decision, state, first, again):
+    assert notification_kind(decision, state) == first
+    assert notification_kind(decision, replace(state, decisions=(decision,))) == again
