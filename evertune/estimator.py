@@ -47,6 +47,7 @@ from evertune.search.leaderboard import leaderboard
 from evertune.search.objective import Objective
 from evertune.search.space import ALL_SPACES, DEFAULT_SPACES
 from evertune.search.study import SearchConfig
+from evertune.trials import current_family
 from evertune.types import (
     ColumnKind,
     FloatArray,
@@ -113,8 +114,12 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             )
         return raw, target
 
+    def _families(self) -> tuple[str, ...]:
+        chosen = DEFAULT_SPACES if self.families is None else self.families
+        return tuple(map(current_family, chosen))
+
     def _check_parameters(self) -> None:
-        families = list(DEFAULT_SPACES) if self.families is None else self.families
+        families = self._families()
         # with a cluster, its own processors count
         most = None if os.environ.get("RAY_ADDRESS") else int(cpu_count())
         workers, seconds, trials = self.workers, self.budget_seconds, self.budget_trials
@@ -126,7 +131,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             "budget_trials": ("a whole number from 1 or None", trials is None or _is_count(trials)),
             "families": (
                 f"some of {', '.join(ALL_SPACES)}, or None",
-                not isinstance(families, str)
+                not isinstance(self.families, str)
                 and len(families) > 0
                 and set(families) <= set(ALL_SPACES),
             ),
@@ -193,7 +198,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         folds = default_folds(truth, n_folds, has_classes=task != "regression", seed=seed)
         folds = subsample_folds(folds, len(parsed.schema.features), seed=seed)
         config = SearchConfig(
-            families=tuple(DEFAULT_SPACES if self.families is None else self.families),
+            families=self._families(),
             workers=None if self.workers == "auto" else int(self.workers),
             seed=seed,
         )

@@ -1,10 +1,13 @@
 """Records of the search: configurations, fold results and trials, as the trials file holds them.
 
-The names of fields are a stored format.
+The names of fields are a stored format. Families, hyperparameters and their values that release
+0.1 named otherwise are read under these names too (`current_family`, `current_hyperparameters`),
+whatever file they stand in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 ParameterValue = float | int | str | bool | None
 MetricValues = dict[str, float | None]
@@ -12,12 +15,94 @@ TrialSource = Literal["portfolio", "search", "given"]
 TRIALS_SCHEMA_VERSION = 1  # of the trials file
 
 
+FORMER_FAMILIES = {
+    "neighbours": "knn",
+    "hist_boosting": "hist_gradient_boosting",
+    "neural_network": "mlp",
+    "embedding_network": "embedding_mlp",
+}
+FORMER_PARAMETERS = {
+    "numbers": "numeric_transform",
+    "levels": "categorical_encoding",
+    "text": "text_encoding",
+    "pairs": "interactions",
+    "select": "feature_selection",
+    "select_share": "selected_fraction",
+    "regularisation": "alpha",
+    "schedule": "learning_rate_schedule",
+    "embedding_width": "embedding_dim",
+}
+FORMER_VALUES: dict[str, dict[str, str]] = {  # by parameter
+    "categorical_encoding": {"codes": "ordinal_all"},
+    "interactions": {"numbers": "numeric", "levels": "categorical"},
+    "penalty": {"elastic": "elasticnet"},
+}
+
+T = TypeVar("T")
+
+
+def current_family(name: str) -> str:
+    """Return the present name of a family.
+
+    Examples
+    --------
+    >>> current_family("neighbours"), current_family("svm")
+    ('knn', 'svm')
+    """
+    return FORMER_FAMILIES.get(name, name)
+
+
+def current_names(values: Mapping[str, T], former: Mapping[str, str]) -> dict[str, T]:
+    """Return a mapping under the present names of its keys.
+
+    Raises
+    ------
+    ValueError
+        If a key is given under both names.
+    """
+    for old, new in former.items():
+        if old in values and new in values:
+            raise ValueError(f"{old} is the former name of {new}, and both are given; keep {new}")
+    return {former.get(name, name): value for name, value in values.items()}
+
+
+def current_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters, or the choices of each, in today's names.
+
+    Raises
+    ------
+    ValueError
+        If one is given under both names.
+    """
+
+    def rename(name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(rename(name, each) for each in value)
+        return FORMER_VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
+
+    current = current_names(values, FORMER_PARAMETERS)
+    return {name: rename(name, value) for name, value in current.items()}
+
+
 @dataclass(frozen=True)
 class Configuration:
-    """A model family with its hyperparameters, preprocessing included."""
+    """A model family with its hyperparameters, preprocessing included.
+
+    Former names become the present ones.
+
+    Examples
+    --------
+    >>> Configuration("neighbours", {"numbers": "scaled"})
+    Configuration(family='knn', hyperparameters={'numeric_transform': 'scaled'})
+    """
 
     family: str
     hyperparameters: dict[str, ParameterValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Translate former names, so that whatever file held them, they are read alike."""
+        object.__setattr__(self, "family", current_family(self.family))
+        object.__setattr__(self, "hyperparameters", current_hyperparameters(self.hyperparameters))
 
 
 @dataclass(frozen=True)

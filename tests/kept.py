@@ -28,14 +28,14 @@ SECTIONS = {
     "search": {
         "budget_seconds": None,
         "budget_trials": 3,
-        "families": ["linear", "hist_boosting"],
+        "families": ["linear", "hist_gradient_boosting"],
         "workers": 1,
     },
     "evaluation": {"bootstrap_draws": 100, "importance_rows": 100, "importance_repeats": 1},
 }
 REFIT = Plan(
     "refit",
-    (Configuration("linear"), Configuration("hist_boosting", {"max_iter": 20})),
+    (Configuration("linear"), Configuration("hist_gradient_boosting", {"max_iter": 20})),
     judge_from="2024-01-20T00:00:00+00:00",
     windows=(TrainingWindow("all"), TrainingWindow("decayed", half_life_days=30.0)),
     budget_seconds=20.0,

@@ -22,6 +22,12 @@ from pydantic import (
     PositiveInt,
 )
 
+from evertune.trials import (
+    FORMER_FAMILIES,
+    current_family,
+    current_hyperparameters,
+    current_names,
+)
 from evertune.types import ColumnKind, Task
 
 Auto = Literal["auto"]
@@ -120,23 +126,37 @@ class BaselineSection(Section):
 Family = Literal[
     "linear",
     "naive_bayes",
-    "neighbours",
+    "knn",
     "svm",
     "tree",
     "random_forest",
     "extra_trees",
-    "hist_boosting",
+    "hist_gradient_boosting",
     "lightgbm",
     "xgboost",
     "catboost",
-    "neural_network",
-    "embedding_network",
+    "mlp",
+    "embedding_mlp",
 ]
-NEURAL_FAMILIES = ("embedding_network",)  # needs the extra `neural`
+NEURAL_FAMILIES = ("embedding_mlp",)  # needs the extra `neural`
 DEFAULT_FAMILIES: tuple[Family, ...] = tuple(
     name for name in get_args(Family) if name not in NEURAL_FAMILIES
 )
 ParameterChoices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
+
+
+def _current_family(name: object) -> object:
+    return current_family(name) if isinstance(name, str) else name
+
+
+def _current_space(space: object) -> object:
+    """Return overrides of the search space in today's names; what is no such thing as it is."""
+    if not isinstance(space, dict):
+        return space
+    return {
+        family: current_hyperparameters(values) if isinstance(values, dict) else values
+        for family, values in current_names(space, FORMER_FAMILIES).items()
+    }
 
 
 class SearchSection(Section):
@@ -146,8 +166,12 @@ class SearchSection(Section):
     budget_trials: PositiveInt | None = None
     searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
     scheduler: Literal["racing", "asha", "none"] = "racing"
-    families: Annotated[tuple[Family, ...], Field(min_length=1)] = DEFAULT_FAMILIES
-    space: dict[Family, dict[str, ParameterChoices]] = Field(default_factory=dict)
+    families: Annotated[
+        tuple[Annotated[Family, BeforeValidator(_current_family)], ...], Field(min_length=1)
+    ] = DEFAULT_FAMILIES
+    space: Annotated[dict[Family, dict[str, ParameterChoices]], BeforeValidator(_current_space)] = (
+        Field(default_factory=dict)
+    )
     pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
     workers: PositiveInt | Auto = "auto"
     seed: NonNegativeInt = 0

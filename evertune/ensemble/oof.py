@@ -15,6 +15,7 @@ import numpy as np
 from evertune.data.folds import IntArray
 from evertune.ensemble.blend_metrics import blend_to_predictions
 from evertune.metrics.metrics import Metric
+from evertune.models.families import configuration_encoding
 from evertune.preprocessing.encoders import EncodingName
 from evertune.trials import Configuration
 from evertune.types import FloatArray, Predictions
@@ -58,12 +59,16 @@ class FoldModel:
 
 @dataclass(frozen=True, eq=False)
 class TrialArtifacts:
-    """A trial's fold models in the order of the folds; `form` names their encoding."""
+    """A trial's fold models in the order of the folds."""
 
     number: int
     configuration: Configuration
-    form: EncodingName
     folds: tuple[FoldModel, ...]
+
+    @property
+    def encoding(self) -> EncodingName:
+        """The name of the encoding of the rows that the models take."""
+        return configuration_encoding(self.configuration)
 
 
 @dataclass(frozen=True, eq=False)

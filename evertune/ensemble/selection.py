@@ -43,7 +43,7 @@ DUPLICATE_CORRELATION = 0.999  # above it, the worse of two candidates is left o
 MAX_COMPARED_ROWS = 5_000
 MAX_WEIGHTING_ROWS = 20_000  # rows that choose weights
 N_GREEDY_STEPS = 25
-NETWORK_FAMILIES = ("neural_network",)
+NETWORK_FAMILIES = ("mlp",)
 MAX_NETWORK_WEIGHT = 0.5  # on tables so small that a network's fit to the folds is luck
 ROWS_WITHOUT_NETWORK_CAP = 2_500
 

@@ -26,7 +26,7 @@ from evertune.stats.comparison import corrected_resampled_t
 from evertune.stats.results import Estimate
 from evertune.trials import FoldResult, Trial
 
-SIMPLE_FAMILIES = ("linear", "naive_bayes", "tree", "neighbours")
+SIMPLE_FAMILIES = ("linear", "naive_bayes", "tree", "knn")
 DEFAULT_CONFIDENCE = 0.95
 PhaseName = Literal["heuristic", "simplest", "optimised simple", "complex"]
 PhaseScores = tuple[float | None, ...]

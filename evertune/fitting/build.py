@@ -252,7 +252,7 @@ def selection_origin(search: SearchResult, selection: EnsembleSelection) -> Mode
         single_scores=tuple(
             fold.figures.get(search.metric.name) for fold in search.trial(selection.single).folds
         ),
-        n_encoders=len({entry.form for entry in search.entries if entry.number in numbers}),
+        n_encoders=len({entry.encoding for entry in search.entries if entry.number in numbers}),
     )
 
 

@@ -104,16 +104,16 @@ def fold_model_members(
         if number not in by_number:
             continue
         entry = by_number[number]
-        missing = sorted({(entry.form, model.fold) for model in entry.folds} - set(encoders))
+        missing = sorted({(entry.encoding, model.fold) for model in entry.folds} - set(encoders))
         if members and missing and time.monotonic() >= end:
             continue
-        for form, fold in missing:
+        for encoding, fold in missing:
             rows = np.asarray(folds[fold].training)
-            encoder = make_encoder(form, training.schema)
-            encoders[form, fold] = encoder.fit(cells.iloc[rows], training.truth[rows])
+            encoder = make_encoder(encoding, training.schema)
+            encoders[encoding, fold] = encoder.fit(cells.iloc[rows], training.truth[rows])
         fitted = tuple(
             FittedPipeline(
-                encoders[entry.form, model.fold],
+                encoders[entry.encoding, model.fold],
                 load_predictor(model.kind, model.data),
                 model.columns,
             )

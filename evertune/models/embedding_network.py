@@ -32,7 +32,7 @@ from evertune.models.neural_network import (
 )
 from evertune.types import FloatArray, Predictions
 
-OPTIONAL_LIBRARIES = {"embedding_network": ("torch", "neural")}  # the library, and its extra
+OPTIONAL_LIBRARIES = {"embedding_mlp": ("torch", "neural")}  # the library, and its extra
 EMBEDDING_INIT_STD = 0.1  # standard deviation of embeddings at the start
 
 
@@ -72,7 +72,7 @@ def fit_embedding_network(
     ValueError
         If PyTorch is not installed.
     """
-    check_installed(["embedding_network"])
+    check_installed(["embedding_mlp"])
     with _deterministic_torch(context.seed):
         rows = make_network_rows(X[:, context.n_levels :], y, context)
         sizes = [_n_codes(X[:, column]) for column in range(context.n_levels)]
@@ -126,7 +126,7 @@ def _initial_parameters(
     """Return the embedding tables and the linear layers before the first step."""
     import torch
 
-    widest = int_param(params, "embedding_width")
+    widest = int_param(params, "embedding_dim")
     tables = [
         torch.nn.Parameter(
             EMBEDDING_INIT_STD * torch.randn(size + 1, min(widest, math.ceil(size / 2)))

@@ -48,23 +48,23 @@ from evertune.types import FloatArray
 
 # what every family takes beside its own hyperparameters
 COMMON_DEFAULTS: Hyperparameters = {
-    "numbers": "plain",
-    "levels": "one_hot",
-    "text": "auto",
-    "pairs": "none",
+    "numeric_transform": "plain",
+    "categorical_encoding": "one_hot",
+    "text_encoding": "auto",
+    "interactions": "none",
     "class_weight": "none",
-    "select": "none",
-    "select_share": 0.5,
+    "feature_selection": "none",
+    "selected_fraction": 0.5,
 }
 
 
 NETWORK_DEFAULTS: Hyperparameters = {
-    "numbers": "spline",
+    "numeric_transform": "spline",
     "layers": 2,
     "width": 128,
     "activation": "relu",
     "solver": "adam",
-    "schedule": "cosine",
+    "learning_rate_schedule": "cosine",
     "momentum": 0.9,
     "beta_1": 0.9,
     "beta_2": 0.98,
@@ -82,8 +82,8 @@ class Family:
     Attributes
     ----------
     defaults : dict
-        Of the hyperparameters that a configuration leaves out, with its encoding (`numbers`,
-        `levels`) where that differs from `COMMON_DEFAULTS`.
+        Of the hyperparameters that a configuration leaves out, with its encoding
+        where that differs from `COMMON_DEFAULTS`.
     endless : bool
         Whether a fit ignores its deadline, so that only the end of its process stops it.
     """
@@ -94,14 +94,14 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "linear": Family(fit_linear, {"numbers": "scaled", "regularisation": 1.0, "penalty": "l2"}),
-    "naive_bayes": Family(fit_naive_bayes, {"numbers": "power", "var_smoothing": 1e-3}),
-    "neighbours": Family(
+    "linear": Family(fit_linear, {"numeric_transform": "scaled", "alpha": 1.0, "penalty": "l2"}),
+    "naive_bayes": Family(fit_naive_bayes, {"numeric_transform": "power", "var_smoothing": 1e-3}),
+    "knn": Family(
         fit_neighbours,
-        {"numbers": "scaled", "n_neighbors": 20, "weights": "distance", "p": 2},
+        {"numeric_transform": "scaled", "n_neighbors": 20, "weights": "distance", "p": 2},
         endless=True,
     ),
-    "svm": Family(fit_svm, {"numbers": "scaled", "C": 1.0, "gamma": 1.0}, endless=True),
+    "svm": Family(fit_svm, {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0}, endless=True),
     "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}),
     "random_forest": Family(
         fit_random_forest, {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2}
@@ -109,7 +109,7 @@ FAMILIES: dict[str, Family] = {
     "extra_trees": Family(
         fit_extra_trees, {"n_estimators": 100, "max_features": 0.6, "min_samples_leaf": 2}
     ),
-    "hist_boosting": Family(
+    "hist_gradient_boosting": Family(
         fit_hist_boosting,
         {
             "max_iter": 1000,
@@ -134,7 +134,7 @@ FAMILIES: dict[str, Family] = {
             "lambda_l2": 0.1,
             "cat_smooth": 10.0,
             "cat_l2": 10.0,
-            "levels": "ordinal",
+            "categorical_encoding": "ordinal",
         },
     ),
     "xgboost": Family(
@@ -163,13 +163,14 @@ FAMILIES: dict[str, Family] = {
             "one_hot_max_size": 16,
             "max_ctr_complexity": 2,
             "leaf_estimation_iterations": 1,
-            "levels": "codes",
+            "categorical_encoding": "ordinal_all",
         },
     ),
-    "neural_network": Family(fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
-    "embedding_network": Family(
+    "mlp": Family(fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
+    "embedding_mlp": Family(
         fit_embedding_network,
-        NETWORK_DEFAULTS | {"levels": "codes", "embedding_width": 8, "learning_rate": 0.002},
+        NETWORK_DEFAULTS
+        | {"categorical_encoding": "ordinal_all", "embedding_dim": 8, "learning_rate": 0.002},
     ),
     "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}),
 }
@@ -185,13 +186,13 @@ def configuration_encoding(configuration: Configuration) -> EncodingName:
 
     Examples
     --------
-    >>> configuration_encoding(Configuration("linear", {"numbers": "power"}))
+    >>> configuration_encoding(Configuration("linear", {"numeric_transform": "power"}))
     'power'
     >>> configuration_encoding(Configuration("catboost"))
-    'codes'
+    'ordinal_all'
     """
     _, params = _family_and_params(configuration)
-    parts = ("numbers", "levels", "text", "pairs")
+    parts = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
     return format_encoding(EncodingSpec(*(str(params[name]) for name in parts)))
 
 

@@ -30,12 +30,12 @@ def select_features(
     Parameters
     ----------
     params : dict
-        `select` is `none`, `filter` (F test of each column), `l1` (a sparse linear model),
-        `importance` (of a small forest) or `recursive` (elimination by such a forest);
-        `select_share` is the share of columns to keep.
+        `feature_selection` is `none`, `filter` (F test of each column), `l1` (a sparse linear
+        model), `importance` (of a small forest) or `recursive` (elimination by such a forest);
+        `selected_fraction` is the share of columns to keep.
     """
-    method, width = str(params["select"]), X.shape[1]
-    n_kept = max(1, math.ceil(float_param(params, "select_share") * width))
+    method, width = str(params["feature_selection"]), X.shape[1]
+    n_kept = max(1, math.ceil(float_param(params, "selected_fraction") * width))
     if method == "none" or n_kept >= width:
         return None
     rows = np.random.default_rng(context.seed).permutation(len(X))[:MAX_SELECTION_ROWS]

@@ -177,7 +177,9 @@ def learning_rate(params: Hyperparameters, context: FitContext, epochs_done: flo
     """Return the learning rate after a number of epochs; the schedule spans all of them."""
     free = replace(context, iterations=None)
     n_epochs = free.max_rounds(int_param(params, "epochs"), EPOCHS_WITHOUT_VALIDATION)
-    factor = learning_rate_factor(str(params["schedule"]), min(1.0, epochs_done / n_epochs))
+    factor = learning_rate_factor(
+        str(params["learning_rate_schedule"]), min(1.0, epochs_done / n_epochs)
+    )
     return float_param(params, "learning_rate") * factor
 
 

@@ -44,14 +44,14 @@ MAX_SVM_ROWS = 10_000  # time grows with their square
 MIN_CLASS_ROWS = 2
 FULL_DEPTH_ROWS = 10_000  # above, leaves of forests grow with the table, or else files would
 ROUNDS_WITHOUT_VALIDATION = 200  # of boosting without rows for early stopping
-L1_RATIOS = {"l2": 0.0, "elastic": 0.5, "l1": 1.0}
+L1_RATIOS = {"l2": 0.0, "elasticnet": 0.5, "l1": 1.0}
 
 
 def fit_linear(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
     """Fit a logistic or a linear regression with a penalty."""
-    strength, ratio = float_param(params, "regularisation"), L1_RATIOS[str(params["penalty"])]
+    strength, ratio = float_param(params, "alpha"), L1_RATIOS[str(params["penalty"])]
     if context.task != "regression":
         return _fit_logistic(X, y, context, strength=strength, ratio=ratio)
     if ratio == 0:

@@ -66,11 +66,11 @@ NUMERIC_TRANSFORMERS: dict[str, Callable[[], Any]] = {
         n_quantiles=N_QUANTILES, output_distribution="normal", random_state=0
     ),
 }
-ORDINAL_ENCODINGS = ("ordinal", "codes")
+ORDINAL_ENCODINGS = ("ordinal", "ordinal_all")
 NUMERIC_ENCODINGS: tuple[EncodingName, ...] = (*NUMERIC_TRANSFORMERS, "plain", *ORDINAL_ENCODINGS)
 CATEGORICAL_ENCODINGS = ("one_hot", "target", *ORDINAL_ENCODINGS, "hashed")
-INTERACTION_KINDS = ("none", "numbers", "levels", "both")
-TEXT_PREFIX, INTERACTIONS_PREFIX = "text:", "pairs:"
+INTERACTION_KINDS = ("none", "numeric", "categorical", "both")
+TEXT_PREFIX, INTERACTIONS_PREFIX = "text:", "interactions:"
 
 
 @dataclass(frozen=True)
@@ -79,25 +79,25 @@ class EncodingSpec:
 
     Attributes
     ----------
-    numbers : str
+    numeric_transform : str
         One of `NUMERIC_TRANSFORMERS`, or `plain`: as they are, gaps included.
-    levels : str
-        Of categories: one of `CATEGORICAL_ENCODINGS`.
-    text : str
+    categorical_encoding : str
+        One of `CATEGORICAL_ENCODINGS`.
+    text_encoding : str
         One of `TEXT_ENCODINGS`.
-    pairs : str
+    interactions : str
         Pairs of columns to add: one of `INTERACTION_KINDS`.
     """
 
-    numbers: str
-    levels: str
-    text: str = "auto"
-    pairs: str = "none"
+    numeric_transform: str
+    categorical_encoding: str
+    text_encoding: str = "auto"
+    interactions: str = "none"
 
     @property
     def scaled(self) -> bool:
         """Whether all encoded columns have about the same spread."""
-        return self.numbers in NUMERIC_TRANSFORMERS
+        return self.numeric_transform in NUMERIC_TRANSFORMERS
 
 
 def format_encoding(spec: EncodingSpec) -> EncodingName:
@@ -107,39 +107,45 @@ def format_encoding(spec: EncodingSpec) -> EncodingName:
     --------
     >>> format_encoding(EncodingSpec("plain", "ordinal"))
     'ordinal'
-    >>> format_encoding(EncodingSpec("scaled", "target", "words", "numbers"))
-    'scaled+target+text:words+pairs:numbers'
+    >>> format_encoding(EncodingSpec("scaled", "target", "words", "numeric"))
+    'scaled+target+text:words+interactions:numeric'
     """
-    parts = [spec.numbers]
-    if spec.levels in ORDINAL_ENCODINGS and spec.numbers in ("plain", *ORDINAL_ENCODINGS):
-        parts = [spec.levels]
-    elif spec.levels != "one_hot":
-        parts.append(spec.levels)
-    if spec.text != "auto":
-        parts.append(f"{TEXT_PREFIX}{spec.text}")
-    if spec.pairs != "none":
-        parts.append(f"{INTERACTIONS_PREFIX}{spec.pairs}")
+    parts = [spec.numeric_transform]
+    if spec.categorical_encoding in ORDINAL_ENCODINGS and spec.numeric_transform in (
+        "plain",
+        *ORDINAL_ENCODINGS,
+    ):
+        parts = [spec.categorical_encoding]
+    elif spec.categorical_encoding != "one_hot":
+        parts.append(spec.categorical_encoding)
+    if spec.text_encoding != "auto":
+        parts.append(f"{TEXT_PREFIX}{spec.text_encoding}")
+    if spec.interactions != "none":
+        parts.append(f"{INTERACTIONS_PREFIX}{spec.interactions}")
     return "+".join(parts)
 
 
 def parse_encoding(name: EncodingName) -> EncodingSpec:
     """Return the encoding of a name."""
     numbers, *others = name.split("+")
-    found = {"levels": numbers if numbers in ORDINAL_ENCODINGS else "one_hot"}
+    found = {"categorical_encoding": numbers if numbers in ORDINAL_ENCODINGS else "one_hot"}
     fields = []
     for part in others:
-        field, value = "levels", part
-        for prefix, prefixed in ((TEXT_PREFIX, "text"), (INTERACTIONS_PREFIX, "pairs")):
+        field, value = "categorical_encoding", part
+        for prefix, prefixed in (
+            (TEXT_PREFIX, "text_encoding"),
+            (INTERACTIONS_PREFIX, "interactions"),
+        ):
             if part.startswith(prefix):
                 field, value = prefixed, part.removeprefix(prefix)
         fields.append(field)
         found[field] = value
     spec = EncodingSpec(numbers, **found)
     known = (
-        spec.numbers in NUMERIC_ENCODINGS
-        and spec.levels in CATEGORICAL_ENCODINGS
-        and spec.text in TEXT_ENCODINGS
-        and spec.pairs in INTERACTION_KINDS
+        spec.numeric_transform in NUMERIC_ENCODINGS
+        and spec.categorical_encoding in CATEGORICAL_ENCODINGS
+        and spec.text_encoding in TEXT_ENCODINGS
+        and spec.interactions in INTERACTION_KINDS
     )
     if not known or len(set(fields)) < len(fields):
         raise ValueError(
@@ -197,11 +203,11 @@ def make_encoder(name: EncodingName, schema: TableSchema) -> ColumnTransformer:
         normal distribution), `robust` (scaled by percentiles, tails bounded), `spline`, `piecewise`
         and `binned` (curves, bent lines and steps for linear models and networks), each with
         one-hot levels; `plain` (numbers with their gaps, one-hot levels), `ordinal` (levels as
-        codes, in the first columns) and `codes` (high cardinality included) for trees. After a
-        plus sign, `target`, `ordinal`, `codes` or `hashed` replaces the encoding of levels, as in
-        `scaled+target`; `text:...` is the encoding of texts (`TextColumns`), and `pairs:numbers`,
-        `pairs:levels` or `pairs:both` adds pairs of columns. A category with more than 30 levels
-        that are neither codes nor hashed is encoded by the mean of the target.
+        codes, in the first columns) and `ordinal_all` (high cardinality included) for trees.
+        After a plus sign, `target`, `ordinal`, `ordinal_all` or `hashed` replaces the encoding of
+        levels, as in `scaled+target`; `text:...` is the encoding of texts (`TextColumns`), and
+        `interactions:numeric`, `:categorical` or `:both` adds pairs of columns. A category with
+        more than 30 levels that are neither codes nor hashed is encoded by the mean of the target.
 
     Raises
     ------
@@ -227,20 +233,28 @@ def make_encoder(name: EncodingName, schema: TableSchema) -> ColumnTransformer:
     numbers += [part for part in time_feature_names(schema) if part not in numbers]
     coded = ordinal_columns(name, schema)
     many = [column.name for column in schema.features if has_high_cardinality(column)]
-    one_hot = [] if spec.levels == "target" else [c for c in categories if c not in many]
-    by_target = {"target": categories, "codes": [], "hashed": []}.get(spec.levels, many)
+    one_hot = (
+        [] if spec.categorical_encoding == "target" else [c for c in categories if c not in many]
+    )
+    by_target = {"target": categories, "ordinal_all": [], "hashed": []}.get(
+        spec.categorical_encoding, many
+    )
     kinds = {"continuous": schema.task == "regression", "scaled": spec.scaled}
     products: Any = Products(continuous=kinds["continuous"])
     if spec.scaled:
         products = make_pipeline(products, StandardScaler())
-    pairs_numbers = spec.pairs in ("numbers", "both") and len(numbers) > 1
-    pairs_levels = spec.pairs in ("levels", "both") and len(categories) > 1
+    pairs_numbers = spec.interactions in ("numeric", "both") and len(numbers) > 1
+    pairs_levels = spec.interactions in ("categorical", "both") and len(categories) > 1
     parts = [
         ("levels", make_ordinal_encoder() if coded else make_one_hot_encoder(), coded or one_hot),
         ("targets", make_target_encoder(**kinds), by_target),
-        ("hashes", HashedLevels(), many if spec.levels == "hashed" else []),
-        ("texts", TextColumns(spec.text, **kinds), texts),  # type: ignore[arg-type]
-        ("numbers", make_numeric_encoder(spec.numbers) if spec.scaled else "passthrough", numbers),
+        ("hashes", HashedLevels(), many if spec.categorical_encoding == "hashed" else []),
+        ("texts", TextColumns(spec.text_encoding, **kinds), texts),  # type: ignore[arg-type]
+        (
+            "numbers",
+            make_numeric_encoder(spec.numeric_transform) if spec.scaled else "passthrough",
+            numbers,
+        ),
         ("products", products, numbers if pairs_numbers else []),
         ("crosses", Crosses(**kinds), categories if pairs_levels else []),
     ]  # codes of levels stand first
@@ -276,16 +290,17 @@ def ordinal_columns(name: EncodingName, schema: TableSchema) -> list[str]:
     --------
     >>> columns = (Column("age", "number"), Column("plan", "category", ("a",)))
     >>> schema = TableSchema(columns, "y", "binary")
-    >>> ordinal_columns("plain", schema), ordinal_columns("codes", schema)
+    >>> ordinal_columns("plain", schema), ordinal_columns("ordinal_all", schema)
     ([], ['plan'])
     """
-    levels = parse_encoding(name).levels
-    if levels not in ORDINAL_ENCODINGS:
+    encoding = parse_encoding(name).categorical_encoding
+    if encoding not in ORDINAL_ENCODINGS:
         return []
     return [
         column.name
         for column in schema.features
-        if column.kind == "category" and (levels == "codes" or not has_high_cardinality(column))
+        if column.kind == "category"
+        and (encoding == "ordinal_all" or not has_high_cardinality(column))
     ]
 
 

@@ -97,11 +97,13 @@ def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Pa
     """
     kinds = [column.kind for column in columns]
     n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
-    dropped = {"text": "text" not in kinds, "pairs": n_numbers < 2}
+    dropped = {"text_encoding": "text" not in kinds, "interactions": n_numbers < 2}
     kept = {name: part for name, part in parameters.items() if not dropped.get(name)}
-    levels = kept.get("levels")
+    levels = kept.get("categorical_encoding")
     if isinstance(levels, Choice) and not any(map(has_high_cardinality, columns)):
-        kept["levels"] = replace(levels, values=tuple(v for v in levels.values if v != "hashed"))
+        kept["categorical_encoding"] = replace(
+            levels, values=tuple(v for v in levels.values if v != "hashed")
+        )
     return kept
 
 
@@ -122,7 +124,7 @@ def draw_values(
     --------
     >>> from evertune.search.space import DEFAULT_SPACES
     >>> values = draw_values(
-    ...     DEFAULT_SPACES["neural_network"],
+    ...     DEFAULT_SPACES["mlp"],
     ...     lambda name, parameter: getattr(parameter, "values", [1])[0],
     ... )
     >>> values["solver"], "beta_1" in values, "momentum" in values
@@ -143,7 +145,7 @@ def nearest_values(configuration: Configuration, space: Space) -> dict[str, Para
 
     Examples
     --------
-    >>> narrow = build_space(["svm"], {"svm": {"select": ["none"]}})
+    >>> narrow = build_space(["svm"], {"svm": {"feature_selection": ["none"]}})
     >>> nearest_values(Configuration("svm", {"C": 1e9}), narrow)["C"]
     100.0
     """
@@ -159,9 +161,9 @@ def nearest_configuration(configuration: Configuration, space: Space) -> Configu
 
     Examples
     --------
-    >>> far = Configuration("linear", {"regularisation": 1e9})
+    >>> far = Configuration("linear", {"alpha": 1e9})
     >>> near = nearest_configuration(far, build_space(["linear"]))
-    >>> near.hyperparameters["regularisation"], near.hyperparameters["numbers"]
+    >>> near.hyperparameters["alpha"], near.hyperparameters["numeric_transform"]
     (1000.0, 'scaled')
     """
     family, own = configuration.family, configuration.hyperparameters
@@ -178,7 +180,7 @@ def grid_points(space: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
 
     Examples
     --------
-    >>> len(grid_points(build_space(["tree"], {"tree": {"select": ["none"]}})))
+    >>> len(grid_points(build_space(["tree"], {"tree": {"feature_selection": ["none"]}})))
     18
     """
     points = (point for family in space for point in _family_grid(family, space, n_levels))
@@ -191,8 +193,8 @@ def flat_parameters(configuration: Configuration) -> Mapping[str, ParameterValue
 
     Examples
     --------
-    >>> flat_parameters(Configuration("linear", {"regularisation": 1.0}))
-    {'family': 'linear', 'linear.regularisation': 1.0}
+    >>> flat_parameters(Configuration("linear", {"alpha": 1.0}))
+    {'family': 'linear', 'linear.alpha': 1.0}
     """
     family = configuration.family
     values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}

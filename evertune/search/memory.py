@@ -12,7 +12,7 @@ from pathlib import Path
 BYTES_PER_CELL = 8
 MIN_FIT_BYTES = 50 * 10**6  # what a fit takes beside its rows
 # Peak memory of a fit beside its encoded rows, in copies of them.
-COPIES_BY_FAMILY = {"hist_boosting": 3.0, "catboost": 3.0, "lightgbm": 1.5, "xgboost": 1.5}
+COPIES_BY_FAMILY = {"hist_gradient_boosting": 3.0, "catboost": 3.0, "lightgbm": 1.5, "xgboost": 1.5}
 DEFAULT_COPIES = 2.0
 FORESTS = ("random_forest", "extra_trees")
 BYTES_PER_NODE = 200  # in memory, and as the bytes that are stored

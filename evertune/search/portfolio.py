@@ -243,7 +243,8 @@ REGRESSION_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
     "lightgbm": (
         "lightgbm",
         {"learning_rate": 0.05, "num_leaves": 100, "min_data_in_leaf": 3, "feature_fraction": 1.0,
-         "bagging_fraction": 0.7, "lambda_l1": 1e-4, "lambda_l2": 1e-4, "levels": "one_hot"},
+         "bagging_fraction": 0.7, "lambda_l1": 1e-4, "lambda_l2": 1e-4,
+         "categorical_encoding": "one_hot"},
     ),
     "catboost": (
         "catboost",
@@ -257,8 +258,8 @@ REGRESSION_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
     ),
 }  # fmt: skip
 COMMON_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
-    "linear": ("linear", {"numbers": "power"}),
-    "additive": ("linear", {"numbers": "spline"}),
+    "linear": ("linear", {"numeric_transform": "power"}),
+    "additive": ("linear", {"numeric_transform": "spline"}),
     "stumps": (
         "lightgbm",
         {"learning_rate": 0.15, "num_leaves": 2, "min_data_in_leaf": 17, "feature_fraction": 0.6,
@@ -274,19 +275,20 @@ COMMON_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
         {"learning_rate": 0.08, "num_leaves": 8, "min_data_in_leaf": 15, "feature_fraction": 0.6,
          "bagging_fraction": 0.8, "lambda_l1": 0.1, "lambda_l2": 0.3},
     ),
-    "hist_boosting": (
-        "hist_boosting",
+    "hist_gradient_boosting": (
+        "hist_gradient_boosting",
         {"learning_rate": 0.08, "max_leaf_nodes": 31, "min_samples_leaf": 20, "max_features": 0.7},
     ),
     "extra_trees": ("extra_trees", {"max_features": 1.0, "min_samples_leaf": 1}),
-    "neighbours": ("neighbours", {"numbers": "quantile"}),
+    "knn": ("knn", {"numeric_transform": "quantile"}),
     "random_forest": ("random_forest", {"max_features": 0.4, "min_samples_leaf": 4}),
-    "network": ("neural_network", {"numbers": "spline", "learning_rate": 0.001}),
+    "network": ("mlp", {"numeric_transform": "spline", "learning_rate": 0.001}),
     "wide_network": (
-        "neural_network",
-        {"numbers": "spline", "layers": 1, "width": 256, "dropout": 0.2, "learning_rate": 0.002},
+        "mlp",
+        {"numeric_transform": "spline", "layers": 1, "width": 256, "dropout": 0.2,
+         "learning_rate": 0.002},
     ),
-    "embeddings": ("embedding_network", {"numbers": "spline"}),
+    "embeddings": ("embedding_mlp", {"numeric_transform": "spline"}),
     "shallow_catboost": (
         "catboost",
         {"learning_rate": 0.15, "depth": 4, "l2_leaf_reg": 4.6, "random_strength": 1.0},
@@ -294,17 +296,17 @@ COMMON_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
 }  # fmt: skip
 PORTFOLIO_ORDER = (
     "linear", "lightgbm", "shallow_catboost", "small_leaves", "additive", "xgboost", "catboost",
-    "stumps", "wide_network", "random_splits", "extra_trees", "hist_boosting", "random_forest",
-    "neighbours", "network", "embeddings",
+    "stumps", "wide_network", "random_splits", "extra_trees", "hist_gradient_boosting",
+    "random_forest", "knn", "network", "embeddings",
 )  # fmt: skip
 SMALL_TABLE_ORDER = (
     "linear", "shallow_catboost", "additive", "stumps", "wide_network", "extra_trees",
     "small_leaves", "catboost", "random_forest", "lightgbm", "random_splits", "xgboost",
-    "neighbours", "network", "embeddings",
+    "knn", "network", "embeddings",
 )  # fmt: skip
 LARGE_TABLE_ORDER = (
-    "linear", "lightgbm", "xgboost", "hist_boosting", "catboost", "stumps", "random_splits",
-    "shallow_catboost", "extra_trees", "wide_network", "embeddings",
+    "linear", "lightgbm", "xgboost", "hist_gradient_boosting", "catboost", "stumps",
+    "random_splits", "shallow_catboost", "extra_trees", "wide_network", "embeddings",
 )  # fmt: skip
 
 
@@ -322,7 +324,7 @@ def default_portfolio(
     order: tuple[str, ...] = LARGE_TABLE_ORDER if large else PORTFOLIO_ORDER
     if n_rows < FEW_ROWS:
         order = SMALL_TABLE_ORDER
-    chosen = [named[name] for name in order if name != "neighbours" or n_rows <= MAX_KNN_ROWS]
+    chosen = [named[name] for name in order if name != "knn" or n_rows <= MAX_KNN_ROWS]
     points = [Configuration(family, dict(values)) for family, values in chosen]
     return tuple(_adapt_to_table_size(point, n_rows, large=large) for point in points)
 
@@ -330,10 +332,12 @@ def default_portfolio(
 def _adapt_to_table_size(point: Configuration, n_rows: int, *, large: bool) -> Configuration:
     """Return a configuration with batch sizes and learning rates that suit the rows."""
     values = point.hyperparameters
-    if point.family in ("neural_network", "embedding_network"):
+    if point.family in ("mlp", "embedding_mlp"):
         size = 64 if n_rows < SMALL_BATCH_ROWS else 256
         return Configuration(point.family, values | {"batch_size": size})
-    if large and point.family in ("catboost", "hist_boosting"):
-        rounds = {"max_iter": 400} if point.family == "hist_boosting" else {"n_estimators": 400}
+    if large and point.family in ("catboost", "hist_gradient_boosting"):
+        rounds = (
+            {"max_iter": 400} if point.family == "hist_gradient_boosting" else {"n_estimators": 400}
+        )
         return Configuration(point.family, values | rounds | {"learning_rate": 0.12})
     return point

@@ -252,9 +252,9 @@ def mutate_configuration(
     Examples
     --------
     >>> from evertune.search.configurations import build_space
-    >>> linear = build_space(["linear"], {"linear": {"regularisation": [1.0, 2.0]}})
+    >>> linear = build_space(["linear"], {"linear": {"alpha": [1.0, 2.0]}})
     >>> step = mutate_configuration(Configuration("linear"), linear, np.random.default_rng(0))
-    >>> 1.0 <= step.hyperparameters["regularisation"] <= 2.0
+    >>> 1.0 <= step.hyperparameters["alpha"] <= 2.0
     True
     """
     known = nearest_values(point, space)

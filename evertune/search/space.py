@@ -58,55 +58,58 @@ Parameters = dict[str, Parameter]
 Space = dict[str, Parameters]
 
 NOMINAL_ENCODINGS = Choice(("one_hot", "target", "hashed"))
+IF_ORDINAL = Condition("categorical_encoding", ("ordinal", "ordinal_all"))
 IF_ADAM, IF_SGD = Condition("solver", ("adam",)), Condition("solver", ("sgd",))
 BOOSTING_LEARNING_RATE = Float(0.02, 0.2, log=True)
 
 # What every family takes; `space.relevant_parameters` drops what the columns cannot notice.
 SHARED_PARAMETERS: Parameters = {
-    "text": Choice(("auto", "target", "hashed", "words", "characters")),
+    "text_encoding": Choice(("auto", "target", "hashed", "words", "characters")),
     "class_weight": Choice(("none", "balanced")),
-    "select": Choice(("none", "filter", "l1", "importance", "recursive")),
-    "select_share": Float(
-        0.2, 0.9, when=Condition("select", ("filter", "l1", "importance", "recursive"))
+    "feature_selection": Choice(("none", "filter", "l1", "importance", "recursive")),
+    "selected_fraction": Float(
+        0.2, 0.9, when=Condition("feature_selection", ("filter", "l1", "importance", "recursive"))
     ),
 }
 # What every family takes on request: it is slow, or rarely helps.
-OPTIONAL_PARAMETERS: Parameters = {"pairs": Choice(("none", "numbers", "levels", "both"))}
-NUMERIC_INTERACTIONS = Choice(("none", "numbers"))  # trees find them, other families do not
+OPTIONAL_PARAMETERS: Parameters = {
+    "interactions": Choice(("none", "numeric", "categorical", "both"))
+}
+NUMERIC_INTERACTIONS = Choice(("none", "numeric"))  # trees find them, other families do not
 
 DEFAULT_SPACES: Space = {
     "linear": {
-        "numbers": Choice(("scaled", "power", "quantile", "spline", "binned", "box_cox")),
-        "levels": NOMINAL_ENCODINGS,
-        "pairs": NUMERIC_INTERACTIONS,
-        "penalty": Choice(("l2", "l1", "elastic")),
-        "regularisation": Float(1e-3, 1e3, log=True),
+        "numeric_transform": Choice(("scaled", "power", "quantile", "spline", "binned", "box_cox")),
+        "categorical_encoding": NOMINAL_ENCODINGS,
+        "interactions": NUMERIC_INTERACTIONS,
+        "penalty": Choice(("l2", "l1", "elasticnet")),
+        "alpha": Float(1e-3, 1e3, log=True),
     },
     "naive_bayes": {
-        "numbers": Choice(("power", "scaled", "quantile", "box_cox")),
-        "levels": NOMINAL_ENCODINGS,
+        "numeric_transform": Choice(("power", "scaled", "quantile", "box_cox")),
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "var_smoothing": Float(1e-9, 1.0, log=True),
     },
-    "neighbours": {
-        "numbers": Choice(("scaled", "quantile", "robust")),
-        "levels": NOMINAL_ENCODINGS,
+    "knn": {
+        "numeric_transform": Choice(("scaled", "quantile", "robust")),
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "n_neighbors": Integer(3, 200, log=True),
         "weights": Choice(("distance", "uniform")),
         "p": Choice((2, 1)),
     },
     "svm": {
-        "numbers": Choice(("scaled", "quantile", "robust")),
-        "levels": NOMINAL_ENCODINGS,
+        "numeric_transform": Choice(("scaled", "quantile", "robust")),
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "C": Float(0.1, 100.0, log=True),
         "gamma": Float(0.1, 10.0, log=True),
     },
     "tree": {
-        "levels": NOMINAL_ENCODINGS,
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "max_depth": Integer(2, 16, log=True),
         "min_samples_leaf": Integer(2, 100, log=True),
     },
     "lightgbm": {
-        "levels": Choice(("ordinal", "target", "one_hot", "codes", "hashed")),
+        "categorical_encoding": Choice(("ordinal", "target", "one_hot", "ordinal_all", "hashed")),
         "learning_rate": BOOSTING_LEARNING_RATE,
         "num_leaves": Integer(2, 200, log=True),
         "min_data_in_leaf": Integer(1, 64, log=True),
@@ -115,11 +118,11 @@ DEFAULT_SPACES: Space = {
         "extra_trees": Choice((False, True)),
         "lambda_l1": Float(1e-4, 1.0, log=True),
         "lambda_l2": Float(1e-4, 10.0, log=True),
-        "cat_smooth": Float(1e-3, 100.0, log=True, when=Condition("levels", ("ordinal", "codes"))),
-        "cat_l2": Float(5e-3, 20.0, log=True, when=Condition("levels", ("ordinal", "codes"))),
+        "cat_smooth": Float(1e-3, 100.0, log=True, when=IF_ORDINAL),
+        "cat_l2": Float(5e-3, 20.0, log=True, when=IF_ORDINAL),
     },
     "xgboost": {
-        "levels": Choice(("one_hot", "target", "ordinal", "hashed")),
+        "categorical_encoding": Choice(("one_hot", "target", "ordinal", "hashed")),
         "learning_rate": BOOSTING_LEARNING_RATE,
         "max_depth": Integer(3, 10, log=True),
         "min_child_weight": Float(1e-3, 10.0, log=True),
@@ -128,8 +131,8 @@ DEFAULT_SPACES: Space = {
         "reg_alpha": Float(1e-4, 5.0, log=True),
         "reg_lambda": Float(1e-4, 5.0, log=True),
     },
-    "hist_boosting": {
-        "levels": NOMINAL_ENCODINGS,
+    "hist_gradient_boosting": {
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "learning_rate": BOOSTING_LEARNING_RATE,
         "max_leaf_nodes": Integer(3, 128, log=True),
         "min_samples_leaf": Integer(2, 100, log=True),
@@ -137,25 +140,25 @@ DEFAULT_SPACES: Space = {
         "max_features": Float(0.4, 1.0),
     },
     "extra_trees": {
-        "levels": NOMINAL_ENCODINGS,
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "max_features": Float(0.1, 1.0),
         "min_samples_leaf": Integer(1, 32, log=True),
     },
     "random_forest": {
-        "levels": NOMINAL_ENCODINGS,
+        "categorical_encoding": NOMINAL_ENCODINGS,
         "max_features": Float(0.1, 1.0),
         "min_samples_leaf": Integer(1, 32, log=True),
     },
-    "neural_network": {
-        "numbers": Choice(("spline", "robust", "quantile")),
-        "levels": NOMINAL_ENCODINGS,
-        "pairs": NUMERIC_INTERACTIONS,
+    "mlp": {
+        "numeric_transform": Choice(("spline", "robust", "quantile")),
+        "categorical_encoding": NOMINAL_ENCODINGS,
+        "interactions": NUMERIC_INTERACTIONS,
         "layers": Integer(1, 4),
         "width": Integer(32, 256, log=True),
         "activation": Choice(("relu", "tanh")),
         "solver": Choice(("adam", "sgd")),
         "learning_rate": Float(3e-4, 3e-2, log=True),
-        "schedule": Choice(("cosine", "coslog4", "constant")),
+        "learning_rate_schedule": Choice(("cosine", "coslog4", "constant")),
         "beta_1": Float(0.8, 0.95, when=IF_ADAM),
         "beta_2": Float(0.9, 0.999, when=IF_ADAM),
         "momentum": Float(0.5, 0.95, when=IF_SGD),
@@ -177,17 +180,17 @@ DEFAULT_SPACES: Space = {
 }
 # Families that need an extra; they are searched only if they are named.
 EXTRA_SPACES: Space = {
-    "embedding_network": {
-        "numbers": Choice(("spline", "piecewise", "quantile", "robust")),
-        "levels": Choice(("codes", "ordinal", "one_hot", "target", "hashed")),
-        "pairs": NUMERIC_INTERACTIONS,
-        "embedding_width": Integer(2, 32, log=True, when=Condition("levels", ("codes", "ordinal"))),
+    "embedding_mlp": {
+        "numeric_transform": Choice(("spline", "piecewise", "quantile", "robust")),
+        "categorical_encoding": Choice(("ordinal_all", "ordinal", "one_hot", "target", "hashed")),
+        "interactions": NUMERIC_INTERACTIONS,
+        "embedding_dim": Integer(2, 32, log=True, when=IF_ORDINAL),
         "layers": Integer(1, 4),
         "width": Integer(32, 256, log=True),
         "activation": Choice(("relu", "tanh", "silu")),
         "solver": Choice(("adam", "nadam", "sgd")),
         "learning_rate": Float(3e-4, 3e-2, log=True),
-        "schedule": Choice(("cosine", "coslog4", "constant")),
+        "learning_rate_schedule": Choice(("cosine", "coslog4", "constant")),
         "beta_1": Float(0.8, 0.95, when=Condition("solver", ("adam", "nadam"))),
         "beta_2": Float(0.9, 0.999, when=Condition("solver", ("adam", "nadam"))),
         "momentum": Float(0.5, 0.95, when=IF_SGD),

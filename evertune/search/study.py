@@ -27,7 +27,6 @@ from typing import Literal
 from evertune.config.schema import SearchSection
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import select_ensemble
-from evertune.models.families import configuration_encoding
 from evertune.search.objective import (
     OUT_OF_BUDGET,
     FoldOutcome,
@@ -404,8 +403,7 @@ class Study:
         artifacts = None
         if complete or fallback:
             models = sorted((each.model for each in running.outcomes), key=lambda each: each.fold)
-            encoding = configuration_encoding(running.configuration)
-            artifacts = TrialArtifacts(number, running.configuration, encoding, tuple(models))
+            artifacts = TrialArtifacts(number, running.configuration, tuple(models))
             without_models = tuple(replace(model, data=b"") for model in models)
             self.artifacts[number] = replace(artifacts, folds=without_models)
         self._unflushed.append((trial, artifacts))

@@ -237,7 +237,7 @@ def _entry_metadata(entry: TrialArtifacts) -> dict[str, Any]:
     return {
         "number": entry.number,
         "configuration": configuration,
-        "form": entry.form,
+        "form": entry.encoding,
         "folds": folds,
     }
 
@@ -248,7 +248,7 @@ def _read_entry(path: Path, *, models: bool) -> TrialArtifacts:
             entry = json.loads(archive.read("entry.json"))
             folds = tuple(_read_fold_model(archive, fold, models=models) for fold in entry["folds"])
             configuration = Configuration(**entry["configuration"])
-            return TrialArtifacts(entry["number"], configuration, entry["form"], folds)
+            return TrialArtifacts(entry["number"], configuration, folds)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"{path} is not what the search wrote: {error}. Search again.") from error
 

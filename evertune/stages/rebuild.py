@@ -17,7 +17,6 @@ from evertune.config.loader import find_root
 from evertune.config.schema import MetricSection, PathsSection, SearchSection
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.files import read_record, write_record
-from evertune.models.families import configuration_encoding
 from evertune.models.persistence import (
     load_model,
     load_model_origin,
@@ -61,8 +60,7 @@ def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) ->
     for trial, folds in zip(trials, outcomes, strict=True):
         configuration = trial.configuration
         models = sorted((fold.model for fold in folds), key=lambda model: model.fold)
-        encoding = configuration_encoding(configuration)
-        save_entry(paths.pool, TrialArtifacts(trial.number, configuration, encoding, tuple(models)))
+        save_entry(paths.pool, TrialArtifacts(trial.number, configuration, tuple(models)))
         refits += [
             FoldRefit(trial.number, old.fold, configuration.family, old.figures, new.result.figures)
             for old, new in zip(trial.folds, folds, strict=True)

@@ -120,6 +120,31 @@ def test_a_key_is_read_under_its_former_name_but_not_under_both(tmp_path, sectio
         load([old, new])
 
 
+def test_families_and_their_parameters_are_read_under_their_former_names(tmp_path):
+    space = {"hist_boosting": {"levels": ["one_hot"]}, "linear": {"penalty": ["elastic", "l1"]}}
+    search = _load(tmp_path, search={"families": ["svm", "neighbours"], "space": space}).search
+    assert search.families == ("svm", "knn")
+    assert search.space == {
+        "hist_gradient_boosting": {"categorical_encoding": ("one_hot",)},
+        "linear": {"penalty": ("elasticnet", "l1")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("space", "fault"),
+    [
+        ({"neighbours": {}, "knn": {}}, "neighbours is the former name of knn, and both are given"),
+        (
+            {"svm": {"levels": ["target"], "categorical_encoding": ["target"]}},
+            "levels is the forme",
+        ),
+    ],
+)
+def test_a_part_of_the_space_under_both_names_is_an_error(tmp_path, space, fault):
+    with pytest.raises(ParamsError, match=rf"search.space: {fault}"):
+        _load(tmp_path, search={"space": space})
+
+
 def test_a_conflict_names_the_line_of_a_key_under_its_former_name(tmp_path):
     (tmp_path / "params.yaml").write_text(SHORT + "metric:\n  guards: {}\n  optimise: nothing\n")
     with pytest.raises(ParamsError, match=r"line 4: metric.primary: 'nothing' is not a metric"):

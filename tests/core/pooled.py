@@ -19,7 +19,7 @@ def entry(number, said, folds, *, classes=False, family="linear", data=b""):
         FoldModel(place, fold.validation, _predictions(said[fold.validation], classes), "", data)
         for place, fold in enumerate(folds)
     ]
-    return TrialArtifacts(number, Configuration(family, {"n": number}), "scaled", tuple(models))
+    return TrialArtifacts(number, Configuration(family, {"n": number}), tuple(models))
 
 
 def _predictions(said, classes):

@@ -15,7 +15,6 @@ from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table, write_record, write_table
 from evertune.fitting.build import oof_scores_by_fold
 from evertune.metrics.metrics import METRICS, metrics_for
-from evertune.models.families import configuration_encoding
 from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
 from evertune.plan import Plan
@@ -95,7 +94,7 @@ def pool(params, number, family, *, folds=2, phase="portfolio"):
     one = Configuration(family)
     found = [evaluate_fold(work, one, fold, encodings={}) for fold in range(folds)]
     models = tuple(each.model for each in found)
-    save_entry(params.paths.pool, TrialArtifacts(number, one, configuration_encoding(one), models))
+    save_entry(params.paths.pool, TrialArtifacts(number, one, models))
     results = tuple(each.result for each in found)
     score = float(np.mean([result.figures["rmse"] for result in results]))
     status = "complete" if folds == len(FOLDS) else "stopped"

@@ -18,7 +18,6 @@ from evertune.fitting.refit import (
     resolve_mode,
 )
 from evertune.metrics.metrics import metrics_for
-from evertune.models.families import configuration_encoding
 from evertune.models.fitted_model import predict
 from evertune.search.objective import Objective, evaluate_fold
 from evertune.trials import Configuration, FoldResult
@@ -37,7 +36,7 @@ def entry(number, family):
     work = Objective(TABLE, TRUTH, SCHEMA, FOLDS, metrics_for("regression"), 0)
     one = Configuration(family)
     models = [evaluate_fold(work, one, fold, encodings={}).model for fold in range(3)]
-    return TrialArtifacts(number, one, configuration_encoding(one), tuple(models))
+    return TrialArtifacts(number, one, tuple(models))
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def model_of(raw, configuration, task):
     clean, _ = conform_to_schema(raw, schema)
     truth = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
     training = clean.iloc[: N_ROWS - 5]
-    if configuration.family == "hist_boosting":  # it cannot learn from an empty column
+    if configuration.family == "hist_gradient_boosting":  # it cannot learn from an empty column
         training = training.fillna({"empty": 0.0})
     fitted = fit_configuration(
         configuration, training, truth[: N_ROWS - 5], schema=schema, seed=0, n_jobs=1
@@ -70,15 +70,26 @@ def model_of(raw, configuration, task):
     return Model(schema, configuration, fitted, ()), clean
 
 
-CASES = [(Configuration("linear", {"numbers": form}), "binary") for form in NUMERIC_TRANSFORMERS]
-CASES += [(Configuration("linear", {"levels": way}), "multiclass") for way in ("target", "hashed")]
-CASES += [(Configuration("linear", {"text": way}), "multiclass") for way in TEXT_ENCODINGS]
+CASES = [
+    (Configuration("linear", {"numeric_transform": form}), "binary")
+    for form in NUMERIC_TRANSFORMERS
+]
 CASES += [
-    (Configuration(name, {"pairs": "both"}), task)
+    (Configuration("linear", {"categorical_encoding": way}), "multiclass")
+    for way in ("target", "hashed")
+]
+CASES += [(Configuration("linear", {"text_encoding": way}), "multiclass") for way in TEXT_ENCODINGS]
+CASES += [
+    (Configuration(name, {"interactions": "both"}), task)
     for name in ("linear", "catboost")
     for task in CLASSES
 ]
-CASES += [(Configuration("lightgbm", {"levels": "hashed", "text": "words"}), "regression")]
+CASES += [
+    (
+        Configuration("lightgbm", {"categorical_encoding": "hashed", "text_encoding": "words"}),
+        "regression",
+    )
+]
 
 
 @pytest.mark.parametrize(("configuration", "task"), CASES, ids=str)
@@ -131,9 +142,12 @@ CELLS = {
 @pytest.fixture(scope="module")
 def ensemble_model(raw):
     configurations = [
-        Configuration("linear", {"numbers": "spline", "pairs": "both", "text": "characters"}),
-        Configuration("lightgbm", {"levels": "hashed"}),
-        Configuration("extra_trees", {"levels": "target"}),
+        Configuration(
+            "linear",
+            {"numeric_transform": "spline", "interactions": "both", "text_encoding": "characters"},
+        ),
+        Configuration("lightgbm", {"categorical_encoding": "hashed"}),
+        Configuration("extra_trees", {"categorical_encoding": "target"}),
     ]
     models = [model_of(raw, each, "multiclass")[0] for each in configurations]
     members = tuple(EnsembleMember(m.configuration, 1 / 3, (m.fitted,)) for m in models)

@@ -31,7 +31,7 @@ with open(sys.argv[1], "rb") as file:
 
 def grown(task="regression", chosen=None, n=400, **given):
     X, y = encoded_rows(task, n)
-    return fit_encoded(Configuration("embedding_network", chosen or {}), X, y, told(task, **given))
+    return fit_encoded(Configuration("embedding_mlp", chosen or {}), X, y, told(task, **given))
 
 
 def told(task, **given):
@@ -43,8 +43,8 @@ def told(task, **given):
     [
         {"solver": "sgd", "learning_rate": 0.03},
         {"solver": "nadam", "activation": "silu"},
-        {"activation": "tanh", "schedule": "coslog4"},
-        {"embedding_width": 1, "dropout": 0.0},
+        {"activation": "tanh", "learning_rate_schedule": "coslog4"},
+        {"embedding_dim": 1, "dropout": 0.0},
     ],
 )
 def test_a_network_learns_in_every_way(chosen):

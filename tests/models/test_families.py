@@ -34,10 +34,10 @@ from tests.models.families import (
     truth,
 )
 
-BOOSTERS = ("lightgbm", "xgboost", "catboost", "hist_boosting")
-STOPPING = (*BOOSTERS, "neural_network", "embedding_network")
+BOOSTERS = ("lightgbm", "xgboost", "catboost", "hist_gradient_boosting")
+STOPPING = (*BOOSTERS, "mlp", "embedding_mlp")
 COUNTED = (*STOPPING, "random_forest", "extra_trees")
-CODED = ("lightgbm", "catboost", "embedding_network")
+CODED = ("lightgbm", "catboost", "embedding_mlp")
 
 
 def fit_rows(family, task, X=None, y=None, params=None, **values):
@@ -197,12 +197,12 @@ def test_a_fit_past_its_deadline_returns_what_it_has_and_says_so(family, task):
 def test_the_linear_model_keeps_its_deadline_and_two_families_cannot():
     X, y = encoded_rows("binary")
     assert not fit_rows("linear", "binary", X * 1e3, y, deadline=0.0).whole
-    assert {name for name, each in FAMILIES.items() if each.endless} == {"neighbours", "svm"}
+    assert {name for name, each in FAMILIES.items() if each.endless} == {"knn", "svm"}
 
 
-@pytest.mark.parametrize("family", ["linear", "tree", "hist_boosting", "catboost"])
+@pytest.mark.parametrize("family", ["linear", "tree", "hist_gradient_boosting", "catboost"])
 def test_columns_that_were_not_selected_are_not_needed(family):
-    params = {"select": "filter", "select_share": 0.6}
+    params = {"feature_selection": "filter", "selected_fraction": 0.6}
     model = fit_configuration(
         Configuration(family, params),
         clean_rows(),
@@ -239,10 +239,13 @@ def test_an_unknown_family_is_refused():
 
 
 def test_equal_encodings_have_one_name():
-    given = Configuration("lightgbm", {"levels": "ordinal"})
+    given = Configuration("lightgbm", {"categorical_encoding": "ordinal"})
     default = default_configuration("lightgbm")
     assert configuration_encoding(given) == configuration_encoding(default) == "ordinal"
-    assert configuration_encoding(Configuration("xgboost", {"levels": "target"})) == "plain+target"
+    assert (
+        configuration_encoding(Configuration("xgboost", {"categorical_encoding": "target"}))
+        == "plain+target"
+    )
 
 
 def test_the_zero_rule_predicts_the_shares_of_the_classes():
@@ -256,7 +259,7 @@ def test_the_zero_rule_predicts_the_shares_of_the_classes():
 def test_an_l1_penalty_drops_columns(task):
     X, y = encoded_rows(task)
     noise = np.random.default_rng(3).normal(size=(400, 20))
-    params = {"penalty": "l1", "regularisation": 30.0}
+    params = {"penalty": "l1", "alpha": 30.0}
     coefficients = fit_rows("linear", task, np.hstack([X, noise]), y, params).predictor.coef_
     assert (coefficients.ravel()[3:] == 0).mean() > 0.5
     assert coefficients.ravel()[1] > 0
@@ -264,7 +267,7 @@ def test_an_l1_penalty_drops_columns(task):
 
 def test_neighbours_are_at_most_all_rows():
     X, y = encoded_rows("binary", n=10)
-    assert fit_rows("neighbours", "binary", X, y).predictor.n_neighbors == 10
+    assert fit_rows("knn", "binary", X, y).predictor.n_neighbors == 10
 
 
 def test_the_svm_needs_two_rows_of_each_class():
@@ -296,17 +299,21 @@ def test_rows_for_catboost_have_integer_codes_and_keep_their_gaps():
 
 @pytest.mark.parametrize(
     "params",
-    [{"solver": "sgd", "learning_rate": 0.03}, {"activation": "tanh"}, {"schedule": "coslog4"}],
+    [
+        {"solver": "sgd", "learning_rate": 0.03},
+        {"activation": "tanh"},
+        {"learning_rate_schedule": "coslog4"},
+    ],
 )
 def test_a_network_learns_with_every_solver_activation_and_schedule(params):
     X, y = encoded_rows("regression")
-    found = fit_rows("neural_network", "regression", params=params).predictor.predict(X)
+    found = fit_rows("mlp", "regression", params=params).predictor.predict(X)
     assert np.corrcoef(found, y)[0, 1] > 0.85
 
 
 def test_a_network_learns_targets_far_from_0():
     X, y = encoded_rows("regression")
-    found = fit_rows("neural_network", "regression", X, 1e6 + 1e3 * y).predictor.predict(X)
+    found = fit_rows("mlp", "regression", X, 1e6 + 1e3 * y).predictor.predict(X)
     assert found.mean() == pytest.approx(1e6 + 1e3 * y.mean(), abs=200)
 
 
@@ -314,6 +321,6 @@ def test_a_family_whose_library_is_missing_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     X, y = encoded_rows("binary")
     assert not is_installed("torch")
-    words = r"embedding_network needs torch.*`pip install evertune\[neural\]`, or leave"
+    words = r"embedding_mlp needs torch.*`pip install evertune\[neural\]`, or leave"
     with pytest.raises(ValueError, match=words):
-        fit_encoded(Configuration("embedding_network"), X, y, context("binary"))
+        fit_encoded(Configuration("embedding_mlp"), X, y, context("binary"))

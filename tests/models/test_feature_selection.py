@@ -20,7 +20,9 @@ def wide(task):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_decides_is_kept_and_noise_left_out(way, task):
-    kept = select_features(*wide(task), {"select": way, "select_share": 0.2}, context(task))
+    kept = select_features(
+        *wide(task), {"feature_selection": way, "selected_fraction": 0.2}, context(task)
+    )
     assert 1 in kept
     assert len(kept) == 4
 
@@ -28,7 +30,11 @@ def test_what_decides_is_kept_and_noise_left_out(way, task):
 @pytest.mark.parametrize(("way", "share"), [("none", 0.5), ("filter", 1.0)])
 def test_all_columns_are_none(way, share):
     assert (
-        select_features(*wide("binary"), {"select": way, "select_share": share}, context("binary"))
+        select_features(
+            *wide("binary"),
+            {"feature_selection": way, "selected_fraction": share},
+            context("binary"),
+        )
         is None
     )
 
@@ -42,7 +48,9 @@ def test_codes_and_rows_that_watch_follow_the_columns():
 
 def test_columns_left_out_twice_are_counted_from_the_first():
     X, y = wide("regression")
-    point = Configuration("hist_boosting", {"select": "filter", "select_share": 0.95})
+    point = Configuration(
+        "hist_gradient_boosting", {"feature_selection": "filter", "selected_fraction": 0.95}
+    )
     grown = fit_encoded(point, X, y, context("regression"))
     assert 7 not in grown.columns
     assert grown.predictor.n_features_in_ == len(grown.columns)

@@ -33,9 +33,14 @@ COLUMNS = (
     Column("shop", "category", tuple(f"l{number}" for number in range(40))),
 )
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("p", "q", "r"), "regression": ()}
-FORMS = [("linear", {"numbers": form}) for form in ("scaled", "power", "spline", "binned")]
-FORMS += [("linear", {"numbers": "box_cox", "text": way}) for way in ("hashed", "words")]
-FORMS += [("lightgbm", {"levels": "hashed", "pairs": "both"})]
+FORMS = [
+    ("linear", {"numeric_transform": form}) for form in ("scaled", "power", "spline", "binned")
+]
+FORMS += [
+    ("linear", {"numeric_transform": "box_cox", "text_encoding": way})
+    for way in ("hashed", "words")
+]
+FORMS += [("lightgbm", {"categorical_encoding": "hashed", "interactions": "both"})]
 CONFIGURATIONS = [Configuration(*parts) for parts in FORMS]
 
 

@@ -108,7 +108,12 @@ def test_an_unknown_date_has_no_days(table):
 
 @pytest.mark.parametrize(
     ("form", "first"),
-    [("plain", []), ("ordinal", ["plan"]), ("codes", ["plan", "shop"]), ("scaled+target", [])],
+    [
+        ("plain", []),
+        ("ordinal", ["plan"]),
+        ("ordinal_all", ["plan", "shop"]),
+        ("scaled+target", []),
+    ],
 )
 def test_the_columns_that_a_form_makes_codes_come_first(table, truth, form, first):
     fitted = make_encoder(form, SCHEMA).fit(feature_frame(table, SCHEMA), truth)
@@ -131,7 +136,7 @@ def test_missing_values_and_unseen_levels_are_harmless(table, truth, form):
     strange = table.head(3).assign(plan="new", shop="new", note=None, since=pd.NaT, age=np.nan)
     encoded = fitted.transform(feature_frame(strange, SCHEMA))
     assert encoded.dtype == float
-    assert form in ("plain", "ordinal", "codes") or np.isfinite(encoded).all()
+    assert form in ("plain", "ordinal", "ordinal_all") or np.isfinite(encoded).all()
 
 
 def test_the_mean_of_the_target_is_learned_from_other_rows(table, truth):
@@ -160,10 +165,10 @@ def test_many_levels_are_one_mean_or_sixteen_columns_of_a_hash(table, truth, for
 @pytest.mark.parametrize(
     ("form", "parts"),
     [
-        ("plain+pairs:numbers", {"products"}),
-        ("plain+pairs:levels", {"crosses"}),
-        ("codes+pairs:both", {"products", "crosses"}),
-        ("codes", set()),
+        ("plain+interactions:numeric", {"products"}),
+        ("plain+interactions:categorical", {"crosses"}),
+        ("ordinal_all+interactions:both", {"products", "crosses"}),
+        ("ordinal_all", set()),
     ],
 )
 def test_pairs_are_added_where_a_form_asks_for_them(table, truth, form, parts):
@@ -173,7 +178,7 @@ def test_pairs_are_added_where_a_form_asks_for_them(table, truth, form, parts):
 
 def test_one_column_makes_no_pair(table, truth):
     schema = replace(SCHEMA, features=SCHEMA.features[2:4], time=None)
-    found = make_encoder("plain+pairs:both", schema).fit(feature_frame(table, schema), truth)
+    found = make_encoder("plain+interactions:both", schema).fit(feature_frame(table, schema), truth)
     assert "products" not in found.named_transformers_
 
 
@@ -212,11 +217,18 @@ def test_every_way_can_be_read_from_its_name():
     for parts in product(numbers, CATEGORICAL_ENCODINGS, TEXT_ENCODINGS, INTERACTION_KINDS):
         name = format_encoding(EncodingSpec(*parts))
         assert format_encoding(parse_encoding(name)) == name
-        assert parse_encoding(name).levels == parts[1]
+        assert parse_encoding(name).categorical_encoding == parts[1]
 
 
 @pytest.mark.parametrize(
-    "form", ["round", "scaled+round", "scaled+text:odd", "plain+pairs:odd", "plain+codes+target"]
+    "form",
+    [
+        "round",
+        "scaled+round",
+        "scaled+text:odd",
+        "plain+interactions:odd",
+        "plain+ordinal_all+target",
+    ],
 )
 def test_a_form_that_does_not_exist_is_refused(form):
     with pytest.raises(ValueError, match=r"encoding must be one of scaled, .* but got "):

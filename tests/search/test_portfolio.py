@@ -76,7 +76,7 @@ def test_a_portfolio_is_diverse_starts_cheap_and_names_what_its_families_take(
 @pytest.mark.parametrize(("n_rows", "used"), [(20_000, True), (20_001, False)])
 def test_nearest_neighbours_are_for_tables_of_few_rows(n_rows, used):
     families = [point.family for point in default_portfolio("binary", n_rows, 10, 2)]
-    assert ("neighbours" in families) == used
+    assert ("knn" in families) == used
 
 
 def test_a_search_ends_if_every_default_failed():

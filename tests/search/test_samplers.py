@@ -93,7 +93,7 @@ def test_a_sampler_ends_with_the_trials_of_the_budget(study_of):
 
 @pytest.mark.parametrize("searcher", ["tpe", "random", "grid"])
 def test_warm_starts_come_first_then_defaults_each_once(searcher):
-    start = Configuration("linear", {"numbers": "power", "regularisation": 0.5})
+    start = Configuration("linear", {"numeric_transform": "power", "alpha": 0.5})
     points = play(make_study(searcher=searcher, warm_starts=(start, start), trials=3))
     expected = [start, *default_configurations(FAMILIES)]
     assert points == [nearest_configuration(point, SPACE) for point in expected]
@@ -119,8 +119,10 @@ def test_a_point_that_another_run_stopped_is_not_proposed_again():
 
 
 def test_a_grid_ends_when_all_of_it_was_proposed():
-    points = play(make_study(("tree",), searcher="grid", space={"tree": {"select": ("none",)}}))
-    grid = grid_points(build_space(["tree"], {"tree": {"select": ["none"]}}))
+    points = play(
+        make_study(("tree",), searcher="grid", space={"tree": {"feature_selection": ("none",)}})
+    )
+    grid = grid_points(build_space(["tree"], {"tree": {"feature_selection": ["none"]}}))
     assert sorted(map(str, points[1:])) == sorted(map(str, grid))
 
 
@@ -134,7 +136,7 @@ def test_a_mutation_stays_in_the_space(family):
 
 def test_mutations_are_small_and_most_choices_stay():
     space, rng = build_space(["linear"]), np.random.default_rng(0)
-    start = Configuration("linear", {"numbers": "power", "regularisation": 2.0})
+    start = Configuration("linear", {"numeric_transform": "power", "alpha": 2.0})
     steps = [mutate_configuration(start, space, rng).hyperparameters for _ in range(99)]
-    assert np.median([step["regularisation"] for step in steps]) == pytest.approx(2.0, rel=0.9)
-    assert [step["numbers"] for step in steps].count("power") > 60
+    assert np.median([step["alpha"] for step in steps]) == pytest.approx(2.0, rel=0.9)
+    assert [step["numeric_transform"] for step in steps].count("power") > 60

@@ -18,7 +18,7 @@ from evertune.search.configurations import (
 from evertune.search.space import ALL_SPACES, DEFAULT_SPACES, Choice, Float, Integer
 from evertune.trials import Configuration
 
-ONE_PART = {"select": ["none"]}
+ONE_PART = {"feature_selection": ["none"]}
 TEXT = Column("note", "text")
 MANY = Column("city", "category", tuple(f"c{n}" for n in range(31)))
 FEW = Column("plan", "category", ("a", "b"))
@@ -112,9 +112,9 @@ def test_a_family_that_is_not_searched_has_no_nearest_point():
 
 
 def test_a_parameter_whose_condition_fails_is_left_out():
-    draw = {"levels": "one_hot", "select": "filter"}
+    draw = {"categorical_encoding": "one_hot", "feature_selection": "filter"}
     found = draw_values(build_space(["lightgbm"])["lightgbm"], lambda name, _: draw.get(name, 0.5))
-    assert "select_share" in found
+    assert "selected_fraction" in found
     assert "cat_smooth" not in found
 
 
@@ -136,11 +136,11 @@ def test_a_grid_too_large_to_be_run_is_drawn_from():
         ({"max_depth": [2, 4]}, Integer(2, 4, log=True)),
         ({"max_depth": [3]}, Choice((3,))),
         ({"max_depth": [2, 4, 8]}, Choice((2, 4, 8))),
-        ({"levels": ["target"]}, Choice(("target",))),
+        ({"categorical_encoding": ["target"]}, Choice(("target",))),
         ({"class_weight": ["balanced"]}, Choice(("balanced",))),
-        ({"pairs": ["none", "both"]}, Choice(("none", "both"))),
-        ({"text": ["words"]}, Choice(("words",))),
-        ({"levels": ["hashed"]}, Choice(("hashed",))),
+        ({"interactions": ["none", "both"]}, Choice(("none", "both"))),
+        ({"text_encoding": ["words"]}, Choice(("words",))),
+        ({"categorical_encoding": ["hashed"]}, Choice(("hashed",))),
     ],
 )
 def test_a_user_narrows_and_widens_a_space(asked, parameter):
@@ -162,8 +162,14 @@ def test_a_value_that_is_only_a_default_can_be_searched():
         ({"tree": {"max_depth": [4, 2]}}, r"two bounds, the lower one first.*\[4, 2\]"),
         ({"tree": {"max_depth": [0, 2]}}, r"above 0, but got \[0, 2\]"),
         ({"tree": {"max_depth": ["deep"]}}, r"space of tree.max_depth must be numbers"),
-        ({"tree": {"levels": ["odd"]}}, r"space of tree.levels must be some of one_hot, target"),
-        ({"tree": {"levels": []}}, r"space of tree.levels must be some of one_hot, target"),
+        (
+            {"tree": {"categorical_encoding": ["odd"]}},
+            r"space of tree.categorical_encoding must be some of one_hot, target",
+        ),
+        (
+            {"tree": {"categorical_encoding": []}},
+            r"space of tree.categorical_encoding must be some of one_hot, target",
+        ),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused(asked, words):
@@ -172,18 +178,18 @@ def test_a_space_that_does_not_fit_is_refused(asked, words):
 
 
 def test_overrides_leave_the_default_space_alone():
-    build_space(["linear"], {"linear": {"levels": ["target"]}})
-    assert "hashed" in ALL_SPACES["linear"]["levels"].values
+    build_space(["linear"], {"linear": {"categorical_encoding": ["target"]}})
+    assert "hashed" in ALL_SPACES["linear"]["categorical_encoding"].values
 
 
 @pytest.mark.parametrize(("columns", "searched"), [([], False), ([FEW], False), ([TEXT], True)])
 def test_encodings_of_texts_are_searched_if_there_are_texts(columns, searched):
-    assert ("text" in build_space(["linear"], columns=columns)["linear"]) == searched
+    assert ("text_encoding" in build_space(["linear"], columns=columns)["linear"]) == searched
 
 
 @pytest.mark.parametrize(("columns", "searched"), [([], False), ([FEW], False), ([MANY], True)])
 def test_hashing_is_searched_if_a_category_has_many_levels(columns, searched):
-    levels = build_space(["lightgbm"], columns=columns)["lightgbm"]["levels"]
+    levels = build_space(["lightgbm"], columns=columns)["lightgbm"]["categorical_encoding"]
     assert ("hashed" in levels.values) == searched
 
 
@@ -191,7 +197,10 @@ def test_hashing_is_searched_if_a_category_has_many_levels(columns, searched):
 def test_products_are_searched_if_there_are_two_numbers_and_no_trees(n_numbers, searched):
     columns = [FEW, *(Column(f"x{n}", "number") for n in range(n_numbers))]
     space = build_space(["linear", "lightgbm"], columns=columns)
-    assert ("pairs" in space["linear"], "pairs" in space["lightgbm"]) == (searched, False)
+    assert ("interactions" in space["linear"], "interactions" in space["lightgbm"]) == (
+        searched,
+        False,
+    )
 
 
 @pytest.fixture
@@ -202,6 +211,6 @@ def _no_torch(monkeypatch):
 
 @pytest.mark.usefixtures("_no_torch")
 def test_a_family_whose_library_is_missing_is_not_searched():
-    with pytest.raises(ValueError, match=r"embedding_network needs torch.*or leave"):
-        build_space(["linear", "embedding_network"])
+    with pytest.raises(ValueError, match=r"embedding_mlp needs torch.*or leave"):
+        build_space(["linear", "embedding_mlp"])
     assert list(build_space(["linear"])) == ["linear"]

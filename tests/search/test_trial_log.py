@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from evertune.errors import InputError
+from evertune.models.families import COMMON_DEFAULTS, FAMILIES
+from evertune.search.configurations import build_space, nearest_configuration
+from evertune.search.space import DEFAULT_SPACES
 from evertune.search.trial_log import (
     TrialLog,
     append_trial,
@@ -24,7 +27,7 @@ FOLD = FoldResult(0, {"rmse": 1.5, "mape": None}, 0.1, 0.2)
 
 
 def trial(number, score=1.5, status="stopped"):
-    configuration = Configuration("linear", {"numbers": "power", "regularisation": 1})
+    configuration = Configuration("linear", {"numeric_transform": "power", "alpha": 1})
     return Trial(number, configuration, status, (FOLD,), score, "others were better", 3.25)
 
 
@@ -48,6 +51,17 @@ def test_trials_are_read_back_as_they_were(tmp_path):
     append_trial(path, trial(0))
     append_trial(path, trial(1))
     assert read_trials(path) == (trial(0), trial(1))
+
+
+def test_trials_of_release_0_1_are_read_under_the_names_of_today(golden_project_files):
+    path = golden_project_files / "data" / "trials.jsonl"
+    assert '"hist_boosting"' in path.read_text()
+    configurations = [trial.configuration for trial in read_trials(path)]
+    assert "hist_gradient_boosting" in {each.family for each in configurations}
+    for each in configurations:
+        assert set(each.hyperparameters) <= {*COMMON_DEFAULTS, *FAMILIES[each.family].defaults}
+        near = nearest_configuration(each, build_space(DEFAULT_SPACES))
+        assert near.hyperparameters.items() >= each.hyperparameters.items()
 
 
 def test_trials_of_the_same_search_are_kept(tmp_path):
@@ -140,11 +154,7 @@ def test_an_entry_is_read_back_as_it_was(tmp_path, classes):
     save_entry(tmp_path, artifacts(3, classes=classes))
     (back,) = read_entries(tmp_path)
     expected = artifacts(3, classes=classes)
-    assert (back.number, back.configuration, back.form) == (
-        3,
-        expected.configuration,
-        expected.form,
-    )
+    assert (back.number, back.configuration) == (3, expected.configuration)
     for left, right in zip(back.folds, expected.folds, strict=True):
         assert (left.kind, left.data, left.columns) == (right.kind, right.data, right.columns)
         assert (left.iterations, left.whole) == (right.iterations, right.whole)

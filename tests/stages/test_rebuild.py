@@ -11,7 +11,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.files import read_record, read_table, write_record, write_table
 from evertune.metrics.metrics import METRICS
-from evertune.models.families import configuration_encoding, fit_configuration
+from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Ensemble, EnsembleMember, Model, normalized_ensemble
 from evertune.models.persistence import load_model, save_model
 from evertune.registry.reproduce import REBUILT_FILE, RECORDED_FILE, FoldRefit, RecordedModel
@@ -34,12 +34,12 @@ SCHEMA = TableSchema(
 FOLDS = [Fold(np.arange(150), np.arange(150, 300)), Fold(np.arange(150, 300), np.arange(150))]
 CONFIGURATIONS = (
     Configuration("linear", {"penalty": "l1"}),
-    Configuration("hist_boosting", {"max_iter": 300}),
+    Configuration("hist_gradient_boosting", {"max_iter": 300}),
     Configuration("lightgbm", {"n_estimators": 300}),
     Configuration("xgboost", {"n_estimators": 300}),
     Configuration("catboost", {"n_estimators": 300}),
     Configuration("extra_trees", {"n_estimators": 60}),
-    Configuration("neural_network", {"epochs": 12}),
+    Configuration("mlp", {"epochs": 12}),
 )
 BUDGET = SearchHeader("digest", "rmse", False, 2, 20.0, None)
 
@@ -86,7 +86,7 @@ def search(params, configurations, *, seconds=60.0):
         models = tuple(each.model for each in yields)
         save_entry(
             params.paths.pool,
-            TrialArtifacts(number, configuration, configuration_encoding(configuration), models),
+            TrialArtifacts(number, configuration, models),
         )
 
 
@@ -113,12 +113,12 @@ def test_every_family_says_the_same_once_its_folds_are_fitted_again(params):
 @pytest.mark.parametrize(
     ("family", "grows"),
     [
-        ("hist_boosting", "max_iter"),
+        ("hist_gradient_boosting", "max_iter"),
         ("lightgbm", "n_estimators"),
         ("xgboost", "n_estimators"),
         ("catboost", "n_estimators"),
         ("extra_trees", "n_estimators"),
-        ("neural_network", "epochs"),
+        ("mlp", "epochs"),
     ],
 )
 def test_a_fit_that_its_deadline_cut_is_fitted_as_far_again(params, family, grows):

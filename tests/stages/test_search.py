@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_trials(root, searcher):
 
 @pytest.mark.slow
 def test_a_search_tries_warm_starts_then_defaults_then_what_it_is_proposed(root):
-    start = Configuration("linear", {"numbers": "power", "regularisation": 2.0})
+    start = Configuration("linear", {"numeric_transform": "power", "alpha": 2.0})
     write_record(load_params(root).paths.plan, Plan("retune", (start,)))
     trials = searched(root, budget_trials=4)
     assert trials[0].configuration.hyperparameters.items() >= start.hyperparameters.items()
