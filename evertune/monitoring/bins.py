@@ -1,15 +1,14 @@
-"""Parse raw columns once and count their values in bins, for references and windows alike.
+"""Parse a raw column and count its values in bins, alike for the reference and for windows.
 
-`number_bins` makes at most 20 quantile bins and `level_bins` one bin for each common level;
-`number_codes` and `level_codes` give the bin of each value, 255 where it is missing.
-`parse_column` reads raw cells as numbers or levels and marks those that cannot be read, each
-distinct cell once, however many rows have it. `bin_column` bins what is measured of a column:
-the value, the length of text, the age of dates, or the level. `hash_rows` gives equal rows
-equal hashes, to count duplicates.
+`parse_column` reads raw cells as numbers or levels; cells that cannot be read are marked, and
+raise nothing. `ParsedColumn.measure` gives the number that is binned: the value, the length of a
+text or the age of a date. `number_bins` makes at most 20 quantile bins, `level_bins` one bin for
+each common level. `hash_rows` gives equal rows equal hashes, to count duplicates.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,23 +17,26 @@ from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from evertune.data.inference import MAX_ABSOLUTE_VALUE
-from evertune.data.parsing import ParsedCells, as_boolean, as_date, as_number, as_text
+from evertune.data.parsing import as_boolean, as_date, as_number, as_text
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import truncate_cell
 from evertune.times import MICROSECONDS_PER_DAY, times_to_numbers
-from evertune.types import FloatArray
+from evertune.types import FloatArray, Mask
 
-BinKind = Literal["number", "level"]
+Measure = Literal["value", "length", "age", "level"]
 BinCodes = NDArray[np.uint8]
+LevelCodes = NDArray[np.int64]
 MAX_BINS = 20
 MAX_LEVELS = 19
 MIN_LEVEL_SHARE = 0.01
 MISSING_CODE = 255
+NUMERIC_TYPES = {"integer", "floating", "mixed-integer-float", "decimal", "empty"}
+HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Bins:
-    """How values are counted.
+    """How the values of a column are counted.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class Bins:
     """
 
     name: str
-    form: BinKind
+    form: Literal["number", "level"]
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
 
@@ -55,6 +57,21 @@ class Bins:
     def size(self) -> int:
         """The number of bins; missing values are in none."""
         return len(self.edges if self.form == "number" else self.levels) + 1
+
+    def codes(self, values: FloatArray) -> BinCodes:
+        """Return the bin of each number, or of each code of a level; 255 where it is missing.
+
+        Examples
+        --------
+        >>> Bins("calls", "number", edges=(1.0, 2.0)).codes(np.array([0.5, 1.0, np.nan]))
+        array([  0,   1, 255], dtype=uint8)
+        """
+        if self.form == "number":
+            codes = np.searchsorted(np.asarray(self.edges), values, side="right").astype(np.uint8)
+            codes[np.isnan(values)] = MISSING_CODE
+            return codes
+        places = np.clip(np.nan_to_num(values), 0, self.size - 1)
+        return np.where(np.isnan(values), MISSING_CODE, places).astype(np.uint8)
 
 
 def number_bins(name: str, values: FloatArray) -> Bins:
@@ -65,14 +82,14 @@ def number_bins(name: str, values: FloatArray) -> Bins:
     >>> number_bins("calls", np.array([0.0, 0.0, 0.0, 1.0, 2.0, np.nan])).edges
     (1.0, 2.0)
     """
-    filled = values[np.isfinite(values)]
-    if not filled.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return Bins(name, "number")
-    steps = np.linspace(0, 1, MAX_BINS + 1)[1:]
-    edges = np.unique(np.quantile(filled, steps, method="higher"))
-    few = np.unique(filled[:: max(1, filled.size // 1000)])
-    inner = edges[(edges > filled.min()) & ((edges < filled.max()) | (few.size <= MAX_BINS))]
-    return Bins(name, "number", edges=tuple(inner.tolist()))
+    quantiles = np.linspace(0, 1, MAX_BINS + 1)[1:]
+    edges = np.unique(np.quantile(finite, quantiles, method="higher"))
+    sample = np.unique(finite[:: max(1, finite.size // 1000)])
+    is_inner = (edges > finite.min()) & ((edges < finite.max()) | (sample.size <= MAX_BINS))
+    return Bins(name, "number", edges=tuple(edges[is_inner].tolist()))
 
 
 def level_bins(name: str, levels: pd.Series, counts: NDArray[np.int64]) -> Bins:
@@ -97,52 +114,54 @@ def level_bins(name: str, levels: pd.Series, counts: NDArray[np.int64]) -> Bins:
     return Bins(name, "level", levels=tuple(str(level) for level in common.index[:MAX_LEVELS]))
 
 
-def number_codes(values: FloatArray, bins: Bins) -> BinCodes:
-    """Return the bin of each value, 255 where it is missing, shape (n,).
-
-    Examples
-    --------
-    >>> number_codes(np.array([0.5, 1.0, np.nan]), Bins("calls", "number", edges=(1.0, 2.0)))
-    array([  0,   1, 255], dtype=uint8)
-    """
-    codes = np.searchsorted(np.asarray(bins.edges), values, side="right").astype(np.uint8)
-    codes[np.isnan(values)] = MISSING_CODE
-    return codes
-
-
-def level_codes(levels: pd.Series, bins: Bins) -> BinCodes:
-    """Return the bin of each level, 255 where it is missing, shape (n,)."""
-    places = {level: place for place, level in enumerate(bins.levels)}
-    codes = levels.map(places).fillna(len(places)).mask(levels.isna(), MISSING_CODE)
-    return np.asarray(codes, dtype=np.uint8)
-
-
-Codes = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-Hashes = NDArray[np.uint64]
-NUMERIC_TYPES = {"integer", "floating", "mixed-integer-float", "decimal", "empty"}
-HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-
-
 @dataclass(frozen=True, eq=False)
 class ParsedColumn:
-    """The cells of a column as numbers, or as levels.
+    """The n cells of a column as numbers, or as levels.
 
     Attributes
     ----------
-    values : array of shape (n,), optional
-        Numbers; 0 and 1 for truth values; microseconds since 1970 for dates; NaN where missing.
-    codes : array of shape (n,), optional
-        The place of each cell in `levels`, -1 where missing.
+    unreadable : array of shape (n,)
+        Cells that are not of the column's kind; they are missing too.
+    values : array of shape (n,)
+        Of numbers: 0 and 1 for booleans, microseconds since 1970 for dates, NaN where missing.
+    levels : series of str, optional
+        The different levels; None of a column of numbers.
+    codes : array of shape (n,)
+        Of levels: the place of each cell in `levels`, -1 where missing.
     example : str
         The first cell that cannot be read.
     """
 
-    values: FloatArray | None
-    codes: Codes | None
-    levels: pd.Series
-    unreadable: BoolArray
+    unreadable: Mask
+    values: FloatArray = field(default_factory=lambda: np.empty(0))
+    levels: pd.Series | None = None
+    codes: LevelCodes = field(default_factory=lambda: np.empty(0, np.int64))
     example: str = ""
+
+    def measure(self, measure: Measure, anchors: FloatArray) -> FloatArray:
+        """Return the number that is binned of each cell, NaN where it is missing.
+
+        Parameters
+        ----------
+        measure : str
+            `value`; `length`, of text in characters; `age`, of dates in days before `anchors`.
+        anchors : array of shape (n,)
+            Microseconds since 1970; only ages need them.
+        """
+        if measure == "age":
+            return (anchors - self.values) / MICROSECONDS_PER_DAY
+        if measure == "length" and self.levels is not None:
+            lengths = self.levels.str.len().to_numpy(dtype=np.float64)
+            return np.append(lengths, np.nan)[self.codes]
+        return self.values
+
+    def level_bin_codes(self, bins: Bins) -> BinCodes:
+        """Return the bin of each level, 255 where it is missing, shape (n,)."""
+        places = {level: place for place, level in enumerate(bins.levels)}
+        levels = pd.Series(dtype="str") if self.levels is None else self.levels
+        codes = levels.map(places).fillna(len(places)).to_numpy(dtype=np.uint8)
+        codes_or_missing: BinCodes = np.append(codes, np.uint8(MISSING_CODE)).astype(np.uint8)
+        return codes_or_missing[self.codes]
 
 
 def parse_column(column: pd.Series, described: Column, schema: TableSchema) -> ParsedColumn:
@@ -157,45 +176,62 @@ def parse_column(column: pd.Series, described: Column, schema: TableSchema) -> P
     >>> cells.values.tolist(), cells.unreadable.tolist(), cells.example
     ([31.0, nan, nan], [False, True, False], 'x')
     """
-    column = to_storable_column(column)
-    if _is_already_numeric(column, described, schema):
+    column = _to_storable_column(column)
+    kind, missing = described.kind, schema.missing_values
+    is_plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
+    if is_plain and kind == "number" and not missing:  # the speed of large windows rests on it
         values = column.to_numpy(dtype=np.float64)
-        far = np.abs(values) > MAX_ABSOLUTE_VALUE
-        return _numeric_column(column, np.where(far, np.nan, values), far)
-    if is_numeric_dtype(column.dtype) and described.kind in {"number", "boolean"}:
-        places, distinct = np.arange(len(column)), column
+        unreadable = np.abs(values) > MAX_ABSOLUTE_VALUE
+        values = np.where(unreadable, np.nan, values)
     else:
-        places, uniques = pd.factorize(column)
-        distinct = pd.Series(uniques, name=column.name)
-    if described.kind in {"category", "text"}:
-        return _level_column(places, distinct, schema)
-    values, bad = _numeric_values(distinct, described, schema)
-    return _numeric_column(column, np.append(values, np.nan)[places], np.append(bad, False)[places])
+        if is_numeric_dtype(column.dtype) and kind in {"number", "boolean"}:
+            places, distinct = np.arange(len(column)), column
+        else:
+            places, uniques = pd.factorize(column)
+            distinct = pd.Series(uniques, name=column.name)
+        if kind in {"category", "text"}:
+            codes, levels = pd.factorize(as_text(distinct, missing=missing))
+            return ParsedColumn(
+                unreadable=np.zeros(len(column), dtype=bool),
+                levels=pd.Series(levels, dtype="str"),
+                codes=np.append(codes, -1)[places],
+            )
+        read, bad = _parse_distinct(distinct, described, schema)
+        values, unreadable = np.append(read, np.nan)[places], np.append(bad, False)[places]
+    example = truncate_cell(column.iloc[int(unreadable.argmax())]) if unreadable.any() else ""
+    return ParsedColumn(unreadable, values, example=example)
 
 
-def _is_already_numeric(column: pd.Series, described: Column, schema: TableSchema) -> bool:
-    """Tell whether a column is numbers already, which a single window's speed lives on."""
-    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
-    return plain and described.kind == "number" and not schema.missing_values
+def _parse_distinct(
+    distinct: pd.Series, described: Column, schema: TableSchema
+) -> tuple[FloatArray, Mask]:
+    missing = schema.missing_values
+    if described.kind == "date":
+        dates, bad = as_date(distinct, days_first=described.day_first, missing=missing)
+        return times_to_numbers(dates.to_numpy()), bad.to_numpy()
+    if described.kind == "boolean":
+        values, bad = as_boolean(distinct, missing=missing)
+    else:
+        values, bad = as_number(distinct, missing=missing, decimal=schema.decimal)
+    too_large = values.abs() > MAX_ABSOLUTE_VALUE
+    return values.mask(too_large).to_numpy(dtype=np.float64), (bad | too_large).to_numpy()
 
 
-def _numeric_column(column: pd.Series, values: FloatArray, bad: BoolArray) -> ParsedColumn:
-    example = truncate_cell(column.iloc[int(bad.argmax())]) if bad.any() else ""
-    return ParsedColumn(values, None, pd.Series(dtype="str"), bad, example)
-
-
-def to_storable_column(column: pd.Series) -> pd.Series:
+def _to_storable_column(column: pd.Series) -> pd.Series:
     """Return a column of objects as numbers, or as text that can be stored; others as they are."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return to_storable_column(column.astype(column.cat.categories.dtype))
-    if is_datetime64_any_dtype(dtype) or is_bool_dtype(dtype) or column.dtype == "str":
+        return _to_storable_column(column.astype(column.cat.categories.dtype))
+    if is_datetime64_any_dtype(dtype) or is_bool_dtype(dtype) or dtype == "str":
         return column
     if is_numeric_dtype(dtype) and dtype.kind in "iuf":
         return column
     if isinstance(dtype, np.dtype) and infer_dtype(column, skipna=True) in NUMERIC_TYPES:
         return column.map(_clip_to_float, na_action="ignore").astype("float64")
-    return column.map(_to_utf8_text, na_action="ignore").astype("str")
+    texts = column.map(
+        lambda cell: str(cell).encode("utf-8", "replace").decode("utf-8"), na_action="ignore"
+    )
+    return texts.astype("str")
 
 
 def _clip_to_float(cell: float) -> float:
@@ -204,99 +240,18 @@ def _clip_to_float(cell: float) -> float:
     return math.inf if cell > 0 else -math.inf
 
 
-def _to_utf8_text(cell: object) -> str:
-    return str(cell).encode("utf-8", "replace").decode("utf-8")
-
-
-def _level_column(places: Codes, distinct: pd.Series, schema: TableSchema) -> ParsedColumn:
-    texts = as_text(distinct, missing=schema.missing_values)
-    codes, levels = pd.factorize(texts)
-    found = np.append(codes, -1)[places]
-    return ParsedColumn(
-        None, found, pd.Series(levels, dtype="str"), np.zeros(len(places), dtype=bool)
-    )
-
-
-def _numeric_values(
-    distinct: pd.Series, described: Column, schema: TableSchema
-) -> tuple[FloatArray, BoolArray]:
-    values, bad = _parse_distinct(distinct, described, schema)
-    if described.kind == "date":
-        return times_to_numbers(values.to_numpy()), bad.to_numpy()
-    far = values.abs() > MAX_ABSOLUTE_VALUE
-    return values.mask(far).to_numpy(dtype=np.float64), (bad | far).to_numpy()
-
-
-def _parse_distinct(distinct: pd.Series, described: Column, schema: TableSchema) -> ParsedCells:
-    missing = schema.missing_values
-    if described.kind == "boolean":
-        return as_boolean(distinct, missing=missing)
-    if described.kind == "date":
-        return as_date(distinct, days_first=described.day_first, missing=missing)
-    return as_number(distinct, missing=missing, decimal=schema.decimal)
-
-
-def text_lengths(cells: ParsedColumn) -> FloatArray:
-    """Return how many characters each cell of text has, NaN where it is missing."""
-    sizes = cells.levels.str.len().to_numpy(dtype=np.float64)
-    return np.append(sizes, np.nan)[_codes_or_empty(cells)]
-
-
-def date_ages_days(cells: ParsedColumn, anchors: FloatArray) -> FloatArray:
-    """Return how many days each date lies before its anchor, microseconds since 1970."""
-    return (anchors - _values_or_empty(cells)) / MICROSECONDS_PER_DAY
-
-
-def bin_column(
-    cells: ParsedColumn, bins: Bins, *, measured: str, anchors: FloatArray
-) -> tuple[BinCodes, FloatArray]:
-    """Return the bin of each cell, and what is measured of it: nothing, of levels.
-
-    Parameters
-    ----------
-    measured : str
-        `value`, `length` of text, `age` of dates, or `level`.
-    anchors : array of shape (n,)
-        What ages are counted from.
-    """
-    if measured == "level":
-        return np.append(level_codes(cells.levels, bins), np.uint8(255))[
-            _codes_or_empty(cells)
-        ], np.empty(0)
-    values = measured_values(cells, measured=measured, anchors=anchors)
-    return number_codes(values, bins), values
-
-
-def measured_values(cells: ParsedColumn, *, measured: str, anchors: FloatArray) -> FloatArray:
-    """Return the numbers that are counted of a column, shape (n,)."""
-    if measured == "length":
-        return text_lengths(cells)
-    return date_ages_days(cells, anchors) if measured == "age" else _values_or_empty(cells)
-
-
-def hash_rows(columns: list[ParsedColumn], n_rows: int) -> Hashes:
+def hash_rows(columns: Sequence[ParsedColumn], n_rows: int) -> NDArray[np.uint64]:
     """Return a number for each row that equal rows share, and others nearly never do.
 
     Examples
     --------
-    >>> values, levels = np.array([1.0, 2.0, 1.0]), pd.Series(dtype="str")
-    >>> column = ParsedColumn(values, None, levels, np.zeros(3, bool))
+    >>> column = ParsedColumn(np.zeros(3, bool), np.array([1.0, 2.0, 1.0]))
     >>> len(np.unique(hash_rows([column], 3)))
     2
     """
     hashes = np.zeros(n_rows, dtype=np.uint64)
     for cells in columns:
-        bits = (_codes_or_empty(cells) if cells.values is None else cells.values + 0.0).view(
-            np.uint64
-        )
-        hashes = (hashes ^ bits) * HASH_MULTIPLIER
+        bits = cells.values + 0.0 if cells.levels is None else cells.codes  # 0.0 for -0.0
+        hashes = (hashes ^ bits.view(np.uint64)) * HASH_MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
     return hashes
-
-
-def _codes_or_empty(cells: ParsedColumn) -> Codes:
-    return np.empty(0, dtype=np.int64) if cells.codes is None else cells.codes
-
-
-def _values_or_empty(cells: ParsedColumn) -> FloatArray:
-    return np.empty(0) if cells.values is None else cells.values

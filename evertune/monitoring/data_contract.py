@@ -11,8 +11,8 @@ about the rows that are there. Losses on days with broken data are no evidence a
 (`days_with_valid_data`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -23,25 +23,17 @@ from evertune.data.validation import quote_list
 from evertune.decisions import Finding, FindingState
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.column_reference import ColumnReference
-from evertune.monitoring.drift_null import z_scores
-from evertune.monitoring.drift_statistics import MISSING, compute_statistics, drift_statistics
+from evertune.monitoring.drift_statistics import MISSING, drift_statistics
 from evertune.monitoring.input_reference import InputReference
 from evertune.monitoring.window_bounds import rows_by_season
-from evertune.monitoring.window_profiles import ColumnCounts, WindowProfile
+from evertune.monitoring.window_profiles import ColumnCounts, WindowProfile, window_statistics
 from evertune.times import TimeWindow
 
 MIN_EXPECTED_SHARE = 1e-3
 MIN_PRIOR_WINDOWS = 3
 MAX_PRIOR_WINDOWS = 8
-
-
-@dataclass(frozen=True)
-class ShareBound:
-    """The usual share of rows, the rise over it that is allowed, and how surely it must be one."""
-
-    usual: float
-    rise: float
-    p_value: float
+ONE_DAY = timedelta(days=1)
+FRESHNESS = "freshness"
 
 
 def contract_findings(
@@ -53,7 +45,7 @@ def contract_findings(
     now: datetime | None = None,
     newest: datetime | None = None,
 ) -> tuple[Finding, ...]:
-    """Return what a window keeps and breaks of the contract.
+    """Return how a window keeps the contract, one finding for each check.
 
     The signals are `schema` (features that are not there), `missing`, `type` (cells that cannot
     be read), `range`, `unseen`, by column; `duplicates`, `volume` and `freshness`. A share is the
@@ -62,23 +54,44 @@ def contract_findings(
     Parameters
     ----------
     typical_rows : float, optional
-        The usual number of rows of such a window, as `typical_row_count` gives it; None: volume is
-        not
-        judged.
+        The usual number of rows of such a window, as `typical_row_count` gives it; volume is not
+        judged without.
     now : datetime, optional
-        Give it for the newest window only: what is known is then judged by its age.
+        Of the newest window only: its freshness is then judged.
     newest : datetime, optional
-        When the newest row was; None: the end of the window, if it has rows.
+        When the newest row was; by default the end of the window, if it has rows.
     """
-    counts = {column.name: column for column in profile.columns}
-    found = [_schema_finding(profile)]
-    for column in reference.columns:
-        if column.name in counts and profile.n_rows:
-            found += _column_findings(
-                profile, column, counts[column.name], reference=reference, limits=limits
+    found = []
+    if profile.n_rows:
+        found.append(_schema_finding(profile))
+        columns = {column.name: column for column in profile.columns}
+        unusual = _unusually_missing(profile, reference)
+        for column in reference.columns:
+            if column.name in columns:
+                found += _column_findings(
+                    profile,
+                    column,
+                    columns[column.name],
+                    limits=limits,
+                    n_reference_rows=reference.n_rows,
+                    is_unusually_missing=column.name in unusual,
+                )
+        # a larger window has more duplicates by chance
+        larger = max(profile.n_rows / max(reference.usual_rows, 1.0), 1.0)
+        found.append(
+            _share_finding(
+                "duplicates",
+                profile,
+                profile.duplicates,
+                usual=min(reference.duplicates * larger, 1.0),
+                rise=limits.duplicate_rise,
+                p_value=limits.p_value,
             )
-    found.append(_duplicates_finding(profile, reference, limits))
-    found.append(_volume_finding(profile, limits, typical_rows))
+        )
+        found.append(_volume_finding(profile, limits, typical_rows))
+    else:
+        signals = ("schema", "duplicates", "volume")
+        found += [_finding(each, profile, None, note="no rows") for each in signals]
     if now is not None:
         found.append(_freshness_finding(profile, limits, now, newest))
     return tuple(found)
@@ -105,29 +118,49 @@ def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float
     >>> typical_row_count(before, sunday)
     5.0
     """
-    days = (window.end - window.start) / timedelta(days=1)
-    place = int(rows_by_season(window.start, window.end, n_rows=1, window_days=days).argmax())
-    same = [
-        each.n_rows
-        for each in before
-        if rows_by_season(each.start, each.end, n_rows=1, window_days=days).argmax() == place
-    ][-MAX_PRIOR_WINDOWS:]
-    rows = (
-        same
-        if len(same) >= MIN_PRIOR_WINDOWS
-        else [each.n_rows for each in before][-MAX_PRIOR_WINDOWS:]
-    )
-    return float(np.median(rows)) if len(rows) >= MIN_PRIOR_WINDOWS else None
+
+    def place(each: TimeWindow) -> int:
+        days = (window.end - window.start) / ONE_DAY
+        return int(rows_by_season(each.start, each.end, n_rows=1, window_days=days).argmax())
+
+    same = [each.n_rows for each in before if place(each) == place(window)]
+    rows = same if len(same) >= MIN_PRIOR_WINDOWS else [each.n_rows for each in before]
+    enough = len(rows) >= MIN_PRIOR_WINDOWS
+    return float(np.median(rows[-MAX_PRIOR_WINDOWS:])) if enough else None
 
 
 def _schema_finding(profile: WindowProfile) -> Finding:
-    if not profile.n_rows:
-        return _no_data_finding("schema", profile, "no rows")
-    missing = f"not there: {quote_list(profile.absent)}" if profile.absent else ""
-    extra = f"not known, and not used: {quote_list(profile.extra)}" if profile.extra else ""
+    notes = []
+    if profile.absent:
+        notes.append(f"not there: {quote_list(profile.absent)}")
+    if profile.extra:
+        notes.append(f"not known, and not used: {quote_list(profile.extra)}")
     count = len(profile.absent)
-    found = _contract_finding("schema", profile, count, threshold=0, is_broken=count > 0)
-    return replace(found, note="; ".join(each for each in (missing, extra) if each))
+    return _finding(
+        "schema", profile, count, threshold=0, is_broken=count > 0, note="; ".join(notes)
+    )
+
+
+def _unusually_missing(profile: WindowProfile, reference: InputReference) -> set[str]:
+    """Return the columns that miss more cells than in the worst window of the reference."""
+    names = [
+        (column.name, statistic.name)
+        for column in reference.columns
+        for statistic in drift_statistics(column)
+    ]
+    null = reference.input_null
+    if null is None:
+        return {name for name, _ in names}
+    z = null.daily.z_scores(
+        window_statistics(profile.columns, reference.columns),
+        null.statistics,
+        phase_rows=np.asarray(profile.phases),
+    )
+    return {
+        name
+        for (name, statistic), score in zip(names, z, strict=True)
+        if statistic == MISSING and score > null.daily.worst
+    }
 
 
 def _column_findings(
@@ -135,120 +168,113 @@ def _column_findings(
     column: ColumnReference,
     counts: ColumnCounts,
     *,
-    reference: InputReference,
     limits: ContractSection,
-) -> list[Finding]:
-    """Return the share of missing cells, and of each other fault that a cell has."""
-    p, example = limits.p_value, f"such as {counts.example!r}"
-    rare = 2 / (reference.n_rows + 1)
-    bounds = {
-        "missing": (counts.missing - counts.unreadable, column.shape.missing, limits.missing_rise),
-        "type": (counts.unreadable, 0.0, limits.missing_rise),
-        "range": (counts.outside, rare, limits.range_rise),
-        "unseen": (counts.unseen, column.singles, limits.unseen_rise),
-    }
-    notes = {"type": example, "unseen": example, "range": f"{column.low} to {column.high} is known"}
-    found = [
-        _share_finding(
-            signal, profile, count, bound=ShareBound(usual, rise, p), note=notes.get(signal, "")
+    n_reference_rows: int,
+    is_unusually_missing: bool,
+) -> Iterator[Finding]:
+    """Yield the share of missing cells, and of each other fault that a cell of the column has."""
+    example, known = f"such as {counts.example!r}", f"{column.low} to {column.high} is known"
+    missing, rare = counts.missing - counts.unreadable, 2 / (n_reference_rows + 1)
+    for signal, count, usual, rise, note in (
+        ("missing", missing, column.histogram.missing, limits.missing_rise, ""),
+        ("type", counts.unreadable, 0.0, limits.missing_rise, example),
+        ("range", counts.outside, rare, limits.range_rise, known),
+        ("unseen", counts.unseen, column.singles, limits.unseen_rise, example),
+    ):
+        if not count and signal != "missing":
+            continue
+        found = _share_finding(
+            signal, profile, count, usual=usual, rise=rise, p_value=limits.p_value, note=note
         )
-        for signal, (count, usual, rise) in bounds.items()
-        if count or signal == "missing"
-    ]
-    if found[0].state == "breach" and not _unusually_missing(profile, column, counts, reference):
-        note = "no more than in the worst window of the reference"
-        found[0] = replace(found[0], state="ok", note=note)
-    return [replace(each, part=column.name) for each in found]
-
-
-def _unusually_missing(
-    profile: WindowProfile,
-    column: ColumnReference,
-    counts: ColumnCounts,
-    reference: InputReference,
-) -> bool:
-    """Return whether more is missing than in the worst window of the reference."""
-    scale = reference.inputs
-    if scale is None:
-        return True
-    names = [
-        (each.name, kind.name)
-        for each in reference.columns
-        for kind in drift_statistics(each.shape, each.bins)
-    ]
-    place, figures = names.index((column.name, MISSING)), np.full(len(names), np.nan)
-    filled, missing = np.asarray([counts.counts]), np.asarray([counts.missing])
-    figures[place] = compute_statistics(filled, missing, shape=column.shape, bins=column.bins)[0, 0]
-    phases = np.asarray(profile.phases)
-    off = z_scores(scale.daily, figures, scale.figures, phase_rows=phases)
-    return bool(off[place] > scale.daily.worst)
-
-
-def _duplicates_finding(
-    profile: WindowProfile, reference: InputReference, limits: ContractSection
-) -> Finding:
-    """Return the share of repeated rows; a larger window has more of them by chance."""
-    if not profile.n_rows:
-        return _no_data_finding("duplicates", profile, "no rows")
-    larger = max(profile.n_rows / max(reference.usual_rows, 1.0), 1.0)
-    usual = min(reference.duplicates * larger, 1.0)
-    bound = ShareBound(usual, limits.duplicate_rise, limits.p_value)
-    return _share_finding("duplicates", profile, profile.duplicates, bound=bound)
+        if signal == "missing" and found.state == "breach" and not is_unusually_missing:
+            is_usual = "no more than in the worst window of the reference"
+            found = replace(found, state="ok", note=is_usual)
+        yield replace(found, part=column.name)
 
 
 def _share_finding(
-    signal: str, profile: WindowProfile, count: int, *, bound: ShareBound, note: str = ""
+    signal: str,
+    profile: WindowProfile,
+    count: int,
+    *,
+    usual: float,
+    rise: float,
+    p_value: float,
+    note: str = "",
 ) -> Finding:
-    """Return a share of rows, broken where neither chance nor the rise that is allowed gives it."""
-    share, expected = count / profile.n_rows, min(max(bound.usual, MIN_EXPECTED_SHARE), 1.0)
-    chance = float(binom.sf(count - 1, profile.n_rows, expected))
-    most = bound.usual + bound.rise
-    is_broken = share > most and chance < bound.p_value
-    said = f"{count} of {profile.n_rows} rows, usually {bound.usual:.2%}"
-    found = _contract_finding(signal, profile, share, threshold=most, is_broken=is_broken)
-    return replace(found, note=f"{said}; {note}" if note else said)
+    """Return the share of affected rows.
+
+    It breaks the contract if it exceeds the usual share by more than the allowed rise, and a
+    binomial test rejects the usual share.
+    """
+    n_rows = profile.n_rows
+    expected = min(max(usual, MIN_EXPECTED_SHARE), 1.0)
+    is_larger = count / n_rows > usual + rise
+    is_broken = is_larger and float(binom.sf(count - 1, n_rows, expected)) < p_value
+    notes = [f"{count} of {n_rows} rows, usually {usual:.2%}", *([note] if note else [])]
+    return _finding(
+        signal,
+        profile,
+        count / n_rows,
+        threshold=usual + rise,
+        is_broken=is_broken,
+        note="; ".join(notes),
+    )
 
 
 def _volume_finding(
     profile: WindowProfile, limits: ContractSection, typical_rows: float | None
 ) -> Finding:
-    """Return the rows of a window over the usual ones; a window without rows tells nothing."""
-    if not profile.n_rows:
-        return _no_data_finding("volume", profile, "no rows")
+    """Return the rows of a window over the usual ones."""
     if not typical_rows:
-        return _no_data_finding("volume", profile, "the usual number of rows is not known yet")
-    times = profile.n_rows / typical_rows
-    bound = limits.volume_low if times < 1 else limits.volume_high
-    is_broken = not limits.volume_low <= times <= limits.volume_high
-    found = _contract_finding("volume", profile, times, threshold=bound, is_broken=is_broken)
-    return replace(found, note=f"{profile.n_rows} rows, usually {typical_rows:g}")
+        return _finding("volume", profile, None, note="the usual number of rows is not known yet")
+    ratio = profile.n_rows / typical_rows
+    return _finding(
+        "volume",
+        profile,
+        ratio,
+        threshold=limits.volume_low if ratio < 1 else limits.volume_high,
+        is_broken=not limits.volume_low <= ratio <= limits.volume_high,
+        note=f"{profile.n_rows} rows, usually {typical_rows:g}",
+    )
 
 
 def _freshness_finding(
     profile: WindowProfile, limits: ContractSection, now: datetime, newest: datetime | None
 ) -> Finding:
-    if newest is None and profile.n_rows:
-        newest = profile.window.end
+    newest = newest or (profile.window.end if profile.n_rows else None)
     if newest is None:
-        return _no_data_finding("freshness", profile, "no rows")
-    days, limit = max((now - newest) / timedelta(days=1), 0.0), limits.stale_days
-    found = _contract_finding("freshness", profile, days, threshold=limit, is_broken=days > limit)
-    return replace(found, note=f"the newest row is of {newest:%Y-%m-%d %H:%M}")
+        return _finding(FRESHNESS, profile, None, note="no rows")
+    days = max((now - newest) / ONE_DAY, 0.0)
+    return _finding(
+        FRESHNESS,
+        profile,
+        days,
+        threshold=limits.stale_days,
+        is_broken=days > limits.stale_days,
+        note=f"the newest row is of {newest:%Y-%m-%d %H:%M}",
+    )
 
 
-def _contract_finding(
-    signal: str, profile: WindowProfile, value: float, *, threshold: float, is_broken: bool
+def _finding(
+    signal: str,
+    profile: WindowProfile,
+    value: float | None,
+    *,
+    threshold: float | None = None,
+    is_broken: bool = False,
+    note: str,
 ) -> Finding:
     state: FindingState = "breach" if is_broken else "ok"
-    window = profile.window
-    return Finding(signal, "contract", window, float(value), threshold=threshold, state=state)
-
-
-def _no_data_finding(signal: str, profile: WindowProfile, note: str) -> Finding:
-    return Finding(signal, "contract", profile.window, None, state="no data", note=note)
-
-
-FRESHNESS = "freshness"
+    return Finding(
+        signal,
+        "contract",
+        profile.window,
+        None if value is None else float(value),
+        threshold=threshold,
+        state="no data" if value is None else state,
+        note=note,
+    )
 
 
 def checks_rows(finding: Finding) -> bool:
@@ -270,9 +296,6 @@ def breaks_contract(finding: Finding) -> bool:
     False
     """
     return checks_rows(finding) and finding.state == "breach"
-
-
-ONE_DAY = timedelta(days=1)
 
 
 def broken_windows(findings: Sequence[Finding]) -> tuple[TimeWindow, ...]:
@@ -299,8 +322,8 @@ def days_with_valid_data(
     [7]
     """
     broken = broken_windows(findings)
-    return tuple(each for each in days if not any(_overlaps(each, window) for window in broken))
-
-
-def _overlaps(day: DailyLoss, window: TimeWindow) -> bool:
-    return window.start < day.day + ONE_DAY and day.day < window.end
+    return tuple(
+        each
+        for each in days
+        if not any(w.start < each.day + ONE_DAY and each.day < w.end for w in broken)
+    )

@@ -8,22 +8,14 @@ then `joint_drift_score`. Rows are kept as a packed sample of at most 2,000 rows
 
 import base64
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from evertune.monitoring.bins import MISSING_CODE, BinCodes
-from evertune.monitoring.drift_null import (
-    NullDistribution,
-    excess_over_reference,
-    fit_null_distribution,
-    z_scores,
-)
+from evertune.monitoring.drift_null import NullDistribution, fit_null_distribution
 from evertune.monitoring.drift_statistics import DriftStatistic
 from evertune.monitoring.window_bounds import ReferenceWindows
 
@@ -52,13 +44,13 @@ class JointReference:
 def build_joint_reference(
     codes: BinCodes, windows: ReferenceWindows, *, seed: int
 ) -> JointReference | None:
-    """Return the reference of joint drift; None with fewer than two columns or too few windows."""
+    """Return the reference of joint drift; None with fewer than two columns or windows."""
     n_windows = len(windows.rows)
     if codes.shape[1] < 2 or n_windows < 2:
         return None
     random = np.random.default_rng(seed)
-    within = np.flatnonzero(windows.places >= 0)
-    drawn = np.sort(random.choice(within, min(MAX_SAMPLED_ROWS, len(within)), replace=False))
+    inside = np.flatnonzero(windows.places >= 0)
+    drawn = np.sort(random.choice(inside, min(MAX_SAMPLED_ROWS, len(inside)), replace=False))
     chosen = np.unique(np.linspace(0, n_windows - 1, N_CALIBRATION_WINDOWS).astype(np.int64))
     areas, rows = [], []
     for window in chosen:
@@ -77,13 +69,17 @@ def build_joint_reference(
 
 
 def classifier_auc(window: BinCodes, reference: BinCodes) -> float:
-    """Return the area under the ROC curve of telling rows of a window from others; NaN of few."""
+    """Return the ROC AUC of telling rows of a window from others; NaN with fewer than ten rows."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     if min(len(window), len(reference)) < MIN_SAMPLED_ROWS:
         return float("nan")
-    rows = np.vstack([window, reference]).astype(np.float64)
-    rows[rows == MISSING_CODE] = -1  # a place of its own, below all others
-    truth = np.repeat([1, 0], [len(window), len(reference)])
-    learner = HistGradientBoostingClassifier(
+    X = np.vstack([window, reference]).astype(np.float64)
+    X[X == MISSING_CODE] = -1  # a place of its own, below all others
+    y = np.repeat([1, 0], [len(window), len(reference)])
+    classifier = HistGradientBoostingClassifier(
         max_iter=N_TREES,
         max_leaf_nodes=N_LEAVES,
         learning_rate=LEARNING_RATE,
@@ -92,39 +88,35 @@ def classifier_auc(window: BinCodes, reference: BinCodes) -> float:
     )
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
     with threadpool_limits(1):  # small tables: threads would wait for each other
-        said = cross_val_predict(learner, rows, truth, cv=folds, method="predict_proba")[:, 1]
-    return float(roc_auc_score(truth, said))
+        y_proba = cross_val_predict(classifier, X, y, cv=folds, method="predict_proba")
+    return float(roc_auc_score(y, y_proba[:, 1]))
 
 
 def joint_drift_score(
     sample: str, reference: JointReference, n_columns: int
 ) -> tuple[float, float]:
-    """Return the area of a window's sample, and how far it is beyond the worst of the reference.
+    """Return the AUC of a window's sample, and how far it is beyond the worst of the reference.
 
     Both are NaN where the sample is too small.
     """
     rows = unpack_codes(sample, n_columns)
-    found = classifier_auc(rows, unpack_codes(reference.sample, n_columns))
-    if np.isnan(found):
-        return found, found
-    figures, size = np.array([found]), np.array([float(len(rows))])
-    off = z_scores(reference.calibration, figures, AUC_STATISTICS, phase_rows=size)
-    return found, float(excess_over_reference(reference.calibration, off, AUC_STATISTICS)[0])
+    auc = classifier_auc(rows, unpack_codes(reference.sample, n_columns))
+    if np.isnan(auc):
+        return auc, auc
+    null, n_rows = reference.calibration, np.array([float(len(rows))])
+    z = null.z_scores(np.array([auc]), AUC_STATISTICS, phase_rows=n_rows)
+    return auc, float(null.excess(z, AUC_STATISTICS)[0])
 
 
 def sample_rows(codes: BinCodes) -> str:
     """Return at most 2,000 rows of a window, evenly spread over it, packed."""
-    return pack_codes(codes[_evenly_spaced_rows(len(codes))])
+    size = min(MAX_SAMPLED_ROWS, len(codes))
+    return pack_codes(codes[(np.arange(size) * (len(codes) / max(size, 1))).astype(np.int64)])
 
 
-def merge_samples(samples: list[str], n_columns: int) -> str:
+def merge_samples(samples: Sequence[str], n_columns: int) -> str:
     """Return the sample of several windows together."""
     return sample_rows(np.vstack([unpack_codes(sample, n_columns) for sample in samples]))
-
-
-def _evenly_spaced_rows(n_rows: int) -> NDArray[np.int64]:
-    size = min(MAX_SAMPLED_ROWS, n_rows)
-    return (np.arange(size) * (n_rows / max(size, 1))).astype(np.int64)
 
 
 def pack_codes(codes: BinCodes) -> str:

@@ -3,6 +3,7 @@
 `build_window_profile` counts cells in the bins of a reference, with missing, unreadable,
 out-of-range and unseen ones; a cell that cannot be read is counted and raises nothing.
 `merge_profiles` adds the profiles of several windows, without reading their rows again.
+`window_statistics` computes the drift statistics of a profile.
 """
 
 from collections.abc import Sequence
@@ -11,21 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from evertune.data.schema import Column, TableSchema
+from evertune.data.schema import TableSchema
 from evertune.data.validation import truncate_cell
-from evertune.monitoring.bins import (
-    MISSING_CODE,
-    BinCodes,
-    ParsedColumn,
-    bin_column,
-    hash_rows,
-    parse_column,
-)
-from evertune.monitoring.column_reference import (
-    ColumnReference,
-    prediction_codes,
-    prediction_values,
-)
+from evertune.monitoring.bins import MISSING_CODE, BinCodes, hash_rows, parse_column
+from evertune.monitoring.column_reference import ColumnReference, prediction_values
+from evertune.monitoring.drift_statistics import compute_statistics, drift_statistics
 from evertune.monitoring.input_reference import InputReference, check_same_schema
 from evertune.monitoring.joint_drift import merge_samples, sample_rows
 from evertune.monitoring.window_bounds import rows_by_season
@@ -69,7 +60,7 @@ class WindowProfile:
     Attributes
     ----------
     columns : tuple of ColumnCounts
-        Without columns that are not there.
+        Of the features that are there.
     absent, extra : tuple of str
         Features that are not there, and columns that the schema does not know.
     duplicates : int
@@ -108,8 +99,7 @@ def build_window_profile(
     ----------
     raw : DataFrame of n rows
         Typed or text cells, as they came.
-    predictions : Predictions, optional
-        What was said of the rows.
+    predictions : Predictions, n rows, optional
 
     Raises
     ------
@@ -119,106 +109,66 @@ def build_window_profile(
     check_same_schema(reference, schema)
     raw = raw.set_axis(raw.columns.map(str), axis="columns").reset_index(drop=True)
     raw = raw.loc[:, ~raw.columns.duplicated()]
-    codes = np.full((len(raw), len(reference.columns)), MISSING_CODE, dtype=np.uint8)
-    anchors = np.full(len(raw), to_naive_timestamp(window.start).value / 1000)
-    found, cells = [], []
-    for place, (described, column) in enumerate(_pair_columns(schema, reference)):
-        if column.name in raw:
-            read = parse_column(raw[column.name], described, schema)
-            cells.append(read)
-            codes[:, place], values = bin_column(
-                read, column.bins, measured=column.measured, anchors=anchors
-            )
-            found.append(_count_column(read, column, codes[:, place], values))
+    n_rows, described = len(raw), {column.name: column for column in schema.features}
+    codes = np.full((n_rows, len(reference.columns)), MISSING_CODE, dtype=np.uint8)
+    anchors = np.full(n_rows, to_naive_timestamp(window.start).value / 1000)
+    counts, parsed = [], []
+    for place, column in enumerate(reference.columns):
+        if column.name not in raw:
+            continue
+        cells = parse_column(raw[column.name], described[column.name], schema)
+        codes[:, place], values = column.codes_and_values(cells, anchors)
+        counted = _count_cells(column, codes[:, place], values)
+        n_unseen, example = 0, ""
+        if column.kind == "category" and cells.levels is not None:
+            is_new = ~cells.levels.isin(column.known).to_numpy()
+            n_unseen = int(np.append(is_new, False)[cells.codes].sum())
+            example = truncate_cell(cells.levels[is_new].iloc[0]) if is_new.any() else ""
+        n_unreadable = int(cells.unreadable.sum())
+        example = cells.example or example
+        counts.append(replace(counted, unreadable=n_unreadable, unseen=n_unseen, example=example))
+        parsed.append(cells)
+    proba = {} if predictions is None else prediction_values(predictions, schema)
     phases = rows_by_season(
-        window.start, window.end, n_rows=len(raw), window_days=reference.window_days
+        window.start, window.end, n_rows=n_rows, window_days=reference.window_days
     )
     return WindowProfile(
-        window=replace(window, n_rows=len(raw)),
-        n_rows=len(raw),
-        columns=tuple(found),
+        window=replace(window, n_rows=n_rows),
+        n_rows=n_rows,
+        columns=tuple(counts),
         absent=tuple(each.name for each in reference.columns if each.name not in raw),
         extra=_extra_columns(raw, schema),
-        duplicates=_count_duplicates(cells, len(raw)),
+        duplicates=n_rows - len(np.unique(hash_rows(parsed, n_rows))) if parsed else 0,
         phases=tuple(phases.tolist()),
-        predictions=_count_predictions(predictions, reference, schema),
+        predictions=tuple(
+            _count_cells(each, each.bins.codes(proba[each.name]), proba[each.name])
+            for each in reference.predictions
+            if each.name in proba
+        ),
         sample=sample_rows(codes) if reference.joint else "",
     )
 
 
-def _pair_columns(
-    schema: TableSchema, reference: InputReference
-) -> list[tuple[Column, ColumnReference]]:
-    described = {column.name: column for column in schema.features}
-    return [(described[column.name], column) for column in reference.columns]
-
-
-def _count_column(
-    cells: ParsedColumn, column: ColumnReference, codes: BinCodes, values: FloatArray
-) -> ColumnCounts:
+def _count_cells(column: ColumnReference, codes: BinCodes, values: FloatArray) -> ColumnCounts:
     by_bin = np.bincount(codes, minlength=MISSING_CODE + 1)
     filled = values[~np.isnan(values)]
-    unseen, example = _count_unseen(cells, column)
-    low, high = column.low, column.high
-    outside = 0 if low is None or high is None else int(((filled < low) | (filled > high)).sum())
+    outside = 0
+    if column.low is not None and column.high is not None:
+        outside = int(((filled < column.low) | (filled > column.high)).sum())
     return ColumnCounts(
         name=column.name,
         counts=tuple(by_bin[: column.bins.size].tolist()),
         missing=int(by_bin[MISSING_CODE]),
-        unreadable=int(cells.unreadable.sum()),
         outside=outside,
-        unseen=unseen,
         mean=float(filled.mean()) if filled.size else None,
-        example=cells.example or example,
     )
-
-
-def _count_unseen(cells: ParsedColumn, column: ColumnReference) -> tuple[int, str]:
-    """Return how many rows have a category that was not seen, and one of those."""
-    if cells.codes is None or column.kind != "category":
-        return 0, ""
-    new = ~cells.levels.isin(column.known).to_numpy()
-    if not new.any():
-        return 0, ""
-    rows = np.bincount(cells.codes[cells.codes >= 0], minlength=len(new))
-    return int(rows[new].sum()), truncate_cell(cells.levels[new].iloc[0])
 
 
 def _extra_columns(raw: pd.DataFrame, schema: TableSchema) -> tuple[str, ...]:
     roles = (schema.target, schema.identifier, schema.time, schema.group)
-    known = {column.name for column in schema.features}
-    known |= {name for name in (*roles, schema.human, schema.existing) if name}
-    return tuple(truncate_cell(name) for name in raw.columns if name not in known)[
-        :MAX_EXTRA_COLUMNS
-    ]
-
-
-def _count_duplicates(cells: list[ParsedColumn], n_rows: int) -> int:
-    return n_rows - len(np.unique(hash_rows(cells, n_rows))) if cells else 0
-
-
-def _count_predictions(
-    predictions: Predictions | None, reference: InputReference, schema: TableSchema
-) -> tuple[ColumnCounts, ...]:
-    if predictions is None:
-        return ()
-    values = dict(prediction_values(predictions, schema))
-    return tuple(
-        _count_prediction_column(values[column.name], column)
-        for column in reference.predictions
-        if column.name in values
-    )
-
-
-def _count_prediction_column(values: FloatArray, column: ColumnReference) -> ColumnCounts:
-    by_bin = np.bincount(prediction_codes(values, column), minlength=MISSING_CODE + 1)
-    filled = values[~np.isnan(values)]
-    return ColumnCounts(
-        name=column.name,
-        counts=tuple(by_bin[: column.bins.size].tolist()),
-        missing=int(by_bin[MISSING_CODE]),
-        mean=float(filled.mean()) if filled.size else None,
-    )
+    known = {column.name for column in schema.features} | {*roles, schema.human, schema.existing}
+    extra = [truncate_cell(name) for name in raw.columns if name not in known]
+    return tuple(extra[:MAX_EXTRA_COLUMNS])
 
 
 def merge_profiles(profiles: Sequence[WindowProfile]) -> WindowProfile:
@@ -233,51 +183,76 @@ def merge_profiles(profiles: Sequence[WindowProfile]) -> WindowProfile:
         raise ValueError("Expected at least one profile to merge, but got none.")
     first, last = profiles[0], profiles[-1]
     n_rows = sum(each.n_rows for each in profiles)
-    width = len(set(_unique_names(profiles, "columns")) | set(_unique_names(profiles, "absent")))
+    columns = _merge_counts([each.columns for each in profiles])
+    absent = dict.fromkeys(name for each in profiles for name in each.absent)
+    extra = dict.fromkeys(name for each in profiles for name in each.extra)
+    n_columns = len({*absent, *(each.name for each in columns)})
     samples = [each.sample for each in profiles if each.sample]
     return WindowProfile(
         window=TimeWindow(first.window.start, last.window.end, n_rows),
         n_rows=n_rows,
-        columns=_merge_counts([each.columns for each in profiles]),
-        absent=tuple(_unique_names(profiles, "absent")),
-        extra=tuple(_unique_names(profiles, "extra"))[:MAX_EXTRA_COLUMNS],
+        columns=columns,
+        absent=tuple(absent),
+        extra=tuple(extra)[:MAX_EXTRA_COLUMNS],
         duplicates=sum(each.duplicates for each in profiles),
         phases=tuple(np.sum([each.phases for each in profiles], axis=0).tolist()),
         predictions=_merge_counts([each.predictions for each in profiles]),
-        sample=merge_samples(samples, width) if samples else "",
+        sample=merge_samples(samples, n_columns) if samples else "",
         n_windows=sum(each.n_windows for each in profiles),
     )
-
-
-def _unique_names(profiles: Sequence[WindowProfile], field: str) -> list[str]:
-    """Return the names in a field of the profiles, each once."""
-    found = [name for each in profiles for name in getattr(each, field)]
-    return list(dict.fromkeys(getattr(name, "name", name) for name in found))
 
 
 def _merge_counts(parts: Sequence[tuple[ColumnCounts, ...]]) -> tuple[ColumnCounts, ...]:
     by_name: dict[str, list[ColumnCounts]] = {}
     for each in (column for part in parts for column in part):
         by_name.setdefault(each.name, []).append(each)
-    return tuple(_sum_counts(columns) for columns in by_name.values())
-
-
-def _sum_counts(columns: list[ColumnCounts]) -> ColumnCounts:
-    sizes = {len(column.counts) for column in columns}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"Profiles of {columns[0].name!r} were counted in different bins {sorted(sizes)}; "
-            "merge those of one reference."
+    merged = []
+    for name, columns in by_name.items():
+        sizes = {len(column.counts) for column in columns}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"Profiles of {name!r} were counted in different bins {sorted(sizes)}; "
+                "merge those of one reference."
+            )
+        counts = np.sum([column.counts for column in columns], axis=0)
+        total = sum((column.mean or 0.0) * sum(column.counts) for column in columns)
+        merged.append(
+            ColumnCounts(
+                name=name,
+                counts=tuple(counts.tolist()),
+                missing=sum(column.missing for column in columns),
+                unreadable=sum(column.unreadable for column in columns),
+                outside=sum(column.outside for column in columns),
+                unseen=sum(column.unseen for column in columns),
+                mean=float(total / counts.sum()) if counts.sum() else None,
+                example=next((column.example for column in columns if column.example), ""),
+            )
         )
-    weights = [sum(column.counts) for column in columns]
-    means = [(column.mean or 0.0) * weight for column, weight in zip(columns, weights, strict=True)]
-    return ColumnCounts(
-        name=columns[0].name,
-        counts=tuple(np.sum([column.counts for column in columns], axis=0).tolist()),
-        missing=sum(column.missing for column in columns),
-        unreadable=sum(column.unreadable for column in columns),
-        outside=sum(column.outside for column in columns),
-        unseen=sum(column.unseen for column in columns),
-        mean=sum(means) / sum(weights) if sum(weights) else None,
-        example=next((column.example for column in columns if column.example), ""),
-    )
+    return tuple(merged)
+
+
+def window_statistics(
+    counts: Sequence[ColumnCounts], columns: Sequence[ColumnReference]
+) -> FloatArray:
+    """Return the drift statistics of columns in a window, NaN for columns that are not there.
+
+    Parameters
+    ----------
+    counts : sequence of ColumnCounts
+        `columns` or `predictions` of a window's profile.
+
+    Returns
+    -------
+    array of shape (n_statistics,)
+        Those of the first column first, in the order of `drift_statistics`.
+    """
+    by_name = {each.name: each for each in counts}
+    parts = []
+    for column in columns:
+        own = by_name.get(column.name)
+        if own is None:
+            parts.append(np.full(len(drift_statistics(column)), np.nan))
+        else:
+            filled, missing = np.asarray([own.counts]), np.asarray([own.missing])
+            parts.append(compute_statistics(column, filled, missing)[0])
+    return np.concatenate(parts)

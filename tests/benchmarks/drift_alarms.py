@@ -15,20 +15,13 @@ import numpy as np
 from scipy.stats import norm
 
 from evertune.monitoring.bins import Bins
-from evertune.monitoring.drift_null import (
-    N_POOLED_WINDOWS,
-    DriftNull,
-    excess_over_reference,
-    expected_statistics,
-    fit_drift_null,
-    z_scores,
-)
-from evertune.monitoring.drift_statistics import (
+from evertune.monitoring.column_reference import (
+    ColumnReference,
     Counts,
     build_reference_histogram,
-    compute_statistics,
-    drift_statistics,
 )
+from evertune.monitoring.drift_null import N_POOLED_WINDOWS, DriftNull, fit_drift_null
+from evertune.monitoring.drift_statistics import compute_statistics, drift_statistics
 from evertune.monitoring.window_bounds import ReferenceWindows
 from evertune.types import FloatArray
 
@@ -94,47 +87,47 @@ def scores(setting: Setting, *, days: int, seed: int, shift: bool) -> FloatArray
         True,
         known,
     )
-    kinds = [kind for column in counts for kind in kinds_of(column[:known])]
-    scale = fit_drift_null(
-        lambda length: figures[length][: known - length + 1], kinds, windows=windows
+    statistics = [
+        statistic for column in counts for statistic in drift_statistics(described(column[:known]))
+    ]
+    null = fit_drift_null(
+        lambda length: figures[length][: known - length + 1], statistics, windows=windows
     )
-    return np.array([day_score(scale, figures, day, setting.rows) for day in range(known, total)])
+    return np.array([day_score(null, figures, day, setting.rows) for day in range(known, total)])
 
 
-def bins_of(counts: Counts) -> Bins:
-    return LEVELS if counts.shape[1] == LEVELS.size + 1 else NUMBERS
-
-
-def kinds_of(counts: Counts):
-    bins = bins_of(counts)
-    return drift_statistics(build_reference_histogram(counts[:, :-1], counts[:, -1], bins), bins)
+def described(counts: Counts) -> ColumnReference:
+    """Return the reference of a column with these counts."""
+    bins = LEVELS if counts.shape[1] == LEVELS.size + 1 else NUMBERS
+    histogram = build_reference_histogram(counts[:, :-1], counts[:, -1], bins)
+    kind, measured = ("category", "level") if bins is LEVELS else ("number", "value")
+    return ColumnReference(bins.name, kind, measured, bins, histogram=histogram)
 
 
 def all_figures(counts: list[Counts], known: int, length: int) -> FloatArray:
     """Return the figures of so many neighbouring days together."""
     found = []
     for column in counts:
-        bins = bins_of(column)
-        shape = build_reference_histogram(column[:known, :-1], column[:known, -1], bins)
         sums = np.cumsum(np.vstack([np.zeros_like(column[:1]), column]), axis=0)
         rolled = sums[length:] - sums[:-length]
-        found.append(compute_statistics(rolled[:, :-1], rolled[:, -1], shape=shape, bins=bins))
+        found.append(compute_statistics(described(column[:known]), rolled[:, :-1], rolled[:, -1]))
     return np.hstack(found)
 
 
-def day_score(scale: DriftNull, figures: dict[int, FloatArray], day: int, rows: int) -> float:
+def day_score(null: DriftNull, figures: dict[int, FloatArray], day: int, rows: int) -> float:
     """Return the larger score of a day on its own and of the seven that end with it."""
+    statistics = null.statistics
     phases = np.where(np.arange(WEEK) == day % WEEK, float(rows), 0.0)
-    alone = z_scores(scale.daily, figures[1][day], scale.figures, phase_rows=phases)
-    score = float(excess_over_reference(scale.daily, alone, scale.figures).max())
-    if scale.pooled is None:
+    alone = null.daily.z_scores(figures[1][day], statistics, phase_rows=phases)
+    score = float(null.daily.excess(alone, statistics).max())
+    if null.pooled is None:
         return score
-    left = figures[N_POOLED_WINDOWS][day - N_POOLED_WINDOWS + 1] - expected_statistics(
-        scale.daily, np.full(WEEK, float(rows))
+    rest = figures[N_POOLED_WINDOWS][day - N_POOLED_WINDOWS + 1] - null.daily.expected(
+        np.full(WEEK, float(rows))
     )
     size = np.array([float(WEEK * rows)])
-    pooled = z_scores(scale.pooled, left, scale.figures, phase_rows=size)
-    return max(score, float(excess_over_reference(scale.pooled, pooled, scale.figures).max()))
+    pooled = null.pooled.z_scores(rest, statistics, phase_rows=size)
+    return max(score, float(null.pooled.excess(pooled, statistics).max()))
 
 
 def alarm_days(values: FloatArray) -> np.ndarray:

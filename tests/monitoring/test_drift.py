@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from evertune.decisions import Finding
-from evertune.monitoring.bins import number_bins, number_codes
+from evertune.monitoring.bins import number_bins
 from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift import (
     drift_findings,
@@ -147,7 +147,7 @@ def test_the_latest_figure_of_a_column_counts_as_a_cause():
 
 def column(values):
     bins = number_bins("age", values)
-    counts = np.bincount(number_codes(values, bins), minlength=bins.size)
+    counts = np.bincount(bins.codes(values), minlength=bins.size)
     ends = (values[values < bins.edges[0]], values[values >= bins.edges[-1]])
     return ColumnReference(
         "age",
@@ -172,6 +172,6 @@ def test_the_distance_from_bins_is_about_that_of_the_values(shift, spread):
     random = np.random.default_rng(0)
     known, new = random.normal(0, 1, 20_000), random.normal(shift, spread, 20_000)
     found = column(known)
-    counts = np.bincount(number_codes(new, found.bins), minlength=found.bins.size)
+    counts = np.bincount(found.bins.codes(new), minlength=found.bins.size)
     exact = wasserstein_distance(known, new) / known.std()
     assert wasserstein(counts, float(new.mean()), found) == pytest.approx(exact, abs=0.1)

@@ -2,13 +2,10 @@ import numpy as np
 import pytest
 
 from evertune.monitoring.drift_null import (
-    excess_over_reference,
-    expected_statistics,
     fit_drift_null,
     fit_null_distribution,
     integrated_autocorrelation_time,
     seasonal_means,
-    z_scores,
 )
 from evertune.monitoring.drift_statistics import DriftStatistic
 from evertune.monitoring.window_bounds import ReferenceWindows
@@ -29,7 +26,7 @@ def calibration(figures, phases=None, n_phases=1):
 
 def off(found, value, rows=N_ROWS, **known):
     sizes = np.array([float(rows)])
-    return float(z_scores(found, np.array([value]), MEAN, phase_rows=sizes, **known)[0])
+    return float(found.z_scores(np.array([value]), MEAN, phase_rows=sizes, **known)[0])
 
 
 def test_a_distance_is_in_deviations_between_windows():
@@ -48,7 +45,7 @@ def test_a_smaller_window_has_more_chance():
 
 def test_one_day_differs_more_than_the_weeks_of_the_reference():
     weeks = calibration(10 * noise(5000))
-    assert off(weeks, 3.0, longer=7) == pytest.approx(off(weeks, 3.0) / np.sqrt(7), rel=0.02)
+    assert off(weeks, 3.0, length_ratio=7) == pytest.approx(off(weeks, 3.0) / np.sqrt(7), rel=0.02)
 
 
 def test_few_windows_widen():
@@ -67,14 +64,14 @@ def test_each_place_in_the_week_has_its_own_centre():
     weekend = phases >= 5
     found = calibration(noise(140) + weekend[:, None], phases, n_phases=7)
     whole, sunday = np.ones(7), np.eye(7)[6]
-    assert expected_statistics(found, sunday)[0] == pytest.approx(1, abs=0.1)
-    assert expected_statistics(found, whole)[0] == pytest.approx(2 / 7, abs=0.05)
+    assert found.expected(sunday)[0] == pytest.approx(1, abs=0.1)
+    assert found.expected(whole)[0] == pytest.approx(2 / 7, abs=0.05)
 
 
 def test_a_week_without_a_pattern_has_one_centre():
     found = seasonal_means(noise(140), np.arange(140) % 7, 7)
     assert np.ptp(found.centres) < 0.05
-    assert found.freedom[0] > 136
+    assert found.degrees_of_freedom[0] > 136
 
 
 def test_moods_that_last_count_as_fewer_windows():
@@ -113,11 +110,7 @@ def test_only_a_rise_counts_of_a_figure_that_rises():
     rises = (DriftStatistic("area", 1.0, 0.0, rises=True),)
     found = calibration(noise(100))
     fallen = np.array([-50.0])
-    assert (
-        excess_over_reference(found, fallen, rises)[0]
-        < 0
-        < excess_over_reference(found, fallen, MEAN)[0]
-    )
+    assert found.excess(fallen, rises)[0] < 0 < found.excess(fallen, MEAN)[0]
 
 
 def test_a_figure_that_is_not_known_is_not_off():

@@ -44,7 +44,7 @@ def test_reference_and_profile_come_back_from_their_files(tmp_path):
 
 
 def test_every_day_is_a_window():
-    assert reference().inputs.daily.n_windows == N_DAYS
+    assert reference().input_null.daily.n_windows == N_DAYS
     assert (reference().usual_rows, reference().window_days) == (ROWS, 1)
 
 
@@ -52,7 +52,7 @@ def test_bounds_shares_and_categories_are_those_of_the_table():
     table = people(days(), seed=0)
     income, plan = column(reference(), "income"), column(reference(), "plan")
     assert (income.low, income.high) == (table["income"].min(), table["income"].max())
-    assert column(reference(), "age").shape.missing == pytest.approx(table["age"].isna().mean())
+    assert column(reference(), "age").histogram.missing == pytest.approx(table["age"].isna().mean())
     assert plan.known == ("a", "b", "c")
     assert plan.counts[0] == (table["plan"] == plan.bins.levels[0]).sum()
 
@@ -75,20 +75,20 @@ def test_predictions_on_rows_that_were_learned_from_are_left_out():
     learned = np.arange(len(table)) < len(table) // 2
     partly = Predictions(np.where(learned, np.nan, known.values), known.probabilities)
     found = made(table, moments=pd.Series(days()), predictions=partly)
-    assert found.said.daily.n_windows == N_DAYS / 2
+    assert found.prediction_null.daily.n_windows == N_DAYS / 2
     assert sum(found.predictions[0].counts) == len(table) / 2
 
 
 def test_a_table_of_few_rows_has_no_scale_and_says_so():
     found = made(people(days(1), seed=0).head(50))
-    assert (found.inputs, found.joint) == (None, None)
+    assert (found.input_null, found.joint) == (None, None)
     assert found.notes == ("the reference has too few rows (50) to tell drift from chance",)
 
 
 def test_a_table_with_columns_that_say_nothing_has_a_reference():
     empty = people(days(), seed=0).assign(age=np.nan, income=1.0, plan="a", joined=pd.NaT)
     found = made(empty.astype({"joined": "datetime64[us]"}), moments=pd.Series(days()))
-    assert np.isfinite(found.inputs.daily.worst)
+    assert np.isfinite(found.input_null.daily.worst)
 
 
 def test_another_schema_is_refused_with_the_columns_that_differ():

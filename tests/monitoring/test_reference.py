@@ -9,7 +9,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.metrics.losses import DailyLoss
 from evertune.metrics.metrics import METRICS
 from evertune.models.fitted_model import FittedPipeline, Model
-from evertune.monitoring.reference import build_reference, cap_reference_loss
+from evertune.monitoring.reference import build_reference, cap_reference_loss, load_reference
 from evertune.trials import Configuration
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
@@ -61,3 +61,10 @@ def test_the_base_loss_rises_by_three_points_at_most(reference, loss, kept):
 
 def test_the_first_champion_is_held_against_itself(reference):
     assert cap_reference_loss(reference, None) is reference
+
+
+def test_the_reference_that_an_earlier_release_wrote_is_read(golden_project_files):
+    found = load_reference(golden_project_files / "state" / "reference" / "orders" / "1").inputs
+    assert found.columns[0].histogram.shares
+    assert len(found.input_null.statistics) == len(found.input_null.daily.deviations)
+    assert found.prediction_null is not None
