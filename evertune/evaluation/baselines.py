@@ -206,12 +206,6 @@ def baseline_predictions(
     return predictions | dict(models)
 
 
-def mean_fold_metrics(folds: Iterable[FoldResult]) -> MetricValues:
-    """Return the mean of every metric over the folds in which it is defined, else None."""
-    means = pd.DataFrame([fold.figures for fold in folds], dtype=np.float64).mean(axis=0)
-    return {str(name): float(mean) if pd.notna(mean) else None for name, mean in means.items()}
-
-
 def class_distribution(y_true: FloatArray, n_classes: int) -> FloatArray:
     """Return the share of every class, in the order of the codes."""
     shares: FloatArray = np.bincount(y_true.astype(int), minlength=n_classes) / y_true.size

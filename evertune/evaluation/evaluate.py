@@ -46,7 +46,6 @@ from evertune.metrics.metrics import (
     Metric,
     compute_metrics,
     confusion_matrix,
-    is_better,
     keeps_bound,
     lift,
     prediction_mask,
@@ -301,12 +300,9 @@ def compare_with_baselines(
 
 def best_baseline(metric: Metric, rows: Iterable[BaselineRow]) -> BaselineRow | None:
     """Return the baseline that is best on the hold-out in a metric; None if none has a score."""
-    best, best_score = None, None
-    for row in rows:
-        score = row.holdout.get(metric.name)
-        if is_better(metric, score, best_score):
-            best, best_score = row, score
-    return best
+    scored = [(row, score) for row in rows if (score := row.holdout.get(metric.name)) is not None]
+    best = max if metric.greater_is_better else min
+    return best(scored, key=lambda pair: pair[1], default=(None, None))[0]
 
 
 def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str, tuple[str, ...]]:
@@ -334,11 +330,9 @@ def check_guards(
 ) -> tuple[Guard, ...]:
     """Return each guard and whether it is kept; an undefined score keeps none."""
     return tuple(
-        Guard(
-            m.name, bounds[m.name], scores[m.name], keeps_bound(m, scores[m.name], bounds[m.name])
-        )
+        Guard(m.name, bound, scores[m.name], keeps_bound(m, scores[m.name], bound))
         for m in metrics
-        if m.name in bounds
+        if (bound := bounds.get(m.name)) is not None
     )
 
 

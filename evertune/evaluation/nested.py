@@ -1,8 +1,7 @@
 """Nested cross-validation: the data of a repeated search and its score on the outer folds.
 
 The whole search runs again inside each outer fold, so that its score comes from rows that chose
-nothing. `inner_folds` restricts the other folds to the training rows of an outer one;
-`mean_metrics` averages the outer folds.
+nothing. `inner_folds` restricts the other folds to the training rows of an outer one.
 """
 
 from collections.abc import Sequence
@@ -65,12 +64,3 @@ def inner_folds(folds: Sequence[Fold], outer: int) -> tuple[Fold, ...]:
         if i != outer
     ]
     return tuple(fold for fold in within if len(fold.training) and len(fold.validation))
-
-
-def mean_metrics(folds: Sequence[MetricValues]) -> MetricValues:
-    """Return the mean of every score over the folds in which it is defined, else None."""
-    means: MetricValues = {}
-    for name in folds[0]:
-        known = [score for scores in folds if (score := scores[name]) is not None]
-        means[name] = float(np.mean(known)) if known else None
-    return means

@@ -2,8 +2,8 @@
 
 Heuristic, simplest model, optimised simple model, complex model: `compare_phases` gives the gain
 of each over the one before in the optimised metric, and its cost to fit, to predict and to
-explain. `simplest_sufficient_phase` names the simplest one whose distance to the best is within
-noise. `count_parameters` counts the numbers a person would have to read to follow a model.
+explain. `simplest_sufficient_phase` names the simplest one that is not significantly worse than
+the best. `count_parameters` gives the size of a model.
 """
 
 import re
@@ -18,7 +18,7 @@ import numpy as np
 from evertune.data.folds import Fold
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.heuristics import Rule
-from evertune.metrics.metrics import Metric, is_better
+from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Ensemble, FittedPipeline, Model
 from evertune.models.origin import ModelOrigin
 from evertune.search.leaderboard import best_trial
@@ -38,26 +38,21 @@ class Phase:
 
     Attributes
     ----------
-    name : str
-        `heuristic`, `simplest`, `optimised simple` or `complex`.
     what : str
         The baseline, the trial or the ensemble.
-    score : float, optional
-        Mean over the folds of the optimised metric; None if the phase has nothing.
-    scores : tuple of float
-        By fold.
+    score, scores
+        The optimised metric: its mean over the folds (None if the phase has no model), and by fold.
     fit_seconds : float, optional
         Of all folds together, one thread.
     predict_milliseconds : float, optional
         For a thousand rows, the encoding of their columns included.
     values : int, optional
-        Numbers that a person would have to read to follow it: answers of a rule, coefficients,
-        leaves.
+        How many numbers it consists of: answers of a rule, coefficients, leaves.
     gain, low, high : float, optional
         By how much it is better than the phase before, with its interval; positive is better,
         whatever the metric's direction.
     pays : bool, optional
-        True if the gain is more than noise; None if that is not known, or nothing is before.
+        True if the gain is more than noise; None if that is not known, or no phase is before.
     """
 
     name: PhaseName
@@ -90,14 +85,10 @@ def compare_phases(
 
     Parameters
     ----------
-    metric : Metric
-        The one that is optimised.
     origin : ModelOrigin, optional
         Of the model: the ensemble's scores and weights, and the size of its phases' models.
     values : mapping from a baseline's name to int, optional
         From `count_baseline_parameters`.
-    confidence : float
-        Of the interval of each gain.
     """
 
     def of_baseline(name: PhaseName, kind: str) -> Phase:
@@ -154,8 +145,9 @@ def compare_phases(
     scored = [i for i, phase in enumerate(phases) if phase.score is not None]
     for before, i in pairwise(scored):
         gain = _gain(phases[i], phases[before], metric, folds=folds, confidence=confidence)
-        pays = _is_significant(gain)
-        phases[i] = replace(phases[i], gain=gain.value, low=gain.low, high=gain.high, pays=pays)
+        phases[i] = replace(
+            phases[i], gain=gain.value, low=gain.low, high=gain.high, pays=_is_significant(gain)
+        )
     return tuple(phases)
 
 
@@ -166,22 +158,15 @@ def simplest_sufficient_phase(
     folds: Sequence[Fold],
     confidence: float = DEFAULT_CONFIDENCE,
 ) -> str:
-    """Return the simplest phase whose difference to the best one is within noise.
+    """Return the first of the phases (the simplest) that is not significantly worse than the best.
 
     A phase of which that is not known counts as worse. Without any score it is the last phase.
-
-    Parameters
-    ----------
-    phases : sequence of Phase
-        The simplest first.
     """
-    scored = [phase for phase in phases if phase.score is not None]
+    scored = [(phase, phase.score) for phase in phases if phase.score is not None]
     if not scored:
         return phases[-1].name
-    best = scored[0]
-    for phase in scored:
-        best = phase if is_better(metric, phase.score, best.score) else best
-    for phase in scored:
+    best, _ = (max if metric.greater_is_better else min)(scored, key=lambda pair: pair[1])
+    for phase, _ in scored:
         gain = _gain(best, phase, metric, folds=folds, confidence=confidence)
         if phase is best or _is_significant(gain) is False:
             return phase.name
@@ -190,28 +175,27 @@ def simplest_sufficient_phase(
 
 def best_simple_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     """Return the best complete trial of the families that a person can follow."""
-    return best_trial((t for t in trials if _is_simple(t)), (metric,), {})
+    simple = (t for t in trials if t.configuration.family in SIMPLE_FAMILIES)
+    return best_trial(simple, (metric,), {})
 
 
 def best_complex_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     """Return the best complete trial of all other families."""
-    return best_trial((t for t in trials if not _is_simple(t)), (metric,), {})
+    complex_ = (t for t in trials if t.configuration.family not in SIMPLE_FAMILIES)
+    return best_trial(complex_, (metric,), {})
 
 
 def best_baseline_of_kind(
     baselines: Iterable[BaselineResult], metric: Metric, *, kind: str
 ) -> BaselineResult | None:
     """Return the best of the baselines of one kind, by its mean over the folds."""
-    best: BaselineResult | None = None
-    for baseline in baselines:
-        best_score = None if best is None else best.mean.get(metric.name)
-        if baseline.kind == kind and is_better(metric, baseline.mean.get(metric.name), best_score):
-            best = baseline
-    return best
-
-
-def _is_simple(trial: Trial) -> bool:
-    return trial.configuration.family in SIMPLE_FAMILIES
+    scored = [
+        (each, score)
+        for each in baselines
+        if each.kind == kind and (score := each.mean.get(metric.name)) is not None
+    ]
+    best = max if metric.greater_is_better else min
+    return best(scored, key=lambda pair: pair[1], default=(None, None))[0]
 
 
 def _gain(

@@ -1,9 +1,8 @@
-"""Decision thresholds and what deciding by them costs.
+"""Decision thresholds and what they cost.
 
-`misclassification_costs` reads the costs of errors, `cheapest_threshold` finds the best threshold
-on out-of-fold predictions, and `cost_implied_threshold` derives it from the costs alone (Elkan,
-2001). `evaluate_decision_rules` scores each `DecisionRule` on the evaluation rows; no threshold is
-ever chosen by their truth.
+`cheapest_threshold` finds the best threshold on out-of-fold predictions, `cost_implied_threshold`
+derives it from the costs alone (Elkan, 2001). `evaluate_decision_rules` scores each `DecisionRule`
+on the evaluation rows, whose labels never choose a threshold.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from evertune.errors import ParamsError
 from evertune.metrics.metrics import Metric
-from evertune.metrics.weighted import weighted_mean
+from evertune.metrics.weighted import require_probabilities, weighted_mean
 from evertune.models.fitted_model import apply_threshold
 from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval
 from evertune.types import FloatArray, Predictions
@@ -30,20 +29,18 @@ ClassCosts = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """One way to decide, and its results on the evaluation rows.
+    """One way to turn probabilities into classes, and its results on the evaluation rows.
 
     Attributes
     ----------
     threshold : float, optional
         The probability above which the positive class of two is predicted.
     chosen_on : str
-        What chose the threshold.
-    share : float, optional
-        Rows that are predicted to be of the positive class, of all.
-    precision, recall : float, optional
-        Of that class.
+        What chose the threshold, in words.
+    share, precision, recall : float, optional
+        Of the positive class of two; `share` is the share of rows predicted to be of it.
     cost, low, high : float, optional
-        Mean cost of a row with its interval; None if no costs are given.
+        Mean cost per row with its interval; None if no costs are given.
     """
 
     name: str
@@ -87,7 +84,7 @@ def misclassification_costs(costs: ClassCosts | None, classes: Sequence[str]) ->
 def threshold_costs(
     y_true: FloatArray, proba: FloatArray, costs: FloatArray, thresholds: FloatArray
 ) -> FloatArray:
-    """Return the mean cost of a row for each threshold of the positive class of two.
+    """Return the mean cost per row for each threshold of the positive class of two.
 
     Examples
     --------
@@ -136,35 +133,27 @@ def evaluate_decision_rules(
     costs: FloatArray | None = None,
     out_of_fold: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[DecisionRule, ...]:
-    """Return ways to decide by a model's probabilities, with their results on n rows.
+    """Return decision rules for a model's probabilities, with their results on n rows.
+
+    There are none without probabilities, nor for more than two classes without costs.
 
     Parameters
     ----------
-    pred : Predictions
-        Without probabilities there is nothing to decide; with more than two classes and without
-        costs neither.
     in_use : float, optional
         The model's threshold; None: the likelier class is predicted.
     costs : array of shape (n_classes, n_classes), optional
         From `misclassification_costs`.
     out_of_fold : pair of arrays, optional
-        Truth of training rows, and the probability of the positive class by fold models that did
-        not see them. They choose thresholds; without them the rows' own ranking, without truth,
-        tells where the most likely ones begin.
+        Labels of training rows and their out-of-fold probabilities of the positive class, which
+        choose thresholds. Without them the thresholds of the most likely rows are quantiles of
+        `pred` itself.
     """
     if pred.probabilities is None:
         return ()
     if len(classes) > 2:
-        found = _multiclass_rules(pred, pred.probabilities, classes, costs)
+        found = _multiclass_rules(pred, classes, costs)
     else:
-        found = _binary_rules(
-            pred,
-            pred.probabilities,
-            classes,
-            in_use=in_use,
-            costs=costs,
-            out_of_fold=out_of_fold,
-        )
+        found = _binary_rules(pred, classes, in_use=in_use, costs=costs, out_of_fold=out_of_fold)
     rules = []
     for unscored, values in found:
         rule = unscored
@@ -178,7 +167,8 @@ def evaluate_decision_rules(
             )
         if costs is not None:
             row_costs = np.asarray(costs[y_true.astype(np.int64), values.astype(np.int64)])
-            metric = _mean_cost_metric(row_costs)
+            mean_cost = partial(weighted_mean, row_costs)
+            metric = Metric("cost", frozenset(), False, False, lambda _, __, cost=mean_cost: cost)
             cost = bootstrap_interval(metric, y_true, Predictions(values), **asdict(bootstrap))
             rule = replace(rule, cost=float(row_costs.mean()), low=cost.low, high=cost.high)
         rules.append(rule)
@@ -187,13 +177,13 @@ def evaluate_decision_rules(
 
 def _binary_rules(
     pred: Predictions,
-    proba: FloatArray,
     classes: Sequence[str],
     *,
     in_use: float | None,
     costs: FloatArray | None,
     out_of_fold: tuple[FloatArray, FloatArray] | None,
 ) -> Iterator[tuple[DecisionRule, FloatArray]]:
+    proba = require_probabilities(pred)
     threshold = DEFAULT_THRESHOLD if in_use is None else in_use
     yield DecisionRule("as the model decides", threshold, CHOSEN_BY_FIT), pred.values
     decide = partial(apply_threshold, proba)
@@ -217,11 +207,11 @@ def _binary_rules(
 
 
 def _multiclass_rules(
-    pred: Predictions, proba: FloatArray, classes: Sequence[str], costs: FloatArray | None
+    pred: Predictions, classes: Sequence[str], costs: FloatArray | None
 ) -> Iterator[tuple[DecisionRule, FloatArray]]:
     if costs is None:
         return
-    cheapest = (proba @ costs).argmin(axis=1).astype(np.float64)
+    cheapest = (require_probabilities(pred) @ costs).argmin(axis=1).astype(np.float64)
     yield DecisionRule("as the model decides", None, "predicts the most likely class"), pred.values
     yield DecisionRule("class of least expected cost", None, CHOSEN_BY_COSTS), cheapest
     yield from _constant_rules(pred, classes)
@@ -233,12 +223,6 @@ def _constant_rules(
     for code, name in enumerate(classes):
         values = np.full(len(pred.values), float(code))
         yield DecisionRule(f"always {name}", None, "needs no model"), values
-
-
-def _mean_cost_metric(row_costs: FloatArray) -> Metric:
-    return Metric(
-        "cost", frozenset(), False, False, lambda _, __: partial(weighted_mean, row_costs)
-    )
 
 
 def _share(count: float, total: float) -> float | None:

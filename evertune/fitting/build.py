@@ -29,7 +29,7 @@ from evertune.ensemble.calibration import (
 )
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import EnsembleSelection, select_ensemble, single_best
-from evertune.evaluation.baselines import SIMPLEST_FAMILIES, BaselineResult, mean_fold_metrics
+from evertune.evaluation.baselines import SIMPLEST_FAMILIES, BaselineResult
 from evertune.evaluation.phases import (
     SIMPLE_FAMILIES,
     PhaseName,
@@ -50,7 +50,7 @@ from evertune.fitting.refit import (
     iterations_for,
     refit_member,
 )
-from evertune.metrics.metrics import Metric
+from evertune.metrics.metrics import Metric, mean_metrics
 from evertune.models.families import default_configuration
 from evertune.models.fitted_model import (
     Ensemble,
@@ -358,7 +358,7 @@ def _simpler_candidates(
                 configuration=trial.configuration,
                 folds=trial.folds,
                 note=f"trial {trial.number}, {trial.configuration.family}",
-                means=mean_fold_metrics(trial.folds),
+                means=mean_metrics(fold.figures for fold in trial.folds),
                 selection=single_best(alone, search.entries, search.training.truth)
                 if kept
                 else None,

@@ -18,7 +18,7 @@ from evertune.data.folds import Fold
 from evertune.data.schema import encode_target
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.errors import ParamsError
-from evertune.evaluation.nested import CrossValidationData, NestedResult, inner_folds, mean_metrics
+from evertune.evaluation.nested import CrossValidationData, NestedResult, inner_folds
 from evertune.fitting.build import BuiltModel, SearchResult, build_model
 from evertune.fitting.refit import (
     FitMode,
@@ -27,7 +27,7 @@ from evertune.fitting.refit import (
     fit_sample_encoder,
     resolve_mode,
 )
-from evertune.metrics.metrics import compute_metrics
+from evertune.metrics.metrics import compute_metrics, mean_metrics
 from evertune.models.fitted_model import predict
 from evertune.search.leaderboard import all_failed
 from evertune.search.objective import Objective

@@ -200,6 +200,21 @@ def compute_metrics(
     return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
+def mean_metrics(folds: Iterable[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of every metric over the folds in which it is defined, else None.
+
+    Examples
+    --------
+    >>> mean_metrics([{"f1": 0.25, "roc_auc": None}, {"f1": 0.5, "roc_auc": None}, {"f1": None}])
+    {'f1': 0.375, 'roc_auc': None}
+    """
+    known: dict[str, list[float]] = {}
+    for scores in folds:
+        for name, score in scores.items():
+            known.setdefault(name, []).extend([] if score is None else [score])
+    return {name: float(np.mean(scores)) if scores else None for name, scores in known.items()}
+
+
 class Directed(Protocol):
     """Whatever has a direction: a `Metric`, or a record of one, such as `MetricRow`."""
 

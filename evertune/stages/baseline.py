@@ -27,7 +27,6 @@ from evertune.evaluation.baselines import (
     BaselineKind,
     BaselineResult,
     expected_guess_metrics,
-    mean_fold_metrics,
     zero_rule,
 )
 from evertune.evaluation.heuristics import (
@@ -38,7 +37,7 @@ from evertune.evaluation.heuristics import (
     rule_predictions,
 )
 from evertune.files import atomic_folder, read_record, read_table, write_record
-from evertune.metrics.metrics import compute_metrics, prediction_mask
+from evertune.metrics.metrics import compute_metrics, mean_metrics, prediction_mask
 from evertune.models.families import default_configuration, fit_configuration
 from evertune.models.fitted_model import FittedPipeline, Model, predict
 from evertune.models.persistence import save_model
@@ -172,7 +171,7 @@ class BaselineMeasurement:
             kind=kind,
             description=description,
             folds=tuple(results),
-            mean=mean_fold_metrics(results),
+            mean=mean_metrics(result.figures for result in results),
             fit_seconds=sum(result.fit_seconds for result in results),
             predict_seconds=sum(result.predict_seconds for result in results),
         )

@@ -10,7 +10,6 @@ from evertune.evaluation.baselines import (
     baseline_predictions,
     expected_baseline_metrics,
     expected_guess_metrics,
-    mean_fold_metrics,
     zero_rule,
 )
 from evertune.evaluation.heuristics import Rule
@@ -21,7 +20,6 @@ from evertune.metrics.metrics import (
     get_metric,
     metrics_for,
 )
-from evertune.trials import FoldResult
 from evertune.types import Predictions
 
 TEN_PERCENT = np.array([1.0] * 10 + [0.0] * 90)
@@ -201,9 +199,3 @@ def test_every_baseline_with_answers_predicts_row_by_row(with_rule):
         "existing": [0.0, 0.0],
         "small_tree": [1.0, 1.0],
     }
-
-
-def test_the_mean_leaves_out_folds_in_which_a_metric_is_undefined():
-    scores = [{"f1": f1, "roc_auc": None} for f1 in (0.2, 0.4, None)]
-    found = mean_fold_metrics(FoldResult(fold, each, 0.0, 0.0) for fold, each in enumerate(scores))
-    assert found == {"f1": pytest.approx(0.3), "roc_auc": None}
