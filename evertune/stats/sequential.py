@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import stats
 
 from evertune.metrics.losses import DailyLoss
@@ -159,9 +160,7 @@ def estimate_change_point(steps: FloatArray) -> int:
 
 
 def _weekly_sums(days: FloatArray) -> FloatArray:
-    sums = np.cumsum(days, axis=-1)
-    before = np.concatenate([np.zeros_like(sums[..., :1]), sums[..., :-DAYS_PER_WEEK]], axis=-1)
-    return np.asarray(sums[..., DAYS_PER_WEEK - 1 :] - before)
+    return np.asarray(sliding_window_view(days, DAYS_PER_WEEK, axis=-1).sum(axis=-1))
 
 
 def _variance_ratio(excess: FloatArray, counts: FloatArray, variance: FloatArray) -> FloatArray:
