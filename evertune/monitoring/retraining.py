@@ -34,7 +34,6 @@ from evertune.monitoring.log_frames import read_inputs
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.evidence import unseen_mask
 from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
 from evertune.search.leaderboard import top_trials
 from evertune.search.trial_log import read_header, read_trials
@@ -206,7 +205,7 @@ def write_plan(root: Path, decision: MonitoringDecision) -> Plan:
 def _unseen_by_champion(absorbed: pd.DataFrame, champion: Model) -> list[bool]:
     clean, _ = clean_production_rows(absorbed, champion.schema)
     keys = add_row_keys(clean, champion.schema)[ROW_KEY]
-    fresh: list[bool] = unseen_mask(list(keys), champion.row_keys).tolist()
+    fresh: list[bool] = (~keys.isin(champion.row_keys)).tolist()
     return fresh
 
 

@@ -22,11 +22,7 @@ ID_LENGTH = 16  # hexadecimal digits
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate says.
-
-    `outcome` is `unknown` if evidence is missing, which is never a pass, and `off` if the gate is
-    switched off in params.yaml.
-    """
+    """The outcome of one gate; `off` if it is switched off or has nothing to judge."""
 
     name: str
     outcome: GateOutcome

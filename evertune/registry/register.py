@@ -8,8 +8,7 @@ any point it can be run again: a run is found by what it shows, a version by the
 model.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -24,13 +23,7 @@ from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.evidence import (
-    ChampionModel,
-    HoldoutComparison,
-    compare_on_holdout,
-    gather_evidence,
-    unseen_mask,
-)
+from evertune.registry.evidence import HoldoutComparison, compare_on_holdout, gather_evidence
 from evertune.registry.gates import Verdict, evaluate_gates
 from evertune.registry.holdout_reuse import HoldoutUse, holdout_use_number, row_key_sketch
 from evertune.registry.inputs import (
@@ -104,8 +97,16 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
             resume_decision(registry, log, act="gate", version=version.number)
             reason = f"version {version.number} is the champion already"
             return Verdict("promote", (reason,), version=version.number, champion=version.number)
-        request = GateRequest(inputs, version, champion, run_id, datetime.now(UTC), flow_run)
-        verdict, record = judge_version(registry, log, request)
+        judge = Judge(
+            registry,
+            log,
+            inputs,
+            version=version,
+            champion=champion,
+            run_id=run_id,
+            flow_run=flow_run,
+        )
+        verdict, record = judge.judge()
         text = record_to_json(verdict)
         registry.log_text(run_id, name="verdict.json", text=text)
         registry.describe_version(
@@ -117,14 +118,14 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
         return verdict
 
 
-@dataclass(frozen=True, eq=False)
-class GateRequest:
-    """What the gates are asked.
+class Judge:
+    """Gives a version the gates' verdict, and the record of the decision that is to be applied.
 
-    Attributes
+    The same question gets the same answer. A version that was rolled back, or that a person
+    rejected, is not promoted again.
+
+    Parameters
     ----------
-    version : ModelVersion
-        The version that is judged.
     champion : ModelVersion, optional
         None if there is none yet.
     run_id : str
@@ -133,178 +134,149 @@ class GateRequest:
         Prefect's id of the run that asks.
     """
 
-    inputs: RegistrationInputs
-    version: ModelVersion
-    champion: ModelVersion | None
-    run_id: str
-    now: datetime
-    flow_run: str | None = None
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        log: DecisionLog,
+        inputs: RegistrationInputs,
+        *,
+        version: ModelVersion,
+        champion: ModelVersion | None,
+        run_id: str,
+        flow_run: str | None = None,
+    ) -> None:
+        self.registry, self.log, self.inputs = registry, log, inputs
+        self.version, self.champion = version, champion
+        self.run_id, self.flow_run = run_id, flow_run
+        self.now = datetime.now(UTC)
+        self.champion_number = None if champion is None else champion.number
+        # Digest of what is judged and against which champion.
+        self.basis = json_digest(inputs.result, self.champion_number)
 
-    @property
-    def champion_number(self) -> str | None:
-        """The number of the champion."""
-        return None if self.champion is None else self.champion.number
+    def judge(self) -> tuple[Verdict, DecisionRecord]:
+        """Return the verdict and its record; a use of the hold-out is saved before it is judged."""
+        number, rolled_back = self.version.number, self.version.tags.get(ROLLED_BACK_TAG)
+        if rolled_back is not None and self.champion is not None:
+            return self._refuse(f"version {number} was champion and was rolled back {rolled_back}")
+        by_persons = [each for each in self.log.records(version=number) if each.act != "gate"]
+        if by_persons and by_persons[-1].verdict == "keep":
+            last = by_persons[-1]
+            return self._refuse(f"version {number} was rejected by {last.by}: {last.reasons[0]}")
+        return self._previous_decision() or self._evaluate()
 
-    @property
-    def basis(self) -> str:
-        """Digest of what is judged and against which champion."""
-        return json_digest(self.inputs.result, self.champion_number)
+    def _evaluate(self) -> tuple[Verdict, DecisionRecord]:
+        inputs, champion = self.inputs, self.champion
+        comparison = compare_on_holdout(
+            inputs,
+            None if champion is None else self.registry.load_model(champion),
+            champion_version=self.champion_number,
+        )
+        row_keys = list(comparison.rows["row_key"])
+        holdout_use = 1
+        if champion is not None and comparison.pair is not None:
+            holdout_use = self._count_holdout_use(comparison, champion)
+        number = self.version.number
+        evidence = gather_evidence(inputs, comparison, version=number, holdout_use=holdout_use)
+        section = inputs.params.registry
+        verdict, record = self._decide(
+            evaluate_gates(inputs.evaluation, evidence, section.gates, approval=section.approval)
+        )
+        return verdict, replace(
+            record,
+            metric=inputs.evaluation.metric,
+            difference=None if evidence.champion is None else evidence.champion.difference,
+            rival=self.champion_number,
+            holdout=holdout_fingerprint(row_keys),
+            n_rows=len(row_keys),
+            n_left_out=len(comparison.holdout) - len(row_keys),
+            look=evidence.holdout_use,
+            confidence=evidence.confidence,
+        )
 
+    def _count_holdout_use(self, comparison: HoldoutComparison, champion: ModelVersion) -> int:
+        """Save a use of the hold-out and return its number; the same comparison is one use."""
+        row_keys, metric = list(comparison.rows["row_key"]), comparison.metrics[0].name
+        compared = (self.inputs.identity, champion.identity, metric)
+        use = HoldoutUse(
+            record_id=json_digest("look", *compared, holdout_fingerprint(row_keys)),
+            moment=self.now,
+            version=self.version.number,
+            rival=champion.number,
+            n_rows=len(row_keys),
+            sketch=row_key_sketch(row_keys),
+            tests=2 if comparison.has_second_test else 1,
+        )
+        self.log.save_holdout_use(use)
+        uses = self.log.holdout_uses()
+        earlier = takewhile(lambda each: each.record_id != use.record_id, uses)
+        return holdout_use_number(use.sketch, earlier)
 
-def judge_version(
-    registry: ModelRegistry, log: DecisionLog, request: GateRequest
-) -> tuple[Verdict, DecisionRecord]:
-    """Return the gates' verdict about a version, and the record that is to be carried out.
+    def _refuse(self, reason: str) -> tuple[Verdict, DecisionRecord]:
+        return self._decide(Verdict("keep", (reason,)), "refused", reason)
 
-    The same question gets the same answer. A version that was rolled back, or that a person
-    rejected, is not promoted again.
-    """
-    number, aliases = request.version.number, registry.aliases()
-    back_to = request.version.tags.get(ROLLED_BACK_TAG)
-    if back_to is not None and request.champion is not None:
-        return _refuse(request, aliases, f"was champion and was rolled back {back_to}")
-    by_persons = [each for each in log.records(version=number) if each.act != "gate"]
-    if by_persons and by_persons[-1].verdict == "keep":
-        last = by_persons[-1]
-        return _refuse(request, aliases, f"was rejected by {last.by}: {last.reasons[0]}")
-    previous = _previous_verdict(log, request)
-    if previous is not None:
-        verdict, record = previous
-        before, after = _aliases(request, verdict, aliases)
+    def _previous_decision(self) -> tuple[Verdict, DecisionRecord] | None:
+        """Return the decision about the same question, None if there is none that still holds."""
+        tag, number = self.version.tags.get(VERDICT_TAG), self.version.number
+        if tag is None:
+            return None
+        verdict = TypeAdapter(Verdict).validate_json(tag, strict=True)
+        wanted = make_record_id("gate", model=self.log.model, version=number, evidence=[self.basis])
+        record = next((r for r in self.log.records(version=number) if r.id == wanted), None)
+        if record is None or record.reasons != verdict.reasons or verdict.basis != self.basis:
+            return None  # none yet, or the version was refused since, for what holds no more
+        before, after = self._aliases(verdict)
         return verdict, replace(record, aliases_before=before, aliases_after=after)
-    return _judge(registry, log, request, aliases)
 
+    def _decide(self, verdict: Verdict, *why: str) -> tuple[Verdict, DecisionRecord]:
+        """Return a verdict with what it is about, and its record."""
+        inputs, number = self.inputs, self.version.number
+        champion = number if verdict.promoted else self.champion_number
+        verdict = replace(verdict, basis=self.basis, version=number, champion=champion)
+        before, after = self._aliases(verdict)
+        name, evidence = inputs.params.registry.name, [self.basis, *why]
+        return verdict, DecisionRecord(
+            id=make_record_id("gate", model=name, version=number, evidence=evidence),
+            moment=self.now,
+            model=name,
+            act="gate",
+            version=number,
+            verdict=verdict.decision,
+            reasons=verdict.reasons,
+            by=DECIDED_BY_GATE,
+            aliases_before=before,
+            aliases_after=after,
+            gates=verdict.gates,
+            tests=verdict.tests,
+            rows_needed=verdict.rows_needed,
+            waits_for_approval=verdict.waits_for_approval,
+            data=inputs.md5s,
+            commit=git.current_commit(inputs.root),
+            run_id=self.run_id,
+            identity=inputs.identity,
+            search_seconds=inputs.evaluation.search.seconds,
+            search_trials=inputs.evaluation.search.trials,
+            flow_run=self.flow_run,
+        )
 
-def _judge(
-    registry: ModelRegistry, log: DecisionLog, request: GateRequest, aliases: Mapping[str, str]
-) -> tuple[Verdict, DecisionRecord]:
-    inputs, number, champion = request.inputs, request.version.number, None
-    if request.champion is not None:
-        model = registry.load_model(request.champion)
-        champion = ChampionModel(request.champion.number, request.champion.identity, model)
-    comparison = compare_on_holdout(inputs, champion)
-    keys = list(comparison.rows["row_key"])
-    look = 1
-    if champion is not None and comparison.pair is not None:
-        look = _count_holdout_use(log, request, comparison, champion)
-    evidence = gather_evidence(inputs, comparison, champion, number=number, look=look)
-    section = inputs.params.registry
-    verdict = evaluate_gates(inputs.evaluation, evidence, section.gates, approval=section.approval)
-    verdict = _with_champion(request, verdict)
-    found = evidence.champion
-    record = replace(
-        _decision_record(request, verdict, aliases),
-        metric=inputs.evaluation.metric,
-        difference=None if found is None else found.difference,
-        rival=request.champion_number,
-        holdout=holdout_fingerprint(keys),
-        n_rows=len(keys),
-        n_left_out=len(comparison.holdout) - len(keys),
-        look=look,
-        confidence=evidence.confidence,
-    )
-    return verdict, record
-
-
-def _refuse(
-    request: GateRequest, aliases: Mapping[str, str], why: str
-) -> tuple[Verdict, DecisionRecord]:
-    reason = f"version {request.version.number} {why}"
-    verdict = _with_champion(request, Verdict("keep", (reason,)))
-    return verdict, _decision_record(request, verdict, aliases, "refused", reason)
-
-
-def _previous_verdict(
-    log: DecisionLog, request: GateRequest
-) -> tuple[Verdict, DecisionRecord] | None:
-    tag, number = request.version.tags.get(VERDICT_TAG), request.version.number
-    if tag is None:
-        return None
-    verdict = TypeAdapter(Verdict).validate_json(tag, strict=True)
-    wanted = make_record_id("gate", model=log.model, version=number, evidence=[request.basis])
-    kept = next((each for each in log.records(version=number) if each.id == wanted), None)
-    if kept is None or kept.reasons != verdict.reasons or verdict.basis != request.basis:
-        return None  # none yet, or the version was refused since, for what holds no more
-    return verdict, kept
-
-
-def _count_holdout_use(
-    log: DecisionLog, request: GateRequest, comparison: HoldoutComparison, champion: ChampionModel
-) -> int:
-    """Save a use of the hold-out and return its number; the same comparison is one use."""
-    keys, metric = list(comparison.rows["row_key"]), comparison.metrics[0].name
-    compared = (request.inputs.identity, champion.identity, metric)
-    use = HoldoutUse(
-        record_id=json_digest("look", *compared, holdout_fingerprint(keys)),
-        moment=request.now,
-        version=request.version.number,
-        rival=champion.version,
-        n_rows=len(keys),
-        sketch=row_key_sketch(keys),
-        tests=1 if comparison.secondary_loss is None else 2,
-    )
-    log.save_holdout_use(use)
-    earlier = takewhile(lambda each: each.record_id != use.record_id, log.holdout_uses())
-    return holdout_use_number(use.sketch, earlier)
-
-
-def _with_champion(request: GateRequest, verdict: Verdict) -> Verdict:
-    number = request.version.number
-    champion = number if verdict.promoted else request.champion_number
-    return replace(verdict, basis=request.basis, version=number, champion=champion)
-
-
-def _decision_record(
-    request: GateRequest, verdict: Verdict, aliases: Mapping[str, str], *why: str
-) -> DecisionRecord:
-    inputs, number = request.inputs, request.version.number
-    name, evidence = inputs.params.registry.name, [request.basis, *why]
-    before, after = _aliases(request, verdict, aliases)
-    return DecisionRecord(
-        id=make_record_id("gate", model=name, version=number, evidence=evidence),
-        moment=request.now,
-        model=name,
-        act="gate",
-        version=number,
-        verdict=verdict.decision,
-        reasons=verdict.reasons,
-        by=DECIDED_BY_GATE,
-        aliases_before=before,
-        aliases_after=after,
-        gates=verdict.gates,
-        tests=verdict.tests,
-        rows_needed=verdict.rows_needed,
-        waits_for_approval=verdict.waits_for_approval,
-        data=inputs.md5s,
-        commit=git.current_commit(inputs.root),
-        run_id=request.run_id,
-        identity=inputs.identity,
-        search_seconds=inputs.evaluation.search.seconds,
-        search_trials=inputs.evaluation.search.trials,
-        flow_run=request.flow_run,
-    )
-
-
-def _aliases(
-    request: GateRequest, verdict: Verdict, current: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the aliases before and after, with the champion that was judged."""
-    before = {alias: number for alias, number in current.items() if alias != "champion"}
-    if request.champion_number is not None:
-        before["champion"] = request.champion_number
-    move = aliases_after_promotion if verdict.promoted else aliases_with_challenger
-    return before, move(before, request.version.number)
+    def _aliases(self, verdict: Verdict) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the aliases before and after; before, the champion is the one that was judged."""
+        before = {k: v for k, v in self.registry.aliases().items() if k != "champion"}
+        if self.champion_number is not None:
+            before["champion"] = self.champion_number
+        move = aliases_after_promotion if verdict.promoted else aliases_with_challenger
+        return before, move(before, self.version.number)
 
 
 def _check_holdout_unseen(inputs: RegistrationInputs) -> None:
     if read_record(inputs.params.paths.plan, Plan).judge_from is None:
         return
-    keys = list(read_table(inputs.params.paths.holdout)["row_key"])
-    n_seen = int((~unseen_mask(keys, load_model(inputs.model).row_keys)).sum())
+    row_keys = read_table(inputs.params.paths.holdout)["row_key"]
+    n_seen = int(row_keys.isin(load_model(inputs.model).row_keys).sum())
     if n_seen:
         raise StageError(
-            f"expected a model that has seen no row of the hold-out, but {n_seen} of {len(keys)}"
-            " rows were among those that it was trained or chosen on; nothing was registered"
+            f"expected a model that has seen no row of the hold-out, but {n_seen} of"
+            f" {len(row_keys)} rows were among those that it was trained or chosen on; nothing was"
+            " registered"
         )
 
 

@@ -2,11 +2,11 @@
 
 `python -m tests.benchmarks.equal_retunes` has every version say the truth with noise of the same
 size, so that none is better, and takes each through the gate's own functions: the number of its
-look, the confidence of that look, the paired differences of the metric and of the watched loss,
-and the champion gate. `one hold-out` spends `registry.false_promotions` over looks; at most that
-share of hold-outs should see any promotion. `no spending` judges every look as if it were the
-first; `new rows` renews the hold-out each time, which is each time a first look: at most that
-share of retunes should be promoted.
+use of the hold-out, the confidence of that use, the paired differences of the metric and of the
+monitored loss, and the champion gate. `one hold-out` spends `registry.alpha` over uses; at most
+that share of hold-outs should see any promotion. `no spending` judges every use as if it were the
+first; `new rows` renews the hold-out each time, which is each time a first use: at most that share
+of retunes should be promoted.
 """
 
 import argparse
@@ -20,12 +20,8 @@ import numpy as np
 from scipy import stats
 
 from evertune.metrics.metrics import METRICS
-from evertune.registry.evidence import (
-    ChampionComparison,
-    GateEvidence,
-    PairedPredictions,
-)
-from evertune.registry.gates import champion_gate
+from evertune.registry.evidence import PairedPredictions
+from evertune.registry.gates import ChampionComparison, GateEvidence, champion_gate
 from evertune.registry.holdout_reuse import (
     HoldoutUse,
     adjusted_confidence,
@@ -100,34 +96,37 @@ def _any(promoted: FloatArray) -> int:
 
 
 def _chain(how: Setting, rng: Random) -> list[bool]:
-    rows, looks, found = _holdout(how, rng, 0), [], []
+    rows, uses, found = _holdout(how, rng, 0), [], []
     champion = rows.said()
     for number in range(how.n_retunes):
         if how.renews and number:
             rows = _holdout(how, rng, number)
             champion = rows.said()
         version, known = rows.said(), row_key_sketch(str(key) for key in rows.keys)
-        look = holdout_use_number(known, looks) if how.spends else 1
-        found.append(_passes(how, PairedPredictions(rows.truth, version, champion), look, number))
+        use = holdout_use_number(known, uses) if how.spends else 1
+        found.append(_passes(how, PairedPredictions(rows.truth, version, champion), use, number))
         moment = START + timedelta(days=number)
-        looks.append(HoldoutUse(str(number), moment, str(number), "0", how.n_rows, known, tests=2))
+        uses.append(HoldoutUse(str(number), moment, str(number), "0", how.n_rows, known, tests=2))
         champion = version if found[-1] else champion
     return found
 
 
-def _passes(how: Setting, pair: PairedPredictions, look: int, seed: int) -> bool:
+def _passes(how: Setting, pair: PairedPredictions, use: int, seed: int) -> bool:
     metric, loss = (METRICS[name] for name in METRIC_AND_LOSS[how.task])
     first, second = (
-        BootstrapConfig(DRAWS, adjusted_confidence(each, false_promotions=how.allowed), seed)
-        for each in (look, look + 1)
+        BootstrapConfig(DRAWS, adjusted_confidence(each, alpha=how.allowed), seed)
+        for each in (use, use + 1)
     )
     rival = ChampionComparison(
         "0",
         pair.improvement(metric, first),
         loss=pair.improvement(loss, second),
     )
-    evidence = GateEvidence("1", how.n_rows, champion=rival, look=look, confidence=first.confidence)
-    return champion_gate(evidence, metric.name).outcome == "pass"
+    evidence = GateEvidence(
+        "1", how.n_rows, champion=rival, holdout_use=use, confidence=first.confidence
+    )
+    outcome, _ = champion_gate(evidence, metric.name)
+    return outcome == "pass"
 
 
 def _holdout(how: Setting, rng: Random, number: int) -> Holdout:

@@ -1,7 +1,7 @@
 """An evaluation and evidence that pass every gate, for tests to change."""
 
 from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
-from evertune.registry.evidence import ChampionComparison, GateEvidence
+from evertune.registry.gates import ChampionComparison, GateEvidence
 from evertune.search.summary import SearchSummary
 from evertune.stats.results import PairedDifference
 

@@ -5,15 +5,11 @@ import pandas as pd
 import pytest
 
 from evertune.data.schema import Column, TableSchema
-from evertune.errors import ParamsError, StageError
+from evertune.errors import ParamsError
 from evertune.evaluation.slices import Slice
 from evertune.metrics.metrics import METRICS
-from evertune.models.fitted_model import Model
 from evertune.registry.evidence import (
-    ChampionModel,
     PairedPredictions,
-    calibration_error_increase,
-    check_rows_unseen,
     compare_on_holdout,
     gather_evidence,
     holdout_faults,
@@ -22,10 +18,8 @@ from evertune.registry.evidence import (
     selection_rate_gaps,
     slice_regressions,
     slice_tests,
-    unseen_mask,
 )
 from evertune.stats.bootstrap import BootstrapConfig
-from evertune.trials import Configuration
 from evertune.types import Predictions
 from tests.registered import SCHEMA as HOUSES
 from tests.registered import facts_of, fitted, judged_project, table
@@ -41,20 +35,6 @@ PAIR = PairedPredictions(TRUTH, RIGHT, HALVES)
 def test_a_gain_is_positive_where_the_version_is_better_in_either_direction():
     assert PAIR.improvement(METRICS["accuracy"], DRAWN).mean == 0.5
     assert PAIR.improvement(METRICS["brier"], DRAWN).mean == 0.25
-
-
-def test_the_calibration_error_rises_where_the_version_is_less_calibrated():
-    half_right = PairedPredictions(
-        np.zeros(80), HALVES, Predictions(np.zeros(80), np.tile([1.0, 0.0], (80, 1)))
-    )
-    assert calibration_error_increase(half_right, DRAWN).mean == 0.5
-
-
-def test_calibration_is_not_compared_without_probabilities():
-    assert (
-        calibration_error_increase(PairedPredictions(TRUTH, Predictions(TRUTH), HALVES), DRAWN)
-        is None
-    )
 
 
 def test_a_slice_falls_by_the_loss_of_the_metric_on_its_rows():
@@ -88,14 +68,6 @@ def test_the_tests_of_slices_are_corrected_by_holm_and_turned_round():
     assert first.p_value + second.p_value >= 2 * min(each.drop.p_value for each in falls)
 
 
-def test_rows_that_a_model_was_trained_on_are_never_compared():
-    assert unseen_mask(["a", "b", "c"], {"a"}, {"c"}).tolist() == [False, True, False]
-    with pytest.raises(
-        StageError, match=r"version 3 was not trained on, but 1 of 2 .* nothing was"
-    ):
-        check_rows_unseen(["a", "b"], trained={"version 4": ["c"], "version 3": ["b", "d"]})
-
-
 def test_a_prediction_is_missing_if_any_of_its_probabilities_is_not_finite():
     proba = np.array([[0.5, 0.5], [np.nan, 0.5], [0.5, np.inf]])
     assert n_missing_predictions(Predictions(np.zeros(3), proba)) == 2
@@ -115,25 +87,20 @@ def test_models_that_answer_other_questions_are_not_compared(champion, words):
     assert incomparable_reason(challenger, champion) == words
 
 
-def test_the_class_whose_rates_differ_most_is_told():
-    said = Predictions(np.array([0.0, 0.0, 1.0, 2.0]))
-    parts = [Slice("sex", "f", np.array([0, 1])), Slice("sex", "m", np.array([2, 3]))]
-    (gap,) = selection_rate_gaps(said, parts, TableSchema((), "y", "multiclass", ("a", "b", "c")))
+def gaps_of(values, task, classes):
+    """Return the gaps of two slices, the first and the last half of the rows."""
+    halves = np.array_split(np.arange(len(values)), 2)
+    slices = [Slice("sex", *each) for each in zip("fm", halves, strict=True)]
+    schema = TableSchema((), "y", task, tuple(classes))
+    predictions = Predictions(np.array(values))
+    return [selection_rate_gaps(predictions, slices[:n], schema) for n in (2, 1)]
+
+
+def test_the_class_whose_rates_differ_most_is_named_and_one_slice_has_no_gap():
+    (gap,), of_one_slice = gaps_of([0.0, 0.0, 1.0, 2.0], "multiclass", "abc")
     assert (gap.predicted, gap.lowest, gap.highest, gap.gap) == ("a", "m", "f", 1.0)
-
-
-def test_a_column_of_one_slice_has_no_gap():
-    parts = [Slice("sex", "f", np.array([0]))]
-    assert (
-        selection_rate_gaps(
-            Predictions(np.zeros(1)), parts, TableSchema((), "y", "binary", ("a", "b"))
-        )
-        == ()
-    )
-
-
-def test_numbers_have_no_rates():
-    assert selection_rate_gaps(Predictions(np.zeros(1)), [], SCHEMA) is None
+    assert of_one_slice == ()
+    assert gaps_of([0.0, 1.0], "regression", ()) == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -144,17 +111,16 @@ def test_numbers_have_no_rates():
         ([np.nan, np.nan], [1.0, np.nan, np.nan], None),
     ],
 )
-def test_a_column_that_is_gone_from_the_rows_that_judge_is_a_fault(age, known, words):
-    holdout = pd.DataFrame({"age": age, "plan": "a"})
-    training = pd.DataFrame({"age": known, "plan": "a"})
-    found = holdout_faults(holdout, training, SCHEMA, np.ones(2))
+def test_a_column_that_is_gone_from_the_hold_out_is_a_fault(age, known, words):
+    holdout = pd.DataFrame({"age": age, "plan": "a", "y": 1.0})
+    training = pd.DataFrame({"age": known, "plan": "a", "y": 1.0})
+    found = holdout_faults(holdout, training, SCHEMA)
     assert [each.startswith(str(words)) for each in found] == ([True] if words else [])
 
 
-def test_rows_without_a_known_truth_are_a_fault():
-    table = pd.DataFrame({"age": [1.0, 2.0], "plan": "a"})
-    found = holdout_faults(table, table, SCHEMA, np.array([1.0, np.nan]))
-    assert found == ("1 hold-out rows have no known target",)
+def test_rows_without_a_known_target_are_a_fault():
+    table = pd.DataFrame({"age": [1.0, 2.0], "plan": "a", "y": [1.0, np.nan]})
+    assert holdout_faults(table, table, SCHEMA) == ("1 hold-out rows have no known target",)
 
 
 GUARDED = "gates: {milliseconds_a_row: 100, megabytes: 1}"
@@ -165,76 +131,66 @@ def root(tmp_path):
     return judged_project(tmp_path)
 
 
-def gathered(facts, theirs, look=1):
-    standing = ChampionModel("1", "theirs", theirs)
-    scene = compare_on_holdout(facts, standing)
-    return gather_evidence(facts, scene, standing, number="2", look=look)
+def gathered(inputs, champion, holdout_use=1):
+    comparison = compare_on_holdout(inputs, champion, champion_version="1")
+    return gather_evidence(inputs, comparison, version="2", holdout_use=holdout_use)
+
+
+@pytest.fixture(scope="module")
+def bad():
+    """Return a model of another relation."""
+    return fitted(table(60).assign(price=0.0))
 
 
 def test_both_models_are_compared_on_rows_that_neither_knows(root):
     known = fitted(table(40, first=1000).head(5))
-    rival = gathered(facts_of(root), known).champion
-    assert (rival.n_left_out, rival.difference.n_rows) == (5, 35)
+    champion = gathered(facts_of(root), known).champion
+    assert (champion.n_left_out, champion.difference.n_rows) == (5, 35)
 
 
-def test_a_later_look_has_a_wider_interval(root):
-    facts, bad = facts_of(root), fitted(table(60).assign(price=0.0))
-    first, third = (gathered(facts, bad, look=look).champion.difference for look in (1, 3))
+def test_a_later_use_has_a_wider_interval(root, bad):
+    inputs = facts_of(root)
+    first, third = (gathered(inputs, bad, use).champion.difference for use in (1, 3))
     assert third.low < first.low
     assert third.high > first.high
 
 
-def test_the_loss_is_tested_at_the_look_after(root):
-    facts = facts_of(root, "{optimise: mae}", "{optimise: rmse}")
-    rival = gathered(facts, fitted(table(60).assign(price=0.0))).champion
-    mae = gathered(facts_of(root, "{optimise: rmse}", "{optimise: mae}"), rival_model(), look=2)
-    assert rival.loss == mae.champion.difference
-
-
-def rival_model():
-    return fitted(table(60).assign(price=0.0))
+def test_the_loss_is_tested_at_the_next_use_unless_it_is_the_metric(root, bad):
+    as_metric = gathered(facts_of(root), bad, holdout_use=2).champion
+    as_loss = gathered(facts_of(root, "{optimise: mae}", "{optimise: rmse}"), bad).champion
+    assert as_metric.loss is None
+    assert as_loss.loss == as_metric.difference
 
 
 def test_a_champion_that_says_nothing_finite_cannot_be_compared(root):
     wild = fitted(table(60))
     wild.fitted.predictor.coef_ = np.full_like(wild.fitted.predictor.coef_, np.nan)
-    rival = gathered(facts_of(root), wild).champion
-    assert rival.obstacle == "it gives no finite prediction for 40 of 40 rows"
+    champion = gathered(facts_of(root), wild).champion
+    assert champion.obstacle == "it gives no finite prediction for 40 of 40 rows"
 
 
-def test_a_champion_that_cannot_read_the_rows_cannot_be_compared(root):
+def test_a_champion_that_cannot_read_the_rows_cannot_be_compared(root, bad):
     needy = replace(HOUSES, features=(*HOUSES.features, Column("rooms", "number")))
-    known = fitted(table(60))
-    rival = gathered(
-        facts_of(root), Model(needy, Configuration("linear"), known.fitted, ())
-    ).champion
-    assert rival.obstacle.startswith("it cannot read these rows: ")
+    champion = gathered(facts_of(root), replace(bad, schema=needy)).champion
+    assert champion.obstacle.startswith("it cannot read these rows: ")
 
 
-def test_a_slice_of_no_column_is_refused(root):
-    facts = facts_of(root, "{bootstrap_draws: 100}", "{slices: [sex], bootstrap_draws: 100}")
+def test_a_slice_of_no_column_is_refused(root, bad):
+    inputs = facts_of(root, "{bootstrap_draws: 100}", "{slices: [sex], bootstrap_draws: 100}")
     with pytest.raises(ParamsError, match=r"evaluation.slices and .*columns of the table.*sex"):
-        gathered(facts, fitted(table(60)))
+        gathered(inputs, bad)
 
 
-def test_declared_and_sensitive_columns_are_compared_by_their_values(root):
+def test_declared_and_sensitive_columns_are_compared_by_their_values(root, bad):
     named = "{slices: [plan], sensitive: [plan], slice_rows: 5, bootstrap_draws: 100}"
-    found = gathered(facts_of(root, "{bootstrap_draws: 100}", named), rival_model())
+    found = gathered(facts_of(root, "{bootstrap_draws: 100}", named), bad)
     assert {each.value for each in found.regressions} == {"a", "b"}
-    assert found.rate_gaps is None  # a number is no class
+    assert (found.rate_gaps, found.calibration) == (None, None)  # a number is no class
 
 
-def test_cost_is_measured(root):
-    found = gathered(facts_of(root, "nested_trials: 2", GUARDED), rival_model())
+def test_time_is_measured_where_it_has_a_limit(root, bad):
+    found = gathered(facts_of(root, "nested_trials: 2", GUARDED), bad)
     assert found.milliseconds_a_row > 0
     assert 0 < found.megabytes < 1
-
-
-def test_time_is_not_measured_where_it_is_no_gate(root):
-    assert gathered(facts_of(root), rival_model()).milliseconds_a_row is None
-
-
-def test_the_loss_is_no_second_test_if_it_is_the_metric(root):
-    assert compare_on_holdout(facts_of(root), None).secondary_loss is None
-    rmse = facts_of(root, "{optimise: mae}", "{optimise: rmse}")
-    assert compare_on_holdout(rmse, None).secondary_loss.name == "mae"
+    free = gathered(facts_of(root, GUARDED, "nested_trials: 2"), bad)
+    assert free.milliseconds_a_row is None
