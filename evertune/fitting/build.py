@@ -60,7 +60,7 @@ from evertune.models.fitted_model import (
     normalized_ensemble,
 )
 from evertune.models.origin import FoldScores, ModelOrigin, TrialWeight, WindowChoice
-from evertune.models.persistence import load_predictor
+from evertune.models.predictor_files import load_predictor
 from evertune.search.leaderboard import (
     all_failed,
     best_partial_trial,

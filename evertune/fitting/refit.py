@@ -21,7 +21,7 @@ from evertune.ensemble.oof import TrialArtifacts
 from evertune.models.families import fit_configuration, fit_encoded
 from evertune.models.fit_context import FitContext
 from evertune.models.fitted_model import EnsembleMember, FittedPipeline
-from evertune.models.persistence import load_predictor
+from evertune.models.predictor_files import load_predictor
 from evertune.preprocessing.encoders import EncodingName, feature_frame, make_encoder
 from evertune.trials import Configuration, FoldResult
 from evertune.types import FloatArray

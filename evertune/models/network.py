@@ -1,7 +1,7 @@
 """A trained network that predicts with numpy alone: no training library is needed to serve it.
 
 `evertune.models.embedding_network` trains one with PyTorch. The module path of `Network` is
-stored in saved models (`evertune.models.persistence.OWN_CLASSES`).
+stored in saved models (`evertune.models.predictor_files.OWN_CLASSES`).
 """
 
 from collections.abc import Callable

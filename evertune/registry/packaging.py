@@ -91,7 +91,7 @@ def model_requirements(model: Path) -> list[str]:
 @cache
 def reached_modules() -> frozenset[str]:
     """Return the modules of Evertune that loading and predicting import, also in functions."""
-    from evertune.models.persistence import OWN_CLASSES
+    from evertune.models.predictor_files import OWN_CLASSES
 
     reached: set[str] = set()
     # Saved encoders and predictors name classes that the loader does not import.

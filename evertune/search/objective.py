@@ -26,7 +26,7 @@ from evertune.files import read_record, read_table
 from evertune.metrics.metrics import Metric, compute_metrics
 from evertune.models.families import FAMILIES, configuration_encoding, fit_encoded, make_fit_context
 from evertune.models.fitted_model import predict_encoded
-from evertune.models.persistence import dump_predictor
+from evertune.models.predictor_files import dump_predictor
 from evertune.preprocessing.encoders import EncodingName, feature_frame, make_encoder
 from evertune.search.memory import (
     BYTES_PER_CELL,

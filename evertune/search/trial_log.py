@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from evertune.ensemble.oof import FoldModel, TrialArtifacts
 from evertune.errors import InputError
 from evertune.files import append_line, atomic_write, read_lines, write_text
-from evertune.models.persistence import ZIP_EPOCH
+from evertune.models.predictor_files import ZIP_EPOCH
 from evertune.search.leaderboard import all_failed, top_trials
 from evertune.trials import TRIALS_SCHEMA_VERSION, Configuration, SearchHeader, Trial
 from evertune.types import Predictions

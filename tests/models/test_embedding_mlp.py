@@ -7,7 +7,7 @@ import pytest
 
 from evertune.models.families import fit_encoded
 from evertune.models.network import Network
-from evertune.models.persistence import dump_predictor
+from evertune.models.predictor_files import dump_predictor
 from evertune.trials import Configuration
 from tests.models.families import context, encoded_rows
 
@@ -23,7 +23,7 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 import numpy as np
-from evertune.models.persistence import load_predictor
+from evertune.models.predictor_files import load_predictor
 with open(sys.argv[1], "rb") as file:
     print(load_predictor("skops", file.read()).predict(np.zeros((1, 3))).shape)
 """
