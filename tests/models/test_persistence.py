@@ -45,6 +45,7 @@ TABLE = pd.DataFrame(
 ENCODINGS = [("linear", {"numeric_transform": name}) for name in ("scaled", "power", "spline", "binned")]
 ENCODINGS += [("linear", {"numeric_transform": "box_cox", "text_encoding": name}) for name in ("hashed", "words")]
 ENCODINGS += [("lightgbm", {"categorical_encoding": "hashed", "interactions": "both"})]
+LINEAR = Configuration("linear")
 SUFFIXES = {"lightgbm": "txt", "linear": "skops", "xgboost": "ubj", "catboost": "cbm"}
 
 
@@ -54,7 +55,7 @@ def fit(configuration, task="binary", rows=slice(None)):
     return fit_configuration(configuration, TABLE[rows], y[rows], schema=schema, seed=0, n_jobs=1)
 
 
-def make_model(configuration=Configuration("linear"), task="binary"):
+def make_model(configuration=LINEAR, task="binary"):
     schema = TableSchema(COLUMNS, "left", task, CLASSES[task])
     return Model(schema, configuration, fit(configuration, task), ("0" * 16, "1" * 16))
 
@@ -82,9 +83,7 @@ def ensemble(request):
     return Model(schema, members[0].configuration, fitted, ("0" * 16,))
 
 
-@pytest.mark.parametrize(
-    "configuration", [Configuration(*parts) for parts in ENCODINGS], ids=lambda one: str(one)
-)
+@pytest.mark.parametrize("configuration", [Configuration(*parts) for parts in ENCODINGS], ids=str)
 def test_each_encoding_is_read_back_and_saved_as_equal_bytes(tmp_path, configuration):
     first, again = make_model(configuration), make_model(configuration)
     save_model(tmp_path / "first", first)
