@@ -2,8 +2,7 @@
 
 `prepare_table` returns the clean table of a source, or every issue that keeps it from being one.
 `conform_to_schema` turns any raw table into the columns of a known schema, also at prediction
-time: categories that the schema does not know are kept, and columns that it does not name are
-dropped. `parse_given_predictions` reads predictions by people or by the system in use.
+time.
 """
 
 from collections.abc import Iterator
@@ -122,8 +121,8 @@ def describe_column(column: pd.Series, spec: TableSpec) -> Column:
         low, high = (float(values.min()), float(values.max())) if len(values) else (None, None)
         return Column(name, kind, minimum=low, maximum=high)
     if kind == "category":
-        levels = as_text(column, missing=missing).dropna().unique()
-        return Column(name, kind, categories=tuple(sorted(levels)))
+        categories = as_text(column, missing=missing).dropna().unique()
+        return Column(name, kind, categories=tuple(sorted(categories)))
     if kind == "date":
         return Column(name, kind, day_first=detect_day_first(column, missing))
     return Column(name, kind)
@@ -134,12 +133,8 @@ def conform_to_schema(
 ) -> tuple[pd.DataFrame, tuple[DataIssue, ...]]:
     """Return the clean columns of a raw table, and its issues.
 
-    Parameters
-    ----------
-    raw : DataFrame of n rows
-        Typed or text cells; columns in any order, more of them are dropped.
-    schema : TableSchema
-        Categories that it does not know are kept.
+    Cells may be typed or text and columns in any order; more of them are dropped. Categories that
+    the schema does not know stay as they are.
 
     Returns
     -------
@@ -168,9 +163,9 @@ def conform_to_schema(
     cell_issues: list[DataIssue] = []
     for column in wanted:
         if column.name in raw:
-            values, found = read_column(raw[column.name], column, missing=missing, decimal=decimal)
+            values, faults = read_column(raw[column.name], column, missing=missing, decimal=decimal)
             parts.append(values)
-            cell_issues += found
+            cell_issues += faults
         else:
             remedy = did_you_mean(column.name, list(raw.columns)).strip()
             problem = "expected, but the table has no such column"

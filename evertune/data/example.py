@@ -5,8 +5,7 @@ on `date`; `churned` says whether the customer left. `LOG_ODDS_WEIGHTS` defines 
 of leaving exactly, so the best score that any model can reach is known: that of
 `true_probabilities`. At `CHANGE_DAY` the relation changes: support calls drive away customers on
 yearly contracts and no longer those on monthly ones, and a fee above 15 does so by itself. The
-columns keep their
-distribution, but for weekday and season.
+columns keep their distribution, but for weekday and season.
 
 ROC AUC with seed 0, as measured by `tests/data/test_example.py`. The hold-out is the latest
 fifth of the training table; an AUC on it has a standard error of 0.006.

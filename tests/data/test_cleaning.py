@@ -17,10 +17,10 @@ RAW = pd.DataFrame(
 )
 
 
-def told(raw, **declared):
-    prepared, breaches = prepare_table(raw, TableSpec(**{"target": "left", **declared}))
+def refusal(raw, **declared):
+    prepared, issues = prepare_table(raw, TableSpec(**{"target": "left", **declared}))
     assert prepared is None
-    return format_issues(breaches)
+    return format_issues(issues)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def told(raw, **declared):
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(raw, declared, words):
-    assert re.search(words, told(raw, **declared))
+    assert re.search(words, refusal(raw, **declared))
 
 
-def test_all_faults_are_told_at_once():
-    lines = told(RAW.assign(age="$5", left="yes").assign(age=["$5", *RAW["age"][1:]]))
+def test_all_faults_are_listed_at_once():
+    lines = refusal(RAW.assign(age="$5", left="yes").assign(age=["$5", *RAW["age"][1:]]))
     assert "all rows have the value 'yes'" in lines
     assert "'$5'" in lines
 
@@ -79,7 +79,7 @@ def test_a_declared_kind_keeps_a_column_that_seems_to_name_rows():
     assert "code" in {column.name for column in prepared.schema.features}
 
 
-def test_columns_with_a_role_are_kept_but_are_no_features():
+def test_columns_with_a_role_stay_in_the_table_but_are_no_features():
     raw = RAW.assign(who=[f"u{n}" for n in range(20)], said="no", score="0.25")
     declared = TableSpec("left", identifier="who", human="said", existing="score")
     prepared, _ = prepare_table(raw, declared)
@@ -95,7 +95,7 @@ def test_a_column_of_the_system_in_use_may_have_the_reserved_name():
 
 def test_at_most_twenty_faults_are_listed():
     wide = RAW.assign(**{f"c{n}": ["x", *["1"] * 19] for n in range(25)})
-    assert told(wide).endswith("- and 5 more")
+    assert refusal(wide).endswith("- and 5 more")
 
 
 FOUR_ROWS = pd.DataFrame(
@@ -112,7 +112,7 @@ FOUR_ROWS = pd.DataFrame(
 SCHEMA = infer_schema(FOUR_ROWS, TableSpec("left", identifier="who", time="day"))
 
 
-def test_the_schema_says_what_each_column_is():
+def test_the_schema_describes_each_column():
     assert [(c.name, c.kind) for c in SCHEMA.features] == [
         ("age", "number"),
         ("plan", "category"),
@@ -126,8 +126,8 @@ def test_the_schema_says_what_each_column_is():
 
 
 def test_a_clean_table_has_the_types_of_its_kinds():
-    clean, breaches = conform_to_schema(FOUR_ROWS, SCHEMA)
-    assert breaches == ()
+    clean, issues = conform_to_schema(FOUR_ROWS, SCHEMA)
+    assert issues == ()
     assert clean.dtypes.astype(str).to_dict() == {
         "age": "float64",
         "plan": "str",
@@ -158,47 +158,45 @@ def test_order_and_extra_columns_do_not_count_and_rows_are_numbered_anew():
     pd.testing.assert_frame_equal(conform_to_schema(other, SCHEMA)[0], expected)
 
 
-def test_every_missing_column_is_told_with_the_nearest_name():
-    _, breaches = conform_to_schema(
+def test_every_missing_column_is_listed_with_the_nearest_name():
+    _, issues = conform_to_schema(
         FOUR_ROWS.drop(columns=["plan"]).rename(columns={"age": "Age"}), SCHEMA
     )
-    assert [(breach.column, breach.remedy) for breach in breaches] == [
+    assert [(issue.column, issue.remedy) for issue in issues] == [
         ("age", "Did you mean 'Age'?"),
         ("plan", ""),
     ]
 
 
-def test_unknown_categories_are_kept_and_unreadable_cells_are_told():
-    clean, breaches = conform_to_schema(
-        FOUR_ROWS.assign(plan="z", age=["1", "x", "y", "2"]), SCHEMA
-    )
+def test_unknown_categories_stay_and_unreadable_cells_are_issues():
+    clean, issues = conform_to_schema(FOUR_ROWS.assign(plan="z", age=["1", "x", "y", "2"]), SCHEMA)
     assert set(clean["plan"]) == {"z"}
-    assert [(b.column, b.count, b.first_row, b.example) for b in breaches] == [("age", 2, 2, "x")]
+    assert [(b.column, b.count, b.first_row, b.example) for b in issues] == [("age", 2, 2, "x")]
 
 
-def test_a_column_that_stands_twice_is_told():
+def test_two_columns_of_one_name_are_an_issue():
     twice = pd.concat([FOUR_ROWS, FOUR_ROWS[["age"]]], axis="columns")
     assert "several columns" in conform_to_schema(twice, SCHEMA)[1][0].problem
 
 
 def test_no_rows_are_no_fault():
-    clean, breaches = conform_to_schema(FOUR_ROWS.head(0), SCHEMA)
-    assert (len(clean), breaches) == (0, ())
+    clean, issues = conform_to_schema(FOUR_ROWS.head(0), SCHEMA)
+    assert (len(clean), issues) == (0, ())
 
 
 def test_the_order_of_day_and_month_is_remembered():
     raw = pd.DataFrame({"day": ["03/04/2024", "13/04/2024"], "y": ["a", "b"]})
     schema = infer_schema(raw, TableSpec("y"))
-    one, breaches = conform_to_schema(raw.head(1), schema)
-    assert (one["day"].iloc[0], breaches) == (pd.Timestamp("2024-04-03"), ())
+    one, issues = conform_to_schema(raw.head(1), schema)
+    assert (one["day"].iloc[0], issues) == (pd.Timestamp("2024-04-03"), ())
 
 
 def test_a_decimal_comma_and_words_for_missing_are_remembered():
     raw = pd.DataFrame({"a": ["1,5", "2,5"], "y": ["a", "b"]})
     schema = infer_schema(raw, TableSpec("y", decimal=",", missing_values=("?",)))
     assert schema.features[0].maximum == 2.5
-    clean, breaches = conform_to_schema(pd.DataFrame({"a": ["?", "1,5"]}), schema)
-    assert (clean["a"].iloc[1], clean["a"].isna().sum(), breaches) == (1.5, 1, ())
+    clean, issues = conform_to_schema(pd.DataFrame({"a": ["?", "1,5"]}), schema)
+    assert (clean["a"].iloc[1], clean["a"].isna().sum(), issues) == (1.5, 1, ())
 
 
 def test_a_counter_orders_rows_as_numbers():

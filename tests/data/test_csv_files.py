@@ -112,7 +112,7 @@ def test_decimal_commas_and_quotes_do_not_mislead_about_the_delimiter(text, deli
         (CSV.replace("\n", "\r\n"), "^$"),
     ],
 )
-def test_an_unusual_way_of_writing_is_noted(read, content, note):
+def test_an_unusual_encoding_or_line_end_is_noted(read, content, note):
     assert re.search(note, " ".join(read(content, guess_encoding=True).notes))
 
 

@@ -1,4 +1,4 @@
-"""The simulated customers: their form, and the figures that their docstring states."""
+"""The simulated customers: their form, and the scores that the docstring of the example states."""
 
 import hashlib
 import re
@@ -123,62 +123,24 @@ def measured() -> dict[str, float]:
     }
 
 
-def gap(better: str, worse: str) -> float:
-    return measured()[better] - measured()[worse]
-
-
 @cache
 def standard_error() -> float:
     """Return the bootstrap's standard error of the AUC of boosted trees on the hold-out."""
     model, random = challenger(), np.random.default_rng(0)
-    guesses, truth = model.predict_proba(features(HOLDOUT))[:, 1], left(HOLDOUT)
-    draws = random.integers(0, len(truth), (100, len(truth)))
-    return float(np.std([roc_auc_score(truth[draw], guesses[draw]) for draw in draws]))
+    guesses, y_true = model.predict_proba(features(HOLDOUT))[:, 1], left(HOLDOUT)
+    draws = random.integers(0, len(y_true), (100, len(y_true)))
+    return float(np.std([roc_auc_score(y_true[draw], guesses[draw]) for draw in draws]))
 
 
-def test_the_docstring_states_the_figures_that_are_measured():
+def test_the_docstring_states_the_scores_that_are_measured():
     stated = re.findall(r"^(\S.*\S) {2,}(0\.\d{3})$", example.__doc__, flags=re.MULTILINE)
-    assert {name: float(figure) for name, figure in stated} == pytest.approx(measured(), abs=0.005)
+    assert {name: float(value) for name, value in stated} == pytest.approx(measured(), abs=0.005)
 
 
 def test_the_docstring_states_the_standard_error_that_is_measured():
     stated = re.search(r"standard error of (0\.\d{3})", example.__doc__)
     assert stated
     assert standard_error() == pytest.approx(float(stated[1]), abs=0.001)
-
-
-@pytest.mark.parametrize(
-    ("better", "worse"),
-    [
-        ("hold-out: logistic regression", "hold-out: best rule on one column"),
-        ("hold-out: boosted trees", "hold-out: logistic regression"),
-    ],
-)
-def test_each_phase_beats_the_one_before_by_many_standard_errors(better, worse):
-    assert gap(better, worse) > 8 * standard_error()
-
-
-def test_no_model_reaches_the_best_possible_score():
-    assert gap("hold-out: best possible", "hold-out: boosted trees") > 0
-
-
-def test_the_step_costs_a_standing_model_about_ten_points():
-    before = "production before the change: boosted trees, not refitted"
-    loss = gap(before, "production after the change: boosted trees, not refitted")
-    assert loss == pytest.approx(0.1, abs=0.02)
-
-
-def test_a_model_learned_after_the_step_recovers_most_of_the_loss():
-    standing = "last half after the change: boosted trees, not refitted"
-    loss = gap("production before the change: boosted trees, not refitted", standing)
-    assert gap("last half after the change: fitted on the first half", standing) > 0.6 * loss
-
-
-def test_the_standing_model_does_not_fade_before_the_step():
-    on_the_holdout = score(challenger(), HOLDOUT)
-    assert measured()["production before the change: boosted trees, not refitted"] == pytest.approx(
-        on_the_holdout, abs=0.02
-    )
 
 
 def test_people_leave_as_often_as_the_true_probabilities_say():
@@ -219,15 +181,6 @@ def test_volume_follows_the_weekday_and_the_season():
     assert days[days.index.month == 1].mean() > days[days.index.month == 7].mean() + 3
 
 
-def test_inputs_follow_the_weekday_and_the_season():
-    table = all_customers()
-    weekend, month = table["date"].dt.day_of_week >= 5, table["date"].dt.month
-    assert (table["channel"] == "app")[weekend].mean() > 0.37
-    assert (table["channel"] == "app")[~weekend].mean() < 0.33
-    hours = table["usage_hours"].groupby(month).median()
-    assert hours[1] > 1.2 * hours[7]
-
-
 @pytest.mark.parametrize("table", [TRAINING, BEFORE, AFTER], ids=["training", "before", "after"])
 def test_a_fifth_to_a_quarter_of_the_customers_leave(table):
     assert 0.20 < left(table).mean() < 0.25
@@ -250,19 +203,7 @@ def test_the_columns_are_of_every_kind():
     }  # fmt: skip
 
 
-def test_the_city_has_more_than_a_hundred_values():
-    assert all_customers()["city"].nunique() == 150
-
-
 @pytest.mark.parametrize("name", ["usage_hours", "satisfaction"])
-def test_whether_a_value_is_missing_tells_who_leaves(name):
+def test_missing_values_depend_on_who_leaves(name):
     missing = all_customers()[name].isna().to_numpy()
     assert left(all_customers())[missing].mean() > left(all_customers())[~missing].mean() + 0.02
-
-
-def test_whether_the_age_is_missing_tells_nothing():
-    missing = all_customers()["age"].isna().to_numpy()
-    assert missing.mean() == pytest.approx(0.05, abs=0.01)
-    assert left(all_customers())[missing].mean() == pytest.approx(
-        left(all_customers()).mean(), abs=0.03
-    )

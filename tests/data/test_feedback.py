@@ -99,7 +99,7 @@ def test_the_order_of_rows_changes_no_key():
     assert set(turned.table["row_key"]) == set(found.table["row_key"])
 
 
-def test_columns_that_no_model_sees_can_be_kept_beside():
+def test_extra_columns_that_no_model_sees_can_be_returned():
     found, _ = parse_evaluation_table(
         RAW.assign(sex=list("fmfm")), SCHEMA, trained=(), beside=["sex", "size"]
     )

@@ -125,7 +125,7 @@ def test_classes_without_names_are_named_by_their_codes():
         make("stratified", y_true=np.array([1.0] * 2 + [0.0] * 10), classes=())
 
 
-def test_folds_come_back_from_their_table():
+def test_folds_are_read_back_from_their_table():
     made = make("time", times=DAYS, gap_days=1)
     table = folds_to_table(made, 12)
     assert sides(folds_from_table(table)) == sides(made)

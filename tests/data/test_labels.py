@@ -80,7 +80,7 @@ def test_truth_values_are_labels_of_a_class_called_true():
     ("identity", "words"),
     [("", "is empty"), ("x" * 201, "has 201 characters"), ("a\0", "cannot be printed")],
 )
-def test_a_text_that_can_be_no_id_is_told_why(identity, words):
+def test_a_text_that_cannot_be_an_id_is_refused_with_the_reason(identity, words):
     assert words in id_error(identity)
 
 
@@ -97,6 +97,6 @@ def test_an_id_stays_as_it_is_written_and_a_number_counts_as_text():
 
 
 def test_moments_with_a_zone_are_moved_to_utc():
-    said = {"prediction_id": ["a"], "left": ["1"], "labelled_at": ["2024-10-31T23:00:00-01:00"]}
-    given = parse_label_table(pd.DataFrame(said), BINARY, now=NOW)
+    table = {"prediction_id": ["a"], "left": ["1"], "labelled_at": ["2024-10-31T23:00:00-01:00"]}
+    given = parse_label_table(pd.DataFrame(table), BINARY, now=NOW)
     assert given.labels["moment"].tolist() == [pd.Timestamp("2024-11-01")]

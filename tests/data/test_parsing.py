@@ -23,7 +23,7 @@ def read(cells, **how):
 @pytest.mark.parametrize(
     "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "1\u00a0", "x", "1.2.3"]
 )
-def test_what_is_no_plain_number_is_bad_and_never_guessed(cell):
+def test_a_cell_that_is_no_plain_number_is_bad_and_never_guessed(cell):
     values, bad = read([cell])
     assert bad == [True]
     assert np.isnan(values[0])
@@ -112,7 +112,7 @@ def test_the_usual_forms_of_a_date_are_read(cell, expected):
 
 
 @pytest.mark.parametrize("cell", ["2024-02-30", "yesterday", "03/04/2024", "31/12/24"])
-def test_what_is_no_date_or_could_be_two_is_bad(cell):
+def test_a_cell_that_is_no_date_or_could_be_two_is_bad(cell):
     assert read_dates([cell]) == ([None], [True])
 
 
@@ -123,7 +123,7 @@ def test_a_year_that_no_calendar_counts_is_bad(cell):
     assert as_date(typed)[1].tolist() == [True, False, False]
 
 
-def test_one_part_above_twelve_tells_the_order_of_all():
+def test_one_number_above_twelve_decides_the_order_of_day_and_month():
     assert read_dates(["03/04/2024", "13/04/2024"])[0][0] == "2024-04-03T00:00:00"
     assert read_dates(["03/04/2024", "04/13/2024"])[0][0] == "2024-03-04T00:00:00"
 

@@ -19,8 +19,8 @@ SOUND = pd.DataFrame(
 def notes(**columns):
     raw = SOUND.assign(**columns)
     declared = TableSpec("left")
-    prepared, breaches = prepare_table(raw, declared)
-    assert breaches == ()
+    prepared, issues = prepare_table(raw, declared)
+    assert issues == ()
     return " | ".join(profile_table(raw, prepared, declared, today=datetime(2026, 1, 1)).notes)
 
 

@@ -9,7 +9,7 @@ from evertune.types import Predictions, encode_classes, take_rows
 
 def problems(cells, **declared):
     column = pd.Series(cells, name="y")
-    return [breach.problem for breach in target_issues(column, TableSpec("y", **declared))]
+    return [issue.problem for issue in target_issues(column, TableSpec("y", **declared))]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_target_that_cannot_be_predicted_is_refused(cells, declared, problem):
 
 
 @pytest.mark.parametrize("cells", [["a", "b"] * 3, [1.5, 2.5, 9.0], ["1", "0", "NA"] * 2])
-def test_a_sound_target_has_no_breach(cells):
+def test_a_sound_target_has_no_issue(cells):
     assert problems(cells) == []
 
 
@@ -86,7 +86,7 @@ def test_codes_follow_the_order_of_the_classes():
     assert found == pytest.approx([0, 1, np.nan], nan_ok=True)
 
 
-def test_the_truth_of_a_regression_is_its_values():
+def test_the_target_of_a_regression_is_its_values():
     assert encode_target(pd.DataFrame({"y": [1.5, 2.0]}), VALUES).tolist() == [1.5, 2.0]
 
 
@@ -99,13 +99,13 @@ def test_an_unknown_target_is_refused_with_its_row(schema, cells):
 
 
 def test_a_given_label_that_is_no_class_is_no_prediction():
-    said = encode_predictions(pd.Series(["yes", "perhaps", "no"]), BINARY)
-    assert said.values == pytest.approx([1, np.nan, 0], nan_ok=True)
-    assert said.probabilities is None
+    predictions = encode_predictions(pd.Series(["yes", "perhaps", "no"]), BINARY)
+    assert predictions.values == pytest.approx([1, np.nan, 0], nan_ok=True)
+    assert predictions.probabilities is None
 
 
 def test_rows_are_taken_by_number_or_by_mask():
-    said = Predictions(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
-    found = [take_rows(said, rows) for rows in (np.array([1]), np.array([False, True]))]
+    predictions = Predictions(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    found = [take_rows(predictions, rows) for rows in (np.array([1]), np.array([False, True]))]
     assert [part.values.tolist() for part in found] == [[1.0], [1.0]]
     assert [part.probabilities.tolist() for part in found] == [[[0.2, 0.8]], [[0.2, 0.8]]]

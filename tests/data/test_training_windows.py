@@ -17,7 +17,7 @@ def test_a_row_of_production_happened_at_its_moment_and_one_of_the_source_at_its
     assert event_times(table, schema).tolist() == [*days("2024-01-01", "2024-02-02")]
 
 
-def test_a_counter_tells_no_moment():
+def test_a_counter_has_no_moment():
     schema = TableSchema((), "y", "regression", time="step")
     assert event_times(pd.DataFrame({"step": [1.0, 2.0]}), schema).isna().all()
 

@@ -29,17 +29,14 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def grown(task="regression", chosen=None, n=400, **given):
+def fit(task="regression", params=None, n=400, n_levels=1, **values):
     X, y = encoded_rows(task, n)
-    return fit_encoded(Configuration("embedding_mlp", chosen or {}), X, y, told(task, **given))
-
-
-def told(task, **given):
-    return context(task, **({"n_levels": 1} | given))
+    configuration = Configuration("embedding_mlp", params or {})
+    return fit_encoded(configuration, X, y, context(task, n_levels=n_levels, **values))
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    "params",
     [
         {"solver": "sgd", "learning_rate": 0.03},
         {"solver": "nadam", "activation": "silu"},
@@ -47,23 +44,23 @@ def told(task, **given):
         {"embedding_dim": 1, "dropout": 0.0},
     ],
 )
-def test_a_network_learns_in_every_way(chosen):
+def test_a_network_learns_with_every_option(params):
     X, y = encoded_rows("regression")
-    assert np.corrcoef(grown(chosen=chosen).predictor.predict(X), y)[0, 1] > 0.85
+    assert np.corrcoef(fit(params=params).predictor.predict(X), y)[0, 1] > 0.85
 
 
 def test_a_prediction_needs_no_torch(tmp_path):
-    (tmp_path / "network").write_bytes(dump_predictor(grown(iterations=2).predictor)[1])
-    place = str(tmp_path / "network")
-    command = [sys.executable, "-c", WITHOUT_TORCH, place]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "(1,)"
+    (tmp_path / "network").write_bytes(dump_predictor(fit(iterations=2).predictor)[1])
+    path = str(tmp_path / "network")
+    command = [sys.executable, "-c", WITHOUT_TORCH, path]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "(1,)"
 
 
-def test_the_arrays_say_what_torch_says():
+def test_the_arrays_predict_what_torch_predicts():
     import torch
 
-    network = grown(iterations=2, chosen={"activation": "silu"}).predictor
+    network = fit(iterations=2, params={"activation": "silu"}).predictor
     X = np.array([[2.0, 0.3, -1.0]])
     passed = torch.tensor(np.hstack([network.tables[0][2], X[0, 1:]]), dtype=torch.float32)
     for weights, biases in zip(network.weights[:-1], network.biases[:-1], strict=True):
@@ -76,18 +73,18 @@ def test_the_arrays_say_what_torch_says():
 
 
 def test_a_level_that_was_never_seen_has_the_last_row_of_its_table():
-    network = grown(iterations=2).predictor
+    network = fit(iterations=2).predictor
     missing, beyond = network.predict(np.array([[np.nan, 0.0, 0.0], [99.0, 0.0, 0.0]]))
     assert missing == beyond
     assert (network.tables[0][-1] == 0).all()
 
 
 def test_numbers_alone_are_learned_from():
-    assert isinstance(grown(n_levels=0, iterations=2).predictor, Network)
+    assert isinstance(fit(n_levels=0, iterations=2).predictor, Network)
 
 
-def test_a_fit_looks_at_the_clock_between_batches():
-    found = grown(n=20_000, deadline=time.monotonic() + 0.3)
+def test_a_fit_checks_its_deadline_between_batches():
+    found = fit(n=20_000, deadline=time.monotonic() + 0.3)
     assert not found.whole
 
 
@@ -97,5 +94,5 @@ def test_a_fit_leaves_the_draws_of_torch_as_they_were():
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    grown(iterations=1)
+    fit(iterations=1)
     assert torch.rand(1) == expected

@@ -317,7 +317,7 @@ def test_a_network_learns_targets_far_from_0():
     assert found.mean() == pytest.approx(1e6 + 1e3 * y.mean(), abs=200)
 
 
-def test_a_family_whose_library_is_missing_says_how_to_install_it(monkeypatch):
+def test_a_family_whose_library_is_missing_explains_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     X, y = encoded_rows("binary")
     assert not is_installed("torch")

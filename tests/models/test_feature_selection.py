@@ -19,7 +19,7 @@ def wide(task):
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_decides_is_kept_and_noise_left_out(way, task):
+def test_informative_columns_are_selected_and_noise_is_not(way, task):
     kept = select_features(
         *wide(task), {"feature_selection": way, "selected_fraction": 0.2}, context(task)
     )
@@ -28,7 +28,7 @@ def test_what_decides_is_kept_and_noise_left_out(way, task):
 
 
 @pytest.mark.parametrize(("way", "share"), [("none", 0.5), ("filter", 1.0)])
-def test_all_columns_are_none(way, share):
+def test_selecting_all_columns_returns_none(way, share):
     assert (
         select_features(
             *wide("binary"),
@@ -39,11 +39,12 @@ def test_all_columns_are_none(way, share):
     )
 
 
-def test_codes_and_rows_that_watch_follow_the_columns():
+def test_codes_and_validation_rows_follow_the_selected_columns():
     X, y = wide("binary")
-    kept, told = restrict_to_columns((1, 3), X, context("binary", n_levels=1, validation=(X, y)))
-    assert kept.shape == told.validation[0].shape == (400, 2)
-    assert told.n_levels == 0
+    full = context("binary", n_levels=1, validation=(X, y))
+    selected, narrowed = restrict_to_columns((1, 3), X, full)
+    assert selected.shape == narrowed.validation[0].shape == (400, 2)
+    assert narrowed.n_levels == 0
 
 
 def test_columns_left_out_twice_are_counted_from_the_first():

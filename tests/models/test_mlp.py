@@ -118,7 +118,7 @@ def of(model, task):
 
 
 @pytest.mark.parametrize("task", NETWORK_TARGETS)
-def test_classes_are_told_as_by_the_same_network_of_scikit_learn(task):
+def test_classes_are_predicted_as_by_the_same_network_of_scikit_learn(task):
     kind = MLPClassifier((5, 4), activation="tanh", solver="lbfgs", max_iter=2000, random_state=0)
     model = kind.fit(NETWORK_X, NETWORK_TARGETS[task].astype(float))
     network = of(model, task)
@@ -126,7 +126,7 @@ def test_classes_are_told_as_by_the_same_network_of_scikit_learn(task):
     assert (network.predict(NETWORK_X) == model.predict(NETWORK_X)).all()
 
 
-def test_values_are_told_as_by_the_same_network_of_scikit_learn():
+def test_values_are_predicted_as_by_the_same_network_of_scikit_learn():
     kind = MLPRegressor(
         hidden_layer_sizes=(5,), activation="tanh", solver="lbfgs", max_iter=2000, random_state=0
     )
@@ -134,7 +134,7 @@ def test_values_are_told_as_by_the_same_network_of_scikit_learn():
     assert of(model, "regression").predict(NETWORK_X) == pytest.approx(model.predict(NETWORK_X))
 
 
-def test_a_row_is_told_the_same_alone_and_among_others():
+def test_a_row_is_predicted_the_same_alone_and_among_others():
     weights = [DRAWS.normal(size=pair).astype(np.float32) for pair in ((3, 64), (64, 1))]
     network = Network("regression", [], weights, [np.zeros(64), np.zeros(1)], "silu")
     alone = [network.predict(row[None])[0] for row in NETWORK_X]
@@ -173,14 +173,14 @@ def test_a_fit_that_is_done_before_its_time_counts_as_whole():
     assert fit_in_chunks(lambda _: True, total=7, deadline=0.0) == 7
 
 
-def test_a_watch_ends_a_fit_when_its_patience_is_used_up():
+def test_early_stopping_ends_a_fit_when_its_patience_is_used_up():
     watch = EarlyStopping(math.inf)
     scores = [3.0, 2.0, 1.0] + [1.5] * 100
     last = next(round_ for round_, score in enumerate(scores, 1) if watch.is_over(round_, score))
     assert (watch.best, last) == (3, 3 + math.floor(patience(3)) + 1)
 
 
-def test_a_watch_ends_a_fit_at_the_deadline():
+def test_early_stopping_ends_a_fit_at_the_deadline():
     watch = EarlyStopping(0.0)
     assert watch.is_over(1, None)
     assert watch.expired

@@ -42,8 +42,13 @@ TABLE = pd.DataFrame(
         "shop": pd.Series(DRAWS.choice(SHOPS, 200), dtype="str"),
     }
 )
-ENCODINGS = [("linear", {"numeric_transform": name}) for name in ("scaled", "power", "spline", "binned")]
-ENCODINGS += [("linear", {"numeric_transform": "box_cox", "text_encoding": name}) for name in ("hashed", "words")]
+ENCODINGS = [
+    ("linear", {"numeric_transform": name}) for name in ("scaled", "power", "spline", "binned")
+]
+ENCODINGS += [
+    ("linear", {"numeric_transform": "box_cox", "text_encoding": name})
+    for name in ("hashed", "words")
+]
 ENCODINGS += [("lightgbm", {"categorical_encoding": "hashed", "interactions": "both"})]
 LINEAR = Configuration("linear")
 SUFFIXES = {"lightgbm": "txt", "linear": "skops", "xgboost": "ubj", "catboost": "cbm"}

@@ -36,7 +36,7 @@ def test_gaps_and_extremes_are_harmless_in_products():
     assert np.isfinite(made.transform(X)).all()
 
 
-def test_two_categories_that_tell_only_together_are_made_one():
+def test_two_categories_that_inform_only_together_are_crossed():
     made = Crosses(continuous=False, scaled=False)
     found = made.fit_transform(WORDS, ODD)
     assert made.places_[0].tolist() == [0, 1]
@@ -44,12 +44,12 @@ def test_two_categories_that_tell_only_together_are_made_one():
     assert found.shape[1] <= MAX_CROSSES
 
 
-def test_pairs_that_tell_no_more_than_their_parts_are_left_out_but_one():
+def test_crosses_that_add_nothing_are_left_out_but_one():
     y = (WORDS["a"] == "x").to_numpy(float)
     assert len(Crosses(continuous=False, scaled=False).fit(WORDS, y).places_) < MAX_CROSSES
 
 
-def test_many_levels_alone_tell_nothing():
+def test_many_categories_alone_are_no_reason_for_a_cross():
     ids = WORDS.assign(a=[f"id {n}" for n in range(N)], b=[f"no {n}" for n in range(N)])
     y = ((WORDS["c"] == "x") ^ (WORDS["d"] == "y")).to_numpy(float)
     assert Crosses(continuous=False, scaled=False).fit(ids, y).places_[0].tolist() == [2, 3]

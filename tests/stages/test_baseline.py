@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evertune.config.schema import BaselineSection, MetricSection, PathsSection, SplitSection
+from evertune.config.schema import BaselineSection, MetricSection, SplitSection
 from evertune.data.folds import folds_from_table
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import ParamsError, StageError
@@ -13,7 +13,6 @@ from evertune.evaluation.heuristics import Rule
 from evertune.files import read_record, read_table, write_record, write_table
 from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model
-from evertune.plan import Plan
 from evertune.stages.baseline import run as baseline_run
 from evertune.stages.runner import stage_function
 
@@ -21,18 +20,6 @@ run = stage_function(Path(__file__).parents[2], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}
-
-
-@pytest.fixture
-def paths(tmp_path):
-    """The places of a project that nothing was written to but params.yaml."""
-    (tmp_path / "params.yaml").touch()
-    return PathsSection(
-        **{
-            field.alias or name: tmp_path / name
-            for name, field in PathsSection.model_fields.items()
-        }
-    )
 
 
 def given(paths, task="binary", *, n_rows=400, share=0.1, **roles):
@@ -48,14 +35,13 @@ def given(paths, task="binary", *, n_rows=400, share=0.1, **roles):
     table = pd.DataFrame(columns).assign(people=people, old=target)
     write_table(paths.clean, table)
     write_record(paths.table_schema, TableSchema(FEATURES, "y", task, CLASSES[task], **roles))
-    write_record(paths.plan, Plan())
     run(paths=paths, split=SplitSection(n_folds=3))
 
 
 def measured(paths, metric=None, **section):
     baseline_run(paths=paths, metric=metric or MetricSection(), baseline=BaselineSection(**section))
-    found = read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
-    return {baseline.name: baseline for baseline in found}
+    results = read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
+    return {baseline.name: baseline for baseline in results}
 
 
 def test_all_baselines_are_measured_on_the_same_folds(paths):
@@ -103,7 +89,7 @@ def test_guesses_are_given_by_their_expectation(paths, share, name, f1, accuracy
     assert mean["roc_auc"] == 0.5
 
 
-def test_people_are_measured_where_they_judged(paths):
+def test_people_are_measured_on_the_rows_that_they_predicted(paths):
     given(paths, human="people")
     human = measured(paths)["human"]
     assert human.mean["accuracy"] == 1.0
@@ -117,7 +103,7 @@ def test_the_level_of_people_can_be_stated(paths):
     assert (stated.mean["roc_auc"], stated.mean["f1"], stated.folds) == (0.85, None, ())
 
 
-def test_the_rule_is_found_and_kept(paths):
+def test_the_best_rule_is_learned_and_saved(paths):
     given(paths)
     found = measured(paths, MetricSection(primary="f1"))["heuristic"]
     rule = read_record(paths.baselines / "rule.json", Rule)
@@ -141,7 +127,7 @@ def test_a_rule_that_does_not_suit_the_table_is_refused_and_nothing_is_written(p
     assert not paths.baselines.exists()
 
 
-def test_the_simplest_models_are_kept_fitted_on_all_training_rows(paths):
+def test_the_simplest_models_are_saved_fitted_on_all_training_rows(paths):
     given(paths)
     measured(paths)
     training = read_table(paths.training)
@@ -158,7 +144,7 @@ def test_a_simplest_model_that_cannot_be_fitted_stops_the_stage(paths):
         measured(paths)
 
 
-def test_a_metric_of_the_users_own_stands_beside_the_others(paths):
+def test_a_custom_metric_is_measured_like_the_others(paths):
     given(paths)
     code = "def missed(truth, values, _):\n    return float(((truth == 1) & (values == 0)).sum())\n"
     (paths.state.parent / "metrics_of_a_baseline_test.py").write_text(code)
@@ -169,8 +155,8 @@ def test_a_metric_of_the_users_own_stands_beside_the_others(paths):
     assert found["zero_rule"].folds[0].figures["missed"] == positives
 
 
-def test_what_was_measured_is_told(paths, capsys):
+def test_the_optimised_metric_of_each_baseline_is_printed(paths, capsys):
     given(paths)
     measured(paths)
-    told = capsys.readouterr().out.splitlines()
-    assert "zero_rule roc_auc 0.5000" in told
+    printed = capsys.readouterr().out.splitlines()
+    assert "zero_rule roc_auc 0.5000" in printed

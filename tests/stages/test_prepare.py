@@ -3,7 +3,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evertune.config.loader import load_params
 from evertune.config.schema import DataSection
 from evertune.data.schema import TableSchema
 from evertune.errors import TableError
@@ -12,7 +11,6 @@ from evertune.stages.runner import stage_function
 
 run = stage_function(Path(__file__).parents[2], "prepare")
 
-SHIPPED = Path(__file__).parents[2] / "params.yaml"
 RAW = pd.DataFrame(
     {
         "charges": [" " if n % 9 == 0 else str(n * 1.5) for n in range(40)],
@@ -25,17 +23,7 @@ RAW = pd.DataFrame(
 DATA = DataSection(source="table.csv", target="left")
 
 
-@pytest.fixture
-def paths(tmp_path):
-    (tmp_path / "params.yaml").write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
-    paths = load_params(tmp_path).paths
-    write_table(
-        paths.production_labels, pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")})
-    )
-    return paths
-
-
-def test_the_clean_table_and_its_schema_are_written_and_told(paths, capsys):
+def test_the_clean_table_and_its_schema_are_written_and_summarised(paths, capsys):
     write_table(paths.source, RAW)
     run(paths=paths, data=DATA)
     clean, schema = read_table(paths.clean), read_record(paths.table_schema, TableSchema)
@@ -48,7 +36,7 @@ def test_the_clean_table_and_its_schema_are_written_and_told(paths, capsys):
     ]
 
 
-def test_a_kind_that_params_name_is_kept(paths):
+def test_a_kind_that_params_declare_is_used(paths):
     write_table(paths.source, RAW)
     run(paths=paths, data=DATA.model_copy(update={"columns": {"charges": "category"}}))
     kinds = {c.name: c.kind for c in read_record(paths.table_schema, TableSchema).features}
@@ -70,7 +58,7 @@ def test_a_faulty_table_is_refused_with_all_faults_and_writes_nothing(paths):
     assert not paths.clean.exists()
 
 
-def test_labelled_rows_of_production_are_joined_and_told(paths, capsys):
+def test_labelled_rows_of_production_are_added_and_counted(paths, capsys):
     write_table(paths.source, RAW)
     late = {"charges": [3.5, None], "plan": ["c", "a"], "left": ["yes", "perhaps"]}
     days = pd.to_datetime(["2024-03-01", "2024-03-02"]).astype("datetime64[us]")

@@ -34,10 +34,10 @@ SCHEMA = TableSchema(
 FOLDS = [Fold(np.arange(150), np.arange(150, 300)), Fold(np.arange(150, 300), np.arange(150))]
 CONFIGURATIONS = (
     Configuration("linear", {"penalty": "l1"}),
-    Configuration("hist_gradient_boosting", {"max_iter": 300}),
-    Configuration("lightgbm", {"n_estimators": 300}),
-    Configuration("xgboost", {"n_estimators": 300}),
-    Configuration("catboost", {"n_estimators": 300}),
+    Configuration("hist_gradient_boosting", {"max_iter": 60}),
+    Configuration("lightgbm", {"n_estimators": 60}),
+    Configuration("xgboost", {"n_estimators": 60}),
+    Configuration("catboost", {"n_estimators": 60}),
     Configuration("extra_trees", {"n_estimators": 60}),
     Configuration("mlp", {"epochs": 12}),
 )
@@ -90,7 +90,7 @@ def search(params, configurations, *, seconds=60.0):
         )
 
 
-def said(params):
+def predictions(params):
     return [
         probabilities_or_values(model.predictions)
         for entry in read_entries(params.paths.pool)
@@ -102,11 +102,11 @@ def remade(params):
     run(paths=params.paths, metric=params.metric, search=params.search)
 
 
-def test_every_family_says_the_same_once_its_folds_are_fitted_again(params):
+def test_every_family_predicts_the_same_once_its_folds_are_fitted_again(params):
     search(params, CONFIGURATIONS)
-    before = said(params)
+    before = predictions(params)
     remade(params)
-    for left, right in zip(before, said(params), strict=True):
+    for left, right in zip(before, predictions(params), strict=True):
         assert np.abs(left - right).max() < 1e-9
 
 
@@ -123,12 +123,12 @@ def test_every_family_says_the_same_once_its_folds_are_fitted_again(params):
 )
 def test_a_fit_that_its_deadline_cut_is_fitted_as_far_again(params, family, grows):
     search(params, [Configuration(family, {grows: 20_000})], seconds=0.2)
-    before = said(params)
+    before = predictions(params)
     remade(params)
-    assert np.abs(np.array(before) - said(params)).max() < 1e-9
+    assert np.abs(np.array(before) - predictions(params)).max() < 1e-9
 
 
-def test_each_fold_is_told_beside_its_record(params):
+def test_the_metrics_of_each_fold_are_written_with_the_recorded_ones(params):
     search(params, CONFIGURATIONS[:1])
     remade(params)
     refits = read_record(params.paths.trials.parents[1] / REBUILT_FILE, tuple[FoldRefit, ...])

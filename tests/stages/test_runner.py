@@ -88,8 +88,8 @@ def test_a_stage_without_a_file_or_a_function_is_refused(
         stage_function(tmp_path, "split")
 
 
-def test_what_is_up_to_date_is_told_and_not_run(root: Path) -> None:
+def test_a_stage_that_is_up_to_date_is_reported_and_not_run(root: Path) -> None:
     run_and_record(root, "double", run=lambda: (root / "whole.txt").write_text("2") and None)
-    told: list[tuple[str, str]] = []
-    ran = run_outdated_stages(root, lambda name, text: told.append((name, text)))
-    assert (ran, told) == ((), [("double", "up to date")])
+    reported: list[tuple[str, str]] = []
+    ran = run_outdated_stages(root, lambda name, text: reported.append((name, text)))
+    assert (ran, reported) == ((), [("double", "up to date")])

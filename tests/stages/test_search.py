@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_trials(root, searcher):
 
 
 @pytest.mark.slow
-def test_a_search_tries_warm_starts_then_defaults_then_what_it_is_proposed(root):
+def test_a_search_tries_warm_starts_then_defaults_then_proposals(root):
     start = Configuration("linear", {"numeric_transform": "power", "alpha": 2.0})
     write_record(load_params(root).paths.plan, Plan("retune", (start,)))
     trials = searched(root, budget_trials=4)
@@ -113,7 +113,7 @@ def test_a_refit_that_was_finished_is_not_run_again(root):
     assert searched(root) == searched(root)
 
 
-def test_a_refit_that_cannot_be_fitted_says_why(root):
+def test_a_refit_that_cannot_be_fitted_gives_the_reason(root):
     write_record(load_params(root).paths.plan, Plan("refit", (Configuration("oracle"),)))
     (trial,) = searched(root)
     assert (trial.status, trial.folds) == ("failed", ())
@@ -212,7 +212,7 @@ def test_a_budget_that_is_too_small_gives_a_header_alone(root):
     assert json.loads(header)["metric"] == "roc_auc"
 
 
-def test_a_cluster_that_does_not_answer_is_told_at_once(root, monkeypatch):
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(root, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(BusyError, match=r"No Ray cluster answers at RAY_ADDRESS '127.0.0.1:1'"):
         searched(root, budget_trials=1)
@@ -223,7 +223,7 @@ def test_more_workers_than_processors_are_refused_at_once(root):
         searched(root, budget_trials=1, workers=4096)
 
 
-def test_a_space_that_names_what_there_is_not_is_refused(root):
+def test_a_space_that_names_an_unknown_hyperparameter_is_refused(root):
     with pytest.raises(ParamsError, match="no_such"):
         searched(root, budget_trials=1, workers=1, space={"linear": {"no_such": (0, 1)}})
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evertune.config.schema import PathsSection, SplitSection
+from evertune.config.schema import SplitSection
 from evertune.data.folds import folds_from_table
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import ParamsError
@@ -15,19 +15,6 @@ from evertune.stages.runner import stage_function
 run = stage_function(Path(__file__).parents[2], "split")
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
-
-
-@pytest.fixture
-def paths(tmp_path):
-    """The places of a project with a plan to tune."""
-    paths = PathsSection(
-        **{
-            field.alias or name: tmp_path / name
-            for name, field in PathsSection.model_fields.items()
-        }
-    )
-    write_record(paths.plan, Plan())
-    return paths
 
 
 def prepared(paths, *, n_rows=400, share=0.25, **roles):
@@ -50,7 +37,7 @@ def read(paths):
     return tuple(read_table(path) for path in (paths.training, paths.holdout, paths.folds))
 
 
-def test_every_row_stands_on_one_side_with_its_key(paths):
+def test_every_row_is_on_one_side_with_its_key(paths):
     prepared(paths, identifier="id")
     run(paths=paths, split=SplitSection())
     training, holdout, folds = read(paths)
@@ -98,20 +85,20 @@ def test_no_group_is_split(paths):
     )
 
 
-def test_what_was_done_is_told(paths, capsys):
+def test_the_sizes_of_the_parts_are_printed(paths, capsys):
     prepared(paths, time="day", group="team")
     run(paths=paths, split=SplitSection(holdout_fraction=0.06, n_folds=2))
-    told = capsys.readouterr().out
-    assert "370 training rows in 2 time folds, 24 held out\n" in told
-    assert "6 rows left out: their group is in the hold-out\n" in told
+    printed = capsys.readouterr().out
+    assert "370 training rows in 2 time folds, 24 held out\n" in printed
+    assert "6 rows left out: their group is in the hold-out\n" in printed
 
 
-def test_a_class_too_rare_for_the_holdout_is_told(paths, capsys):
+def test_a_class_too_rare_for_the_holdout_is_printed(paths, capsys):
     prepared(paths, share=0.05)
     run(paths=paths, split=SplitSection(holdout_fraction=0.1))
-    told = capsys.readouterr().out
-    assert "class 'yes' has only" in told
-    assert "too rare to be judged" in told
+    printed = capsys.readouterr().out
+    assert "class 'yes' has only" in printed
+    assert "too rare to be judged" in printed
 
 
 @pytest.mark.parametrize(
@@ -140,7 +127,7 @@ def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
         run(paths=paths, split=SplitSection(n_folds=10))
 
 
-def test_without_a_plan_to_judge_by_production_no_row_chooses(paths):
+def test_without_a_plan_no_row_chooses_the_window(paths):
     prepared(paths)
     run(paths=paths, split=SplitSection())
     choosing, training = read_table(paths.selection), read_table(paths.training)
