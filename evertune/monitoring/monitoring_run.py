@@ -1,10 +1,10 @@
-"""Compute the findings of each window of a version's production.
+"""Measure a version in production: data quality, drift and performance of each window.
 
 A `MonitoringRun` holds what one version predicted up to now, with the labels known so far:
 
     run = MonitoringRun(root, params, log=log, version="3", reference=reference, now=now)
-    findings = run.findings()      # oldest window first
-    days = run.matured_losses()    # the input of the sequential test
+    findings = run.findings()                # oldest window first
+    processes = run.loss_processes(findings) # the sequential tests of the loss
 
 The findings of a window come in three layers: *inputs* (contract and drift), *labels* (estimated
 performance and the user's business metrics) and *realised* performance. What was computed is
@@ -17,7 +17,7 @@ on that is new, immature or has other labels (`first_stale_window`).
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,41 +26,41 @@ import numpy as np
 import pandas as pd
 
 from evertune.config.custom_metrics import load_metrics
-from evertune.config.schema import BUSINESS_PREFIX, Params
+from evertune.config.schema import BUSINESS_PREFIX, Params, SequentialRule
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import Column
 from evertune.decisions import Finding
 from evertune.files import load_function
-from evertune.metrics.losses import DailyLoss, bounded_losses, daily_losses
+from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.bins import parse_column
 from evertune.monitoring.data_contract import (
     breaks_contract,
     contract_findings,
+    days_with_valid_data,
     typical_row_count,
 )
 from evertune.monitoring.drift import drift_findings
 from evertune.monitoring.estimation import estimated_findings
 from evertune.monitoring.label_delay import fit_arrival_curve
 from evertune.monitoring.log_frames import logged_predictions, read_inputs, rows_in_window
+from evertune.monitoring.loss_process import LossProcess, run_loss_process
 from evertune.monitoring.performance import matured_loss_days, realised_findings
 from evertune.monitoring.prediction_log import PredictionLog
 from evertune.monitoring.reference import Reference
 from evertune.monitoring.window_bounds import windows_by_days, windows_by_rows
 from evertune.monitoring.window_profiles import WindowProfile, build_window_profile
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
-from evertune.types import Task
 
 RECORD_KIND = "window"
 N_RECENT_WINDOWS = 6
 BROKEN_DATA_NOTE = "the window's data is broken"
 ARRIVAL_COLUMNS = ["moment", "labelled"]
 Findings = tuple[Finding, ...]
-BusinessFunction = Callable[[pd.DataFrame], float]
 
 
 @dataclass(frozen=True)
 class CachedFindings:
-    """The findings of one layer of a window, and the fingerprint of what they came from."""
+    """The findings of one layer of a window, and the fingerprint of their inputs."""
 
     fingerprint: str
     findings: Findings
@@ -68,7 +68,7 @@ class CachedFindings:
 
 @dataclass(frozen=True)
 class WindowRecord:
-    """What is cached about a window: its profile with the fingerprint of its rows, and layers."""
+    """The cached profile and findings of a window; `rows` is the fingerprint of its rows."""
 
     rows: str
     profile: WindowProfile
@@ -136,53 +136,79 @@ class MonitoringRun:
         cached = self.log.load_window_records(
             kind=RECORD_KIND, version=self.version, type_=WindowRecord
         )
-        row_marks = [self._row_fingerprint(window) for window in self.windows]
-        label_marks = [
-            f"{rows} {self._label_fingerprint(window)}"
-            for rows, window in zip(row_marks, self.windows, strict=True)
-        ]
+        row_marks, label_marks = [], []
+        for window in self.windows:
+            rows = self._rows(window)
+            known = rows["labelled"]
+            row_marks.append(f"{self.settings.window_days} {len(rows)} {rows['received'].max()}")
+            labels = f"{known.count()} {known.max()} {rows['truth'].sum():.6g}"
+            label_marks.append(f"{row_marks[-1]} {labels}")
         realised = self._realised(cached, label_marks)
         profiles: list[WindowProfile] = []
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for i, window in enumerate(self.windows):
             old = cached.get(window.start)
+            if old is not None and old.rows == row_marks[i]:
+                profiles.append(old.profile)
+            else:
+                profile = build_window_profile(
+                    self.inputs(window),
+                    self.reference.inputs,
+                    self.schema,
+                    window=window,
+                    predictions=logged_predictions(self._rows(window)),
+                )
+                profiles.append(profile)
             recent = slice(max(i - N_RECENT_WINDOWS, 0), i)
-            known = old is not None and old.rows == row_marks[i]
-            profiles.append(old.profile if old and known else self._profile(window))
             settings = self._settings_digest(window)
-            inputs = f"{row_marks[i]} {settings} {_digest(row_marks[recent])}"
-            labels = f"{label_marks[i]} {settings}"
-            record = WindowRecord(
-                row_marks[i],
-                profiles[i],
-                old.inputs
-                if old and old.inputs.fingerprint == inputs
-                else CachedFindings(inputs, self._input_findings(i, profiles[i], profiles[recent])),
-                old.labels
-                if old and old.labels.fingerprint == labels
-                else CachedFindings(labels, self._label_findings(window)),
-                realised[i],
-            )
+            mark = f"{row_marks[i]} {settings} {_digest(row_marks[recent])}"
+            inputs = None if old is None else old.inputs
+            if inputs is None or inputs.fingerprint != mark:
+                found = self._input_findings(i, profiles[i], profiles[recent])
+                inputs = CachedFindings(mark, found)
+            mark = f"{label_marks[i]} {settings}"
+            labels_layer = None if old is None else old.labels
+            if labels_layer is None or labels_layer.fingerprint != mark:
+                labels_layer = CachedFindings(mark, self._label_findings(window))
+            record = WindowRecord(row_marks[i], profiles[i], inputs, labels_layer, realised[i])
             if record != old:
                 self.log.save_window_record(
                     kind=RECORD_KIND, version=self.version, window=window, record=record
                 )
-            layers = (record.inputs, record.labels, record.realised)
-            found += suppress_on_broken_data([each for one in layers for each in one.findings])
-        return tuple(found)
+            of_window = (*inputs.findings, *labels_layer.findings, *realised[i].findings)
+            findings += _without_drift_if_broken(of_window)
+        return tuple(findings)
 
-    def matured_losses(self) -> tuple[DailyLoss, ...]:
-        """Return the daily losses whose labels have matured, the input of the sequential tests."""
-        return matured_loss_days(
+    def loss_processes(self, findings: Sequence[Finding]) -> dict[str, LossProcess]:
+        """Return the sequential test of the loss for each trigger that has one, by its name."""
+        days = self.matured_losses(findings)
+        return {
+            trigger.name: run_loss_process(
+                self.reference.performance,
+                days,
+                tolerance=trigger.rule.tolerance,
+                false_alarm_days=trigger.rule.false_alarm_days,
+            )
+            for trigger in self.settings.triggers
+            if isinstance(trigger.rule, SequentialRule)
+        }
+
+    def matured_losses(self, findings: Sequence[Finding] = ()) -> tuple[DailyLoss, ...]:
+        """Return the daily losses whose labels have matured, the input of the sequential tests.
+
+        Days on which the findings show broken data are left out.
+        """
+        days = matured_loss_days(
             self.frame,
             self.reference.performance,
             curve=self.curve,
             now=self.now,
             coverage=self.settings.label_coverage,
         )
+        return days_with_valid_data(days, findings)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what a reader of the findings has to know."""
+        """Return what makes the findings less reliable, a sentence each."""
         wanted, known = self.settings.window_days, self.reference.window_days
         if self.settings.window_rows is not None or wanted == known:
             return ()
@@ -219,29 +245,11 @@ class MonitoringRun:
     def _rows(self, window: TimeWindow) -> pd.DataFrame:
         return self.frame.iloc[rows_in_window(self.frame, window)]
 
-    def _row_fingerprint(self, window: TimeWindow) -> str:
-        rows = self._rows(window)
-        return f"{self.settings.window_days} {len(rows)} {rows['received'].max()}"
-
-    def _label_fingerprint(self, window: TimeWindow) -> str:
-        rows = self._rows(window)
-        known = rows["labelled"]
-        return f"{known.count()} {known.max()} {rows['truth'].sum():.6g}"
-
     def _settings_digest(self, window: TimeWindow) -> str:
         settings = self.settings
         # rows of the last window grow stale day by day
         day = f"{self.now:%Y-%m-%d}" if window == self.windows[-1] else ""
         return _digest([settings.contract, settings.least_rows, settings.business, day])
-
-    def _profile(self, window: TimeWindow) -> WindowProfile:
-        return build_window_profile(
-            self.inputs(window),
-            self.reference.inputs,
-            self.schema,
-            window=window,
-            predictions=logged_predictions(self._rows(window)),
-        )
 
     def _input_findings(
         self, i: int, profile: WindowProfile, recent: Sequence[WindowProfile]
@@ -258,7 +266,7 @@ class MonitoringRun:
             newest=newest if is_last else None,
         )
         drift = drift_findings(profile, inputs, recent=recent, least_rows=self.settings.least_rows)
-        return self._with_version((*contract, *drift))
+        return tuple(replace(each, version=self.version) for each in (*contract, *drift))
 
     def _label_findings(self, window: TimeWindow) -> Findings:
         rows, settings = self._rows(window), self.settings
@@ -277,14 +285,19 @@ class MonitoringRun:
             least_rows=settings.least_rows,
             features=features,
         )
-        table = join_inputs(rows, raw)
-        business = [
-            business_finding(
-                name, load_function(metric.function, self.root), rows=table, window=window
-            )
-            for name, metric in settings.business.items()
-        ]
-        return self._with_version((*estimated, *business))
+        findings = list(estimated)
+        table = rows.reset_index(drop=True)
+        if raw is not None:
+            inputs = raw.reset_index(drop=True).add_prefix("input_")
+            table = pd.concat([table, inputs], axis="columns")
+        for name, metric in settings.business.items():
+            function = load_function(metric.function, self.root)
+            value = float(function(table)) if len(table) else math.nan
+            finding = Finding(f"{BUSINESS_PREFIX}{name}", "business", window, value)
+            if not math.isfinite(value):
+                finding = replace(finding, value=None, state="no data")
+            findings.append(finding)
+        return tuple(replace(each, version=self.version) for each in findings)
 
     def _realised(
         self, cached: Mapping[datetime, WindowRecord], marks: Sequence[str]
@@ -336,9 +349,6 @@ class MonitoringRun:
                 columns[name] = columns[name].astype("str")
         return columns
 
-    def _with_version(self, findings: Sequence[Finding]) -> Findings:
-        return tuple(replace(each, version=self.version) for each in findings)
-
 
 def first_stale_window(
     windows: Sequence[TimeWindow],
@@ -356,8 +366,10 @@ def first_stale_window(
         if old is None or old.fingerprint != fingerprint or not _is_final(old):
             break
         i += 1
-    while 0 < i < len(windows) and _is_pooled_with_earlier(cached.get(windows[i].start)):
-        i -= 1
+    while 0 < i < len(windows) and windows[i].start in cached:
+        if cached[windows[i].start].findings:
+            break
+        i -= 1  # pooled with an earlier window
         while i and not windows[i].n_rows:
             i -= 1
     return i
@@ -368,36 +380,16 @@ def _is_final(cached: CachedFindings) -> bool:
     return all(each.state == "ok" or not each.window.n_rows for each in losses)
 
 
-def _is_pooled_with_earlier(cached: CachedFindings | None) -> bool:
-    return cached is not None and not cached.findings
-
-
-def suppress_on_broken_data(findings: Sequence[Finding]) -> Findings:
-    """Return findings with "no data" for drift and estimates of windows that break the contract."""
-    broken = {each.window.start for each in findings if breaks_contract(each)}
+def _without_drift_if_broken(findings: Findings) -> Findings:
+    """Return a window's findings; drift and estimates are "no data" if it breaks the contract."""
+    if not any(breaks_contract(each) for each in findings):
+        return findings
     return tuple(
         replace(each, value=None, low=None, high=None, state="no data", note=BROKEN_DATA_NOTE)
-        if each.window.start in broken and each.layer in ("drift", "estimate")
+        if each.layer in ("drift", "estimate")
         else each
         for each in findings
     )
-
-
-def business_finding(
-    name: str, function: BusinessFunction, *, rows: pd.DataFrame, window: TimeWindow
-) -> Finding:
-    """Return a business metric of the user's; "no data" without rows or if it is no number."""
-    value = float(function(rows)) if len(rows) else math.nan
-    finding = Finding(f"{BUSINESS_PREFIX}{name}", "business", window, value)
-    return finding if math.isfinite(value) else replace(finding, value=None, state="no data")
-
-
-def join_inputs(rows: pd.DataFrame, raw: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the rows of a logged frame with their inputs as `input_<column>`."""
-    plain = rows.reset_index(drop=True)
-    if raw is None:
-        return plain
-    return pd.concat([plain, raw.reset_index(drop=True).add_prefix("input_")], axis="columns")
 
 
 def mean_value_since(
@@ -418,28 +410,6 @@ def mean_value_since(
     ]
     total = sum(n for _, n in values)
     return sum(value * n for value, n in values) / total if total else None
-
-
-def paired_loss_days(
-    shadow: pd.DataFrame, *, task: Task, scale: float | None
-) -> tuple[tuple[DailyLoss, ...], tuple[DailyLoss, ...]]:
-    """Return the daily losses of a champion and of a version in shadow, on the same rows.
-
-    Parameters
-    ----------
-    shadow : DataFrame
-        From `PredictionLog.read_shadow`.
-    scale : float, optional
-        The error that counts as 1, in regression: of the champion's reference.
-    """
-    truth = shadow["truth"].to_numpy(dtype=float)
-    answered, shadowed = (
-        bounded_losses(truth, logged_predictions(shadow, suffix), task=task, scale=scale)
-        for suffix in ("_c", "")
-    )
-    both = np.isfinite(answered) & np.isfinite(shadowed)
-    moments = shadow["moment"][both]
-    return daily_losses(moments, answered[both]), daily_losses(moments, shadowed[both])
 
 
 def _digest(parts: Sequence[object]) -> str:

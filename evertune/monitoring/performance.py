@@ -87,7 +87,7 @@ class PerformanceReference:
 
 
 def build_performance_reference(
-    truth: FloatArray,
+    y_true: FloatArray,
     predictions: Predictions,
     *,
     task: Task,
@@ -125,10 +125,10 @@ def build_performance_reference(
     >>> reference.figures, reference.loss, reference.dispersion
     ({'accuracy': 0.75}, 0.25, 1.0)
     """
-    if not truth.size:
+    if not y_true.size:
         raise ValueError("Expected rows of the hold-out, but got none.")
-    scale = error_scale(truth, predictions) if task == REGRESSION else None
-    losses = bounded_losses(truth, predictions, task=task, scale=scale)
+    scale = error_scale(y_true, predictions) if task == REGRESSION else None
+    losses = bounded_losses(y_true, predictions, task=task, scale=scale)
     known = np.isfinite(losses)
     mean = float(losses[known].mean())
     variance = mean * (1 - mean)
@@ -140,51 +140,14 @@ def build_performance_reference(
         task=task,
         metric=metrics[0].name,
         n=int(known.sum()),
-        figures=compute_metrics(metrics, truth, predictions),
+        figures=compute_metrics(metrics, y_true, predictions),
         loss=mean,
         dispersion=float(losses[known].var()) / variance if variance > 0 else 1.0,
         days=() if moments is None else daily_losses(moments.reset_index(drop=True), losses),
         scale=scale,
-        calibration=fit_calibration(truth, predictions),
+        calibration=fit_calibration(y_true, predictions),
         errors=errors,
         slice_edges={} if slices is None else slice_edges(slices),
-    )
-
-
-def matured_loss_days(
-    frame: pd.DataFrame,
-    reference: PerformanceReference,
-    *,
-    curve: ArrivalCurve,
-    now: datetime,
-    coverage: float = 0.9,
-    days: float = 1,
-) -> tuple[DailyLoss, ...]:
-    """Return the losses by day of the rows that are old enough to be judged.
-
-    A day counts once it is over, its latest row is old enough and about as many labels came as are
-    expected: the few labels of a day on which they stopped coming are not like the others.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Logged frame of one version.
-    coverage : float
-        Share of its expected labels that a day needs.
-    days : float
-        Length of a "day".
-    """
-    end = maturity_cutoff(curve, now=now, coverage=coverage)
-    if end is None or frame.empty:
-        return ()
-    over = to_naive_timestamp(end).floor(pd.Timedelta(days=days))
-    rows = _PerformanceRows(frame[frame["moment"] < over], reference)
-    everyone = daily_losses(rows.moments, np.zeros(rows.truth.size), days=days)
-    n_rows = {each.day: each.n for each in everyone}
-    return tuple(
-        each
-        for each in daily_losses(rows.moments, rows.losses, days=days)
-        if has_expected_labels(curve, n_rows=n_rows[each.day], n_labelled=each.n, coverage=coverage)
     )
 
 
@@ -215,14 +178,12 @@ def realised_findings(
         Logged frame of one version, ordered by moment.
     windows : sequence of TimeWindow
         Oldest first.
-    task : str
-        Of the model's schema.
     metrics : sequence of Metric
         The primary metric comes first.
     coverage : float
-        Share of its expected labels that a window needs.
+        Share of its expected labels that a window needs, 0 to 1.
     confidence : float
-        Of the intervals.
+        Of the intervals, 0 to 1.
     slices : DataFrame, optional
         Of the frame's rows: columns whose values or ranges are judged on their own.
     least_rows : int
@@ -235,21 +196,14 @@ def realised_findings(
     """
     if task != reference.task:
         raise ValueError(f"Expected a reference of {task=}, but got {reference.task=}.")
-    rows = _PerformanceRows(frame, reference)
+    rows = _LoggedRows(frame, reference, confidence=confidence, seed=seed)
     mature = [
-        is_mature(
-            curve,
-            window,
-            n_labelled=rows.labelled(rows.positions(window)).size,
-            now=now,
-            coverage=coverage,
-        )
+        is_mature(curve, window, n_labelled=rows.labelled(window).size, now=now, coverage=coverage)
         for window in windows
     ]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for window, state in _pool_small_windows(rows, windows, mature, least_rows=least_rows):
-        positions = rows.positions(window)
-        labelled = rows.labelled(positions)
+        positions, labelled = rows.positions(window), rows.labelled(window)
         share = labelled.size / positions.size if positions.size else None
         plain = Finding(
             "loss", "performance", window, None, coverage=share, version=rows.version, state=state
@@ -260,52 +214,100 @@ def realised_findings(
                 few = f"{labelled.size} labelled rows, fewer than {least_rows}"
                 note = few if labelled.size else "no rows"
             signals = ("loss", "main_metric", *(metric.name for metric in metrics))
-            found += [replace(plain, signal=signal, note=note) for signal in signals]
+            findings += [replace(plain, signal=signal, note=note) for signal in signals]
             continue
-        values = [
-            rows.metric_finding(plain, metric, labelled, confidence=confidence, seed=seed)
-            for metric in metrics
-        ]
-        found.append(rows.loss_finding(plain, labelled, confidence=confidence))
-        found += [replace(each, signal="main_metric", note=each.signal) for each in values[:1]]
-        found += values
-        for part, inside in _slices(slices, positions, reference, least_rows=least_rows):
-            labelled = rows.labelled(inside)
-            if labelled.size < least_rows:
-                continue
-            of_part = replace(plain, part=part, coverage=labelled.size / inside.size)
-            found.append(rows.loss_finding(of_part, labelled, confidence=confidence))
-            main = rows.metric_finding(
-                of_part, metrics[0], labelled, confidence=confidence, seed=seed
-            )
-            found.append(replace(main, signal="main_metric", note=main.signal))
-    return tuple(found)
+        main, *others = [rows.metric_finding(plain, metric, labelled) for metric in metrics]
+        findings.append(rows.loss_finding(plain, labelled))
+        findings += [replace(main, signal="main_metric", note=main.signal), main, *others]
+        columns = pd.DataFrame() if slices is None else slices.iloc[positions]
+        for name in columns:
+            for part in slice_by_columns(
+                columns[[name]],
+                None,
+                [str(name)],
+                min_rows=least_rows,
+                edges=reference.slice_edges,
+            )[:MAX_SLICES_PER_COLUMN]:
+                inside = positions[part.rows]
+                labelled = inside[np.isfinite(rows.losses[inside])]
+                if labelled.size < least_rows:
+                    continue
+                of_part = replace(
+                    plain, part=f"{part.column}={part.value}", coverage=labelled.size / inside.size
+                )
+                findings.append(rows.loss_finding(of_part, labelled))
+                main = rows.metric_finding(of_part, metrics[0], labelled)
+                findings.append(replace(main, signal="main_metric", note=main.signal))
+    return tuple(findings)
 
 
-def _slices(
-    columns: pd.DataFrame | None,
-    positions: NDArray[np.int64],
+def matured_loss_days(
+    frame: pd.DataFrame,
     reference: PerformanceReference,
     *,
-    least_rows: int,
-) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield the slices of a window as `column=value`, with the positions of their rows."""
-    if columns is None:
-        return
-    for name in columns:
-        slices = slice_by_columns(
-            columns[[name]].iloc[positions],
-            None,
-            [str(name)],
-            min_rows=least_rows,
-            edges=reference.slice_edges,
-        )
-        for each in slices[:MAX_SLICES_PER_COLUMN]:
-            yield f"{each.column}={each.value}", positions[each.rows]
+    curve: ArrivalCurve,
+    now: datetime,
+    coverage: float = 0.9,
+    days: float = 1,
+) -> tuple[DailyLoss, ...]:
+    """Return the losses by day of the rows that are old enough to be judged.
+
+    A day counts once it is over, its latest row is old enough and about as many labels came as are
+    expected: the few labels of a day on which they stopped coming are not like the others.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Logged frame of one version.
+    coverage : float
+        Share of its expected labels that a day needs, 0 to 1.
+    days : float
+        Length of a "day".
+    """
+    end = maturity_cutoff(curve, now=now, coverage=coverage)
+    if end is None or frame.empty:
+        return ()
+    rows = frame[frame["moment"] < to_naive_timestamp(end).floor(pd.Timedelta(days=days))]
+    n_rows = {
+        each.day: each.n for each in daily_losses(rows["moment"], np.zeros(len(rows)), days=days)
+    }
+    return tuple(
+        each
+        for each in daily_losses(rows["moment"], _losses(rows, reference), days=days)
+        if has_expected_labels(curve, n_rows=n_rows[each.day], n_labelled=each.n, coverage=coverage)
+    )
+
+
+def paired_loss_days(
+    shadow: pd.DataFrame, *, task: Task, scale: float | None
+) -> tuple[tuple[DailyLoss, ...], tuple[DailyLoss, ...]]:
+    """Return the daily losses of a champion and of a version in shadow, on the same rows.
+
+    Parameters
+    ----------
+    shadow : DataFrame
+        From `PredictionLog.read_shadow`.
+    scale : float, optional
+        The error that counts as 1, in regression: of the champion's reference.
+    """
+    y_true = shadow["truth"].to_numpy(dtype=float)
+    of_champion, of_shadow = (
+        bounded_losses(y_true, logged_predictions(shadow, suffix), task=task, scale=scale)
+        for suffix in ("_c", "")
+    )
+    both = np.isfinite(of_champion) & np.isfinite(of_shadow)
+    moments = shadow["moment"][both]
+    return daily_losses(moments, of_champion[both]), daily_losses(moments, of_shadow[both])
+
+
+def _losses(frame: pd.DataFrame, reference: PerformanceReference) -> FloatArray:
+    y_true = frame["truth"].to_numpy(dtype=np.float64)
+    pred = logged_predictions(frame)
+    return bounded_losses(y_true, pred, task=reference.task, scale=reference.scale)
 
 
 def _pool_small_windows(
-    rows: "_PerformanceRows",
+    rows: "_LoggedRows",
     windows: Sequence[TimeWindow],
     mature: Sequence[bool],
     *,
@@ -322,46 +324,50 @@ def _pool_small_windows(
         else:
             waiting.append(counted)
             pool = TimeWindow(waiting[0].start, window.end, sum(each.n_rows for each in waiting))
-            if rows.labelled(rows.positions(pool)).size >= least_rows:
+            if rows.labelled(pool).size >= least_rows:
                 yield pool, "ok"
                 waiting = []
     for window in waiting:
         yield window, "no data"
 
 
-class _PerformanceRows:
+class _LoggedRows:
     """The rows of a logged frame as arrays, and the findings of some of them."""
 
-    def __init__(self, frame: pd.DataFrame, reference: PerformanceReference) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        reference: PerformanceReference,
+        *,
+        confidence: float,
+        seed: int,
+    ) -> None:
         self.frame, self.reference = frame, reference
-        self.moments = frame["moment"].reset_index(drop=True)
-        self.truth = frame["truth"].to_numpy(dtype=np.float64)
+        self.confidence, self.seed = confidence, seed
+        self.y_true = frame["truth"].to_numpy(dtype=np.float64)
         self.predictions = logged_predictions(frame)
-        self.losses = bounded_losses(
-            self.truth, self.predictions, task=reference.task, scale=reference.scale
-        )
+        self.losses = _losses(frame, reference)
         self.version = single_version(frame)
 
     def positions(self, window: TimeWindow) -> NDArray[np.int64]:
         rows = rows_in_window(self.frame, window)
         return np.arange(rows.start, rows.stop, dtype=np.int64)
 
-    def labelled(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    def labelled(self, window: TimeWindow) -> NDArray[np.int64]:
+        positions = self.positions(window)
         return positions[np.isfinite(self.losses[positions])]
 
-    def loss_finding(
-        self, plain: Finding, positions: NDArray[np.int64], *, confidence: float
-    ) -> Finding:
+    def loss_finding(self, plain: Finding, positions: NDArray[np.int64]) -> Finding:
         """Return the mean loss, with the interval of a mean of independent rows."""
         losses, reference = self.losses[positions], self.reference
         n_rows, mean = losses.size, float(losses.mean())
         variance = max(float(losses.var()), 0.25 / n_rows**2)
-        half = float(stats.norm.ppf((1 + confidence) / 2)) * float(np.sqrt(variance / n_rows))
+        half = float(stats.norm.ppf((1 + self.confidence) / 2)) * float(np.sqrt(variance / n_rows))
         before = f"{reference.loss:.4g} on the reference"
         if reference.task == REGRESSION:
             note = f"mean |error| / {reference.scale:.4g}, at most 1 a row; {before}"
         else:
-            wrong = float((self.truth[positions] != self.predictions.values[positions]).mean())
+            wrong = float((self.y_true[positions] != self.predictions.values[positions]).mean())
             note = (
                 f"mean squared distance of probabilities; {before}; {wrong:.1%} of the classes"
                 " wrong"
@@ -371,20 +377,19 @@ class _PerformanceRows:
         )
 
     def metric_finding(
-        self,
-        plain: Finding,
-        metric: Metric,
-        positions: NDArray[np.int64],
-        *,
-        confidence: float,
-        seed: int,
+        self, plain: Finding, metric: Metric, positions: NDArray[np.int64]
     ) -> Finding:
-        truth, pred = self.truth[positions], take_rows(self.predictions, positions)
-        value = metric.score(truth, pred)
+        y_true, pred = self.y_true[positions], take_rows(self.predictions, positions)
+        value = metric.score(y_true, pred)
         plain = replace(plain, signal=metric.name)
         if not np.isfinite(value):
             return replace(plain, state="no data", note="undefined on these rows")
         interval = bootstrap_interval(
-            metric, truth, pred, draws=N_BOOTSTRAP_DRAWS, confidence=confidence, seed=seed
+            metric,
+            y_true,
+            pred,
+            draws=N_BOOTSTRAP_DRAWS,
+            confidence=self.confidence,
+            seed=self.seed,
         )
         return replace(plain, value=float(value), low=interval.low, high=interval.high)

@@ -22,7 +22,8 @@ from evertune.decisions import (
     RefitReason,
 )
 
-EPISODE_ENDS = ("promoted", "rolled back", "acknowledged")
+CHAMPION_OUTCOMES = ("promoted", "rolled back")
+EPISODE_ENDS = (*CHAMPION_OUTCOMES, "acknowledged")
 MAX_RUN_TIME = timedelta(days=1)
 MONTH = timedelta(days=30)
 MAX_ROW_FACTOR = 2.0  # twice the rows also teach more, so there is no use in waiting longer
@@ -87,6 +88,15 @@ class MonitoringState:
     explained_rise: float | None = None
     worse_than_previous: str | None = None
     unreadable: str | None = None
+
+    def champion_change(self) -> DecisionOutcome | None:
+        """Return the promotion or rollback that made the champion, None if none is recorded."""
+        changes = [
+            each
+            for each in self.outcomes
+            if each.version == self.champion and each.kind in CHAMPION_OUTCOMES
+        ]
+        return changes[-1] if changes else None
 
     def pending_request(self) -> MonitoringDecision | None:
         """Return the newest request about the champion that nobody has begun to carry out."""

@@ -13,6 +13,7 @@ from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
     matured_loss_days,
+    paired_loss_days,
     realised_findings,
 )
 from evertune.times import TimeWindow
@@ -118,6 +119,15 @@ def test_a_day_whose_labels_stopped_coming_is_not_fed_to_the_test():
     rows.loc[45:, "truth"] = np.nan
     days = matured_loss_days(rows, REFERENCE, curve=CURVE, now=NOW)
     assert [each.day.day for each in days] == [1]
+
+
+def test_a_champion_and_its_shadow_are_compared_on_rows_that_have_a_label():
+    moments = pd.to_datetime(["2024-05-01 08:00", "2024-05-01 09:00", "2024-05-02 08:00"])
+    shadow = pd.DataFrame({"moment": moments, "truth": [1.0, 0.0, np.nan]})
+    shadow = shadow.assign(value=[1.0, 0.0, 1.0], value_c=[0.0, 0.0, 1.0])
+    answered, shadowed = paired_loss_days(shadow, task="binary", scale=None)
+    assert [(each.n, each.total) for each in answered] == [(2, 1.0)]
+    assert [(each.n, each.total) for each in shadowed] == [(2, 0.0)]
 
 
 HOLDOUT_METRIC = [METRICS["rmse"]]
