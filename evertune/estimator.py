@@ -40,7 +40,7 @@ from evertune.data.validation import DataIssue
 from evertune.fitting.refit import ModeOption
 from evertune.fitting.tune import tune
 from evertune.metrics.metrics import Metric, get_metric
-from evertune.models.compiled import CompiledModel, compile_model, encode_rows
+from evertune.models.compiled import CompiledModel, compile_model
 from evertune.models.compiled_rows import read_rows
 from evertune.models.fitted_model import Model, predict
 from evertune.search.leaderboard import leaderboard
@@ -400,7 +400,7 @@ def _predict_compiled(model: Model, raw: pd.DataFrame) -> Predictions | None:
     compiled = _compiled_models[model]
     cells = raw.astype(object).where(raw.notna(), None).to_dict("records")  # None: missing
     columns, faults = read_rows(cells, compiled.reading)  # type: ignore[arg-type]
-    return None if faults else compiled.score(encode_rows(columns, len(raw), compiled))
+    return None if faults else compiled.predict(columns, len(raw))
 
 
 def _warn_unread_cells(unread: Sequence[DataIssue]) -> None:

@@ -16,7 +16,7 @@ from evertune.data.folds import IntArray
 from evertune.ensemble.blend_metrics import blend_to_predictions
 from evertune.metrics.metrics import Metric
 from evertune.models.families import configuration_encoding
-from evertune.preprocessing.encoders import EncodingName
+from evertune.preprocessing.encoders import Encoding
 from evertune.trials import Configuration
 from evertune.types import FloatArray, Predictions
 
@@ -66,8 +66,8 @@ class TrialArtifacts:
     folds: tuple[FoldModel, ...]
 
     @property
-    def encoding(self) -> EncodingName:
-        """The name of the encoding of the rows that the models take."""
+    def encoding(self) -> Encoding:
+        """The encoding of the rows that the models take."""
         return configuration_encoding(self.configuration)
 
 

@@ -167,15 +167,14 @@ def shap_contributions(
     """
     if table.empty:
         return Contributions()
-    groups: list[tuple[Any, list[WeightedPredictor]]]
-    if isinstance(fitted, FittedPipeline):
-        groups = [(fitted.encoder, [WeightedPredictor(fitted, 1.0)])]
-    else:
+    if isinstance(fitted, Ensemble):
         first = tuple(replace(member, fitted=member.fitted[:1]) for member in fitted.members)
-        groups = group_by_encoder(replace(fitted, members=first))
+        fitted = replace(fitted, members=first)
     cells = feature_frame(table, schema)
     found = [
-        pair for encoder, parts in groups for pair in _booster_shares(encoder, parts, cells, schema)
+        pair
+        for encoder, parts in group_by_encoder(fitted)
+        for pair in _booster_shares(encoder, parts, cells, schema)
     ]
     weight = sum(each for each, _ in found)
     if not weight:

@@ -22,7 +22,7 @@ from evertune.models.families import fit_configuration, fit_encoded
 from evertune.models.fit_context import FitContext
 from evertune.models.fitted_model import EnsembleMember, FittedPipeline
 from evertune.models.predictor_files import load_predictor
-from evertune.preprocessing.encoders import EncodingName, feature_frame, make_encoder
+from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
 from evertune.trials import Configuration, FoldResult
 from evertune.types import FloatArray
 
@@ -98,7 +98,7 @@ def fold_model_members(
     """
     by_number = {entry.number: entry for entry in artifacts}
     cells = feature_frame(training.table, training.schema)
-    encoders: dict[tuple[EncodingName, int], Any] = {}
+    encoders: dict[tuple[Encoding, int], Any] = {}
     members: dict[int, EnsembleMember] = {}
     for number, weight in weights:
         if number not in by_number:
@@ -190,7 +190,7 @@ def fit_sample_encoder(training: TrainingSet, n_rows: int) -> Any:
     order = np.argsort(training.truth, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, n_rows).astype(np.int64)]
     cells = feature_frame(training.table.iloc[rows], training.schema)
-    return make_encoder("plain", training.schema).fit(cells, training.truth[rows])
+    return make_encoder(Encoding(), training.schema).fit(cells, training.truth[rows])
 
 
 def iterations_for(folds: Sequence[FoldResult], *, fold_rows: int, n_rows: int) -> int | None:

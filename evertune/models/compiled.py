@@ -1,10 +1,9 @@
 """Compile a fitted model so that it predicts a few rows quickly.
 
 For one row, a model needs milliseconds, most of them for checks, tables and thread scheduling.
-`compile_model` removes them: each categorical encoder is evaluated once for every known level
+`compile_model` removes them: each categorical encoder is evaluated once for every known category
 and then looked up, numbers pass through the fitted transformers as plain arrays, and predictors
-run single-threaded. `predict_compiled` gives the same predictions as
-`evertune.models.fitted_model.predict`.
+run single-threaded. The predictions are those of `evertune.models.fitted_model.predict`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +47,7 @@ from evertune.models.fitted_model import (
 from evertune.preprocessing.transformers import HASH_WIDTH, LEVEL_SEPARATOR, hash_levels
 from evertune.types import FloatArray, Predictions
 
-UNKNOWN_LEVEL = "\x00 a level that no table has"
+UNKNOWN_CATEGORY = "\x00 a category that no table has"
 FORESTS = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
 THREADED = (
     HistGradientBoostingClassifier,
@@ -63,15 +62,15 @@ CategoryPair = tuple[str, str, str]  # the name of a pair of categories, and the
 
 
 @dataclass(frozen=True, eq=False)
-class LevelTable:
-    """The encoded levels of one column of words.
+class CategoryTable:
+    """The encoded categories of one column of words.
 
     Attributes
     ----------
     places : array of int of shape (w,)
         The columns of X that it fills.
     codes : dict
-        Each known level's row in `table`; unknown levels have the last one.
+        Each known category's row in `table`; unknown ones have the last row.
     """
 
     name: str
@@ -87,19 +86,19 @@ class CompiledEncoder:
     Attributes
     ----------
     unknown : array of shape (width,)
-        The row of X in which every level is unknown.
+        The row of X in which every category is unknown.
     numbers : tuple of str
         The columns of cells that are numbers.
     number_places : slice
         Their columns of X.
     pairs : tuple of (str, str, str)
-        Pairs of categories that are looked up as one, with the name that they have in `levels`.
+        Pairs of columns that are looked up as one, with their name in `categories`.
     row_transforms : tuple of (slice, callable)
         The parts that are computed for each row, and the columns of X that they fill.
     """
 
     unknown: FloatArray
-    levels: tuple[LevelTable, ...]
+    categories: tuple[CategoryTable, ...]
     numbers: tuple[str, ...]
     number_places: slice
     transform_numbers: ArrayFunction
@@ -112,10 +111,10 @@ class CompiledEncoder:
         for name, first, second in self.pairs:
             words = zip(columns[first], columns[second], strict=True)
             columns = columns | {name: [f"{a}{LEVEL_SEPARATOR}{b}" for a, b in words]}
-        for level in self.levels:
-            unknown = len(level.table) - 1
-            codes = [level.codes.get(word, unknown) for word in columns[level.name]]  # type: ignore[arg-type]
-            X[:, level.places] = level.table[codes]
+        for category in self.categories:
+            unknown = len(category.table) - 1
+            codes = [category.codes.get(word, unknown) for word in columns[category.name]]  # type: ignore[arg-type]
+            X[:, category.places] = category.table[codes]
         if self.numbers:
             cells = np.array([columns[name] for name in self.numbers], dtype=np.float64).T
             X[:, self.number_places] = self.transform_numbers(cells)
@@ -130,46 +129,36 @@ class CompiledModel:
 
     Attributes
     ----------
-    score : callable
-        From the encoded rows, one array for each encoder, to predictions.
+    encoders : tuple of (CompiledEncoder, predictors)
+        Each encoder, with the predictors that take its rows and their weights.
+    finalize : callable
+        From the weighted mean over the predictors to predictions.
     """
 
     reading: RowReader
-    encoders: tuple[CompiledEncoder, ...]
-    score: Callable[[Sequence[FloatArray]], Predictions]
+    encoders: tuple[tuple[CompiledEncoder, tuple[tuple[float, ArrayFunction], ...]], ...]
+    finalize: Callable[[FloatArray], Predictions]
+
+    def predict(self, columns: CellColumns, n_rows: int) -> Predictions:
+        """Return predictions for n rows, from the columns of `read_rows`."""
+        weighted = []
+        for encoder, predictors in self.encoders:
+            X = encoder.encode(columns, n_rows)
+            weighted += [weight * predict(X) for weight, predict in predictors]
+        return self.finalize(np.sum(weighted, axis=0))
 
 
 def compile_model(model: Model) -> CompiledModel:
     """Return a model that predicts a few rows at a time."""
-    reading, schema = make_row_reader(model.schema), model.schema
-    fitted = model.fitted
-    if isinstance(fitted, FittedPipeline):
-        answer = _compile_predictor(fitted, schema)
-
-        def score(encoded: Sequence[FloatArray]) -> Predictions:
-            values = answer(encoded[0])
-            if values.ndim == 1:
-                return Predictions(values)
-            return Predictions(values.argmax(axis=1).astype(np.float64), values)
-
-        return CompiledModel(reading, (compile_encoder(fitted.encoder),), score)
-
-    ensemble, groups = fitted, group_by_encoder(fitted)
-    answers = [
-        [(part.weight, _compile_predictor(part.fitted, schema)) for part in parts]
-        for _, parts in groups
-    ]
-
-    def score_ensemble(encoded: Sequence[FloatArray]) -> Predictions:
-        weighted = [
-            weight * answer(X)
-            for X, group in zip(encoded, answers, strict=True)
-            for weight, answer in group
-        ]
-        return finalize_predictions(np.sum(weighted, axis=0), ensemble)
-
-    encoders = tuple(compile_encoder(encoder) for encoder, _ in groups)
-    return CompiledModel(reading, encoders, score_ensemble)
+    encoders = tuple(
+        (
+            compile_encoder(encoder),
+            tuple((part.weight, _compile_predictor(part.fitted, model.schema)) for part in parts),
+        )
+        for encoder, parts in group_by_encoder(model.fitted)
+    )
+    finalize = partial(finalize_predictions, fitted=model.fitted)
+    return CompiledModel(make_row_reader(model.schema), encoders, finalize)
 
 
 def predict_compiled(rows: Sequence[Row], compiled: CompiledModel) -> Predictions:
@@ -183,12 +172,7 @@ def predict_compiled(rows: Sequence[Row], compiled: CompiledModel) -> Prediction
     columns, faults = read_rows(rows, compiled.reading)
     if faults:
         raise ValueError(f"Expected rows that can be read, but got {faults=}.")
-    return compiled.score(encode_rows(columns, len(rows), compiled))
-
-
-def encode_rows(columns: CellColumns, n_rows: int, compiled: CompiledModel) -> list[FloatArray]:
-    """Return n rows encoded by each encoder, from the columns of `read_rows`."""
-    return [encoder.encode(columns, n_rows) for encoder in compiled.encoders]
+    return compiled.predict(columns, len(rows))
 
 
 def compile_encoder(encoder: Any) -> CompiledEncoder:
@@ -196,7 +180,7 @@ def compile_encoder(encoder: Any) -> CompiledEncoder:
     parts = {name: (part, list(columns)) for name, part, columns in encoder.transformers_}
     places = encoder.output_indices_
     unknown = np.zeros(max(part.stop for part in places.values()))
-    levels: list[LevelTable] = []
+    categories: list[CategoryTable] = []
     pairs: tuple[CategoryPair, ...] = ()
     for name in ("levels", "targets", "crosses"):
         if name not in parts:
@@ -205,18 +189,18 @@ def compile_encoder(encoder: Any) -> CompiledEncoder:
         if name == "crosses":
             named = [(f"cross{n}", columns[a], columns[b]) for n, (a, b) in enumerate(part.places_)]
             part, columns, pairs = part.means_, [pair for pair, _, _ in named], tuple(named)
-        row = pd.DataFrame({column: [UNKNOWN_LEVEL] for column in columns}, dtype=object)
+        row = pd.DataFrame({column: [UNKNOWN_CATEGORY] for column in columns}, dtype=object)
         unknown[places[name]] = np.asarray(part.transform(row), dtype=np.float64)[0]
-        levels += [
-            _level_table(part, columns, index, start=places[name].start)
+        categories += [
+            _category_table(part, columns, index, start=places[name].start)
             for index in range(len(columns))
         ]
     if "texts" in parts:
-        levels += _text_level_tables(*parts["texts"], start=places["texts"].start)
+        categories += _text_category_tables(*parts["texts"], start=places["texts"].start)
     numbers, transform_numbers = _compile_numbers(*parts.get("numbers", ("passthrough", [])))
     return CompiledEncoder(
         unknown=unknown,
-        levels=tuple(levels),
+        categories=tuple(categories),
         numbers=numbers,
         number_places=places.get("numbers", slice(0, 0)),
         transform_numbers=transform_numbers,
@@ -225,27 +209,27 @@ def compile_encoder(encoder: Any) -> CompiledEncoder:
     )
 
 
-def _level_table(part: Any, columns: list[str], index: int, *, start: int) -> LevelTable:
-    """Encode every level of one column, while the others have an unknown level."""
+def _category_table(part: Any, columns: list[str], index: int, *, start: int) -> CategoryTable:
+    """Encode every category of one column, while the others have an unknown one."""
     first = part.steps[0][1] if hasattr(part, "steps") else part
     words = [word for word in first.categories_[index] if isinstance(word, str)]
-    cells = {name: [UNKNOWN_LEVEL] * (len(words) + 1) for name in columns}
-    cells[columns[index]] = [*words, UNKNOWN_LEVEL]
+    cells = {name: [UNKNOWN_CATEGORY] * (len(words) + 1) for name in columns}
+    cells[columns[index]] = [*words, UNKNOWN_CATEGORY]
     table = np.asarray(part.transform(pd.DataFrame(cells, dtype=object)), dtype=np.float64)
     same = (table[:-1] == table[-1]) | (np.isnan(table[:-1]) & np.isnan(table[-1]))
     filled = np.flatnonzero(~same.all(axis=0))
     codes = {word: code for code, word in enumerate(words)}
-    return LevelTable(columns[index], filled + start, codes, table[:, filled])
+    return CategoryTable(columns[index], filled + start, codes, table[:, filled])
 
 
-def _text_level_tables(part: Any, columns: list[str], *, start: int) -> Iterator[LevelTable]:
-    """Yield the texts encoded by means of the target; rare texts are unknown levels."""
+def _text_category_tables(part: Any, columns: list[str], *, start: int) -> Iterator[CategoryTable]:
+    """Yield the texts encoded by means of the target; rare texts are unknown."""
     for index, name in enumerate(columns):
         known, width = part.known_[index], part.widths_[index]
         if part.ways_[index] == "target":
-            table = part.column(index, [*known, UNKNOWN_LEVEL])
+            table = part.column(index, [*known, UNKNOWN_CATEGORY])
             codes = {word: code for code, word in enumerate(known)}
-            yield LevelTable(name, np.arange(start, start + width), codes, table)
+            yield CategoryTable(name, np.arange(start, start + width), codes, table)
         start += width
 
 
@@ -256,17 +240,15 @@ def _row_transforms(
     if "hashes" in parts:
         for index, name in enumerate(parts["hashes"][1]):
             start = places["hashes"].start + HASH_WIDTH * index
-            yield slice(start, start + HASH_WIDTH), partial(_hash_column, name=name)
+            yield slice(start, start + HASH_WIDTH), partial(_transform_column, hash_levels, name)
     if "texts" in parts:
         part, columns = parts["texts"]
         ends = places["texts"].start + np.cumsum(part.widths_)
         for index, name in enumerate(columns):
             if part.ways_[index] != "target":
                 start = int(ends[index]) - part.widths_[index]
-                yield (
-                    slice(start, int(ends[index])),
-                    partial(_encode_text, part=part, index=index, name=name),
-                )
+                encode = partial(part.column, index)
+                yield slice(start, int(ends[index])), partial(_transform_column, encode, name)
     if "products" in parts:
         part, columns = parts["products"]
         products, scaler = (part[0], part[1]) if isinstance(part, Pipeline) else (part, None)
@@ -276,12 +258,8 @@ def _row_transforms(
         )
 
 
-def _hash_column(columns: CellColumns, *, name: str) -> FloatArray:
-    return hash_levels(columns[name])  # type: ignore[arg-type]
-
-
-def _encode_text(columns: CellColumns, *, part: Any, index: int, name: str) -> FloatArray:
-    encoded: FloatArray = part.column(index, columns[name])
+def _transform_column(transform: Any, name: str, columns: CellColumns) -> FloatArray:
+    encoded: FloatArray = transform(columns[name])
     return encoded
 
 
@@ -323,7 +301,7 @@ def _array_function(step: Any) -> ArrayFunction:
         function: ArrayFunction = step.func
         return function
     if isinstance(step, KBinsDiscretizer):
-        return partial(_one_hot_bins, edges=[each[1:-1] for each in step.bin_edges_])
+        return partial(_one_hot_bins, edges=[edges[1:-1] for edges in step.bin_edges_])
     copy = deepcopy(step)
     vars(copy).pop("feature_names_in_", None)  # else each array without names causes a warning
     transform: ArrayFunction = copy.transform
@@ -353,13 +331,13 @@ def _compile_predictor(fitted: FittedPipeline, schema: TableSchema) -> ArrayFunc
     known, n_classes = getattr(fitted.predictor, "classes_", None), len(schema.classes)
     columns = None if fitted.columns is None else list(fitted.columns)
 
-    def answer(X: FloatArray) -> FloatArray:
+    def predict(X: FloatArray) -> FloatArray:
         values = np.asarray(raw(X if columns is None else X[:, columns]), dtype=np.float64)
         if n_classes == 0:
             return values
         return expand_to_all_classes(values, known, n_classes=n_classes)
 
-    return answer
+    return predict
 
 
 def _single_thread_function(predictor: Any, *, regression: bool) -> ArrayFunction:
@@ -409,7 +387,7 @@ def _forest_function(forest: Any) -> ArrayFunction:
 
     Without a forest's checks of each tree, one row of 100 trees takes 0.2 ms in place of 2.9.
     """
-    trees = [each.tree_ for each in forest.estimators_]
+    trees = [tree.tree_ for tree in forest.estimators_]
     width = int(forest.n_classes_) if hasattr(forest, "n_classes_") else None
 
     def mean(X: FloatArray) -> FloatArray:

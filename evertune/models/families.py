@@ -36,10 +36,9 @@ from evertune.models.sklearn_models import (
     fit_zero_rule,
 )
 from evertune.preprocessing.encoders import (
-    EncodingName,
-    EncodingSpec,
+    ENCODING_CHOICES,
+    Encoding,
     feature_frame,
-    format_encoding,
     make_encoder,
     ordinal_columns,
 )
@@ -181,19 +180,16 @@ def default_configuration(family: str) -> Configuration:
     return Configuration(family, dict(FAMILIES[family].defaults))
 
 
-def configuration_encoding(configuration: Configuration) -> EncodingName:
-    """Return the name of the encoding of a configuration.
+def configuration_encoding(configuration: Configuration) -> Encoding:
+    """Return the encoding of a configuration.
 
     Examples
     --------
-    >>> configuration_encoding(Configuration("linear", {"numeric_transform": "power"}))
-    'power'
-    >>> configuration_encoding(Configuration("catboost"))
+    >>> configuration_encoding(Configuration("catboost")).categorical_encoding
     'ordinal_all'
     """
     _, params = _family_and_params(configuration)
-    parts = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
-    return format_encoding(EncodingSpec(*(str(params[name]) for name in parts)))
+    return Encoding(**{name: str(params[name]) for name in ENCODING_CHOICES})
 
 
 def make_fit_context(

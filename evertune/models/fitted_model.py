@@ -82,7 +82,7 @@ class Ensemble:
 
 @dataclass(frozen=True, eq=False)
 class WeightedPredictor:
-    """One fitted predictor of an ensemble; its member's weight is shared evenly over folds."""
+    """One fitted predictor of a model; a member's weight is shared evenly over its folds."""
 
     fitted: FittedPipeline
     weight: float
@@ -118,7 +118,7 @@ def model_configurations(model: Model) -> tuple[Configuration, ...]:
 def normalized_ensemble(members: Sequence[EnsembleMember]) -> Ensemble:
     """Return an ensemble of members with weights scaled to sum to 1."""
     total = sum(member.weight for member in members)
-    return Ensemble(tuple(replace(each, weight=each.weight / total) for each in members))
+    return Ensemble(tuple(replace(member, weight=member.weight / total) for member in members))
 
 
 def predict(
@@ -129,33 +129,43 @@ def predict(
     A class that the model never saw has probability 0.
     """
     cells = feature_frame(table, schema)
-    if isinstance(fitted, FittedPipeline):
-        return _predict_pipeline(fitted, np.asarray(fitted.encoder.transform(cells)), schema)
     total = np.zeros((len(table), len(schema.classes)) if schema.classes else len(table))
     for encoder, parts in group_by_encoder(fitted):
         X = np.asarray(encoder.transform(cells))
         for part in parts:
-            predictions = _predict_pipeline(part.fitted, X, schema)
+            columns = part.fitted.columns
+            predictions = predict_encoded(
+                part.fitted.predictor,
+                X if columns is None else X[:, list(columns)],
+                task=schema.task,
+                n_classes=len(schema.classes),
+            )
             total += part.weight * probabilities_or_values(predictions)
     return finalize_predictions(total, fitted)
 
 
-def group_by_encoder(ensemble: Ensemble) -> list[tuple[Any, list[WeightedPredictor]]]:
-    """Return each encoder of an ensemble once, with the predictors that take its rows."""
-    parts: dict[int, list[WeightedPredictor]] = {}
-    for member in ensemble.members:
-        for fitted in member.fitted:
-            part = WeightedPredictor(fitted, member.weight / len(member.fitted))
-            parts.setdefault(id(fitted.encoder), []).append(part)
-    return [(each[0].fitted.encoder, each) for each in parts.values()]
+def group_by_encoder(
+    fitted: FittedPipeline | Ensemble,
+) -> list[tuple[Any, list[WeightedPredictor]]]:
+    """Return each encoder of a fitted model once, with the predictors that take its rows."""
+    if isinstance(fitted, FittedPipeline):
+        return [(fitted.encoder, [WeightedPredictor(fitted, 1.0)])]
+    groups: dict[int, list[WeightedPredictor]] = {}
+    for member in fitted.members:
+        for pipeline in member.fitted:
+            part = WeightedPredictor(pipeline, member.weight / len(member.fitted))
+            groups.setdefault(id(pipeline.encoder), []).append(part)
+    return [(parts[0].fitted.encoder, parts) for parts in groups.values()]
 
 
-def finalize_predictions(mean: FloatArray, ensemble: Ensemble) -> Predictions:
-    """Return an ensemble's predictions from the weighted mean over its members."""
+def finalize_predictions(mean: FloatArray, fitted: FittedPipeline | Ensemble) -> Predictions:
+    """Return a model's predictions from the weighted mean over its predictors."""
     if mean.ndim == 1:
         return Predictions(mean)
-    proba = apply_temperature(mean, ensemble.temperature)
-    return Predictions(apply_threshold(proba, ensemble.threshold), proba)
+    if isinstance(fitted, FittedPipeline):
+        return Predictions(apply_threshold(mean, None), mean)
+    proba = apply_temperature(mean, fitted.temperature)
+    return Predictions(apply_threshold(proba, fitted.threshold), proba)
 
 
 def apply_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
@@ -261,8 +271,3 @@ def to_catboost_rows(X: FloatArray, codes: tuple[int, ...]) -> Any:
         for column in codes
     }
     return pd.DataFrame({n: integers.get(n, X[:, n]) for n in range(X.shape[1])})
-
-
-def _predict_pipeline(fitted: FittedPipeline, X: FloatArray, schema: TableSchema) -> Predictions:
-    X = X if fitted.columns is None else X[:, list(fitted.columns)]
-    return predict_encoded(fitted.predictor, X, task=schema.task, n_classes=len(schema.classes))

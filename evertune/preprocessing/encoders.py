@@ -1,15 +1,13 @@
 """Turn clean tables into numeric features: stateless features first, learned encoders after.
 
 `feature_frame` transforms one row at a time. All that is learned from rows (medians, scales,
-levels, mean targets) is learned by the transformer of `make_encoder`, inside the fold, so
-nothing leaks. `EncodingSpec` holds the encoding of each kind of column; `parse_encoding` and
-`format_encoding` convert it from and to its name, such as `scaled+target+text:words`.
-Encoders consist of scikit-learn's and our own classes only, so they can be saved without
-pickle.
+categories, mean targets) is learned by the transformer of `make_encoder`, inside the fold, so
+nothing leaks. Encoders consist of scikit-learn's and our own classes only, so they can be saved
+without pickle; the names of their parts (`levels`, `targets`, ...) are stored too.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -40,9 +38,7 @@ from evertune.preprocessing.transformers import (
     make_target_encoder,
 )
 
-EncodingName = str  # the encoding of numbers, then what differs from its defaults, joined by +
-
-MAX_ONE_HOT_LEVELS = 30  # a category with more is encoded by the mean of the target
+MAX_ONE_HOT_CATEGORIES = 30
 MAX_MAGNITUDE = 1e37  # forests compute in float32, which ends at 3e38
 MICROSECONDS_PER_DAY = 8.64e10
 N_QUANTILES = 100
@@ -67,94 +63,61 @@ NUMERIC_TRANSFORMERS: dict[str, Callable[[], Any]] = {
     ),
 }
 ORDINAL_ENCODINGS = ("ordinal", "ordinal_all")
-NUMERIC_ENCODINGS: tuple[EncodingName, ...] = (*NUMERIC_TRANSFORMERS, "plain", *ORDINAL_ENCODINGS)
 CATEGORICAL_ENCODINGS = ("one_hot", "target", *ORDINAL_ENCODINGS, "hashed")
 INTERACTION_KINDS = ("none", "numeric", "categorical", "both")
-TEXT_PREFIX, INTERACTIONS_PREFIX = "text:", "interactions:"
+ENCODING_CHOICES: dict[str, tuple[str, ...]] = {
+    "numeric_transform": (*NUMERIC_TRANSFORMERS, "plain"),
+    "categorical_encoding": CATEGORICAL_ENCODINGS,
+    "text_encoding": TEXT_ENCODINGS,
+    "interactions": INTERACTION_KINDS,
+}
 
 
-@dataclass(frozen=True)
-class EncodingSpec:
+@dataclass(frozen=True, order=True)
+class Encoding:
     """The encoding of each kind of column.
 
     Attributes
     ----------
     numeric_transform : str
-        One of `NUMERIC_TRANSFORMERS`, or `plain`: as they are, gaps included.
+        `plain` leaves numbers as they are, gaps included, as trees like them. All others fill gaps
+        by medians and mark them: `scaled` (standardised), `power` (Yeo-Johnson), `box_cox` (for
+        positive columns, else as `power`), `quantile` (ranks, as of a normal distribution),
+        `robust` (scaled by percentiles, tails bounded), `spline`, `piecewise` and `binned` (curves,
+        bent lines and steps, for linear models and networks).
     categorical_encoding : str
-        One of `CATEGORICAL_ENCODINGS`.
+        `one_hot`; `target` (mean target); `ordinal` (codes, in the first columns); `ordinal_all`
+        (codes of categories with high cardinality too); `hashed` (those with high cardinality). A
+        category with more than 30 values that is neither coded nor hashed has its mean target.
     text_encoding : str
-        One of `TEXT_ENCODINGS`.
+        See `evertune.preprocessing.text.TextColumns`.
     interactions : str
-        Pairs of columns to add: one of `INTERACTION_KINDS`.
+        Pairs of columns to add: `none`, `numeric` (products), `categorical` (crosses) or `both`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such choice.
     """
 
-    numeric_transform: str
-    categorical_encoding: str
+    numeric_transform: str = "plain"
+    categorical_encoding: str = "one_hot"
     text_encoding: str = "auto"
     interactions: str = "none"
+
+    def __post_init__(self) -> None:
+        """Check every choice."""
+        for field in fields(self):
+            value, choices = getattr(self, field.name), ENCODING_CHOICES[field.name]
+            if value not in choices:
+                raise ValueError(
+                    f"{field.name} must be one of {', '.join(choices)}, but got {value!r}."
+                )
 
     @property
     def scaled(self) -> bool:
         """Whether all encoded columns have about the same spread."""
-        return self.numeric_transform in NUMERIC_TRANSFORMERS
-
-
-def format_encoding(spec: EncodingSpec) -> EncodingName:
-    """Return the one name of an encoding.
-
-    Examples
-    --------
-    >>> format_encoding(EncodingSpec("plain", "ordinal"))
-    'ordinal'
-    >>> format_encoding(EncodingSpec("scaled", "target", "words", "numeric"))
-    'scaled+target+text:words+interactions:numeric'
-    """
-    parts = [spec.numeric_transform]
-    if spec.categorical_encoding in ORDINAL_ENCODINGS and spec.numeric_transform in (
-        "plain",
-        *ORDINAL_ENCODINGS,
-    ):
-        parts = [spec.categorical_encoding]
-    elif spec.categorical_encoding != "one_hot":
-        parts.append(spec.categorical_encoding)
-    if spec.text_encoding != "auto":
-        parts.append(f"{TEXT_PREFIX}{spec.text_encoding}")
-    if spec.interactions != "none":
-        parts.append(f"{INTERACTIONS_PREFIX}{spec.interactions}")
-    return "+".join(parts)
-
-
-def parse_encoding(name: EncodingName) -> EncodingSpec:
-    """Return the encoding of a name."""
-    numbers, *others = name.split("+")
-    found = {"categorical_encoding": numbers if numbers in ORDINAL_ENCODINGS else "one_hot"}
-    fields = []
-    for part in others:
-        field, value = "categorical_encoding", part
-        for prefix, prefixed in (
-            (TEXT_PREFIX, "text_encoding"),
-            (INTERACTIONS_PREFIX, "interactions"),
-        ):
-            if part.startswith(prefix):
-                field, value = prefixed, part.removeprefix(prefix)
-        fields.append(field)
-        found[field] = value
-    spec = EncodingSpec(numbers, **found)
-    known = (
-        spec.numeric_transform in NUMERIC_ENCODINGS
-        and spec.categorical_encoding in CATEGORICAL_ENCODINGS
-        and spec.text_encoding in TEXT_ENCODINGS
-        and spec.interactions in INTERACTION_KINDS
-    )
-    if not known or len(set(fields)) < len(fields):
-        raise ValueError(
-            f"The encoding must be one of {', '.join(NUMERIC_ENCODINGS)}, with "
-            f"{', '.join(CATEGORICAL_ENCODINGS)}, {TEXT_PREFIX}{'|'.join(TEXT_ENCODINGS)} or "
-            f"{INTERACTIONS_PREFIX}{'|'.join(INTERACTION_KINDS)} after plus signs, but got "
-            f"{name!r}."
-        )
-    return spec
+        return self.numeric_transform != "plain"
 
 
 def feature_frame(table: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
@@ -162,12 +125,8 @@ def feature_frame(table: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
 
     Numbers and booleans stay; categories and text become text in which a missing value is the
     empty string; a date becomes days since 1970, month, weekday and hour; a text adds its lengths
-    in characters and words; the time column gives only weekday and hour, because days only grow.
-
-    Parameters
-    ----------
-    table : DataFrame of n rows
-        A clean table with the schema's features; a missing time column counts as unknown times.
+    in characters and words; the time column gives only weekday and hour, because days only grow. A
+    missing time column counts as unknown times.
 
     Returns
     -------
@@ -192,121 +151,95 @@ def feature_frame(table: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     return pd.DataFrame(parts, index=table.index)
 
 
-def make_encoder(name: EncodingName, schema: TableSchema) -> ColumnTransformer:
-    """Return an unfitted transformer from `feature_frame` to numbers; unseen levels are allowed.
-
-    Parameters
-    ----------
-    name : str
-        Begins with the encoding of numbers: `scaled` (gaps filled, standardised), `power`
-        (Yeo-Johnson), `box_cox` (for positive columns, else as `power`), `quantile` (ranks, as of a
-        normal distribution), `robust` (scaled by percentiles, tails bounded), `spline`, `piecewise`
-        and `binned` (curves, bent lines and steps for linear models and networks), each with
-        one-hot levels; `plain` (numbers with their gaps, one-hot levels), `ordinal` (levels as
-        codes, in the first columns) and `ordinal_all` (high cardinality included) for trees.
-        After a plus sign, `target`, `ordinal`, `ordinal_all` or `hashed` replaces the encoding of
-        levels, as in `scaled+target`; `text:...` is the encoding of texts (`TextColumns`), and
-        `interactions:numeric`, `:categorical` or `:both` adds pairs of columns. A category with
-        more than 30 levels that are neither codes nor hashed is encoded by the mean of the target.
-
-    Raises
-    ------
-    ValueError
-        If there is no such encoding.
+def make_encoder(encoding: Encoding, schema: TableSchema) -> ColumnTransformer:
+    """Return an unfitted transformer from `feature_frame` to numbers; unseen values are allowed.
 
     Examples
     --------
     >>> columns = (Column("age", "number"), Column("plan", "category", ("a",)))
     >>> schema = TableSchema(columns, "y", "binary")
     >>> X = feature_frame(pd.DataFrame({"plan": ["a", "b", "a"], "age": [1.0, 2.0, 3.0]}), schema)
-    >>> make_encoder("ordinal", schema).fit_transform(X, [0, 1, 1]).tolist()
+    >>> encoder = make_encoder(Encoding(categorical_encoding="ordinal"), schema)
+    >>> encoder.fit_transform(X, [0, 1, 1]).tolist()
     [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]
     """
-    spec = parse_encoding(name)
-    categories, texts = _columns_of_kind(schema, "category"), _columns_of_kind(schema, "text")
     numbers = [
-        part
+        name
         for column in schema.features
-        for part in feature_column_names(column, schema)
-        if part != column.name or column.kind not in ("category", "text")
+        for name in feature_column_names(column, schema)
+        if name != column.name or column.kind not in ("category", "text")
     ]
-    numbers += [part for part in time_feature_names(schema) if part not in numbers]
-    coded = ordinal_columns(name, schema)
+    numbers += [name for name in time_feature_names(schema) if name not in numbers]
+    texts = [column.name for column in schema.features if column.kind == "text"]
+    categories = [column.name for column in schema.features if column.kind == "category"]
     many = [column.name for column in schema.features if has_high_cardinality(column)]
-    one_hot = (
-        [] if spec.categorical_encoding == "target" else [c for c in categories if c not in many]
-    )
-    by_target = {"target": categories, "ordinal_all": [], "hashed": []}.get(
-        spec.categorical_encoding, many
-    )
-    kinds = {"continuous": schema.task == "regression", "scaled": spec.scaled}
+    few = [name for name in categories if name not in many]
+    method = encoding.categorical_encoding
+    ordinal = ordinal_columns(encoding, schema)
+    kinds = {"continuous": schema.task == "regression", "scaled": encoding.scaled}
+    numeric: Any = "passthrough"
     products: Any = Products(continuous=kinds["continuous"])
-    if spec.scaled:
+    if encoding.scaled:
+        numeric = make_numeric_encoder(encoding.numeric_transform)
         products = make_pipeline(products, StandardScaler())
-    pairs_numbers = spec.interactions in ("numeric", "both") and len(numbers) > 1
-    pairs_levels = spec.interactions in ("categorical", "both") and len(categories) > 1
-    parts = [
-        ("levels", make_ordinal_encoder() if coded else make_one_hot_encoder(), coded or one_hot),
-        ("targets", make_target_encoder(**kinds), by_target),
-        ("hashes", HashedLevels(), many if spec.categorical_encoding == "hashed" else []),
-        ("texts", TextColumns(spec.text_encoding, **kinds), texts),  # type: ignore[arg-type]
+    one_hot = [] if method == "target" else few
+    by_target = {"target": categories, "ordinal_all": [], "hashed": []}.get(method, many)
+    multiplied = encoding.interactions in ("numeric", "both") and len(numbers) > 1
+    crossed = encoding.interactions in ("categorical", "both") and len(categories) > 1
+    parts = [  # ordinal codes come first
         (
-            "numbers",
-            make_numeric_encoder(spec.numeric_transform) if spec.scaled else "passthrough",
-            numbers,
+            "levels",
+            make_ordinal_encoder() if ordinal else make_one_hot_encoder(),
+            ordinal or one_hot,
         ),
-        ("products", products, numbers if pairs_numbers else []),
-        ("crosses", Crosses(**kinds), categories if pairs_levels else []),
-    ]  # codes of levels stand first
+        ("targets", make_target_encoder(**kinds), by_target),
+        ("hashes", HashedLevels(), many if method == "hashed" else []),
+        ("texts", TextColumns(encoding.text_encoding, **kinds), texts),
+        ("numbers", numeric, numbers),
+        ("products", products, numbers if multiplied else []),
+        ("crosses", Crosses(**kinds), categories if crossed else []),
+    ]
     return ColumnTransformer(
         [part for part in parts if part[2]], sparse_threshold=0, verbose_feature_names_out=False
     )
 
 
-def make_numeric_encoder(name: str) -> Any:
-    """Return an unfitted transformer of numbers: gaps filled by medians and marked, then `name`."""
+def make_numeric_encoder(transform: str) -> Any:
+    """Return an unfitted transformer: gaps filled by medians and marked, then one of the list."""
     gaps = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return make_pipeline(gaps, NUMERIC_TRANSFORMERS[name]())
+    return make_pipeline(gaps, NUMERIC_TRANSFORMERS[transform]())
 
 
 def make_one_hot_encoder() -> OneHotEncoder:
-    """Return an unfitted transformer from levels to columns of 0 and 1."""
+    """Return an unfitted transformer from categories to columns of 0 and 1."""
     return OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=MIN_LEVEL_ROWS, sparse_output=False
     )
 
 
 def make_ordinal_encoder() -> OrdinalEncoder:
-    """Return an unfitted transformer from levels to codes; an unseen level is NaN."""
+    """Return an unfitted transformer from categories to codes; an unseen one is NaN."""
     return OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, min_frequency=MIN_LEVEL_ROWS
     )
 
 
-def ordinal_columns(name: EncodingName, schema: TableSchema) -> list[str]:
-    """Return the columns that an encoding makes codes, which stand first in its result.
-
-    Examples
-    --------
-    >>> columns = (Column("age", "number"), Column("plan", "category", ("a",)))
-    >>> schema = TableSchema(columns, "y", "binary")
-    >>> ordinal_columns("plain", schema), ordinal_columns("ordinal_all", schema)
-    ([], ['plan'])
-    """
-    encoding = parse_encoding(name).categorical_encoding
-    if encoding not in ORDINAL_ENCODINGS:
+def ordinal_columns(encoding: Encoding, schema: TableSchema) -> list[str]:
+    """Return the columns that an encoding turns into codes, which come first in its result."""
+    method = encoding.categorical_encoding
+    if method not in ORDINAL_ENCODINGS:
         return []
     return [
         column.name
         for column in schema.features
         if column.kind == "category"
-        and (encoding == "ordinal_all" or not has_high_cardinality(column))
+        and (method == "ordinal_all" or not has_high_cardinality(column))
     ]
 
 
 def has_high_cardinality(column: Column) -> bool:
-    """Return whether a column is a category with more than 30 levels."""
-    return column.kind == "category" and len(column.categories) > MAX_ONE_HOT_LEVELS
+    """Return whether a column is a category with more than 30 values."""
+    return column.kind == "category" and len(column.categories) > MAX_ONE_HOT_CATEGORIES
 
 
 def feature_column_names(column: Column, schema: TableSchema) -> tuple[str, ...]:
@@ -337,10 +270,6 @@ def _derived_name(name: str, part: str, schema: TableSchema) -> str:
     while f"{name}{separator}{part}" in taken:
         separator += ":"
     return f"{name}{separator}{part}"
-
-
-def _columns_of_kind(schema: TableSchema, kind: str) -> list[str]:
-    return [column.name for column in schema.features if column.kind == kind]
 
 
 def _column_features(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]:

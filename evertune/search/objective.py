@@ -27,7 +27,7 @@ from evertune.metrics.metrics import Metric, compute_metrics
 from evertune.models.families import FAMILIES, configuration_encoding, fit_encoded, make_fit_context
 from evertune.models.fitted_model import predict_encoded
 from evertune.models.predictor_files import dump_predictor
-from evertune.preprocessing.encoders import EncodingName, feature_frame, make_encoder
+from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
 from evertune.search.memory import (
     BYTES_PER_CELL,
     FreeBytes,
@@ -151,7 +151,7 @@ class EncodedFold:
         return int(self.training.nbytes + self.validation.nbytes)
 
 
-EncodingCache = dict[tuple[EncodingName, int], EncodedFold]
+EncodingCache = dict[tuple[Encoding, int], EncodedFold]
 
 
 def run_job(
@@ -284,7 +284,7 @@ def maximized_mean_score(results: Iterable[FoldResult], metric: Metric) -> float
 
 
 def _encode_fold(
-    objective: Objective, encoding: EncodingName, fold: int, known: EncodingCache
+    objective: Objective, encoding: Encoding, fold: int, known: EncodingCache
 ) -> EncodedFold:
     if (encoding, fold) not in known:
         rows, schema = objective.folds[fold], objective.schema

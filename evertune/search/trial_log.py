@@ -237,7 +237,6 @@ def _entry_metadata(entry: TrialArtifacts) -> dict[str, Any]:
     return {
         "number": entry.number,
         "configuration": configuration,
-        "form": entry.encoding,
         "folds": folds,
     }
 

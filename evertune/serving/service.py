@@ -31,7 +31,6 @@ from evertune.data.labels import (
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
 from evertune.errors import EvertuneError, ParamsError
-from evertune.models.compiled import encode_rows
 from evertune.models.compiled_rows import CellColumns, Row, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
@@ -528,7 +527,7 @@ def _predict_rows(
     if not indices:
         return []
     chosen = {name: [cells[index] for index in indices] for name, cells in columns.items()}
-    predictions = used.fast.score(encode_rows(chosen, len(indices), used.fast))
+    predictions = used.fast.predict(chosen, len(indices))
     values = predictions.values.tolist()
     if predictions.probabilities is None:
         return [(float(value), None) for value in values]

@@ -11,7 +11,7 @@ from evertune.evaluation.explain import (
 from evertune.metrics.metrics import METRICS
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Ensemble, EnsembleMember
-from evertune.preprocessing.encoders import feature_frame, make_encoder
+from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
 from evertune.stats.bootstrap import BootstrapConfig
 from evertune.trials import Configuration
 from evertune.types import Predictions
@@ -119,8 +119,9 @@ def test_without_a_booster_or_rows_there_are_no_contributions(fitted):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "expected"), [("plain", ("plan", "plan", "usage", "noise")), ("spline", None)]
+    ("transform", "expected"), [("plain", ("plan", "plan", "usage", "noise")), ("spline", None)]
 )
-def test_encoded_columns_are_traced_back_or_not_guessed(encoding, expected):
-    encoder = make_encoder(encoding, SCHEMA).fit(feature_frame(table(), SCHEMA), table()["y"])
+def test_encoded_columns_are_traced_back_or_not_guessed(transform, expected):
+    encoder = make_encoder(Encoding(transform), SCHEMA)
+    encoder.fit(feature_frame(table(), SCHEMA), table()["y"])
     assert encoded_column_sources(encoder) == expected

@@ -18,6 +18,7 @@ from evertune.models.families import (
 )
 from evertune.models.fitted_model import predict, predict_encoded, to_catboost_rows
 from evertune.models.persistence import load_model, save_model
+from evertune.preprocessing.encoders import Encoding
 from evertune.trials import Configuration
 from evertune.types import probabilities_or_values
 from tests.models.families import (
@@ -238,14 +239,11 @@ def test_an_unknown_family_is_refused():
         fit_encoded(Configuration("oracle"), X, y, context("binary"))
 
 
-def test_equal_encodings_have_one_name():
-    given = Configuration("lightgbm", {"categorical_encoding": "ordinal"})
-    default = default_configuration("lightgbm")
-    assert configuration_encoding(given) == configuration_encoding(default) == "ordinal"
-    assert (
-        configuration_encoding(Configuration("xgboost", {"categorical_encoding": "target"}))
-        == "plain+target"
-    )
+def test_a_configuration_leaves_its_encoding_to_the_defaults_of_its_family():
+    explicit = Configuration("lightgbm", {"categorical_encoding": "ordinal"})
+    default = configuration_encoding(default_configuration("lightgbm"))
+    assert configuration_encoding(explicit) == default
+    assert default == Encoding("plain", "ordinal", "auto", "none")
 
 
 def test_the_zero_rule_predicts_the_shares_of_the_classes():
