@@ -163,7 +163,7 @@ def fit_on_training_set(
         context = FitContext(
             training.schema.task,
             len(training.schema.classes),
-            n_levels=0,
+            n_ordinal=0,
             seed=training.seed,
             n_jobs=1,
             weights=training.weights,

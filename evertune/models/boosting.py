@@ -66,7 +66,7 @@ def fit_lightgbm(
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = _split_params(params, context)
     columns: dict[str, Any] = {
-        "categorical_feature": list(range(context.n_levels)) or "auto",
+        "categorical_feature": list(range(context.n_ordinal)) or "auto",
         "params": LIGHTGBM_QUIET,
     }
     rows = lightgbm.Dataset(X, y, weight=context.weights, **columns)
@@ -149,7 +149,7 @@ def fit_catboost(
     eval_metric = _eval_metric(CATBOOST_EVAL_METRICS, context)
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = _split_params(params, context)
-    codes = tuple(range(context.n_levels))
+    codes = tuple(range(context.n_ordinal))
     validation = context.stopping_rows
 
     def pool(X: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> Any:

@@ -37,14 +37,14 @@ from threadpoolctl import ThreadpoolController
 from evertune.data.schema import TableSchema
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, make_row_reader, read_rows
 from evertune.models.fitted_model import (
-    UNSEEN_LEVEL_CODE,
+    UNKNOWN_CODE,
     FittedPipeline,
     Model,
     expand_to_all_classes,
     finalize_predictions,
     group_by_encoder,
 )
-from evertune.preprocessing.transformers import HASH_WIDTH, LEVEL_SEPARATOR, hash_levels
+from evertune.preprocessing.transformers import CROSS_SEPARATOR, HASH_WIDTH, hash_categories
 from evertune.types import FloatArray, Predictions
 
 UNKNOWN_CATEGORY = "\x00 a category that no table has"
@@ -110,7 +110,7 @@ class CompiledEncoder:
         X = np.tile(self.unknown, (n_rows, 1))
         for name, first, second in self.pairs:
             words = zip(columns[first], columns[second], strict=True)
-            columns = columns | {name: [f"{a}{LEVEL_SEPARATOR}{b}" for a, b in words]}
+            columns = columns | {name: [f"{a}{CROSS_SEPARATOR}{b}" for a, b in words]}
         for category in self.categories:
             unknown = len(category.table) - 1
             codes = [category.codes.get(word, unknown) for word in columns[category.name]]  # type: ignore[arg-type]
@@ -240,7 +240,10 @@ def _row_transforms(
     if "hashes" in parts:
         for index, name in enumerate(parts["hashes"][1]):
             start = places["hashes"].start + HASH_WIDTH * index
-            yield slice(start, start + HASH_WIDTH), partial(_transform_column, hash_levels, name)
+            yield (
+                slice(start, start + HASH_WIDTH),
+                partial(_transform_column, hash_categories, name),
+            )
     if "texts" in parts:
         part, columns = parts["texts"]
         ends = places["texts"].start + np.cumsum(part.widths_)
@@ -372,7 +375,7 @@ def _catboost_function(model: Any, *, regression: bool) -> ArrayFunction:
     function = partial(model.predict, prediction_type=kind, thread_count=1)
 
     def with_codes(X: FloatArray) -> FloatArray:
-        codes = np.nan_to_num(X[:, places], nan=UNSEEN_LEVEL_CODE).astype(np.int64).tolist()
+        codes = np.nan_to_num(X[:, places], nan=UNKNOWN_CODE).astype(np.int64).tolist()
         rows = X.tolist()
         for row, own in zip(rows, codes, strict=True):
             for place, code in zip(places, own, strict=True):

@@ -74,8 +74,8 @@ def fit_embedding_network(
     """
     check_installed(["embedding_mlp"])
     with _deterministic_torch(context.seed):
-        rows = make_network_rows(X[:, context.n_levels :], y, context)
-        sizes = [_n_codes(X[:, column]) for column in range(context.n_levels)]
+        rows = make_network_rows(X[:, context.n_ordinal :], y, context)
+        sizes = [_n_codes(X[:, column]) for column in range(context.n_ordinal)]
         codes = [codes_with_unknown(X[:, column], size) for column, size in enumerate(sizes)]
         tables, layers = _initial_parameters(sizes, rows, params)
 
@@ -133,7 +133,7 @@ def _initial_parameters(
         )
         for size in (max(each, 1) for each in sizes)
     ]
-    for table in tables:  # the last row, of unknown levels, stays zero
+    for table in tables:  # the last row, of unknown categories, stays zero
         table.data[-1] = 0
     n_inputs = rows.X.shape[1] + sum(table.shape[1] for table in tables)
     hidden = [int_param(params, "width")] * int_param(params, "layers")

@@ -83,13 +83,13 @@ class Family:
     defaults : dict
         Of the hyperparameters that a configuration leaves out, with its encoding
         where that differs from `COMMON_DEFAULTS`.
-    endless : bool
+    ignores_deadline : bool
         Whether a fit ignores its deadline, so that only the end of its process stops it.
     """
 
     fit: FitFunction
     defaults: Hyperparameters
-    endless: bool = False
+    ignores_deadline: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -98,9 +98,11 @@ FAMILIES: dict[str, Family] = {
     "knn": Family(
         fit_neighbours,
         {"numeric_transform": "scaled", "n_neighbors": 20, "weights": "distance", "p": 2},
-        endless=True,
+        ignores_deadline=True,
     ),
-    "svm": Family(fit_svm, {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0}, endless=True),
+    "svm": Family(
+        fit_svm, {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0}, ignores_deadline=True
+    ),
     "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}),
     "random_forest": Family(
         fit_random_forest, {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2}
@@ -208,7 +210,7 @@ def make_fit_context(
     return FitContext(
         task=schema.task,
         n_classes=len(schema.classes),
-        n_levels=len(ordinal_columns(configuration_encoding(configuration), schema)),
+        n_ordinal=len(ordinal_columns(configuration_encoding(configuration), schema)),
         seed=seed,
         n_jobs=n_jobs,
         weights=None if weights is None else weights / weights.mean(),

@@ -5,7 +5,6 @@ Scikit-learn's selectors, on at most `MAX_SELECTION_ROWS` rows with gaps filled 
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,7 @@ N_TREES = 30
 def select_features(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> tuple[int, ...] | None:
-    """Return the columns to keep, in ascending order; None: all.
+    """Return the selected columns in ascending order; None: all.
 
     Parameters
     ----------
@@ -35,11 +34,11 @@ def select_features(
         `selected_fraction` is the share of columns to keep.
     """
     method, width = str(params["feature_selection"]), X.shape[1]
-    n_kept = max(1, math.ceil(float_param(params, "selected_fraction") * width))
-    if method == "none" or n_kept >= width:
+    n_selected = max(1, math.ceil(float_param(params, "selected_fraction") * width))
+    if method == "none" or n_selected >= width:
         return None
     rows = np.random.default_rng(context.seed).permutation(len(X))[:MAX_SELECTION_ROWS]
-    selector = SELECTORS[method](width, n_kept, y[rows], context)
+    selector = _make_selector(method, X.shape[1], n_selected, y[rows], context)
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Features .* are constant")  # they are not selected
         selector.fit(_impute_and_scale(X[rows]), y[rows])
@@ -56,7 +55,7 @@ def restrict_to_columns(
     rows = context.validation
     return X[:, index], replace(
         context,
-        n_levels=sum(column < context.n_levels for column in columns),
+        n_ordinal=sum(column < context.n_ordinal for column in columns),
         validation=None if rows is None else (rows[0][:, index], rows[1]),
     )
 
@@ -71,37 +70,25 @@ def _impute_and_scale(X: FloatArray) -> FloatArray:
     return scaled
 
 
-def _filter(_: int, n_kept: int, __: FloatArray, context: FitContext) -> Any:
-    return SelectKBest(f_regression if context.task == "regression" else f_classif, k=n_kept)
-
-
-def _l1(_: int, n_kept: int, y: FloatArray, context: FitContext) -> Any:
-    if context.task == "regression":
-        model: Any = ElasticNet(alpha=0.01 * float(y.std() or 1.0), l1_ratio=1.0, tol=1e-2)
-    else:
-        model = LogisticRegression(
-            C=0.1, l1_ratio=1.0, solver="saga", max_iter=50, tol=1e-2, random_state=context.seed
-        )
-    return SelectFromModel(model, max_features=n_kept, threshold=-np.inf, norm_order=np.inf)
-
-
-def _importance(_: int, n_kept: int, __: FloatArray, context: FitContext) -> Any:
-    return SelectFromModel(_small_forest(context), max_features=n_kept, threshold=-np.inf)
-
-
-def _recursive(width: int, n_kept: int, _: FloatArray, context: FitContext) -> Any:
-    step = math.ceil((width - n_kept) / N_ELIMINATION_STEPS)
-    return RFE(_small_forest(context), n_features_to_select=n_kept, step=step)
-
-
-def _small_forest(context: FitContext) -> Any:
-    kind = ExtraTreesRegressor if context.task == "regression" else ExtraTreesClassifier
-    return kind(N_TREES, min_samples_leaf=5, random_state=context.seed)
-
-
-SELECTORS: dict[str, Callable[[int, int, FloatArray, FitContext], Any]] = {
-    "filter": _filter,
-    "l1": _l1,
-    "importance": _importance,
-    "recursive": _recursive,
-}
+def _make_selector(
+    method: str, width: int, n_selected: int, y: FloatArray, context: FitContext
+) -> Any:
+    """Return scikit-learn's unfitted selector of a number of columns."""
+    regression = context.task == "regression"
+    if method == "filter":
+        return SelectKBest(f_regression if regression else f_classif, k=n_selected)
+    if method == "l1":
+        if regression:
+            model: Any = ElasticNet(alpha=0.01 * float(y.std() or 1.0), l1_ratio=1.0, tol=1e-2)
+        else:
+            model = LogisticRegression(
+                C=0.1, l1_ratio=1.0, solver="saga", max_iter=50, tol=1e-2, random_state=context.seed
+            )
+        return SelectFromModel(model, max_features=n_selected, threshold=-np.inf, norm_order=np.inf)
+    forest = (ExtraTreesRegressor if regression else ExtraTreesClassifier)(
+        N_TREES, min_samples_leaf=5, random_state=context.seed
+    )
+    if method == "importance":
+        return SelectFromModel(forest, max_features=n_selected, threshold=-np.inf)
+    step = math.ceil((width - n_selected) / N_ELIMINATION_STEPS)
+    return RFE(forest, n_features_to_select=n_selected, step=step)

@@ -22,7 +22,7 @@ class FitContext:
     ----------
     n_classes : int
         0 in regression.
-    n_levels : int
+    n_ordinal : int
         How many of the first columns are codes of categories.
     seed, n_jobs : int
         Threads; -1 is one for each processor.
@@ -40,7 +40,7 @@ class FitContext:
 
     task: Task
     n_classes: int
-    n_levels: int
+    n_ordinal: int
     seed: int
     n_jobs: int
     weights: FloatArray | None = None

@@ -18,7 +18,7 @@ from evertune.preprocessing.encoders import feature_frame
 from evertune.trials import Configuration
 from evertune.types import FloatArray, Predictions, Task, probabilities_or_values
 
-UNSEEN_LEVEL_CODE = -1
+UNKNOWN_CODE = -1
 MIN_PROBABILITY = 1e-15
 
 
@@ -252,7 +252,7 @@ def expand_to_all_classes(values: FloatArray, known: Any, *, n_classes: int) -> 
 
 
 def to_catboost_rows(X: FloatArray, codes: tuple[int, ...]) -> Any:
-    """Return encoded rows for CatBoost: codes as integers, an unseen level as -1.
+    """Return encoded rows for CatBoost: codes as integers, an unknown one as -1.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def to_catboost_rows(X: FloatArray, codes: tuple[int, ...]) -> Any:
     if not codes:
         return X
     integers = {
-        column: np.where(np.isnan(X[:, column]), UNSEEN_LEVEL_CODE, X[:, column]).astype(np.int64)
+        column: np.where(np.isnan(X[:, column]), UNKNOWN_CODE, X[:, column]).astype(np.int64)
         for column in codes
     }
     return pd.DataFrame({n: integers.get(n, X[:, n]) for n in range(X.shape[1])})

@@ -30,7 +30,7 @@ from sklearn.preprocessing import (
 from evertune.data.schema import Column, TableSchema
 from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns, count_words
 from evertune.preprocessing.transformers import (
-    MIN_LEVEL_ROWS,
+    MIN_CATEGORY_ROWS,
     BoxCox,
     Crosses,
     HashedLevels,
@@ -213,14 +213,14 @@ def make_numeric_encoder(transform: str) -> Any:
 def make_one_hot_encoder() -> OneHotEncoder:
     """Return an unfitted transformer from categories to columns of 0 and 1."""
     return OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=MIN_LEVEL_ROWS, sparse_output=False
+        handle_unknown="infrequent_if_exist", min_frequency=MIN_CATEGORY_ROWS, sparse_output=False
     )
 
 
 def make_ordinal_encoder() -> OrdinalEncoder:
     """Return an unfitted transformer from categories to codes; an unseen one is NaN."""
     return OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=np.nan, min_frequency=MIN_LEVEL_ROWS
+        handle_unknown="use_encoded_value", unknown_value=np.nan, min_frequency=MIN_CATEGORY_ROWS
     )
 
 

@@ -6,7 +6,7 @@ Deerwester et al. 1990). The class name is stored in saved models: do not rename
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,14 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
-from evertune.preprocessing.transformers import MIN_LEVEL_ROWS, hash_levels, make_target_encoder
+from evertune.preprocessing.transformers import (
+    MIN_CATEGORY_ROWS,
+    hash_categories,
+    make_target_encoder,
+)
 from evertune.types import FloatArray
 
-TextEncodingName = Literal["auto", "target", "hashed", "words", "characters"]
-TEXT_ENCODINGS: tuple[TextEncodingName, ...] = get_args(TextEncodingName)
+TEXT_ENCODINGS = ("auto", "target", "hashed", "words", "characters")
 
 N_HASH_FEATURES = 1024  # of n-grams
 MAX_COMPONENTS = 12
@@ -68,7 +71,7 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ['target', 'characters']
     """
 
-    def __init__(self, way: TextEncodingName, *, continuous: bool, scaled: bool) -> None:
+    def __init__(self, way: str, *, continuous: bool, scaled: bool) -> None:
         self.way, self.continuous, self.scaled = way, continuous, scaled
 
     def fit(self, X: pd.DataFrame, y: Any) -> Self:
@@ -96,7 +99,7 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the encoding of n texts of one column, of shape (n, its width)."""
         way, part = self.ways_[place], self.parts_[place]
         if way == "hashed":
-            return hash_levels(words)
+            return hash_categories(words)
         if part is None:
             return np.zeros((len(words), self.widths_[place]))
         cells = _mask_rare_texts(words, self.known_[place]) if way == "target" else list(words)
@@ -148,14 +151,14 @@ def _choose_encoding(way: str, words: pd.Series) -> str:
     if way != "auto":
         return way
     counts = words.map(words.value_counts())
-    if len(words) < MIN_NGRAM_ROWS or (counts >= MIN_LEVEL_ROWS).mean() >= 1 / 2:
+    if len(words) < MIN_NGRAM_ROWS or (counts >= MIN_CATEGORY_ROWS).mean() >= 1 / 2:
         return "target"
     return "words" if words.map(count_words).mean() >= MIN_MEAN_WORDS else "characters"
 
 
 def _repeated_texts(words: pd.Series) -> list[str]:
     counts = words.value_counts()
-    return sorted(counts.index[counts >= MIN_LEVEL_ROWS])
+    return sorted(counts.index[counts >= MIN_CATEGORY_ROWS])
 
 
 def _distinct_texts(words: pd.Series) -> list[str]:
@@ -165,7 +168,7 @@ def _distinct_texts(words: pd.Series) -> list[str]:
 
 
 def _mask_rare_texts(words: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
-    """Return one column in which texts without a mean of their own are one unknown level."""
+    """Return one column in which texts without a mean of their own are one unknown category."""
     own = set(known)
     cells = [word if word in own else "\x00" for word in words]
     return pd.DataFrame({"text": np.array(cells, dtype=object)})

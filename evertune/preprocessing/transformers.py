@@ -1,10 +1,13 @@
 """Column transformers: Box-Cox, hashed categories, products of numbers, crosses of categories.
 
-- `BoxCox`: Box-Cox for positive columns, Yeo-Johnson for the others, then standardised.
-- `HashedLevels`: signed feature hashing (Weinberger et al. 2009) with BLAKE2b, so that a level
-  has the same code on every machine and no level is unseen.
+- `BoxCox`: Box-Cox for positive columns, Yeo-Johnson for the others, then standardised;
+  scikit-learn's `PowerTransformer` does the first for all columns or for none, and lets powers
+  grow until later values overflow.
+- `HashedLevels`: signed feature hashing (Weinberger et al. 2009) with BLAKE2b. scikit-learn's
+  `FeatureHasher` gives a category one column, so that of many some are surely confused; here it
+  has two.
 - `Products` and `Crosses`: a few pairs of columns that relate most strongly to the target.
-- `make_target_encoder`: cross-fitted mean target of each level.
+- `make_target_encoder`: cross-fitted mean target of each category.
 
 The class names and this module's path are stored in saved models: do not rename them.
 """
@@ -30,15 +33,15 @@ from evertune.types import FloatArray
 
 MAX_POWER = 5.0  # beyond, values a little above those seen would overflow
 HASH_WIDTH = 16  # columns of one category
-HASHES_PER_LEVEL = 2  # columns that are not 0: few levels share both
+HASHES_PER_CATEGORY = 2  # columns that are not 0: few categories share both
 HASH_CACHE_SIZE = 100_000
 MAX_PAIRED_COLUMNS = 6
 MAX_PRODUCTS = 8
 MAX_CROSSES = 6
 MAX_STANDARD_DEVIATIONS = 1e6  # to which a value is clipped before it is multiplied
 MAX_PAIR_ROWS = 10_000  # rows that choose pairs
-LEVEL_SEPARATOR = "\x1f"  # between the two levels of a cross
-MIN_LEVEL_ROWS = 3  # levels with fewer rows share one code
+CROSS_SEPARATOR = "\x1f"  # between the two categories of a cross
+MIN_CATEGORY_ROWS = 3  # categories with fewer rows share one code
 
 
 class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -75,8 +78,8 @@ class BoxCox(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: FloatArray) -> FloatArray:
         """Return n rows transformed, of shape (n, width)."""
-        found: FloatArray = self.scaler_.transform(self._transform(np.asarray(X, dtype=np.float64)))
-        return found
+        cells = self._transform(np.asarray(X, dtype=np.float64))
+        return np.asarray(self.scaler_.transform(cells), dtype=np.float64)
 
     def _transform(self, cells: FloatArray) -> FloatArray:
         positive = ~np.isnan(self.powers_)
@@ -93,25 +96,27 @@ def _box_cox_lambda(column: FloatArray) -> float:
     if column.min() <= 0 or column.min() == column.max():
         return float("nan")
     unit = column / np.exp(np.log(column).mean())  # the power is the same in any unit
-    found = optimize.minimize_scalar(
+    result = optimize.minimize_scalar(
         lambda power: -stats.boxcox_llf(power, unit),
         bounds=(-MAX_POWER, MAX_POWER),
         method="bounded",
     )
-    return float(found.x)
+    return float(result.x)
 
 
-def hash_levels(words: Iterable[str]) -> FloatArray:
-    """Return each level with two of 16 columns 1 or -1, and the empty (missing) level as zeros.
+def hash_categories(words: Iterable[str]) -> FloatArray:
+    """Return each category with two of 16 columns 1 or -1, and the empty (missing) one as zeros.
 
     Examples
     --------
-    >>> found = hash_levels(["Berlin", "", "Berlin"])
-    >>> found.shape, np.abs(found).sum(axis=1).tolist(), bool((found[0] == found[2]).all())
+    >>> codes = hash_categories(["Berlin", "", "Berlin"])
+    >>> codes.shape, np.abs(codes).sum(axis=1).tolist(), bool((codes[0] == codes[2]).all())
     ((3, 16), [2.0, 0.0, 2.0], True)
     """
-    codes, levels = pd.factorize(np.array(list(words), dtype=object))
-    return np.array([_hash_row(str(level)) for level in levels]).reshape(-1, HASH_WIDTH)[codes]
+    codes, categories = pd.factorize(np.array(list(words), dtype=object))
+    return np.array([_hash_row(str(category)) for category in categories]).reshape(-1, HASH_WIDTH)[
+        codes
+    ]
 
 
 class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -131,7 +136,7 @@ class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: pd.DataFrame) -> FloatArray:
         """Return n rows, of shape (n, 16 times the columns)."""
-        return np.hstack([hash_levels(X[name]) for name in X])
+        return np.hstack([hash_categories(X[name]) for name in X])
 
     def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Return a name for each column."""
@@ -142,12 +147,12 @@ class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @lru_cache(HASH_CACHE_SIZE)
-def _hash_row(level: str) -> tuple[float, ...]:
+def _hash_row(category: str) -> tuple[float, ...]:
     row = [0.0] * HASH_WIDTH
-    if level == "":
+    if category == "":
         return tuple(row)
     digest = blake2b(
-        level.encode("utf-8", "surrogatepass"), digest_size=HASHES_PER_LEVEL * 2
+        category.encode("utf-8", "surrogatepass"), digest_size=HASHES_PER_CATEGORY * 2
     ).digest()
     first = digest[0] % HASH_WIDTH
     second = (first + 1 + digest[1] % (HASH_WIDTH - 1)) % HASH_WIDTH
@@ -185,24 +190,22 @@ class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from n rows."""
-        cells, truth = (
-            _subsample_evenly(np.asarray(X, dtype=np.float64)),
-            _subsample_evenly(np.asarray(y)),
-        )
+        cells = _subsample_evenly(np.asarray(X, dtype=np.float64))
+        target = _subsample_evenly(np.asarray(y))
         empty = np.isnan(cells).all(axis=0)
         known = np.where(empty, 0.0, cells)
         self.n_features_in_ = cells.shape[1]
         self.centres_ = np.nanmedian(known, axis=0)
         spread = np.nanstd(known, axis=0)
         self.spreads_ = np.where(spread > 0, spread, 1.0)
-        self.places_ = _choose_products(self._centred(cells), truth, continuous=self.continuous)
+        self.places_ = _choose_products(self._centred(cells), target, continuous=self.continuous)
         return self
 
     def transform(self, X: Any) -> FloatArray:
         """Return the products of n rows, of shape (n, n_products)."""
         centred = self._centred(np.asarray(X, dtype=np.float64))
-        found: FloatArray = centred[:, self.places_[:, 0]] * centred[:, self.places_[:, 1]]
-        return found
+        products: FloatArray = centred[:, self.places_[:, 0]] * centred[:, self.places_[:, 1]]
+        return products
 
     def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Return a name for each column."""
@@ -211,17 +214,15 @@ class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _centred(self, cells: FloatArray) -> FloatArray:
         with np.errstate(over="ignore"):
             off = (cells - self.centres_) / self.spreads_
-        found: FloatArray = np.clip(
-            np.nan_to_num(off, nan=0.0), -MAX_STANDARD_DEVIATIONS, MAX_STANDARD_DEVIATIONS
-        )
-        return found
+        limit = MAX_STANDARD_DEVIATIONS
+        return np.asarray(np.clip(np.nan_to_num(off, nan=0.0), -limit, limit))
 
 
 class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Cross pairs of categories, and encode the crosses by the mean target of other rows.
 
-    Pairs are made of the six categories with the largest adjusted R2, and the six are kept whose
-    joint levels add most. An unseen pair of levels has the mean of all rows.
+    Pairs are made of the six columns with the largest adjusted R2, and the six pairs are kept that
+    add most to it. An unseen pair of categories has the mean of all rows.
 
     Parameters
     ----------
@@ -247,9 +248,9 @@ class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = X.shape[1]
         self.places_ = _choose_crosses(X, np.asarray(y), continuous=self.continuous)
         self.means_ = make_target_encoder(continuous=self.continuous, scaled=self.scaled)
-        found = self.means_.fit_transform(self.joint(X), y)
-        self.width_ = found.shape[1]
-        return np.asarray(found, dtype=np.float64)
+        encoded = self.means_.fit_transform(self.joint(X), y)
+        self.width_ = encoded.shape[1]
+        return np.asarray(encoded, dtype=np.float64)
 
     def transform(self, X: pd.DataFrame) -> FloatArray:
         """Return n rows, of shape (n, n_pairs), times n_classes if there are three or more."""
@@ -259,7 +260,7 @@ class Crosses(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the crosses as columns of words."""
         columns = [X.iloc[:, place].astype(object) for place in range(X.shape[1])]
         pairs = {
-            f"cross{n}": columns[a] + LEVEL_SEPARATOR + columns[b]
+            f"cross{n}": columns[a] + CROSS_SEPARATOR + columns[b]
             for n, (a, b) in enumerate(self.places_)
         }
         return pd.DataFrame(pairs, index=X.index, dtype=object)
@@ -276,14 +277,14 @@ def _subsample_evenly(rows: Any) -> Any:
 
 def _f_statistics(X: FloatArray, y: NDArray[Any], *, continuous: bool) -> FloatArray:
     """Return the F statistic of each column's ranks, -1 where a column does not vary."""
-    found = np.full(X.shape[1], -1.0)
+    statistics = np.full(X.shape[1], -1.0)
     varying = np.ptp(X, axis=0) > 0
     if varying.any() and len(np.unique(y)) > 1:
         ranks = rankdata(X[:, varying], axis=0)
         score = f_regression if continuous else f_classif
         target = rankdata(y) if continuous else y
-        found[varying] = np.nan_to_num(score(ranks, target)[0], posinf=1e300)
-    return found
+        statistics[varying] = np.nan_to_num(score(ranks, target)[0], posinf=1e300)
+    return statistics
 
 
 def _top_indices(strength: FloatArray, most: int) -> NDArray[np.intp]:
@@ -298,28 +299,31 @@ def _choose_products(X: FloatArray, y: NDArray[Any], *, continuous: bool) -> NDA
 
 
 def _choose_crosses(X: pd.DataFrame, y: NDArray[Any], *, continuous: bool) -> NDArray[np.intp]:
-    rows, truth = _subsample_evenly(X), _subsample_evenly(y)
+    rows, target = _subsample_evenly(X), _subsample_evenly(y)
     codes = np.column_stack([pd.factorize(rows[name])[0] for name in rows])
-    outcomes = truth[:, None] if continuous else np.eye(int(truth.max()) + 1)[truth.astype(int)]
-    alone = np.array([_adjusted_r2(each, outcomes) for each in codes.T])
+    outcomes = target[:, None]
+    if not continuous:
+        outcomes = np.eye(int(target.max()) + 1)[target.astype(int)]
+    alone = np.array([_adjusted_r2(column, outcomes) for column in codes.T])
     kept = _top_indices(alone, MAX_PAIRED_COLUMNS)
     places = np.array(list(combinations(kept.tolist(), 2)), dtype=np.intp).reshape(-1, 2)
     joint = [codes[:, a] * (int(codes[:, b].max()) + 1) + codes[:, b] for a, b in places]
     gains = [
-        _adjusted_r2(each, outcomes) - max(alone[a], alone[b])
-        for each, (a, b) in zip(joint, places, strict=True)
+        _adjusted_r2(column, outcomes) - max(alone[a], alone[b])
+        for column, (a, b) in zip(joint, places, strict=True)
     ]
     best = _top_indices(np.array(gains), MAX_CROSSES)
     return places[[place for place in best if gains[place] > 0] or best[:1]]
 
 
 def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
-    r"""Return the adjusted share of the target's variance between levels.
+    r"""Return the adjusted share of the target's variance between categories.
 
-    $1 - (1 - R^2) (n - 1) / (n - k)$ for n rows in k levels, which many levels alone do not raise.
+    $1 - (1 - R^2) (n - 1) / (n - k)$ for n rows in k categories; many categories alone do not
+    raise it.
     """
-    levels, places = np.unique(codes, return_inverse=True)
-    n, k = len(codes), len(levels)
+    categories, places = np.unique(codes, return_inverse=True)
+    n, k = len(codes), len(categories)
     total = float(((outcomes - outcomes.mean(axis=0)) ** 2).sum())
     if total == 0 or n <= k:
         return -1.0
@@ -330,7 +334,7 @@ def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
 
 
 def make_target_encoder(*, continuous: bool, scaled: bool) -> TargetEncoder | Pipeline:
-    """Return an unfitted transformer from levels to the mean target of other rows.
+    """Return an unfitted transformer from categories to the mean target of other rows.
 
     Parameters
     ----------

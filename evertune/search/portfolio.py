@@ -112,7 +112,7 @@ class PortfolioSampler(Sampler):
 
     def _start_default(self, study: "Study", *, killable: bool, n_folds: int) -> Job | None:
         for index, point in enumerate(self._waiting):
-            if killable or not FAMILIES[point.family].endless:
+            if killable or not FAMILIES[point.family].ignores_deadline:
                 del self._waiting[index]
                 return study.new_job(point, "portfolio", n_folds=n_folds)
         return None
@@ -155,7 +155,7 @@ class PortfolioSampler(Sampler):
             for family in weights
             if family in self._space
             and TIME_SAFETY_FACTOR * self._trial_cost(study, family) <= study.seconds_left()
-            and (killable or not FAMILIES[family].endless)
+            and (killable or not FAMILIES[family].ignores_deadline)
         ]
         if not fitting:
             return None

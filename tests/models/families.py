@@ -47,7 +47,7 @@ def targets(value, task):
 
 def context(task, **values):
     """Return a fit context with one thread."""
-    return FitContext(task, len(CLASSES[task]), **{"seed": 0, "n_jobs": 1, "n_levels": 0} | values)
+    return FitContext(task, len(CLASSES[task]), **{"seed": 0, "n_jobs": 1, "n_ordinal": 0} | values)
 
 
 @cache

@@ -29,10 +29,10 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def fit(task="regression", params=None, n=400, n_levels=1, **values):
+def fit(task="regression", params=None, n=400, n_ordinal=1, **values):
     X, y = encoded_rows(task, n)
     configuration = Configuration("embedding_mlp", params or {})
-    return fit_encoded(configuration, X, y, context(task, n_levels=n_levels, **values))
+    return fit_encoded(configuration, X, y, context(task, n_ordinal=n_ordinal, **values))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_level_that_was_never_seen_has_the_last_row_of_its_table():
 
 
 def test_numbers_alone_are_learned_from():
-    assert isinstance(fit(n_levels=0, iterations=2).predictor, Network)
+    assert isinstance(fit(n_ordinal=0, iterations=2).predictor, Network)
 
 
 def test_a_fit_checks_its_deadline_between_batches():

@@ -45,7 +45,7 @@ def fit_rows(family, task, X=None, y=None, params=None, **values):
     skip_if_missing(family)
     if X is None:
         X, y = encoded_rows(task)
-    values = {"n_levels": 1 if family in CODED else 0} | values
+    values = {"n_ordinal": 1 if family in CODED else 0} | values
     return fit_encoded(Configuration(family, params or {}), X, y, context(task, **values))
 
 
@@ -198,7 +198,7 @@ def test_a_fit_past_its_deadline_returns_what_it_has_and_says_so(family, task):
 def test_the_linear_model_keeps_its_deadline_and_two_families_cannot():
     X, y = encoded_rows("binary")
     assert not fit_rows("linear", "binary", X * 1e3, y, deadline=0.0).whole
-    assert {name for name, each in FAMILIES.items() if each.endless} == {"knn", "svm"}
+    assert {name for name, each in FAMILIES.items() if each.ignores_deadline} == {"knn", "svm"}
 
 
 @pytest.mark.parametrize("family", ["linear", "tree", "hist_gradient_boosting", "catboost"])
@@ -278,14 +278,14 @@ def test_catboost_predicts_the_constant_if_nothing_varies():
     X, y = encoded_rows("regression")
     one_class = fit_rows("catboost", "binary", X, np.ones(400))
     assert (predictions(one_class, X, "binary").probabilities == [0, 1]).all()
-    flat = fit_rows("catboost", "regression", np.ones((400, 3)), y, n_levels=3)
+    flat = fit_rows("catboost", "regression", np.ones((400, 3)), y, n_ordinal=3)
     assert flat.predictor.predict(np.ones((1, 3)))[0] == pytest.approx(y.mean())
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_catboost_learns_from_the_fewest_rows(task):
     X, y = np.arange(6.0).reshape(3, 2), np.arange(3.0) % (3 if task == "multiclass" else 2)
-    assert fit_rows("catboost", task, X, y, n_levels=0, iterations=3).iterations == 3
+    assert fit_rows("catboost", task, X, y, n_ordinal=0, iterations=3).iterations == 3
 
 
 def test_rows_for_catboost_have_integer_codes_and_keep_their_gaps():

@@ -41,10 +41,10 @@ def test_selecting_all_columns_returns_none(way, share):
 
 def test_codes_and_validation_rows_follow_the_selected_columns():
     X, y = wide("binary")
-    full = context("binary", n_levels=1, validation=(X, y))
+    full = context("binary", n_ordinal=1, validation=(X, y))
     selected, narrowed = restrict_to_columns((1, 3), X, full)
     assert selected.shape == narrowed.validation[0].shape == (400, 2)
-    assert narrowed.n_levels == 0
+    assert narrowed.n_ordinal == 0
 
 
 def test_columns_left_out_twice_are_counted_from_the_first():

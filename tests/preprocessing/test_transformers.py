@@ -11,7 +11,7 @@ from evertune.preprocessing.transformers import (
     Crosses,
     HashedLevels,
     Products,
-    hash_levels,
+    hash_categories,
 )
 
 DRAWS = np.random.default_rng(0)
@@ -107,20 +107,20 @@ LEVELS = [f"city {number}" for number in range(1000)]
 
 
 def test_few_levels_share_their_columns_and_signs():
-    assert len(np.unique(hash_levels(LEVELS), axis=0)) > 300
-    assert (np.abs(hash_levels(LEVELS)).sum(axis=1) == 2).all()
+    assert len(np.unique(hash_categories(LEVELS), axis=0)) > 300
+    assert (np.abs(hash_categories(LEVELS)).sum(axis=1) == 2).all()
 
 
 def test_a_hash_is_the_same_in_every_process():
     expected = np.zeros(16)
     expected[[0, 10]] = 1, -1
-    assert hash_levels(["a"])[0].tolist() == expected.tolist()
+    assert hash_categories(["a"])[0].tolist() == expected.tolist()
 
 
 def test_a_level_that_was_never_seen_is_like_any_other():
     table = pd.DataFrame({"city": LEVELS[:5]}, dtype=object)
     found = HashedLevels().fit(table).transform(pd.DataFrame({"city": ["new"]}, dtype=object))
-    assert found.tolist() == hash_levels(["new"]).tolist()
+    assert found.tolist() == hash_categories(["new"]).tolist()
 
 
 def test_every_column_has_a_name():

@@ -38,7 +38,7 @@ def test_after_the_portfolio_families_that_the_ensemble_uses_are_searched():
 
 
 def test_a_worker_that_cannot_be_killed_gets_no_family_that_cannot_keep_a_deadline():
-    unending = {name for name, family in FAMILIES.items() if family.endless}
+    unending = {name for name, family in FAMILIES.items() if family.ignores_deadline}
     study = make_study(("linear", *unending - {"zero_rule"}), trials=40)
     jobs = []
     while len(jobs) < 20 and (job := study.ask(killable=False)) is not None:
