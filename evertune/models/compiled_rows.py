@@ -28,6 +28,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import DataIssue
 from evertune.preprocessing.encoders import (
     MAX_MAGNITUDE,
+    MICROSECONDS_PER_DAY,
     feature_column_names,
     feature_frame,
     time_feature_names,
@@ -50,7 +51,6 @@ TIME_REGEX = f"[T ]{MINUTES_REGEX}(?:{SECONDS_REGEX})?(?:Z|[+-]{MINUTES_REGEX})?
 DATETIME_PATTERN = re.compile(f"{DAY_REGEX}(?:{TIME_REGEX})?")
 DATE_CACHE_SIZE = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
@@ -72,28 +72,21 @@ def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
 def _read_number(
     cell: Cell, *, missing: frozenset[str], numbers: frozenset[float], decimal: str
 ) -> tuple[CellValue, ...] | None:
-    if isinstance(cell, str):
-        return _parse_number_text(cell, missing, decimal)
-    if cell is None:
-        return (NAN,)
     if isinstance(cell, bool):
         return NOT_PARSED
-    value = float(cell)
-    return (NAN,) if value in numbers else _clip_number(value)
-
-
-def _parse_number_text(
-    text: str, missing: frozenset[str], decimal: str
-) -> tuple[CellValue, ...] | None:
-    text = text.strip(WHITESPACE)
-    if not text or text in missing or text.lower() in MISSING_WORDS:
-        return (NAN,)
-    if decimal == ",":
-        text = text.replace(",", ".") if "." not in text else ""
-    return _clip_number(float(text)) if TYPED_NUMBER_PATTERN.fullmatch(text) else NOT_PARSED
-
-
-def _clip_number(value: float) -> tuple[CellValue, ...] | None:
+    if cell is None or isinstance(cell, str):
+        text = (cell or "").strip(WHITESPACE)
+        if _is_missing(text, missing):
+            return (NAN,)
+        if decimal == ",":
+            text = text.replace(",", ".") if "." not in text else ""
+        if not TYPED_NUMBER_PATTERN.fullmatch(text):
+            return NOT_PARSED
+        value = float(text)
+    else:
+        value = float(cell)
+        if value in numbers:
+            return (NAN,)
     if not abs(value) <= MAX_ABSOLUTE_VALUE:
         return NOT_PARSED
     return (min(max(value, -MAX_MAGNITUDE), MAX_MAGNITUDE),)
@@ -102,16 +95,14 @@ def _clip_number(value: float) -> tuple[CellValue, ...] | None:
 def _read_boolean(
     cell: Cell, *, missing: frozenset[str], numbers: frozenset[float]
 ) -> tuple[CellValue, ...] | None:
-    if isinstance(cell, str):
-        word = cell.strip(WHITESPACE)
-        if not word or word in missing or word.lower() in MISSING_WORDS:
+    if cell is None or isinstance(cell, str):
+        word = (cell or "").strip(WHITESPACE)
+        if _is_missing(word, missing):
             return (NAN,)
         word = word.lower()
         if word in TRUE_WORDS:
             return (1.0,)
         return (0.0,) if word in FALSE_WORDS else NOT_PARSED
-    if cell is None:
-        return (NAN,)
     value = float(cell)
     if value in numbers:
         return (NAN,)
@@ -145,7 +136,7 @@ def _read_date(
         return NOT_PARSED
     moment = parse_date_cell(cell, days_first, missing)
     if moment is None:
-        return (NAN, NAN, NAN, NAN) if _is_blank(cell, missing) else NOT_PARSED
+        return (NAN, NAN, NAN, NAN) if _is_missing(cell.strip(WHITESPACE), missing) else NOT_PARSED
     return date_features(moment)
 
 
@@ -180,8 +171,7 @@ def _parse_date_cached(
     return pd.Timestamp(values[0]).to_pydatetime().replace(tzinfo=UTC)
 
 
-def _is_blank(text: str, missing: Collection[str]) -> bool:
-    word = text.strip(WHITESPACE)
+def _is_missing(word: str, missing: Collection[str]) -> bool:
     return not word or word in missing or word.lower() in MISSING_WORDS
 
 

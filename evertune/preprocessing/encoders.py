@@ -40,7 +40,7 @@ from evertune.preprocessing.transformers import (
 
 MAX_ONE_HOT_CATEGORIES = 30
 MAX_MAGNITUDE = 1e37  # forests compute in float32, which ends at 3e38
-MICROSECONDS_PER_DAY = 8.64e10
+MICROSECONDS_PER_DAY = 86_400_000_000
 N_QUANTILES = 100
 ROBUST_PERCENTILES = (5.0, 95.0)
 DERIVED_FEATURES = {"date": ("days", "month", "weekday", "hour"), "text": ("characters", "words")}

@@ -66,7 +66,7 @@ def schema(task):
     return TableSchema(COLUMNS, "y", task, CLASSES[task])
 
 
-def truth(task):
+def target(task):
     table = clean_rows()
     return targets(table["z"].to_numpy() + 2 * (table["plan"] == "b").to_numpy(), task)
 
@@ -75,7 +75,7 @@ def fit(family, task):
     skip_if_missing(family)
     configuration = default_configuration(family)
     fitted = fit_configuration(
-        configuration, clean_rows(), truth(task), schema=schema(task), seed=3, n_jobs=1
+        configuration, clean_rows(), target(task), schema=schema(task), seed=3, n_jobs=1
     )
     return Model(schema(task), configuration, fitted, ("0" * 16,))
 

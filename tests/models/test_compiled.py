@@ -59,12 +59,12 @@ def model_of(raw, configuration, task):
     skip_if_missing(configuration.family)
     schema = TableSchema(COLUMNS, "y", task, CLASSES[task], time="at")
     clean, _ = conform_to_schema(raw, schema)
-    truth = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
+    y = np.random.default_rng(1).integers(0, len(schema.classes) or 9, N_ROWS).astype(float)
     training = clean.iloc[: N_ROWS - 5]
     if configuration.family == "hist_gradient_boosting":  # it cannot learn from an empty column
         training = training.fillna({"empty": 0.0})
     fitted = fit_configuration(
-        configuration, training, truth[: N_ROWS - 5], schema=schema, seed=0, n_jobs=1
+        configuration, training, y[: N_ROWS - 5], schema=schema, seed=0, n_jobs=1
     )
     return Model(schema, configuration, fitted, ()), clean
 

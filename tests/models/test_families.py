@@ -32,7 +32,7 @@ from tests.models.families import (
     fitted_model,
     schema,
     skip_if_missing,
-    truth,
+    target,
 )
 
 BOOSTERS = ("lightgbm", "xgboost", "catboost", "hist_gradient_boosting")
@@ -57,7 +57,7 @@ def predictions(result, X, task):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("family", LEARNING)
 def test_a_family_learns_and_its_predictions_have_shape_and_range(family, task):
-    model, y = fitted_model(family, task), truth(task)
+    model, y = fitted_model(family, task), target(task)
     found = predict(model.fitted, clean_rows(), model.schema)
     assert found.values.shape == y.shape
     assert np.isfinite(found.values).all()
@@ -136,9 +136,9 @@ def test_rows_of_no_weight_do_not_count(family, task):
     def gap(**values):
         first, second = (
             probabilities_or_values(
-                predictions(fit_rows(family, task, X, target, **values), X, task)
+                predictions(fit_rows(family, task, X, other, **values), X, task)
             )
-            for target in (y, np.where(light, y[::-1], y))
+            for other in (y, np.where(light, y[::-1], y))
         )
         return np.abs(first - second).mean()
 
@@ -207,7 +207,7 @@ def test_columns_that_were_not_selected_are_not_needed(family):
     model = fit_configuration(
         Configuration(family, params),
         clean_rows(),
-        truth("binary"),
+        target("binary"),
         schema=schema("binary"),
         seed=0,
         n_jobs=1,
