@@ -8,7 +8,7 @@ scaling are shared with `evertune.models.embedding_network`.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -33,7 +33,6 @@ from evertune.types import FloatArray, Predictions, Task
 
 Float32Array = NDArray[np.float32]
 Layers = list[tuple[Float32Array, Float32Array]]  # weights of shape (in, out), biases (out,)
-OptimizerStep = Callable[[Layers, float], None]
 State = TypeVar("State")
 
 WARM_UP_SHARE = 0.05  # of all steps, in which the learning rate rises
@@ -68,19 +67,17 @@ class NetworkRows:
 def fit_neural_network(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
-    """Fit a network and keep its best epoch."""
-    rows = make_network_rows(X, y, context)
-    hidden = (int_param(params, "width"),) * int_param(params, "layers")
-    layers = initial_layers((X.shape[1], *hidden, rows.targets.shape[1]), seed=context.seed)
+    """Fit a network and return its best epoch."""
+    network = Perceptron(make_network_rows(X, y, context), params, context)
     with threadpool_limits(1):  # threads would sum in any order
-        best, epochs, whole = train_epochs(
-            _make_epoch_trainer(layers, rows, params, context),
-            lambda: [(weights.copy(), biases.copy()) for weights, biases in layers],
-            partial(_predict, activation=str(params["activation"]), rows=rows, task=context.task),
+        layers, epochs, whole = train_epochs(
+            network.train_epoch,
+            network.copy_layers,
+            network.predict,
             params=params,
             context=context,
         )
-    return FitResult(_to_sklearn_mlp(best, rows, params, context), epochs, whole=whole)
+    return FitResult(network.to_sklearn(layers), epochs, whole=whole)
 
 
 def make_network_rows(X: FloatArray, y: FloatArray, context: FitContext) -> NetworkRows:
@@ -147,14 +144,14 @@ def make_validation_loss(
     """
     if context.stopping_rows is None:
         return lambda _: None
-    X, truth = context.stopping_rows
-    known = context.metric in EVAL_METRICS and not (
-        context.metric in ("roc_auc", "pr_auc") and not can_rank(truth)
-    )
-    metric = METRICS[context.metric if known else DEFAULT_EVAL_METRICS[context.task]]
+    X, y_true = context.stopping_rows
+    name = context.metric
+    if name not in EVAL_METRICS or (name in ("roc_auc", "pr_auc") and not can_rank(y_true)):
+        name = DEFAULT_EVAL_METRICS[context.task]
+    metric = METRICS[name]
 
     def loss(predict: Callable[[FloatArray], Predictions]) -> float:
-        score = metric.score(truth, predict(X))
+        score = metric.score(y_true, predict(X))
         return -score if metric.greater_is_better else score
 
     return loss
@@ -193,181 +190,158 @@ def learning_rate_factor(schedule: str, done: float) -> float:
     return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + (2**COSLOG_CYCLES - 1) * done)))
 
 
-def initial_layers(widths: Sequence[int], *, seed: int) -> Layers:
-    """Return random weights that keep the variance of what passes (He et al. 2015), no biases."""
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            rng.normal(size=pair, scale=math.sqrt(2 / pair[0])).astype(np.float32),
-            np.zeros(pair[1], dtype=np.float32),
-        )
-        for pair in pairwise(widths)
-    ]
+class Perceptron:
+    """A multilayer perceptron in float32 that is trained in place.
 
-
-def forward_pass(layers: Layers, X: Float32Array, *, activation: str, task: Task) -> Float32Array:
-    """Return the outputs for n rows, of shape (n, n_outputs)."""
-    for weights, biases in layers[:-1]:
-        X = TRAINING_ACTIVATIONS[activation](X @ weights + biases)
-    weights, biases = layers[-1]
-    return OUTPUT_ACTIVATIONS[task](X @ weights + biases)
-
-
-def gradients(
-    layers: Layers,
-    X: Float32Array,
-    targets: Float32Array,
-    *,
-    weights: Float32Array,
-    activation: str,
-    task: Task,
-    masks: list[Float32Array],
-) -> Layers:
-    """Return the gradient of the mean loss for each layer, by backpropagation.
-
-    The loss is the log loss, or half the squared error: for both, its gradient at the outputs is
-    prediction minus target.
+    Attributes
+    ----------
+    layers : list of (array of shape (in, out), array of shape (out,))
+        Weights and biases; the first weights are random and keep the variance of what passes (He et
+        al. 2015).
     """
-    inputs = [X]
-    for number, (matrix, biases) in enumerate(layers[:-1]):
-        hidden = TRAINING_ACTIVATIONS[activation](inputs[-1] @ matrix + biases)
-        inputs.append(hidden * masks[number] if masks else hidden)
-    matrix, biases = layers[-1]
-    error = OUTPUT_ACTIVATIONS[task](inputs[-1] @ matrix + biases) - targets
-    error *= (weights / np.float32(len(X)))[:, None]
-    gradient: Layers = []
-    for number in reversed(range(len(layers))):
-        gradient.append((inputs[number].T @ error, error.sum(axis=0)))
-        if number:
-            error = error @ layers[number][0].T
-            mask = masks[number - 1] if masks else None
-            error *= _hidden_derivative(inputs[number], activation, mask)
-    return gradient[::-1]
 
+    def __init__(self, rows: NetworkRows, params: Hyperparameters, context: FitContext) -> None:
+        self.rows, self.params, self.context = rows, params, context
+        self.activation = TRAINING_ACTIVATIONS[str(params["activation"])]
+        self.output_activation = OUTPUT_ACTIVATIONS[context.task]
+        self.rng = np.random.default_rng(context.seed)
+        hidden = [int_param(params, "width")] * int_param(params, "layers")
+        initial = np.random.default_rng(context.seed)
+        self.layers = [
+            (
+                initial.normal(size=pair, scale=math.sqrt(2 / pair[0])).astype(np.float32),
+                np.zeros(pair[1], dtype=np.float32),
+            )
+            for pair in pairwise([rows.X.shape[1], *hidden, rows.targets.shape[1]])
+        ]
+        self.n_steps = 0
+        self.first_moments, self.second_moments = self._zeros(), self._zeros()
 
-def dropout_masks(
-    layers: Layers, n_rows: int, *, rate: float, rng: np.random.Generator
-) -> list[Float32Array]:
-    """Return random masks of the hidden layers, scaled up by 1 / (1 - rate)."""
-    if rate == 0:
-        return []
-    scale = np.float32(1 / (1 - rate))
-    return [
-        (rng.random((n_rows, len(biases)), dtype=np.float32) >= rate).astype(np.float32) * scale
-        for _, biases in layers[:-1]
-    ]
+    def train_epoch(self, epoch: int) -> bool:
+        """Train for one epoch; return False if the deadline cut it short."""
+        rows, params = self.rows, self.params
+        step = self._nesterov_step if params["solver"] == "sgd" else self._adam_step
+        for done, batch in iter_batches(len(rows.X), params, rng=self.rng):
+            if time.monotonic() >= self.context.deadline:
+                return False
+            masks = self.dropout_masks(len(batch), float_param(params, "dropout"))
+            gradient = self.gradients(
+                rows.X[batch], rows.targets[batch], rows.weights[batch], masks
+            )
+            rate = learning_rate(params, self.context, epoch - 1 + done)
+            step(gradient, rate)
+            for weights, _ in self.layers:  # decoupled weight decay
+                weights[...] *= np.float32(1 - rate * float_param(params, "alpha"))
+        return True
 
+    def copy_layers(self) -> Layers:
+        """Return a copy of the layers as they are now."""
+        return [(weights.copy(), biases.copy()) for weights, biases in self.layers]
 
-def make_adam(layers: Layers, *, beta_1: float, beta_2: float, decay: float) -> OptimizerStep:
-    """Return a step of Adam with decoupled weight decay (AdamW); it changes the layers in place."""
-    first = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
-    second = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
-    count = 0
+    def forward(self, layers: Layers, X: Float32Array) -> Float32Array:
+        """Return the outputs for n rows, of shape (n, n_outputs)."""
+        for weights, biases in layers[:-1]:
+            X = self.activation(X @ weights + biases)
+        weights, biases = layers[-1]
+        return self.output_activation(X @ weights + biases)
 
-    def step(gradient: Layers, rate: float) -> None:
-        nonlocal count
-        count += 1
-        size = np.float32(rate * math.sqrt(1 - beta_2**count) / (1 - beta_1**count))
-        for number, layer in enumerate(layers):
+    def predict(self, layers: Layers, X: FloatArray) -> Predictions:
+        """Return the predictions for n rows."""
+        values = self.forward(layers, X.astype(np.float32)).astype(float)
+        if self.context.task == "regression":
+            return Predictions(values[:, 0] * self.rows.spread + self.rows.centre)
+        proba = np.hstack([1 - values, values]) if self.context.task == "binary" else values
+        return Predictions(proba.argmax(axis=1).astype(float), proba)
+
+    def gradients(
+        self,
+        X: Float32Array,
+        targets: Float32Array,
+        weights: Float32Array,
+        masks: list[Float32Array],
+    ) -> Layers:
+        """Return the gradient of the mean loss for each layer, by backpropagation.
+
+        The loss is the log loss, or half the squared error: for both, its gradient at the outputs
+        is prediction minus target.
+        """
+        layers, inputs = self.layers, [X]
+        for number, (matrix, biases) in enumerate(layers[:-1]):
+            hidden = self.activation(inputs[-1] @ matrix + biases)
+            inputs.append(hidden * masks[number] if masks else hidden)
+        matrix, biases = layers[-1]
+        error = self.output_activation(inputs[-1] @ matrix + biases) - targets
+        error *= (weights / np.float32(len(X)))[:, None]
+        gradient: Layers = []
+        for number in reversed(range(len(layers))):
+            gradient.append((inputs[number].T @ error, error.sum(axis=0)))
+            if number:
+                error = error @ layers[number][0].T
+                mask = masks[number - 1] if masks else None
+                error *= self._hidden_derivative(inputs[number], mask)
+        return gradient[::-1]
+
+    def dropout_masks(self, n_rows: int, rate: float) -> list[Float32Array]:
+        """Return random masks of the hidden layers, scaled up by 1 / (1 - rate)."""
+        if rate == 0:
+            return []
+        scale = np.float32(1 / (1 - rate))
+        return [
+            (self.rng.random((n_rows, len(biases)), dtype=np.float32) >= rate).astype(np.float32)
+            * scale
+            for _, biases in self.layers[:-1]
+        ]
+
+    def to_sklearn(self, layers: Layers) -> Any:
+        """Return scikit-learn's network with these layers; a fit on zeros gives it its shape."""
+        context, rows = self.context, self.rows
+        classes = np.arange(max(context.n_classes, 1), dtype=float)
+        zeros = np.zeros((len(classes), len(layers[0][0])), dtype=np.float32)
+        kind: Any = MLPRegressor if context.task == "regression" else MLPClassifier
+        model = kind(
+            hidden_layer_sizes=tuple(len(biases) for _, biases in layers[:-1]),
+            activation=self.params["activation"],
+            solver="lbfgs",
+            max_iter=1,
+            random_state=context.seed,
+        ).fit(zeros, classes)
+        weights, biases = layers[-1]
+        last = (weights * rows.spread, biases * rows.spread + rows.centre)
+        model.coefs_ = [part.astype(np.float32) for part, _ in (*layers[:-1], last)]
+        model.intercepts_ = [part.astype(np.float32) for _, part in (*layers[:-1], last)]
+        return model
+
+    def _adam_step(self, gradient: Layers, rate: float) -> None:
+        beta_1, beta_2 = float_param(self.params, "beta_1"), float_param(self.params, "beta_2")
+        self.n_steps += 1
+        correction = math.sqrt(1 - beta_2**self.n_steps) / (1 - beta_1**self.n_steps)
+        size = np.float32(rate * correction)
+        for number, layer in enumerate(self.layers):
             for part in (0, 1):
                 slope = gradient[number][part]
-                mean, square = first[number][part], second[number][part]
+                mean, square = self.first_moments[number][part], self.second_moments[number][part]
                 mean += np.float32(1 - beta_1) * (slope - mean)
                 square += np.float32(1 - beta_2) * (slope * slope - square)
                 layer[part][...] -= size * mean / (np.sqrt(square) + np.float32(EPSILON))
-            layer[0][...] *= np.float32(1 - rate * decay)
 
-    return step
-
-
-def make_nesterov_momentum(layers: Layers, *, share: float, decay: float) -> OptimizerStep:
-    """Return a step of descent with Nesterov's momentum; it changes the layers in place."""
-    speeds = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in layers]
-
-    def step(gradient: Layers, rate: float) -> None:
-        for number, layer in enumerate(layers):
+    def _nesterov_step(self, gradient: Layers, rate: float) -> None:
+        momentum = np.float32(float_param(self.params, "momentum"))
+        for number, layer in enumerate(self.layers):
             for part in (0, 1):
-                speed, slope = speeds[number][part], gradient[number][part]
-                speed *= np.float32(share)
-                speed -= np.float32(rate) * slope
-                layer[part][...] += np.float32(share) * speed - np.float32(rate) * slope
-            layer[0][...] *= np.float32(1 - rate * decay)
+                velocity, slope = self.first_moments[number][part], gradient[number][part]
+                velocity *= momentum
+                velocity -= np.float32(rate) * slope
+                layer[part][...] += momentum * velocity - np.float32(rate) * slope
 
-    return step
+    def _zeros(self) -> Layers:
+        return [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in self.layers]
 
-
-def _make_epoch_trainer(
-    layers: Layers, rows: NetworkRows, params: Hyperparameters, context: FitContext
-) -> Callable[[int], bool]:
-    """Return the function that trains the layers in place for one epoch."""
-    rng = np.random.default_rng(context.seed)
-    decay, dropout = float_param(params, "alpha"), float_param(params, "dropout")
-    if params["solver"] == "sgd":
-        share = float_param(params, "momentum")
-        step = make_nesterov_momentum(layers, share=share, decay=decay)
-    else:
-        beta_1, beta_2 = float_param(params, "beta_1"), float_param(params, "beta_2")
-        step = make_adam(layers, beta_1=beta_1, beta_2=beta_2, decay=decay)
-
-    def train_epoch(epoch: int) -> bool:
-        for done, batch in iter_batches(len(rows.X), params, rng=rng):
-            if time.monotonic() >= context.deadline:
-                return False
-            gradient = gradients(
-                layers,
-                rows.X[batch],
-                rows.targets[batch],
-                weights=rows.weights[batch],
-                activation=str(params["activation"]),
-                task=context.task,
-                masks=dropout_masks(layers, len(batch), rate=dropout, rng=rng),
-            )
-            step(gradient, learning_rate(params, context, epoch - 1 + done))
-        return True
-
-    return train_epoch
-
-
-def _hidden_derivative(
-    hidden: Float32Array, activation: str, mask: Float32Array | None
-) -> Float32Array:
-    """Return the derivative of a hidden layer's output by its input, dropout included."""
-    if activation == "relu":
-        slope = (hidden > 0).astype(np.float32)
-        return slope if mask is None else slope * mask
-    if mask is None:
-        return 1 - hidden * hidden
-    before = np.divide(hidden, mask, out=np.zeros_like(hidden), where=mask > 0)
-    return (1 - before * before) * mask
-
-
-def _predict(
-    layers: Layers, X: FloatArray, *, activation: str, rows: NetworkRows, task: Task
-) -> Predictions:
-    output = forward_pass(layers, X.astype(np.float32), activation=activation, task=task)
-    values = output.astype(float)
-    if task == "regression":
-        return Predictions(values[:, 0] * rows.spread + rows.centre)
-    proba = np.hstack([1 - values, values]) if task == "binary" else values
-    return Predictions(proba.argmax(axis=1).astype(float), proba)
-
-
-def _to_sklearn_mlp(
-    layers: Layers, rows: NetworkRows, params: Hyperparameters, context: FitContext
-) -> Any:
-    """Return scikit-learn's network with these layers; a fit on zeros gives it its shape."""
-    classes = np.arange(max(context.n_classes, 1), dtype=float)
-    zeros = np.zeros((len(classes), len(layers[0][0])), dtype=np.float32)
-    kind: Any = MLPRegressor if context.task == "regression" else MLPClassifier
-    model = kind(
-        hidden_layer_sizes=tuple(len(biases) for _, biases in layers[:-1]),
-        activation=params["activation"],
-        solver="lbfgs",
-        max_iter=1,
-        random_state=context.seed,
-    ).fit(zeros, classes)
-    weights, biases = layers[-1]
-    last = (weights * rows.spread, biases * rows.spread + rows.centre)
-    model.coefs_ = [part.astype(np.float32) for part, _ in (*layers[:-1], last)]
-    model.intercepts_ = [part.astype(np.float32) for _, part in (*layers[:-1], last)]
-    return model
+    def _hidden_derivative(self, hidden: Float32Array, mask: Float32Array | None) -> Float32Array:
+        """Return the derivative of a hidden layer's output by its input, dropout included."""
+        if self.params["activation"] == "relu":
+            slope = (hidden > 0).astype(np.float32)
+            return slope if mask is None else slope * mask
+        if mask is None:
+            return 1 - hidden * hidden
+        before = np.divide(hidden, mask, out=np.zeros_like(hidden), where=mask > 0)
+        return (1 - before * before) * mask

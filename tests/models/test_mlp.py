@@ -8,13 +8,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
 from evertune.models.fit_context import FitContext, sample_rows
 from evertune.models.network import Network
-from evertune.models.neural_network import (
-    dropout_masks,
-    forward_pass,
-    gradients,
-    initial_layers,
-    learning_rate_factor,
-)
+from evertune.models.neural_network import NetworkRows, Perceptron, learning_rate_factor
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(6, 4)).astype(np.float32)
@@ -23,39 +17,42 @@ TARGETS = {
     "multiclass": np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]],
     "regression": DRAWS.normal(size=(6, 1)).astype(np.float32),
 }
-ONES = np.ones(6, dtype=np.float32)
 
 
-def loss(layers, task, activation):
-    found = forward_pass(layers, X, activation=activation, task=task).astype(float)
+def network(task, activation="relu", width=5, layers=2):
+    rows = NetworkRows(X, TARGETS[task], np.ones(6, dtype=np.float32))
+    n_classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
+    params = {"activation": activation, "width": width, "layers": layers}
+    return Perceptron(rows, params, FitContext(task, n_classes, 0, seed=0, n_jobs=1))
+
+
+def loss(perceptron, task):
+    outputs = perceptron.forward(perceptron.layers, X).astype(float)
     y_true = TARGETS[task]
     if task == "regression":
-        return 0.5 * np.mean((found - y_true) ** 2)
+        return 0.5 * np.mean((outputs - y_true) ** 2)
     if task == "binary":
-        return -np.mean(y_true * np.log(found) + (1 - y_true) * np.log(1 - found))
-    return -np.mean((y_true * np.log(found)).sum(axis=1))
+        return -np.mean(y_true * np.log(outputs) + (1 - y_true) * np.log(1 - outputs))
+    return -np.mean((y_true * np.log(outputs)).sum(axis=1))
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("task", TARGETS)
 def test_the_gradient_is_the_slope_of_the_loss(task, activation):
-    layers = initial_layers([4, 5, 5, TARGETS[task].shape[1]], seed=0)
-    found = gradients(
-        layers, X, TARGETS[task], weights=ONES, activation=activation, task=task, masks=[]
-    )
-    for place, (weights, _) in enumerate(layers):
+    perceptron = network(task, activation)
+    gradient = perceptron.gradients(X, TARGETS[task], perceptron.rows.weights, [])
+    for number, (weights, _) in enumerate(perceptron.layers):
         before, step = weights[0, 0], np.float32(1e-2)
         weights[0, 0] = before + step
-        above = loss(layers, task, activation)
+        above = loss(perceptron, task)
         weights[0, 0] = before - step
-        slope = (above - loss(layers, task, activation)) / (2 * step)
+        slope = (above - loss(perceptron, task)) / (2 * step)
         weights[0, 0] = before
-        assert found[place][0][0, 0] == pytest.approx(slope, abs=2e-3)
+        assert gradient[number][0][0, 0] == pytest.approx(slope, abs=2e-3)
 
 
-def test_dropout_keeps_the_mean():
-    layers = initial_layers([4, 1000, 1], seed=0)
-    (mask,) = dropout_masks(layers, 50, rate=0.3, rng=np.random.default_rng(0))
+def test_dropout_preserves_the_mean():
+    (mask,) = network("regression", width=1000, layers=1).dropout_masks(50, 0.3)
     assert mask.mean() == pytest.approx(1, abs=0.02)
     assert (mask == 0).mean() == pytest.approx(0.3, abs=0.02)
 
@@ -70,14 +67,11 @@ def test_a_learning_rate_rises_first_and_a_schedule_ends_at_0(schedule, expected
 
 
 def test_a_dropped_unit_has_no_gradient():
-    layers = initial_layers([4, 2, 1], seed=0)
+    perceptron = network("regression", "tanh", width=2, layers=1)
     mask = np.array([[0.0, 2.0]] * 6, dtype=np.float32)
-    found = gradients(
-        layers, X, TARGETS["regression"], weights=ONES, activation="tanh", task="regression",
-        masks=[mask],
-    )  # fmt: skip
-    assert (found[0][0][:, 0] == 0).all()
-    assert (found[0][0][:, 1] != 0).any()
+    gradient = perceptron.gradients(X, TARGETS["regression"], perceptron.rows.weights, [mask])
+    assert (gradient[0][0][:, 0] == 0).all()
+    assert (gradient[0][0][:, 1] != 0).any()
 
 
 NETWORK_X = DRAWS.normal(size=(60, 3))
