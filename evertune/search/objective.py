@@ -157,7 +157,7 @@ EncodingCache = dict[tuple[Encoding, int], EncodedFold]
 def run_job(
     objective: Objective, job: Job, encodings: EncodingCache, *, free: FreeBytes = free_bytes
 ) -> Iterator[JobUpdate]:
-    """Yield the folds of a job as they finish, quick ones together.
+    """Yield the folds of a job as they finish; if it has a deadline, quick ones together.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def run_job(
         Returns the bytes of memory that are free.
     """
     finished: list[FoldOutcome] = []
-    reported = time.monotonic()
+    reported, exactly = time.monotonic(), math.isinf(job.deadline)
     for position, fold in enumerate(job.folds):
         lack = _lack_of_memory(objective, job, fold, encodings, free)
         if lack is not None:
@@ -201,7 +201,9 @@ def run_job(
             job = replace(job, iterations=iterations)
         finished.append(outcome)
         done = position == len(job.folds) - 1
-        if done or time.monotonic() - reported >= REPORT_SECONDS:
+        # Without a deadline each fold is reported alone: whether a trial is pruned, and after which
+        # fold, must then not depend on how long the folds take.
+        if done or exactly or time.monotonic() - reported >= REPORT_SECONDS:
             yield JobUpdate(tuple(finished), done)
             finished, reported = [], time.monotonic()
 

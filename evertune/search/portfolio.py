@@ -80,7 +80,7 @@ class PortfolioSampler(Sampler):
     def ask(self, study: "Study", *, killable: bool) -> Job | None:
         """Return a default, more folds of one, or a new configuration."""
         job = self._next_job(study, killable=killable)
-        if job is None and killable and not (self._waiting or study.running):
+        if job is None and killable and not (self._waiting or study.is_waiting):
             self._exhausted = True
         return job
 

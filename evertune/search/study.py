@@ -12,9 +12,9 @@ process) asks it for a `Job`, reports folds as they finish, and tells it when th
 
 A `Sampler` proposes the configurations. All methods may be called by several threads.
 
-If the budget is a number of trials, jobs are told in fixed batches in the order of their numbers,
-and compete only against trials of earlier batches: the result depends neither on timing nor on the
-number of workers.
+If the budget is a number of trials, jobs are proposed in batches of four. The sampler, and the
+decision which trials are pruned, learn of the results once the whole batch has ended, in the order
+of the numbers: what is tried depends neither on timing nor on the number of workers.
 """
 
 import math
@@ -169,7 +169,8 @@ class Study:
     Attributes
     ----------
     trials : list of Trial
-        That ended in this run, in the order in which they ended.
+        Of this run, as far as the sampler may know of them: in the order in which they ended, or
+        batch by batch.
     running : dict
         Trials that have not ended, by number.
     artifacts : dict
@@ -207,7 +208,9 @@ class Study:
         self._on_finished = on_finished
         self._in_batches = budget.seconds is None
         self._batch: dict[int, bool] = {}  # by trial number, whether its job has ended
-        self._untold: dict[int, Trial | None] = {}
+        self._batch_is_full = False
+        self._ended: dict[int, Trial | None] = {}  # what the sampler does not know yet
+        self._artifacts: dict[int, TrialArtifacts] = {}  # likewise
         self._unflushed: list[tuple[Trial, TrialArtifacts | None]] = []
         self._weights: dict[str, float] = {}
         self._n_weighted = 0
@@ -239,6 +242,11 @@ class Study:
             used_up = self._trials_left is not None and self._trials_left <= 0
             return used_up or self.seconds_left() <= 0 or self.sampler.exhausted
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether trials are running, or have results that the sampler does not know yet."""
+        return bool(self.running or self._batch)
+
     def seconds_left(self) -> float:
         """Return the seconds until jobs end."""
         return self.stop_at - time.monotonic()
@@ -255,12 +263,16 @@ class Study:
         cannot be given one are proposed to such workers alone.
         """
         with self._lock:
-            if self.exhausted or (self._in_batches and len(self._batch) >= BATCH_SIZE):
+            if self.exhausted or self._batch_is_full:
                 return None
             job = self.sampler.ask(self, killable=killable)
             if job is None:
-                return None
+                if not (self._in_batches and self._batch):
+                    return None
+                self._batch_is_full = True  # what comes next depends on its results
+                return self.ask(killable=killable) if self._learn_results() else None
             self._batch[job.number] = False
+            self._batch_is_full = self._in_batches and len(self._batch) >= BATCH_SIZE
             trial = self.running.get(job.number) or RunningTrial(job.configuration, job.phase)
             self.running[job.number] = replace(trial, busy=trial.busy | set(job.folds))
             return job
@@ -302,20 +314,20 @@ class Study:
             )
             if self.config.scheduler != "racing" or job.phase != "search":
                 return False
-            return should_prune(self._fold_scores(trial.results), self._rivals(job))
+            rivals = [
+                self._fold_scores(other.folds)
+                for other in self.trials
+                if other.configuration.family == job.configuration.family
+            ]
+            return should_prune(self._fold_scores(trial.results), rivals)
 
     def tell(self, job: Job, update: JobUpdate | None, *, pruned: bool = False) -> None:
         """Record that a job has ended; `update` is its last one, None if the worker died."""
         with self._lock:
-            self._untold[job.number] = self._end_job(job, update, pruned=pruned)
+            self._ended[job.number] = self._end_job(job, update, pruned=pruned)
             self._batch[job.number] = True
-            if self._in_batches:
-                full = len(self._batch) >= BATCH_SIZE or self.exhausted
-                if not (full and all(self._batch.values())):
-                    return
-            for number, trial in sorted(self._untold.items()):
-                self.sampler.tell(self, number, trial)
-            self._untold, self._batch = {}, {}
+            self._batch_is_full = self._batch_is_full or (self._in_batches and self.exhausted)
+            self._learn_results()
 
     def flush(self) -> None:
         """Pass the trials that have ended to `on_finished`."""
@@ -332,8 +344,9 @@ class Study:
         with self._lock:
             for number, trial in sorted(self.running.items()):
                 if trial.outcomes:
-                    self._end_trial(number, "stopped", OUT_OF_BUDGET)
+                    self._ended[number] = self._end_trial(number, "stopped", OUT_OF_BUDGET)
             self.running.clear()
+            self._learn_results(closing=True)
         self.flush()
 
     def family_weights(self) -> dict[str, float]:
@@ -366,6 +379,19 @@ class Study:
             self._weights[families[number]] += weight
         return self._weights
 
+    def _learn_results(self, *, closing: bool = False) -> bool:
+        """Let the sampler know the trials that ended, once their batch is complete."""
+        complete = self._batch_is_full and all(self._batch.values())
+        if self._in_batches and not (complete or closing):
+            return False
+        ended = sorted(self._ended.items())
+        self.trials += [trial for _, trial in ended if trial is not None]
+        self.artifacts |= sorted(self._artifacts.items())
+        for number, trial in () if closing else ended:
+            self.sampler.tell(self, number, trial)
+        self._ended, self._artifacts, self._batch, self._batch_is_full = {}, {}, {}, False
+        return True
+
     def _end_job(self, job: Job, update: JobUpdate | None, *, pruned: bool) -> Trial | None:
         """Return the trial if it has ended with this job, None if it goes on or ended before."""
         if job.number not in self.running:
@@ -396,27 +422,18 @@ class Study:
             elapsed_seconds=self.budget.elapsed(),
             phase=running.phase,
         )
-        self.trials.append(trial)
         complete = status == "complete" and trial.score is not None
         # A stopped trial is stored if there is nothing else yet to make a model from.
-        fallback = status == "stopped" and bool(running.outcomes) and not self.artifacts
+        none_yet = not (self.artifacts or self._artifacts)
+        fallback = status == "stopped" and bool(running.outcomes) and none_yet
         artifacts = None
         if complete or fallback:
             models = sorted((each.model for each in running.outcomes), key=lambda each: each.fold)
             artifacts = TrialArtifacts(number, running.configuration, tuple(models))
             without_models = tuple(replace(model, data=b"") for model in models)
-            self.artifacts[number] = replace(artifacts, folds=without_models)
+            self._artifacts[number] = replace(artifacts, folds=without_models)
         self._unflushed.append((trial, artifacts))
         return trial
-
-    def _rivals(self, job: Job) -> list[FoldScores]:
-        """Return the fold scores of this run's ended trials of the family; of earlier batches."""
-        before = min(self._batch, default=job.number) if self._in_batches else math.inf
-        return [
-            self._fold_scores(trial.folds)
-            for trial in self.trials
-            if trial.configuration.family == job.configuration.family and trial.number < before
-        ]
 
     def _fold_scores(self, results: tuple[FoldResult, ...]) -> FoldScores:
         scores = {each.fold: each.figures[self.metric.name] for each in results}

@@ -68,7 +68,7 @@ def open_trial_log(
                 digest_files([paths.training, paths.folds, paths.table_schema, paths.plan]),
                 stage_fingerprints(root)["search"],
                 metric.model_dump_json(),
-                search.model_dump_json(),
+                search.model_dump_json(exclude={"workers"}),
             ]
         ).encode()
     )

@@ -42,6 +42,13 @@ def test_a_job_gives_its_folds_with_predictions_of_their_validation_rows(objecti
     assert found[1].model.rows.tolist() == list(range(200))
 
 
+def test_without_a_deadline_each_fold_is_reported_alone_since_pruning_must_not_depend_on_time(
+    objective,
+):
+    updates = list(run_job(objective, Job(0, Configuration("zero_rule"), (0, 1)), {}))
+    assert [len(update.outcomes) for update in updates] == [1, 1]
+
+
 def test_an_exception_fails_the_job_with_its_reason(objective):
     (update,) = run_job(objective, Job(0, Configuration("oracle"), (0, 1)), {})
     assert update.failed
@@ -50,6 +57,7 @@ def test_an_exception_fails_the_job_with_its_reason(objective):
 
 def test_folds_after_one_that_was_cut_short_have_as_many_rounds(objective):
     slow = Configuration("lightgbm", {"learning_rate": 1e-4, "n_estimators": 100_000})
+    # A busy machine must have the time for ten rounds, an idle one none for all of them.
     found = outcomes(objective, Job(0, slow, (0, 1), fold_seconds=1.0))
     first, second = (each.result.iterations for each in found)
     assert 10 <= first < 100_000

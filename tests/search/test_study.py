@@ -42,16 +42,26 @@ def test_in_a_budget_of_seconds_jobs_come_as_long_as_there_are_any(study_of):
     assert study.exhausted
 
 
-def test_the_order_in_which_a_batch_ends_changes_nothing(study_of):
-    def asked(order):
-        study, points = study_of(trials=16, searcher="tpe"), []
-        while jobs := list(iter(study.ask, None)):
-            points += [job.configuration for job in jobs]
-            for job in order(jobs):
-                evaluate(study, job, job.number % 5)
-        return points
+@pytest.mark.parametrize("searcher", ["portfolio", "tpe", "random"])
+def test_neither_the_order_in_which_trials_end_nor_the_workers_change_what_is_tried(searcher):
+    def tried(n_workers, order):
+        study = make_study(("linear", "tree"), trials=16, searcher=searcher)
+        waiting = []
+        while True:
+            while len(waiting) < n_workers and (job := study.ask()) is not None:
+                waiting.append(job)
+            if not waiting:
+                return study.all_trials
+            job = waiting.pop(order % len(waiting))
+            evaluate(study, job, job.number % 5)
 
-    assert asked(list) == asked(lambda jobs: jobs[::-1])
+    def outcomes(trials):
+        return [(each.configuration, each.score, len(each.folds)) for each in trials]
+
+    alone = outcomes(tried(1, 0))
+    assert len(alone) == 16
+    assert any(n_folds < 3 for *_, n_folds in alone)
+    assert alone == outcomes(tried(2, -1)) == outcomes(tried(3, 1)) == outcomes(tried(8, -1))
 
 
 def test_a_finished_trial_is_passed_on_with_its_models_which_the_study_forgets(study_of, finished):
