@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evertune.config.schema import CONTRACT_SIGNALS
+from evertune.evaluation.formatting import format_interval, format_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +101,7 @@ def _champion_lines(found: ProjectStatus) -> Iterator[str]:
 def _champion_scores(champion: ChampionSummary) -> str:
     figures = champion.figures
     names = sorted(figures, key=lambda name: (name != champion.metric, name))
-    return ", ".join(f"{name} {figures[name]:.4g}" for name in names)
+    return ", ".join(f"{name} {format_score(figures[name])}" for name in names)
 
 
 def _champion_age(champion: ChampionSummary) -> str:
@@ -230,13 +231,13 @@ def _finding_rows(found: MonitoringResult) -> Iterator[str]:
 
 def _finding_row(each: Finding) -> str:
     name = each.signal if each.part is None else f"{each.signal} of {each.part}"
-    interval = "" if each.low is None or each.high is None else f"{each.low:.4g} to {each.high:.4g}"
+    interval = format_interval(each.low, each.high)
     window = f"{each.window.start:%Y-%m-%d %H:%M}"
     return f"| {name} | {_finding_value(each)} | {interval} | {window} | {each.state} |"
 
 
 def _finding_value(each: Finding) -> str:
-    return "no data" if each.value is None else f"{each.value:.4g}"
+    return "no data" if each.value is None else format_score(each.value)
 
 
 MAX_REASON_LENGTH = 70

@@ -1,6 +1,9 @@
 """Formats metric names, scores, intervals and hyperparameters for reports, plots and messages."""
 
-from evertune.trials import ParameterValue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evertune.trials import ParameterValue
 
 METRIC_LABELS = {
     "f1": "F1",
@@ -37,12 +40,12 @@ def format_score(score: float | None, *, sign: str = "") -> str:
 
     Examples
     --------
-    >>> [format_score(score) for score in (0.84217, 12.345, 1234.5678, 0.000123, 4e-17, None)]
-    ['0.842', '12.35', '1,235', '0.000123', '0.000', '-']
+    >>> [format_score(score) for score in (0.84217, 12.345, 1234.5678, 2e12, 4e-17, None)]
+    ['0.842', '12.35', '1,235', '2e+12', '0.000', '-']
     """
     if score is None:
         return "-"
-    for bound, form in ((1000.0, ",.0f"), (10.0, ".2f"), (0.001, ".3f")):
+    for bound, form in ((1e9, ".3g"), (1000.0, ",.0f"), (10.0, ".2f"), (0.001, ".3f")):
         if abs(score) >= bound:
             return format(score, sign + form)
     return format(score, sign + ".3g") if abs(score) > NEGLIGIBLE else "0.000"
@@ -105,7 +108,7 @@ def format_two_digits(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
-def format_hyperparameter(value: ParameterValue) -> str:
+def format_hyperparameter(value: "ParameterValue") -> str:
     """Return the value of a hyperparameter, floats with four digits.
 
     Examples

@@ -96,9 +96,9 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
             recent = [each for each in findings if each.window in run.windows[-N_CAUSE_WINDOWS:]]
             causes = rank_causes(recent, run.reference.importance)
             result = replace(result, windows=run.windows, causes=causes, notes=run.notes())
-        result = replace(result, figures=prometheus_metrics(result, state.outcomes, at=at))
+        result = replace(result, metrics=prometheus_metrics(result, state.outcomes, at=at))
         log.save_window_record(
-            kind="metrics", version="", window=METRICS_WINDOW, record=result.figures
+            kind="metrics", version="", window=METRICS_WINDOW, record=result.metrics
         )
         return result
 

@@ -1,11 +1,7 @@
-"""The records that monitoring produces: findings, and the result of one monitoring run.
+"""The result of one monitoring run, and its values for /metrics.
 
-`Finding` is one value of one window, such as a metric, a drift score or a contract check. A
-value of None means "no data", which is never the same as "no drift". `MonitoringResult` holds
-all that a run found and decided; the report, /metrics and the flows are made from it.
-`prometheus_metrics` turns a result into named values for /metrics.
-
-Moments are aware datetimes in UTC; in tables they are `datetime64[us]` without a zone, in UTC.
+`MonitoringResult` holds all that a run found and decided; the report, /metrics and the flows are
+made from it. `prometheus_metrics` turns a result into named values for /metrics.
 """
 
 from collections import Counter
@@ -35,7 +31,7 @@ class ProcessPoint:
 
 @dataclass(frozen=True)
 class Cause:
-    """A column that may explain what was found: how far it drifted, and how much it counts."""
+    """A column that may explain the findings: its drift score, and its importance."""
 
     column: str
     drift: float
@@ -44,7 +40,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class MonitoringResult:
-    """What monitoring found and decided.
+    """What one monitoring run found and decided.
 
     Attributes
     ----------
@@ -54,19 +50,19 @@ class MonitoringResult:
         None where there is none yet.
     findings : tuple of Finding
         Of the champion's windows, oldest window first.
-    figures : dict
+    metrics : dict
         What /metrics shows; a label stands in the name, as in `ml_drift_score{feature="age"}`.
     processes : dict
         The points of every sequential test, by the trigger's name.
     causes : tuple of Cause
         The likeliest first.
     announced : str, optional
-        What has to be told to the world: `refit`, `retune`, `rollback`, `block` or `alert`; None
-        where there is nothing new.
+        What people are notified of: `refit`, `retune`, `rollback`, `block` or `alert`; None where
+        there is nothing new.
     decisions : tuple of MonitoringDecision
         All that were made before, oldest first.
     notes : tuple of str
-        What a person has to know of how it was looked.
+        What a reader of the findings has to know.
     """
 
     now: datetime
@@ -76,7 +72,7 @@ class MonitoringResult:
     findings: tuple[Finding, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     windows: tuple[TimeWindow, ...] = ()
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     processes: dict[str, tuple[ProcessPoint, ...]] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     announced: str | None = None
@@ -85,34 +81,35 @@ class MonitoringResult:
 
 
 def prometheus_metrics(
-    found: MonitoringResult, outcomes: Sequence[DecisionOutcome], *, at: datetime | None = None
+    result: MonitoringResult, outcomes: Sequence[DecisionOutcome], *, at: datetime | None = None
 ) -> dict[str, float]:
-    """Return the figures of a look as /metrics shows them, by name and labels.
+    """Return the values of a run as /metrics shows them, by name and labels.
 
-    Of every figure the latest window that has one; drift of the ten columns that drifted most.
+    Of each signal the latest window that has a value; of columns the ten that drifted most.
 
     Parameters
     ----------
     outcomes : sequence of DecisionOutcome
-        All that came of decisions so far.
+        All outcomes of decisions so far.
     at : datetime, optional
-        The time of day at which it was looked; None: that is `found.now`. Where production is
-        played, now is long past, and who waits for the next look lives today.
+        The time of day of the run, by default `result.now`. In a replay `now` is long past, and
+        alerts on a monitoring that stopped need the real time.
     """
-    figures = {"ml_monitor_last_success_timestamp_seconds": (at or found.now).timestamp()}
-    figures |= dict(_loss_metrics(found.findings))
-    figures |= dict(_drift_metrics(found.findings))
-    for name, points in found.processes.items():
+    metrics = {"ml_monitor_last_success_timestamp_seconds": (at or result.now).timestamp()}
+    metrics |= dict(_loss_metrics(result.findings))
+    metrics |= dict(_drift_metrics(result.findings))
+    for name, points in result.processes.items():
         if points:
-            figures[f'ml_eprocess_value{{trigger="{name}"}}'] = points[-1].value
-            figures[f'ml_eprocess_threshold{{trigger="{name}"}}'] = points[-1].threshold
-    decided = Counter(each.action for each in {d.id: d for d in _all_decisions(found)}.values())
+            metrics[f'ml_eprocess_value{{trigger="{name}"}}'] = points[-1].value
+            metrics[f'ml_eprocess_threshold{{trigger="{name}"}}'] = points[-1].threshold
+    decisions = {each.id: each.action for each in (*result.decisions, result.decision)}
+    n_decisions = Counter(decisions.values())
     for action in get_args(Action):
-        figures[f'ml_decisions_total{{action="{action}"}}'] = float(decided[action])
-    ended = Counter(each.kind for each in outcomes)
+        metrics[f'ml_decisions_total{{action="{action}"}}'] = float(n_decisions[action])
+    n_outcomes = Counter(each.kind for each in outcomes)
     for kind in ("promoted", "refused", "failed", "outdated", "rolled back"):
-        figures[f'ml_retrain_total{{outcome="{kind}"}}'] = float(ended[kind])
-    return figures
+        metrics[f'ml_retrain_total{{outcome="{kind}"}}'] = float(n_outcomes[kind])
+    return metrics
 
 
 def process_points(processes: Mapping[str, "LossProcess"]) -> dict[str, tuple[ProcessPoint, ...]]:
@@ -129,32 +126,30 @@ def process_points(processes: Mapping[str, "LossProcess"]) -> dict[str, tuple[Pr
 def latest_finding(
     findings: Sequence[Finding], signal: str, *, part: str | None = None
 ) -> Finding | None:
-    """Return a figure's latest finding that has a value, None where there is none."""
-    found = [
+    """Return a signal's latest finding that has a value, None where there is none."""
+    known = [
         each
         for each in findings
         if each.signal == signal and each.part == part and each.value is not None
     ]
-    return max(found, key=lambda each: each.window.end, default=None)
+    return max(known, key=lambda each: each.window.end, default=None)
 
 
 def _loss_metrics(findings: Sequence[Finding]) -> Iterator[tuple[str, float]]:
-    parts = {each.part for each in findings if each.signal == "loss"}
-    for part in sorted(parts, key=str):
-        loss = latest_finding(findings, "loss", part=part)
-        label = f'{{slice="{_escape_label(part or "all")}"}}'
-        shown = {} if loss is None else {"": loss.value, "_low": loss.low, "_high": loss.high}
-        for ending, value in shown.items():
-            if value is not None:
-                yield f"ml_window_loss{ending}{label}", value
+    losses = [each for each in findings if each.signal == "loss"]
+    for part in sorted({each.part for each in losses}, key=str):
+        loss, label = latest_finding(losses, "loss", part=part), _escape_label(part or "all")
+        if loss is not None:
+            for suffix, value in (("", loss.value), ("_low", loss.low), ("_high", loss.high)):
+                if value is not None:
+                    yield f'ml_window_loss{suffix}{{slice="{label}"}}', value
     covered = [
-        each
-        for each in findings
-        if each.signal == "loss" and each.part is None and each.coverage is not None
+        (each.window.end, each.coverage)
+        for each in losses
+        if each.part is None and each.coverage is not None
     ]
-    last = max(covered, key=lambda each: each.window.end, default=None)
-    if last is not None and last.coverage is not None:
-        yield "ml_label_coverage_ratio", last.coverage
+    if covered:
+        yield "ml_label_coverage_ratio", max(covered)[1]
 
 
 def _drift_metrics(findings: Sequence[Finding]) -> Iterator[tuple[str, float]]:
@@ -162,17 +157,15 @@ def _drift_metrics(findings: Sequence[Finding]) -> Iterator[tuple[str, float]]:
         whole = latest_finding(findings, signal)
         if whole is not None and whole.value is not None:
             yield f"ml_{signal}", whole.value
-    columns = [
-        each for each in findings if each.signal == "column_drift" and each.value is not None
+    scores = [
+        (each.window.end, each.value, each.part or "")
+        for each in findings
+        if each.signal == "column_drift" and each.value is not None
     ]
-    end = max((each.window.end for each in columns), default=None)
-    last = [each for each in columns if each.window.end == end]
-    for each in sorted(last, key=lambda each: -(each.value or 0.0))[:MAX_DRIFT_COLUMNS]:
-        yield f'ml_drift_score{{feature="{_escape_label(each.part or "")}"}}', each.value or 0.0
-
-
-def _all_decisions(found: MonitoringResult) -> tuple[MonitoringDecision, ...]:
-    return (*found.decisions, found.decision)
+    newest = max((end for end, _, _ in scores), default=None)
+    latest = [(value, name) for end, value, name in scores if end == newest]
+    for value, name in sorted(latest, key=lambda each: -each[0])[:MAX_DRIFT_COLUMNS]:
+        yield f'ml_drift_score{{feature="{_escape_label(name)}"}}', value
 
 
 def _escape_label(text: str) -> str:

@@ -82,7 +82,7 @@ def test_the_page_of_a_verdict_lists_its_reasons() -> None:
 def test_the_standing_of_a_project_names_champion_figures_data_and_what_is_stale() -> None:
     assert status_lines(STANDING) == [
         "churn: version 2 is the champion, 2.0 h old",
-        "  hold-out: roc_auc 0.8123, accuracy 0.9",
+        "  hold-out: roc_auc 0.812, accuracy 0.900",
         "  trained on data abcdef01",
         "  version 3 is the challenger",
         "data: 01234567, no remote has a copy",
@@ -171,15 +171,15 @@ def test_a_decision_is_told_in_one_line():
 
 def test_a_page_has_what_a_person_has_to_know():
     page = decision_page(FOUND)
-    assert "| loss | 0.1235 | 0.1 to 0.2 | 2024-01-01 00:00 | ok |" in page
-    assert "| missing of age | 0.4 |  | 2024-01-01 00:00 | breach |" in page
+    assert "| loss | 0.123 | 0.100 to 0.200 | 2024-01-01 00:00 | ok |" in page
+    assert "| missing of age | 0.400 |  | 2024-01-01 00:00 | breach |" in page
     assert "Columns that drifted, the likeliest cause first: age (2)." in page
 
 
 def test_the_terminal_has_the_latest_figures():
     first, second, third = monitoring_lines(FOUND)
     assert first == "churn: 1 windows until 2024-01-02 00:00 UTC"
-    assert (second, third) == ("  loss 0.1235", f"decision: {decision_line(FOUND)}")
+    assert (second, third) == ("  loss 0.123", f"decision: {decision_line(FOUND)}")
 
 
 def test_a_backtest_is_told_by_trigger():

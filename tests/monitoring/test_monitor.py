@@ -83,7 +83,7 @@ def test_quiet_production_needs_nothing(root, learned):
 @slow
 def test_the_newest_values_are_stored_for_the_metrics_endpoint(root, learned):
     play(root, learned, QUIET)
-    figures = monitor(root, now=day(6)).figures
+    figures = monitor(root, now=day(6)).metrics
     kept = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
     assert list(kept.values()) == [figures]
     assert 0 < figures['ml_window_loss{slice="all"}'] < 0.3
