@@ -114,7 +114,8 @@ def _champion_age(champion: ChampionSummary) -> str:
 
 
 def _last_run_text(found: ProjectStatus) -> str:
-    return f"{found.last_run.title}, {found.last_run.status}" if found.last_run else "none yet"
+    run = found.last_run
+    return "none yet" if run is None else f"{run.title}, {run.status.lower()}"
 
 
 def _short_hash(md5: str | None) -> str:

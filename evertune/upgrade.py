@@ -5,8 +5,10 @@ installed library. `upgrade_project` first checks that nothing stands in the way
 step after the other under the project's lock. Each step looks at what is there and does what is
 missing, so that an upgrade that was killed, or done already, can be run again.
 
-1. code: `flows/` and `pipelines/` of this release; what 0.1 shipped is removed. A shipped file
-   that was edited is kept as NAME.old, files of the user's own stay.
+1. code: `flows/` and `pipelines/` of this release. A file as an earlier release wrote it is
+   replaced, or removed where this release has none. A file that was edited stays, and the new one
+   is written beside it as NAME.new; in a project of 0.1, whose code no longer runs, the edited one
+   becomes NAME.old. Files of the user's own stay.
 2. params.yaml: keys that were renamed.
 3. dvc.yaml and the ignore files.
 4. dvc.lock: the new commands and dependencies of each stage whose inputs and outputs are as it
@@ -35,7 +37,9 @@ from evertune.identity import project_id
 from evertune.registry.pyfunc import LOADER_MODULE
 from evertune.versioning import dvc
 
-SHIPPED_FILE = Path(__file__).parent / "templates" / "shipped-0.1.txt"
+# Every form in which a release wrote a file: the first digits of git's hash, and its path. A file
+# of flows/ or pipelines/ that changes is added here, so that later releases know it as unedited.
+SHIPPED_FILE = Path(__file__).parent / "templates" / "shipped.txt"
 CODE_FOLDERS = ("flows", "pipelines", "infra", "tests")
 TEMPLATE_FOLDERS = ("flows", "pipelines")
 IGNORE_FILES = (".gitignore", ".dvcignore")
@@ -83,17 +87,27 @@ def _is_library(root: Path) -> bool:
     return (root / "evertune" / "upgrade.py").is_file()
 
 
+def shipped_line(content: bytes, name: str) -> str:
+    """Return the line of shipped.txt for a file: 12 digits of git's hash and its path."""
+    digest = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
+    return f"{digest.hexdigest()[:12]} {name}"
+
+
 @cache
-def _shipped() -> dict[str, str]:
-    """Return the begin of git's hash of each file that 0.1 shipped, by its path."""
-    lines = SHIPPED_FILE.read_text(encoding="utf-8").splitlines()
-    return {path: digest for digest, _, path in (line.partition(" ") for line in lines)}
+def _shipped() -> frozenset[str]:
+    return frozenset(SHIPPED_FILE.read_text(encoding="utf-8").splitlines())
 
 
 def _is_as_shipped(path: Path, name: str) -> bool:
-    content = path.read_bytes()
-    digest = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
-    return digest.hexdigest().startswith(_shipped()[name])
+    return shipped_line(path.read_bytes(), name) in _shipped()
+
+
+def _is_of_first_release(root: Path) -> bool:
+    """Whether the code in a project is that of 0.1, whose stages had no fingerprint."""
+    if not (root / "dvc.yaml").is_file():
+        return (root / "pipelines" / "core").is_dir()
+    stages = read_yaml(root / "dvc.yaml").values.get("stages")
+    return not isinstance(stages, dict) or "code" not in stages
 
 
 def _check_pipeline_file(root: Path) -> None:
@@ -121,14 +135,20 @@ def _upgrade_code(root: Path, say: Reporter) -> str:
         for folder in TEMPLATE_FOLDERS
         for file in sorted((template_folder() / folder).glob("*.py"))
     }
-    code = [name for name in _shipped() if name.partition("/")[0] in CODE_FOLDERS]
-    written = removed = 0
-    for name in sorted({*code, *templates}):
+    names = {line.partition(" ")[2] for line in _shipped()}
+    code = {name for name in names if name.partition("/")[0] in CODE_FOLDERS}
+    is_first, written, removed = _is_of_first_release(root), 0, 0
+    for name in sorted(code | templates.keys()):
         path, new = root / name, templates.get(name)
         old = path.read_bytes() if path.is_file() else None
         if old == new:
             continue
-        if old is not None and not (name in _shipped() and _is_as_shipped(path, name)):
+        if old is not None and not _is_as_shipped(path, name):
+            if not is_first:
+                if new is not None:
+                    write_text(path.with_name(f"{path.name}.new"), new.decode())
+                    say("code", f"{name} was edited and stays; compare it with {name}.new")
+                continue
             say("code", f"{name} was edited: kept as {_set_aside(path).relative_to(root)}")
         if new is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +160,7 @@ def _upgrade_code(root: Path, say: Reporter) -> str:
     _remove_empty_folders(root)
     if not (written or removed):
         return "flows/ and pipelines/ are up to date"
-    return f"{written} files of flows/ and pipelines/ written, {removed} of 0.1 removed"
+    return f"{written} files of flows/ and pipelines/ written, {removed} of earlier releases removed"
 
 
 def _set_aside(path: Path) -> Path:
@@ -151,8 +171,9 @@ def _set_aside(path: Path) -> Path:
 
 
 def _remove_empty_folders(root: Path) -> None:
-    """Remove folders of 0.1's code that hold nothing but compiled Python."""
-    shipped = {parent for name in _shipped() for parent in Path(name).parents if parent.parts}
+    """Remove folders of earlier releases' code that hold nothing but compiled Python."""
+    names = {line.partition(" ")[2] for line in _shipped()}
+    shipped = {parent for name in names for parent in Path(name).parents if parent.parts}
     for folder in sorted(shipped, key=lambda each: len(each.parts), reverse=True):
         compiled = root / folder / "__pycache__"
         if not (root / folder).is_dir() or {*(root / folder).iterdir()} - {compiled}:

@@ -1,7 +1,7 @@
 """How a project stands: versions, champions, decisions, stages."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evertune.config.loader import load_params
 from evertune.errors import InputError
-from evertune.files import read_record
+from evertune.files import is_project_locked, read_record
 from evertune.registry.model_registry import (
     ALIASES,
     LastRun,
@@ -143,8 +143,17 @@ def read_status(root: Path) -> ProjectStatus:
         stale=tuple(
             stage for stage in dvc.list_stages(root) if not dvc.is_stage_current(root, stage)
         ),
-        last_run=registry.last_run(),
+        last_run=_last_run(registry, params.paths.state),
     )
+
+
+def _last_run(registry: ModelRegistry, state: Path) -> LastRun | None:
+    """Return the last run; a killed process left it as RUNNING, but no longer holds the lock."""
+    run = registry.last_run()
+    if run is None or run.status != "RUNNING" or is_project_locked(state):
+        return run
+    run = registry.last_run() or run  # it may have ended since it was read
+    return replace(run, status="INTERRUPTED") if run.status == "RUNNING" else run
 
 
 def read_history(root: Path) -> VersionHistory:

@@ -6,9 +6,11 @@ modules import and what the model's members were fitted with, each in the instal
 """
 
 import ast
+import logging
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -45,7 +47,7 @@ def write_served_model(
     example : DataFrame
         A few rows as the model takes them.
     """
-    with warnings.catch_warnings(), TemporaryDirectory() as beside:
+    with warnings.catch_warnings(), _pip_not_missed(), TemporaryDirectory() as beside:
         warnings.simplefilter("ignore")  # MLflow's own type hints, and its use of pandas
         from mlflow.models import Model, ModelSignature
         from mlflow.pyfunc import save_model
@@ -62,6 +64,24 @@ def write_served_model(
             input_example=example,
             pip_requirements=model_requirements(model),
         )
+
+
+@contextmanager
+def _pip_not_missed() -> Iterator[None]:
+    """Keep one note of MLflow from the user: an environment made by uv has no pip, and needs none.
+
+    The version of pip stands only in the model's conda.yaml; without it any version will do.
+    """
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Failed to resolve installed pip version")
+
+    logger = logging.getLogger("mlflow.utils.environment")
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def copy_loader_code(folder: Path) -> None:

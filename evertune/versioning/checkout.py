@@ -41,9 +41,14 @@ def check_out(root: Path) -> Path:
     place = load_params(root).paths.state / "deployed" / commit[:COMMIT_DIGITS]
     ready = place.with_suffix(READY_SUFFIX)
     checkout = project_in_worktree(root, place)
-    if not ready.exists() or not checkout.is_dir():
+    is_complete = ready.exists() and checkout.is_dir()
+    has_moved = is_complete and not _shares_state(checkout, root)
+    if has_moved or not is_complete:
         try:
             ready.unlink(missing_ok=True)
+            if has_moved:  # its links name the old folder; its data are taken over
+                remove_path(place.with_name(f"{place.name}-moved"))
+                place.rename(place.with_name(f"{place.name}-moved"))
             _set_up(root, add_worktree(root, place, commit=commit), place)
             ready.touch()
         except OSError as error:
@@ -55,6 +60,11 @@ def check_out(root: Path) -> Path:
 def use_newest_clock(checkout: Path) -> None:
     """Have runs in a checkout take the newest event in the log as now."""
     edit_params(checkout, "monitoring", {"now": "latest_event"})
+
+
+def _shares_state(checkout: Path, root: Path) -> bool:
+    own, shared = load_params(checkout).paths.state, load_params(root).paths.state
+    return own.resolve() == shared.resolve()
 
 
 def _set_up(root: Path, checkout: Path, place: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_standing_of_a_project_names_champion_figures_data_and_what_is_stale
         "  version 3 is the challenger",
         "data: 01234567, no remote has a copy",
         "not up to date: fit, evaluate",
-        "last run: search, FINISHED",
+        "last run: search, finished",
     ]
 
 

@@ -82,7 +82,7 @@ def test_the_standing_names_the_last_run_and_says_what_is_up_to_date(
 ) -> None:
     assert standing.returncode == 0
     assert "every stage is up to date" in standing.stdout
-    assert "FINISHED" in standing.stdout
+    assert "finished" in standing.stdout
 
 
 def test_nothing_runs_on_when_a_run_has_ended(trained: Path, again: CompletedProcess[str]) -> None:

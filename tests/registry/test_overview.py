@@ -5,6 +5,7 @@ import pytest
 
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError
+from evertune.files import project_lock
 from evertune.registry.overview import list_models, read_history, read_status
 from evertune.registry.promotion import promote
 from evertune.versioning import dvc
@@ -118,6 +119,22 @@ def test_the_status_says_what_the_champion_does_and_what_is_out_of_date(root):
     assert 0 <= champion.age_seconds < 3600
     assert (found.challenger, found.previous, found.last_run.title) == ("3", "1", "linear mae 0.5")
     assert (found.has_remote, found.stale, found.data) == (False, ("prepare",), None)
+
+
+def test_a_run_whose_process_is_gone_reads_as_interrupted(root):
+    (root / "dvc.yaml").write_text(DVC)
+    registry = versioned.store_of(root)
+    registry.tag_version("2", {"dvc.source": "0" * 32})
+    run_id = registry.open_run("digest", title="search")
+    with project_lock(root / "state", "evertune train"):
+        running = read_status(root).last_run.status
+    gone = read_status(root).last_run.status
+    registry.finish_run(run_id)
+    assert (running, gone, read_status(root).last_run.status) == (
+        "RUNNING",
+        "INTERRUPTED",
+        "FINISHED",
+    )
 
 
 def test_the_status_of_a_new_project_has_the_last_snapshot_only(tmp_path, state):

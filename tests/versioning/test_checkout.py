@@ -1,3 +1,6 @@
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,22 @@ def test_the_clock_of_a_checkout_leaves_the_project_as_it_is(root: Path) -> None
     use_newest_clock(checkout)
     assert load_params(checkout).monitoring.now == "latest_event"
     assert load_params(root).monitoring.now == "real"
+
+
+@pytest.mark.parametrize("move", [Path.rename, partial(shutil.copytree, symlinks=True)])
+def test_a_moved_or_copied_project_is_checked_out_anew_with_the_data_of_its_checkout(
+    root: Path, move: Callable[[Path, Path], Path]
+) -> None:
+    old = check_out(root)
+    (old / "dvc.lock").write_text("schema: '2.0'\n")
+    load_params(old).paths.source.write_bytes(b"newer rows")
+    moved = move(root, root.with_name("moved"))
+    checkout = check_out(moved)
+    assert checkout.is_relative_to(moved)
+    assert load_params(checkout).paths.state == load_params(moved).paths.state
+    assert load_params(checkout).paths.source.read_bytes() == b"newer rows"
+    assert [path.name for path in checkout.parent.iterdir() if path.is_dir()] == [checkout.name]
+    assert check_out(moved) == checkout
 
 
 def test_a_project_without_a_commit_is_refused(tmp_path: Path) -> None:
