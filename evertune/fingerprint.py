@@ -91,23 +91,27 @@ def stage_fingerprints(root: Path) -> dict[str, str]:
         for path in root.glob("*.py")
     )
     return {
-        stage: _fingerprint(_stage_imports(root, stage, set(modules)), modules, own)
+        stage: _fingerprint(*_stage_imports(root, stage, set(modules)), modules, own)
         for stage in STAGES
     }
 
 
-def _stage_imports(root: Path, stage: str, names: set[str]) -> list[str]:
-    """Return the modules of Evertune that a stage's file imports; none if the project lacks it."""
+def _stage_imports(root: Path, stage: str, names: set[str]) -> tuple[list[str], set[str]]:
+    """Return the modules of Evertune, and the names of the schema, that a stage's file imports."""
     path = root / "pipelines" / f"{stage}.py"
     if not path.is_file():
-        return []
+        return [], set()
     imported = _imported_names(ast.parse(path.read_text(encoding="utf-8")))
     found = {_longest_module(name, names) for name in imported} - {""}
-    return sorted(name for name in found if _counts(name))
+    settings = {name.removeprefix(f"{SCHEMA}.") for name in imported if name.startswith(SCHEMA)}
+    return sorted(name for name in found if _counts(name)), settings
 
 
 def _fingerprint(
-    starts: list[str], modules: dict[str, "_Module"], own: list[tuple[str, str]]
+    starts: list[str],
+    settings: set[str],
+    modules: dict[str, "_Module"],
+    own: list[tuple[str, str]],
 ) -> str:
     reached, waiting, libraries = set(starts), list(starts), set()
     while waiting:
@@ -117,10 +121,10 @@ def _fingerprint(
         reached |= new
         waiting += sorted(new)
     parts = [(name, modules[name]["hash"]) for name in sorted(reached)]
-    named = {name for module in reached for name in modules[module]["settings"]}
-    settings = _settings(named, modules[SCHEMA]["definitions"])
+    named = settings.union(*(modules[module]["settings"] for module in reached))
+    definitions = _settings(named, modules[SCHEMA]["definitions"])
     versions = [(library, _installed_version(library)) for library in sorted(libraries)]
-    return _hash(json.dumps([parts, settings, own, versions]))
+    return _hash(json.dumps([parts, definitions, own, versions]))
 
 
 def _settings(named: set[str], definitions: dict[str, list[Any]]) -> list[tuple[str, str]]:

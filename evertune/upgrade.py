@@ -160,7 +160,9 @@ def _upgrade_code(root: Path, say: Reporter) -> str:
     _remove_empty_folders(root)
     if not (written or removed):
         return "flows/ and pipelines/ are up to date"
-    return f"{written} files of flows/ and pipelines/ written, {removed} of earlier releases removed"
+    return (
+        f"{written} files of flows/ and pipelines/ written, {removed} of earlier releases removed"
+    )
 
 
 def _set_aside(path: Path) -> Path:

@@ -1,7 +1,72 @@
-"""Stage: evaluate the model on the hold-out and write figures, plots and the report."""
+"""Stage `evaluate`: compare the model with all baselines on the hold-out, and write the report.
 
-from evertune.config.loader import run_stage
-from evertune.stages.evaluate import run
+Reads the source, the clean table and the plan; the model, the baselines, the trials and their
+pool; the training rows, the hold-out and the folds. Writes figures.json, the folder of plots, the
+report, and the reference that production is monitored against.
+"""
+
+import sys
+from dataclasses import replace
+
+from evertune.config.custom_metrics import load_metrics
+from evertune.config.loader import find_root, run_stage
+from evertune.config.schema import (
+    DataSection,
+    EvaluationSection,
+    FitSection,
+    MetricSection,
+    MonitoringSection,
+    PathsSection,
+    SearchSection,
+    SplitSection,
+)
+from evertune.evaluation.plots import evaluation_plots
+from evertune.evaluation.report import write_report
+from evertune.evaluation.thresholds import misclassification_costs
+from evertune.monitoring.reference import save_reference
+from evertune.stages.evaluate import (
+    EvaluationInputs,
+    add_notes,
+    evaluate_model,
+    nested_evaluation,
+    predict_holdout,
+    production_reference,
+    read_data_card,
+    summary_line,
+)
+
+
+def run(
+    *,
+    paths: PathsSection,
+    data: DataSection,
+    split: SplitSection,
+    metric: MetricSection,
+    search: SearchSection,
+    fit: FitSection,
+    evaluation: EvaluationSection,
+    monitoring: MonitoringSection,
+) -> None:
+    """Evaluate the model; write the metrics, the plots, the report and the reference."""
+    inputs = EvaluationInputs.read(paths)
+    schema = inputs.model.schema
+    metrics = load_metrics(metric, schema.task, find_root(paths.model))
+    y_true, predicted = predict_holdout(inputs)
+    result = evaluate_model(
+        inputs, y_true, predicted, metrics, section=evaluation, guards=metric.guards
+    )
+    result = replace(result, data=(read_data_card(inputs, paths, data=data, split=split),))
+    if evaluation.nested:
+        nested = nested_evaluation(inputs, metrics, search=search, fit=fit)
+        result = replace(result, nested=nested)
+    result = add_notes(result, inputs)
+    costs = misclassification_costs(evaluation.costs, schema.classes)
+    plots = evaluation_plots(result, y_true, predicted, costs=costs)
+    write_report(result, plots, figures=paths.figures, plots=paths.plots, report=paths.report)
+    reference = production_reference(inputs, result, metrics=metrics, section=monitoring)
+    save_reference(paths.reference, reference)
+    sys.stdout.write(summary_line(result))
+
 
 if __name__ == "__main__":
     raise SystemExit(run_stage(run))

@@ -1,16 +1,11 @@
-"""Stage `baseline`: measure what a model must beat, on the same folds.
-
-Reads the training rows, folds and schema. Writes the folder of baselines: baselines.json (their
-metrics on every fold), rule.json (the heuristic, learned on all training rows) and
-models/<name>/ (the two simplest models, fitted on all training rows).
+"""The library's half of the stage `baseline`: what a model must beat, on the same folds.
 
 The baselines are random guesses, a constant, a one-column rule or the user's expression, given
 predictions of people or of an existing system where the table has them, and a linear model and a
 small tree with default values.
 """
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -36,11 +31,10 @@ from evertune.evaluation.heuristics import (
     expression_rule,
     rule_predictions,
 )
-from evertune.files import atomic_folder, read_record, read_table, write_record
+from evertune.files import read_record, read_table
 from evertune.metrics.metrics import compute_metrics, mean_metrics, prediction_mask
 from evertune.models.families import default_configuration, fit_configuration
 from evertune.models.fitted_model import FittedPipeline, Model, predict
-from evertune.models.persistence import save_model
 from evertune.trials import FoldResult, MetricValues
 from evertune.types import FloatArray, Predictions
 
@@ -61,36 +55,16 @@ Scorer = Callable[[pd.DataFrame, FloatArray], MetricValues]  # from validation r
 Learner = Callable[[pd.DataFrame, FloatArray], Scorer]  # from training rows
 
 
-def run(*, paths: PathsSection, metric: MetricSection, baseline: BaselineSection) -> None:
-    """Write the baselines.
+class BaselineMeasurement:
+    """Learns each baseline on the training part of every fold and scores the validation part.
 
     Raises
     ------
     ParamsError
-        If the metric or the heuristic does not suit the table.
+        A metric or the heuristic does not suit the table.
     StageError
-        If a simplest model cannot be fitted.
+        A simplest model cannot be fitted.
     """
-    measurement = BaselineMeasurement(paths, metric, baseline)
-    table, y_true = measurement.table, measurement.y_true
-    rule = measurement.fit_rule(table, y_true)
-    results = tuple(measurement.results(rule))
-    with atomic_folder(paths.baselines) as folder:
-        write_record(folder / "baselines.json", results)
-        write_record(folder / "rule.json", rule)
-        for name in measurement.simplest_models:
-            configuration = default_configuration(SIMPLEST_FAMILIES[name])
-            fitted = measurement.fit_model(name, table, y_true)
-            model = Model(measurement.schema, configuration, fitted, tuple(table["row_key"]))
-            save_model(folder / "models" / name, model)
-    for result in results:
-        value = result.mean[measurement.optimised.name]
-        shown = "undefined" if value is None else f"{value:.4f}"
-        sys.stdout.write(f"{result.name} {measurement.optimised.name} {shown}\n")
-
-
-class BaselineMeasurement:
-    """Learns each baseline on the training part of every fold and scores the validation part."""
 
     def __init__(
         self, paths: PathsSection, metric: MetricSection, section: BaselineSection
@@ -155,6 +129,23 @@ class BaselineMeasurement:
                 f"The simplest model {configuration.family!r} cannot be fitted on {len(table)} "
                 f"rows: {error}"
             ) from error
+
+    def final_models(self) -> Iterator[tuple[str, Model]]:
+        """Yield the names of the simplest models, and these fitted on all training rows."""
+        keys = tuple(self.table["row_key"])
+        for name in self.simplest_models:
+            fitted = self.fit_model(name, self.table, self.y_true)
+            configuration = default_configuration(SIMPLEST_FAMILIES[name])
+            yield name, Model(self.schema, configuration, fitted, keys)
+
+    def describe(self, results: Sequence[BaselineResult]) -> str:
+        """Return the mean of each baseline in the optimised metric, as lines of text."""
+        metric = self.optimised.name
+        means = {result.name: result.mean[metric] for result in results}
+        return "".join(
+            f"{name} {metric} {'undefined' if mean is None else f'{mean:.4f}'}\n"
+            for name, mean in means.items()
+        )
 
     def _measure(
         self, name: str, kind: BaselineKind, description: str, learn: Learner

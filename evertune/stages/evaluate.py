@@ -1,11 +1,9 @@
-"""Stage `evaluate`: compare the model with all baselines on the hold-out, write the report.
+"""The library's half of the stage `evaluate`: the model beside all baselines on the hold-out.
 
-Reads the source, the clean table and the plan; the model, the baselines, the trials and their
-pool; training rows, hold-out and folds. Writes figures.json (the `Evaluation` record), the folder
-of plots, the report and the reference that production is monitored against.
+`EvaluationInputs.read` reads what the earlier stages wrote; `evaluate_model` and what follows make
+the `Evaluation` record and the reference that production is monitored against.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,13 +11,10 @@ from datetime import datetime
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from evertune.config.custom_metrics import load_metrics
-from evertune.config.loader import find_root
 from evertune.config.schema import (
     DataSection,
     EvaluationSection,
     FitSection,
-    MetricSection,
     MonitoringSection,
     PathsSection,
     SearchSection,
@@ -47,113 +42,27 @@ from evertune.evaluation.evaluation_record import Evaluation, chosen_simple_mode
 from evertune.evaluation.formatting import format_lift, format_score
 from evertune.evaluation.heuristics import Rule
 from evertune.evaluation.model_card import evaluation_notes
-from evertune.evaluation.nested import CrossValidationData
+from evertune.evaluation.nested import CrossValidationData, NestedResult
 from evertune.evaluation.phases import (
     compare_phases,
     count_baseline_parameters,
     simplest_sufficient_phase,
 )
-from evertune.evaluation.plots import evaluation_plots
-from evertune.evaluation.report import write_report
-from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, read_table
 from evertune.fitting.choose_window import window_note
 from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Model, predict
 from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
-from evertune.monitoring.reference import Reference, build_reference, save_reference
+from evertune.monitoring.reference import Reference, build_reference
 from evertune.plan import Plan
 from evertune.search.summary import build_search_report, summarize_search
 from evertune.search.trial_log import read_entries, read_header, read_trials
 from evertune.trials import SearchHeader, Trial
+from evertune.types import FloatArray, Predictions
 
+Metrics = tuple[Metric, ...]
 LATEST_DATE = datetime.max  # a stage does not look at the clock
-
-
-def run(
-    *,
-    paths: PathsSection,
-    data: DataSection,
-    split: SplitSection,
-    metric: MetricSection,
-    search: SearchSection,
-    fit: FitSection,
-    evaluation: EvaluationSection,
-    monitoring: MonitoringSection,
-) -> None:
-    """Write the metrics, the plots, the report and the reference of the model.
-
-    Raises
-    ------
-    InputError
-        If something that the stage reads is not there.
-    ParamsError
-        If the metric does not suit the task, or costs name a class that does not exist.
-    """
-    inputs = EvaluationInputs.read(paths)
-    model, holdout, schema = inputs.model, inputs.holdout, inputs.model.schema
-    metrics = load_metrics(metric, schema.task, find_root(paths.model))
-    y_true, y_training = encode_target(holdout, schema), encode_target(inputs.training, schema)
-    pred = predict(model.fitted, holdout, schema)
-    result = evaluate(
-        model,
-        holdout,
-        y_true,
-        pred,
-        metrics,
-        section=evaluation,
-        baselines=inputs.baselines,
-        baseline_predictions=baseline_predictions(
-            holdout,
-            schema,
-            training_truth=y_training,
-            optimised=metrics[0].name,
-            rule=inputs.rule,
-            models={
-                name: predict(simple.fitted, holdout, simple.schema)
-                for name, simple in inputs.simplest.items()
-            },
-        ),
-        expected=expected_baseline_metrics(
-            metrics, y_true, training_truth=y_training, n_classes=len(schema.classes)
-        ),
-        training=inputs.window_rows,
-        folds=evaluate_on_folds(
-            model,
-            inputs.trials,
-            metrics,
-            origin=inputs.origin,
-            oof=inputs.oof,
-            folds=inputs.folds,
-            confidence=evaluation.confidence,
-        ),
-        out_of_fold=positive_class_probabilities(inputs.oof),
-        guards=metric.guards,
-    )
-    result = replace(
-        _with_phases(result, inputs, metric=metrics[0]),
-        search=summarize_search(inputs.trials, greater_is_better=metrics[0].greater_is_better),
-        data=(_data_card(inputs, paths, data=data, split=split),),
-    )
-    if evaluation.nested:
-        from evertune.fitting.tune import (
-            nested_cross_validation,  # the libraries of a search take a second to import
-        )
-
-        rows = CrossValidationData(inputs.training, schema, inputs.folds, metrics)
-        result = replace(result, nested=nested_cross_validation(rows, search=search, fit=fit))
-    notes = () if inputs.choice is None else (window_note(inputs.choice, result.metric),)
-    result = replace(result, notes=(*notes, *evaluation_notes(result, schema)))
-    costs = misclassification_costs(evaluation.costs, schema.classes)
-    plots = evaluation_plots(result, y_true, pred, costs=costs)
-    write_report(result, plots, figures=paths.figures, plots=paths.plots, report=paths.report)
-    reference = _build_reference(inputs, result, metrics=metrics, section=monitoring)
-    save_reference(paths.reference, reference)
-    row = result.metrics[0]
-    lift = f", lift {format_lift(row.lift)} over {row.baseline}" if row.baseline else ""
-    score = f"{row.name} {format_score(row.holdout)}"
-    sys.stdout.write(f"{score} on the hold-out{lift}; chosen: {result.chosen}\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +119,101 @@ class EvaluationInputs:
         )
 
 
-def _data_card(
+def predict_holdout(inputs: EvaluationInputs) -> tuple[FloatArray, Predictions]:
+    """Return the targets of the hold-out, shape (n,), and the model's predictions of them."""
+    schema = inputs.model.schema
+    y_true = encode_target(inputs.holdout, schema)
+    return y_true, predict(inputs.model.fitted, inputs.holdout, schema)
+
+
+def evaluate_model(
+    inputs: EvaluationInputs,
+    y_true: FloatArray,
+    predicted: Predictions,
+    metrics: Metrics,
+    *,
+    section: EvaluationSection,
+    guards: Mapping[str, float],
+) -> Evaluation:
+    """Return the metrics of the model, its baselines and the phases of the search.
+
+    Parameters
+    ----------
+    metrics : tuple of Metric
+        The one that is optimised comes first.
+    guards : mapping of str to float
+        Bounds on other metrics.
+    """
+    model, schema = inputs.model, inputs.model.schema
+    y_training = encode_target(inputs.training, schema)
+    result = evaluate(
+        model,
+        inputs.holdout,
+        y_true,
+        predicted,
+        metrics,
+        section=section,
+        baselines=inputs.baselines,
+        baseline_predictions=baseline_predictions(
+            inputs.holdout,
+            schema,
+            training_truth=y_training,
+            optimised=metrics[0].name,
+            rule=inputs.rule,
+            models={
+                name: predict(simple.fitted, inputs.holdout, simple.schema)
+                for name, simple in inputs.simplest.items()
+            },
+        ),
+        expected=expected_baseline_metrics(
+            metrics, y_true, training_truth=y_training, n_classes=len(schema.classes)
+        ),
+        training=inputs.window_rows,
+        folds=evaluate_on_folds(
+            model,
+            inputs.trials,
+            metrics,
+            origin=inputs.origin,
+            oof=inputs.oof,
+            folds=inputs.folds,
+            confidence=section.confidence,
+        ),
+        out_of_fold=positive_class_probabilities(inputs.oof),
+        guards=guards,
+    )
+    return replace(
+        _with_phases(result, inputs, metric=metrics[0]),
+        search=summarize_search(inputs.trials, greater_is_better=metrics[0].greater_is_better),
+    )
+
+
+def nested_evaluation(
+    inputs: EvaluationInputs, metrics: Metrics, *, search: SearchSection, fit: FitSection
+) -> NestedResult:
+    """Return how well the whole search does on folds that it has not seen."""
+    from evertune.fitting.tune import (
+        nested_cross_validation,  # the libraries of a search take a second to import
+    )
+
+    rows = CrossValidationData(inputs.training, inputs.model.schema, inputs.folds, metrics)
+    return nested_cross_validation(rows, search=search, fit=fit)
+
+
+def add_notes(result: Evaluation, inputs: EvaluationInputs) -> Evaluation:
+    """Return the evaluation with notes on what its reader has to know."""
+    window = () if inputs.choice is None else (window_note(inputs.choice, result.metric),)
+    return replace(result, notes=(*window, *evaluation_notes(result, inputs.model.schema)))
+
+
+def summary_line(result: Evaluation) -> str:
+    """Return the key metric on the hold-out, its lift, and which model was chosen."""
+    row = result.metrics[0]
+    lift = f", lift {format_lift(row.lift)} over {row.baseline}" if row.baseline else ""
+    score = f"{row.name} {format_score(row.holdout)}"
+    return f"{score} on the hold-out{lift}; chosen: {result.chosen}\n"
+
+
+def read_data_card(
     inputs: EvaluationInputs, paths: PathsSection, *, data: DataSection, split: SplitSection
 ) -> DataCard:
     """Return what the model's data are, with what was left out of the source."""
@@ -249,11 +252,11 @@ def _with_phases(result: Evaluation, inputs: EvaluationInputs, *, metric: Metric
     return replace(result, phases=phases, enough=enough, story=(story,))
 
 
-def _build_reference(
+def production_reference(
     inputs: EvaluationInputs,
     result: Evaluation,
     *,
-    metrics: tuple[Metric, ...],
+    metrics: Metrics,
     section: MonitoringSection,
 ) -> Reference:
     """Return the reference of the model, or of the simpler one where that is as good."""

@@ -1,28 +1,25 @@
-"""Stage `fit`: build the model from the search, an ensemble of its trials or the best one.
+"""The library's half of the stage `fit`: build the model from the search.
 
-Reads the trial log, the pool, the training rows and folds, the rows that choose the training
-window, the schema, the plan and, where the simplest model is preferred, the baselines. Writes
-the model's folder, including how the model was made. Either the fold models are kept, or the
-chosen configurations are fitted again on all rows. If the plan names training windows, the best
-single configuration is fitted on each, and rows that are in none of them choose the window for
-all members. If every trial failed, the zero rule is written as the model and the stage fails.
+The model is an ensemble of the search's trials or the best one. Either the fold models are kept,
+or the chosen configurations are fitted again on all rows. If the plan names training windows, the
+best single configuration is fitted on each, and rows that are in none of them choose the window
+for all members. If every trial failed, the zero rule is the model.
 """
 
-import math
-import sys
-import time
 from functools import partial
+from pathlib import Path
 
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.loader import find_root
 from evertune.config.schema import FitSection, MetricSection, PathsSection
 from evertune.data.folds import folds_from_table
 from evertune.data.schema import TableSchema, encode_target
-from evertune.data.training_windows import TrainingWindow, event_times, is_in_window
+from evertune.data.training_windows import TrainingWindow, is_in_window
 from evertune.errors import StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table
 from evertune.fitting.build import (
+    BuiltModel,
     SearchResult,
     all_failed_note,
     build_model,
@@ -31,7 +28,6 @@ from evertune.fitting.build import (
 from evertune.fitting.choose_window import WindowCandidates, window_note
 from evertune.fitting.refit import TrainingSet, resolve_mode
 from evertune.models.fitted_model import Model
-from evertune.models.persistence import save_model
 from evertune.plan import Plan
 from evertune.search.leaderboard import all_failed
 from evertune.search.trial_log import read_entries, read_trials
@@ -39,21 +35,20 @@ from evertune.search.trial_log import read_entries, read_trials
 ALL_ROWS = TrainingWindow("all")
 
 
-def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
-    """Write the model; the zero rule, as what it is, if the search found nothing.
+def read_search_result(
+    paths: PathsSection, metric: MetricSection, fit: FitSection, *, plan: Plan, deadline: float
+) -> SearchResult:
+    """Return the trials of the search, and the rows that their models are fitted on.
 
-    Raises
-    ------
-    StageError
-        If no model can be built; or if every trial of the search failed, with the reasons counted,
-        once the zero rule is written.
+    Parameters
+    ----------
+    deadline : float
+        When the model must be there, by `time.monotonic`.
     """
-    deadline = time.monotonic() + (fit.budget_seconds or math.inf)
-    schema, plan = read_record(paths.table_schema, TableSchema), read_record(paths.plan, Plan)
-    table, choosing = read_table(paths.training), read_table(paths.selection)
+    schema, table = read_record(paths.table_schema, TableSchema), read_table(paths.training)
     metrics = load_metrics(metric, schema.task, find_root(paths.trials.parent))
     folds = folds_from_table(read_table(paths.folds))
-    search = SearchResult(
+    return SearchResult(
         training=TrainingSet(table, encode_target(table, schema), schema, fit.seed),
         folds=folds,
         trials=read_trials(paths.trials),
@@ -64,29 +59,55 @@ def run(*, paths: PathsSection, metric: MetricSection, fit: FitSection) -> None:
         guards=tuple((m, metric.guards[m.name]) for m in metrics if m.name in metric.guards),
         end=deadline,
     )
-    windows = WindowCandidates(plan.windows, event_times(table, schema), choosing)
-    baselines: tuple[BaselineResult, ...] = ()
-    if fit.prefer == "simplest":
-        baselines = read_record(paths.baselines / "baselines.json", tuple[BaselineResult, ...])
+
+
+def build_from_search(
+    search: SearchResult, windows: WindowCandidates, *, plan: Plan, baselines: Path | None
+) -> BuiltModel:
+    """Return the model, without the rows that it has learned from (`final_model`).
+
+    Parameters
+    ----------
+    baselines : Path, optional
+        The folder of the baselines, if the simplest model that does as well is preferred.
+
+    Raises
+    ------
+    StageError
+        No model can be built.
+    """
+    known: tuple[BaselineResult, ...] = ()
+    if baselines is not None:
+        known = read_record(baselines / "baselines.json", tuple[BaselineResult, ...])
     try:
         built = build_model(
             search,
             windows=windows,
             warm_starts=plan.warm_starts,
-            prefer_simplest=fit.prefer == "simplest",
-            baselines=baselines,
+            prefer_simplest=baselines is not None,
+            baselines=known,
         )
     except ValueError as error:
         raise StageError(f"No model can be built from the search: {error}.") from error
-    built = count_complexity(search, built)
-    choice = built.choice
-    window = ALL_ROWS if choice is None else choice.chosen
+    return count_complexity(search, built)
+
+
+def final_model(search: SearchResult, windows: WindowCandidates, built: BuiltModel) -> Model:
+    """Return the model with the keys of the rows that it has learned from."""
+    table, schema = search.training.table, search.training.schema
+    window = ALL_ROWS if built.choice is None else built.choice.chosen
     in_window = table["row_key"][is_in_window(windows.moments, window)]
-    keys = (*in_window, *choosing["row_key"])
-    model = Model(schema, built.configuration, built.fitted, keys)
-    save_model(paths.model, model, choice, built.origin)
-    sys.stdout.writelines(f"{note}\n" for note in built.origin.notes)
-    if choice is not None:
-        sys.stdout.write(f"{window_note(choice, search.metric.name)}\n")
+    keys = (*in_window, *windows.choosing["row_key"])
+    return Model(schema, built.configuration, built.fitted, keys)
+
+
+def describe_model(search: SearchResult, built: BuiltModel) -> str:
+    """Return how the model was made, as lines of text."""
+    window = [] if built.choice is None else [window_note(built.choice, search.metric.name)]
+    return "".join(f"{note}\n" for note in (*built.origin.notes, *window))
+
+
+def check_trials(search: SearchResult, paths: PathsSection) -> None:
+    """Raise StageError, with the reasons counted, if every trial of the search failed."""
     if all_failed(search.trials):
         raise StageError(all_failed_note(search.trials, paths.trials.name))

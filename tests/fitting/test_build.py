@@ -20,9 +20,9 @@ from evertune.models.persistence import load_model, load_model_origin, load_wind
 from evertune.plan import Plan
 from evertune.search.objective import Objective, evaluate_fold
 from evertune.search.trial_log import append_trial, open_trials, save_entry
-from evertune.stages.fit import run
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from evertune.types import Predictions
+from pipelines.fit import run
 
 FOLDS = [Fold(np.arange(25), np.arange(25, 50)), Fold(np.arange(25, 50), np.arange(25))]
 BOUND = {"guards": {"mae": 5.0}}

@@ -13,10 +13,11 @@ from evertune.evaluation.heuristics import Rule
 from evertune.files import read_record, read_table, write_record, write_table
 from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model
-from evertune.stages.baseline import run as baseline_run
 from evertune.stages.runner import stage_function
 
-run = stage_function(Path(__file__).parents[2], "split")
+run, baseline_run = (
+    stage_function(Path(__file__).parents[2], name) for name in ("split", "baseline")
+)
 
 FEATURES = (Column("tenure", "number"), Column("plan", "category", ("basic", "pro")))
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("high", "low", "middle"), "regression": ()}

@@ -41,8 +41,8 @@ from evertune.models.persistence import load_model, save_model
 from evertune.monitoring.reference import load_reference
 from evertune.plan import Plan
 from evertune.search.trial_log import save_entry
-from evertune.stages.evaluate import run
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
+from pipelines.evaluate import run
 from tests.core.pooled import entry
 
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))

@@ -14,7 +14,8 @@ from evertune.cli.app import app
 from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import template_folder
-from evertune.upgrade import upgrade_project
+from evertune.scaffold import init_project
+from evertune.upgrade import SHIPPED_FILE, shipped_line, upgrade_project
 from evertune.versioning import dvc
 from tests.conftest import FIXTURES
 
@@ -105,6 +106,55 @@ def test_code_that_was_edited_is_kept_and_what_was_added_stays(golden_project):
     assert not removed.exists()
     assert own.read_text() == "edited = True\n"
     assert edited.read_bytes() == (template_folder() / "flows" / "train.py").read_bytes()
+
+
+@pytest.fixture
+def new_project(tmp_path):
+    """Return a project that this release has made, with the files of a later release."""
+    init_project(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def later_templates(tmp_path, monkeypatch):
+    """Have the installed release be a later one, whose train flow and fit stage are others."""
+    folder = tmp_path / "later"
+    for name in ("flows", "pipelines"):
+        shutil.copytree(template_folder() / name, folder / name)
+    for name in ("params.yaml", "dvc.yaml", ".gitignore", ".dvcignore"):
+        shutil.copy(template_folder() / name, folder / name)
+    for name in ("flows/train.py", "pipelines/fit.py", "dvc.yaml"):
+        with (folder / name).open("a") as file:
+            file.write("# later\n")
+    monkeypatch.setattr("evertune.upgrade.template_folder", lambda: folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_later_release_replaces_unedited_templates_and_leaves_edited_ones(
+    new_project, later_templates
+):
+    edited = new_project / "flows" / "train.py"
+    edited.write_text("edited = True\n")
+    (new_project / "pipelines" / "params.py").write_text("own = True\n")
+    told = ("code", "flows/train.py was edited and stays; compare it with flows/train.py.new")
+    assert told in upgraded(new_project)
+    assert edited.read_text() == "edited = True\n"
+    for name in ("flows/train.py.new", "pipelines/fit.py", "dvc.yaml"):
+        template = later_templates / name.removesuffix(".new")
+        assert (new_project / name).read_bytes() == template.read_bytes()
+    assert (new_project / "pipelines" / "params.py").read_text() == "own = True\n"
+    assert not list(new_project.rglob("*.old"))
+
+
+def test_a_later_release_will_know_every_template_of_this_one():
+    known = SHIPPED_FILE.read_text().splitlines()
+    lines = [
+        shipped_line(file.read_bytes(), f"{file.parent.name}/{file.name}") for file in TEMPLATES
+    ]
+    lines.append(shipped_line((template_folder() / "dvc.yaml").read_bytes(), "dvc.yaml"))
+    missing = sorted(set(lines) - set(known))
+    assert missing == [], f"add these lines to {SHIPPED_FILE}"
 
 
 def test_stages_of_the_users_own_are_refused_before_anything_changes(golden_project):
