@@ -1,34 +1,47 @@
 """The HTTP scoring service: predictions, labels, health and metrics of one or more projects.
 
-`create_app` builds it. A service answers under its project's name (`POST /churn/predict`); one
-that is alone answers at `/predict` too. A request goes from here to `requests` (parse and check),
-`service` (predict in batches) and the prediction log; then it is answered. Checked here: the caller
-(`check_caller`), content type, size and the time that a body may take (`read_body`). Without a
-token, a service on loopback answers only requests whose Host header names this machine, so that a
-web page whose name resolves to 127.0.0.1 (DNS rebinding) cannot reach it.
+`create_app` builds it with FastAPI. A service answers under its project's name (`POST
+/churn/predict`); one that is alone answers at `/predict` too. A request goes from here through
+`requests` (its form) and `service` (batches of predictions) to `monitoring.prediction_log`; then it
+is answered. `/openapi.json` is what FastAPI generates, for the columns of the champions of now:
+when another champion reads other columns, the paths are built again.
 
-FastAPI does routing and start-up. Bodies are not pydantic models: the row's fields change with the
-champion, and a fault has to name its field without repeating what was sent.
+Checked here, before FastAPI parses a body: the caller, content type, size, the time that the body
+may take, and JSON that two readers could read in two ways. Without a token, a service on loopback
+answers only requests whose Host header names this machine, so that a web page whose name resolves
+to 127.0.0.1 (DNS rebinding) cannot reach it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hmac import compare_digest
+from time import perf_counter
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from evertune.serving.openapi import openapi_document
 from evertune.serving.requests import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
-    ErrorResponse,
+    UNPROCESSABLE,
+    BodyModels,
+    Error,
     FieldError,
+    LabelResponse,
+    RequestError,
+    Status,
+    body_models,
+    form_error,
     parse_json,
 )
-from evertune.serving.service import NOT_READY, OK, ModelService, Reply, error_reply
+from evertune.serving.service import CONFLICT, NOT_READY, ModelService, no_champion
 
 UNAUTHORIZED, FORBIDDEN, UNSUPPORTED_MEDIA_TYPE, TOO_MANY_REQUESTS = 401, 403, 415, 429
 MAX_ACTIVE_REQUESTS = 128
@@ -41,6 +54,20 @@ RESPONSE_HEADERS = {
     UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
     TOO_MANY_REQUESTS: RETRY_LATER,
     NOT_READY: RETRY_LATER,
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": description}
+    for status, description in {
+        BAD_REQUEST: "The body is not JSON, or holds no row.",
+        UNAUTHORIZED: "The token is missing or wrong.",
+        FORBIDDEN: "The host is not this machine.",
+        CONFLICT: "An id was used before, for another row.",
+        CONTENT_TOO_LARGE: "Too large.",
+        UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON.",
+        UNPROCESSABLE: "Fields cannot be used; each is named.",
+        TOO_MANY_REQUESTS: "Too many requests at once.",
+        NOT_READY: "There is no champion, or the log does not answer.",
+    }.items()
 }
 
 
@@ -60,159 +87,173 @@ def create_app(services: Mapping[str, ModelService], *, host: str = "127.0.0.1")
         async with AsyncExitStack() as stack:
             for service in services.values():
                 stack.push_async_callback(service.stop)
-                await service.start()
+                await service.start(build_paths)
+            build_paths()
             yield
 
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
-    by_prefix = {f"/{path}": service for path, service in services.items()}
-    for prefix, service in by_prefix.items():
-        app.include_router(_Endpoints(service, host).router(), prefix=prefix)
-    if len(services) == 1:
-        (service,) = services.values()
-        app.include_router(_Endpoints(service, host).router())
-        by_prefix = {"": service}
-    else:
-        _add_probes(app, [*services.values()])
-    app.openapi = lambda: openapi_document(by_prefix)  # type: ignore[method-assign]
+    title = ", ".join(service.name for service in services.values())
+    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    n_fixed = len(app.router.routes)
+
+    def build_paths() -> None:
+        router, alone = APIRouter(), len(services) == 1
+        for path, service in services.items():
+            paths = _service_router(service, host)
+            router.include_router(paths, prefix=f"/{path}", include_in_schema=not alone)
+            if alone:
+                router.include_router(paths)
+        if not alone:
+            _add_probes(router, [*services.values()])
+        app.router.routes[n_fixed:] = router.routes
+        app.openapi_schema = None  # of the paths before
+
     return app
 
 
-def check_caller(service: ModelService, request: Request, host: str) -> ErrorResponse | None:
-    """Return why a caller is turned away, None where it is welcome."""
+def _service_router(service: ModelService, host: str) -> APIRouter:
+    """Return the paths of one service, for its champion of now."""
+    params = service.params
+    models = body_models(
+        service.name,
+        service.schema,
+        ignored=params.data.ignore,
+        max_rows=params.scoring.max_rows,
+    )
+    # declares the token; `check_caller` asks for it, before the body is read
+    token = [Security(HTTPBearer(auto_error=False))] if service.token is not None else []
+    router = APIRouter(route_class=_route_class(service, host, models))
+
+    async def predict(body: models.predict_request) -> Response:  # type: ignore[name-defined]
+        return Response(await service.predict(body), media_type=JSON_MEDIA_TYPE)
+
+    async def label(body: models.label_request) -> LabelResponse:  # type: ignore[name-defined]
+        return await service.label(body)
+
+    async def metrics(request: Request) -> Response:
+        check_caller(service, request, host)
+        return Response(await service.render_metrics(), media_type=PROMETHEUS_MEDIA_TYPE)
+
+    shared: dict[str, Any] = {"dependencies": token, "responses": ERRORS}
+    router.post("/predict", response_model=models.predict_response, **shared)(predict)
+    router.post("/label", **shared)(label)
+    some: dict[int | str, Any] = {
+        status: ERRORS[status] for status in (UNAUTHORIZED, FORBIDDEN, NOT_READY)
+    }
+    router.get("/metrics", dependencies=token, responses=some, response_class=PlainTextResponse)(
+        metrics
+    )
+    _add_probes(router, [service])
+    return router
+
+
+def _add_probes(router: APIRouter, services: Sequence[ModelService]) -> None:
+    """Add /health and /ready, which fail where one of the services does; the first one answers."""
+
+    async def health() -> dict[str, str]:
+        statuses = [service.health() for service in services]
+        return statuses[0]
+
+    async def ready() -> dict[str, str]:
+        statuses = [service.readiness() for service in services]
+        return statuses[0]
+
+    shared: dict[str, Any] = {
+        "response_model": Status,
+        "response_model_exclude_none": True,
+        "responses": {NOT_READY: ERRORS[NOT_READY]},
+    }
+    router.get("/health", **shared)(health)
+    router.get("/ready", **shared)(ready)
+
+
+def check_caller(service: ModelService, request: Request, host: str) -> None:
+    """Turn away who has no token or, where none is asked for, means another machine."""
     if service.token is not None:
         shown = request.headers.get("authorization", "").encode()
         if not compare_digest(shown, b"Bearer " + service.token):
-            return _error(UNAUTHORIZED, "authorization", "expected 'Bearer' and the token")
+            raise _error(UNAUTHORIZED, "authorization", "expected 'Bearer' and the token")
     elif host in LOOPBACK_HOSTS and _host_name(request) not in LOOPBACK_HOSTS:
-        return _error(FORBIDDEN, "host", "expected this machine's own name, such as localhost")
-    return None
+        raise _error(FORBIDDEN, "host", "expected this machine's own name, such as localhost")
 
 
-async def read_body(service: ModelService, request: Request) -> bytes | ErrorResponse:
-    """Return the body of a request, or why it is not taken."""
-    refusal = _header_error(service, request)
-    if refusal is not None:
-        return refusal
+def _route_class(service: ModelService, host: str, models: BodyModels) -> type[APIRoute]:
+    """Return the kind of FastAPI's routes that a service has: guarded, and counted."""
+
+    class GuardedRequest(Request):
+        async def body(self) -> bytes:
+            check_caller(service, self, host)
+            body = await read_body(service, self)
+            if service.models.champion is None:
+                raise no_champion()
+            try:
+                self.content = parse_json(body)
+            except ValueError as error:
+                raise _error(BAD_REQUEST, "body", str(error)) from error
+            return body
+
+        async def json(self) -> object:
+            return self.content
+
+    class ServiceRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_guarded(request: Request) -> Response:
+                began = perf_counter()
+                service.active += 1
+                try:
+                    response = await handle(GuardedRequest(request.scope, request.receive))
+                except RequestError as error:
+                    response = _error_response(error)
+                except RequestValidationError as error:
+                    response = _error_response(form_error(error.errors(), models.columns))
+                finally:
+                    service.active -= 1
+                if self.path.endswith("/predict"):
+                    service.metrics.latency.observe(perf_counter() - began)
+                service.metrics.responses.labels(str(response.status_code)).inc()
+                return response
+
+            return handle_guarded
+
+    return ServiceRoute
+
+
+async def read_body(service: ModelService, request: Request) -> bytes:
+    """Return the body of a request that is JSON, not too large, and arrives in time."""
+    kind, *options = (part.strip() for part in request.headers.get("content-type", "").split(";"))
+    if kind.lower() != JSON_MEDIA_TYPE or any(_is_other_charset(option) for option in options):
+        expected = f"expected {JSON_MEDIA_TYPE} in UTF-8"
+        raise _error(UNSUPPORTED_MEDIA_TYPE, "content-type", expected)
+    if service.active > MAX_ACTIVE_REQUESTS:
+        problem = f"more than {MAX_ACTIVE_REQUESTS} at once; try again soon"
+        raise _error(TOO_MANY_REQUESTS, "requests", problem)
     max_bytes = service.params.scoring.max_request_bytes
+    too_large = _error(CONTENT_TOO_LARGE, "body", f"expected at most {max_bytes} bytes")
+    if int(request.headers.get("content-length") or 0) > max_bytes:
+        raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             async for part in request.stream():
                 body += part
                 if len(body) > max_bytes:
-                    return _too_large(max_bytes)
-    except TimeoutError:
+                    raise too_large
+    except TimeoutError as error:
         problem = f"did not arrive within {BODY_TIMEOUT_SECONDS:.0f} s"
-        return _error(BAD_REQUEST, "body", problem)
-    except ClientDisconnect:
-        return _error(BAD_REQUEST, "body", "is not complete")
+        raise _error(BAD_REQUEST, "body", problem) from error
+    except ClientDisconnect as error:
+        raise _error(BAD_REQUEST, "body", "is not complete") from error
     return bytes(body)
 
 
-class _Endpoints:
-    """The paths of one service."""
-
-    def __init__(self, service: ModelService, host: str) -> None:
-        self.service, self.host = service, host
-
-    def router(self) -> APIRouter:
-        router = APIRouter()
-        router.add_route("/predict", self.predict, methods=["POST"])
-        router.add_route("/label", self.label, methods=["POST"])
-        router.add_route("/metrics", self.metrics, methods=["GET"])
-        router.add_route("/health", self.health, methods=["GET"])
-        router.add_route("/ready", self.ready, methods=["GET"])
-        return router
-
-    async def predict(self, request: Request) -> Response:
-        with self.service.metrics.latency.time():
-            return await self._answer(request, self.service.predict)
-
-    async def label(self, request: Request) -> Response:
-        return await self._answer(request, self.service.label)
-
-    async def metrics(self, request: Request) -> Response:
-        refusal = check_caller(self.service, request, self.host)
-        if refusal is not None:
-            return self._respond(error_reply(refusal))
-        text = await self.service.render_metrics()
-        if isinstance(text, Reply):
-            return self._respond(text)
-        return Response(text, media_type=PROMETHEUS_MEDIA_TYPE)
-
-    async def health(self, _: Request) -> Response:
-        return self._respond(self.service.health())
-
-    async def ready(self, _: Request) -> Response:
-        return self._respond(self.service.readiness())
-
-    async def _answer(
-        self, request: Request, work: Callable[[object], Awaitable[Reply]]
-    ) -> Response:
-        service = self.service
-        refusal = check_caller(service, request, self.host)
-        if refusal is not None:
-            return self._respond(error_reply(refusal))
-        service.active += 1
-        try:
-            body = await read_body(service, request)
-            if isinstance(body, ErrorResponse):
-                return self._respond(error_reply(body))
-            try:
-                content = parse_json(body)
-            except ValueError as error:
-                return self._respond(error_reply(_error(BAD_REQUEST, "body", str(error))))
-            return self._respond(await work(content))
-        finally:
-            service.active -= 1
-
-    def _respond(self, reply: Reply) -> Response:
-        self.service.metrics.responses.labels(str(reply.status)).inc()
-        return _response(reply)
+def _error(status: int, field: str, problem: str) -> RequestError:
+    return RequestError(status, FieldError(field, problem))
 
 
-def _add_probes(app: FastAPI, services: Sequence[ModelService]) -> None:
-    """Add /health and /ready of several services: those of the first that is not well."""
-
-    async def health(_: Request) -> Response:
-        return _response(_worst([service.health() for service in services]))
-
-    async def ready(_: Request) -> Response:
-        return _response(_worst([service.readiness() for service in services]))
-
-    app.add_route("/health", health, methods=["GET"])
-    app.add_route("/ready", ready, methods=["GET"])
-
-
-def _worst(replies: Sequence[Reply]) -> Reply:
-    return next((reply for reply in replies if reply.status != OK), replies[0])
-
-
-def _response(reply: Reply) -> Response:
-    headers = RESPONSE_HEADERS.get(reply.status)
-    return Response(reply.content, reply.status, headers=headers, media_type=JSON_MEDIA_TYPE)
-
-
-def _error(status: int, field: str, problem: str) -> ErrorResponse:
-    return ErrorResponse(status, (FieldError(field, problem),))
-
-
-def _header_error(service: ModelService, request: Request) -> ErrorResponse | None:
-    kind, *options = (part.strip() for part in request.headers.get("content-type", "").split(";"))
-    if kind.lower() != JSON_MEDIA_TYPE or any(_is_other_charset(option) for option in options):
-        expected = f"expected {JSON_MEDIA_TYPE} in UTF-8"
-        return _error(UNSUPPORTED_MEDIA_TYPE, "content-type", expected)
-    if service.active > MAX_ACTIVE_REQUESTS:
-        problem = f"more than {MAX_ACTIVE_REQUESTS} at once; try again soon"
-        return _error(TOO_MANY_REQUESTS, "requests", problem)
-    max_bytes = service.params.scoring.max_request_bytes
-    if int(request.headers.get("content-length") or 0) > max_bytes:
-        return _too_large(max_bytes)
-    return None
-
-
-def _too_large(max_bytes: int) -> ErrorResponse:
-    return _error(CONTENT_TOO_LARGE, "body", f"expected at most {max_bytes} bytes")
+def _error_response(error: RequestError) -> Response:
+    headers = RESPONSE_HEADERS.get(error.status_code)
+    return Response(error.to_json(), error.status_code, headers, media_type=JSON_MEDIA_TYPE)
 
 
 def _host_name(request: Request) -> str:

@@ -1,5 +1,9 @@
 """One project's model, in use: loaded champion and shadow, batches of requests, the log.
 
+A request for predictions goes through four files: `app` (who may ask, the size of a body),
+`requests` (its form), this one, and `monitoring.prediction_log`, which has each prediction before
+it is answered.
+
 `ModelService.predict` queues a request in the event loop. Requests are answered in batches by one
 worker thread, which predicts all rows at once, writes them to the log, and only then replies;
 requests that arrive while it works form the next batch. An id that was predicted before gets the
@@ -11,83 +15,63 @@ delays a reply. `start` follows the registry's aliases: when a load fails, the m
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 import pandas as pd
 
 from evertune.config.loader import load_params
-from evertune.config.schema import Params
 from evertune.data.labels import (
     FUTURE_MESSAGE,
     describe_expected_label,
+    id_error,
     normalize_label_column,
 )
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
 from evertune.errors import EvertuneError, ParamsError
-from evertune.models.compiled_rows import CellColumns, Row, read_rows
+from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
 from evertune.registry.model_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
 from evertune.serving.requests import (
-    ID_TAKEN,
-    MAX_ERRORS,
     UNPROCESSABLE,
-    ErrorResponse,
     FieldError,
+    LabelRequest,
+    LabelResponse,
     PredictRequest,
-    RequestRow,
+    RequestError,
     SubmittedLabel,
-    is_same_row,
-    may_be_retry,
-    parse_label_request,
-    parse_predict_request,
-    request_errors,
-    request_rows,
 )
 
 LOGGER = logging.getLogger(__name__)
-OK, CONFLICT, NOT_READY = 200, 409, 503
-NO_CHAMPION = ErrorResponse(
-    NOT_READY,
-    (
-        FieldError(
-            "champion",
-            "no model is in use yet: run `evertune train`, or `evertune promote VERSION`",
-        ),
-    ),
-)
-UNAVAILABLE = ErrorResponse(
-    NOT_READY, (FieldError("log", "the prediction log does not answer; try again soon"),)
-)
-NOT_FOLLOWING = ErrorResponse(
-    NOT_READY, (FieldError("registry", "is not read any more; start the service again"),)
-)
+CONFLICT, NOT_READY = 409, 503
 RELOAD_SECONDS = 1.0
 MAX_BATCH_ROWS = 256
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 SHADOW_WAIT_SECONDS = 0.2
 SHADOW_BATCH_ROWS = 1000
 MAX_SHADOW_QUEUE_ROWS = 50_000
-LABEL_CASES = ("new", "repeated", "corrected", "early")
+EXPECTED_BY_KIND = {
+    "number": "expected a number of at most 3.4e38, or null",
+    "boolean": "expected true, false or null",
+    "date": "expected a date such as 2024-12-31, or null",
+}
+ID_TAKEN = "was given before, for another row"
 
 Clock = Callable[[], datetime]
-PredictionsById = dict[str, tuple[str, LoggedPrediction]]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The status and the JSON of a response."""
-
-    status: int
-    content: bytes
+VersionedPredictions = dict[str, tuple[str, LoggedPrediction]]
+IdentifiedRow = tuple[str, Row]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +85,21 @@ class ServedModels:
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     request: PredictRequest
-    reply: "asyncio.Future[Reply]"
+    reply: "asyncio.Future[bytes]"
+
+
+@dataclass(frozen=True, eq=False)
+class _RequestRow:
+    """A row of a batch: `place` is its place in the batch, `field` its name in its request."""
+
+    id: str
+    request_id: str
+    place: int
+    field: str
+    id_field: str
+    cells: Row
+    moment: datetime
+    identifier: str | None
 
 
 def utc_now() -> datetime:
@@ -109,21 +107,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def error_reply(error: ErrorResponse) -> Reply:
-    """Return an error as it is sent."""
-    detail = [{"field": fault.field, "problem": fault.problem} for fault in error.faults]
-    return Reply(error.status, orjson.dumps({"detail": detail}))
+def no_champion() -> RequestError:
+    """Return the error of a service that has no model yet."""
+    problem = "no model is in use yet: run `evertune train`, or `evertune promote VERSION`"
+    return RequestError(NOT_READY, FieldError("champion", problem))
+
+
+def log_unavailable() -> RequestError:
+    """Return the error of a service whose log does not answer."""
+    problem = "the prediction log does not answer; try again soon"
+    return RequestError(NOT_READY, FieldError("log", problem))
 
 
 class ModelService:
     """The service of one project; use it in one event loop, between `start` and `stop`.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder.
-    clock : callable
-        Tells the time.
 
     Attributes
     ----------
@@ -145,7 +142,7 @@ class ModelService:
     """
 
     def __init__(self, root: Path, *, clock: Clock = utc_now) -> None:
-        self.params: Params = load_params(root)
+        self.params = load_params(root)
         self.name = self.params.registry.name
         self.token = read_token(self.params.scoring.token_variable)
         self.clock = clock
@@ -157,16 +154,27 @@ class ModelService:
         # one thread each: batches are predicted and logged one after the other
         self._worker = ThreadPoolExecutor(1, "predict")
         self._shadower = ThreadPoolExecutor(1, "shadow")
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
         self._busy = False
-        self._unshadowed: list[tuple[str, Row]] = []
+        self._unshadowed: list[IdentifiedRow] = []
         self._shadowing = False
         self._watcher: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Load the models, and follow the aliases from now on."""
+    @property
+    def schema(self) -> TableSchema | None:
+        """The table schema of the champion, None where there is none."""
+        return None if self.models.champion is None else self.models.champion.model.schema
+
+    async def start(self, on_new_schema: Callable[[], None]) -> None:
+        """Load the models, and follow the aliases from now on.
+
+        Parameters
+        ----------
+        on_new_schema : function
+            Called in the event loop when another champion reads other columns.
+        """
         await asyncio.get_running_loop().run_in_executor(self._shadower, self._reload)
-        self._watcher = asyncio.create_task(self._watch_aliases())
+        self._watcher = asyncio.create_task(self._watch_aliases(on_new_schema))
 
     async def stop(self) -> None:
         """Let the threads end what they do, and give back the log."""
@@ -178,32 +186,22 @@ class ModelService:
         self._shadower.shutdown(wait=True)
         self._log.close()
 
-    def health(self) -> Reply:
-        """Return 200 as long as new champions are noticed."""
+    def health(self) -> dict[str, str]:
+        """Return that the service is alive; fail where new champions would not be noticed."""
         if self._watcher is not None and self._watcher.done():
-            return error_reply(NOT_FOLLOWING)
-        return Reply(OK, b'{"status":"alive"}')
+            problem = "is not read any more; start the service again"
+            raise RequestError(NOT_READY, FieldError("registry", problem))
+        return {"status": "alive"}
 
-    def readiness(self) -> Reply:
-        """Return 200 and the version where there is a champion."""
-        alive, champion = self.health(), self.models.champion
-        if alive.status != OK:
-            return alive
-        if champion is None:
-            return error_reply(NO_CHAMPION)
-        return Reply(OK, f'{{"status":"ready","version":"{champion.version.number}"}}'.encode())
+    def readiness(self) -> dict[str, str]:
+        """Return the version of the champion; fail where there is none."""
+        self.health()
+        if self.models.champion is None:
+            raise no_champion()
+        return {"status": "ready", "version": self.models.champion.version.number}
 
-    async def predict(self, content: object) -> Reply:
-        """Return the reply to the parsed body of a request; its predictions are in the log."""
-        champion = self.models.champion
-        if champion is None:
-            return error_reply(NO_CHAMPION)
-        columns = self.accepted_columns(champion.model.schema)
-        request = parse_predict_request(
-            content, columns=columns, most_rows=self.params.scoring.max_rows
-        )
-        if isinstance(request, ErrorResponse):
-            return error_reply(request)
+    async def predict(self, request: PredictRequest) -> bytes:
+        """Return predictions as JSON, a `PredictResponse`, once they are in the log."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.create_future())
         self._waiting.append(waiting)
@@ -212,36 +210,30 @@ class ModelService:
             loop.call_later(self.params.scoring.batch_wait_ms / 1000, self._start_batch)
         return await waiting.reply
 
-    async def label(self, content: object) -> Reply:
-        """Return the reply to the parsed body of labels; all are in the log, or none."""
-        request = parse_label_request(content, most=self.params.scoring.max_rows)
-        if isinstance(request, ErrorResponse):
-            return error_reply(request)
+    async def label(self, request: LabelRequest) -> LabelResponse:
+        """Write labels to the log, all or none, and return how many were of each kind."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, self._store_labels, request)
+        return await loop.run_in_executor(self._worker, self._store_labels, request.labels)
 
-    async def render_metrics(self) -> bytes | Reply:
-        """Return the metrics in Prometheus' text format, or why there are none."""
+    async def render_metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(None, render_metrics, self.metrics, self._log)
         except EvertuneError as error:
             LOGGER.error("%s", error)
-            return error_reply(UNAVAILABLE)
-
-    def accepted_columns(self, schema: TableSchema) -> frozenset[str]:
-        """Return what a row may hold: features, columns with a role, and those ignored."""
-        roles = (schema.identifier, schema.time, schema.group, schema.human, schema.existing)
-        names = {column.name for column in schema.features} | {name for name in roles if name}
-        return frozenset(names | set(self.params.data.ignore)) - {schema.target}
+            raise log_unavailable() from error
 
     # The models in use
 
-    async def _watch_aliases(self) -> None:
+    async def _watch_aliases(self, on_new_schema: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
+            before = self.schema
             await loop.run_in_executor(self._shadower, self._reload)
+            if self.schema != before:
+                on_new_schema()
 
     def _reload(self) -> None:
         """Use the versions that the aliases name; if that fails those in use stay."""
@@ -269,82 +261,104 @@ class ModelService:
 
     def _start_batch(self) -> None:
         """Hand what waits to the worker, at least one request; go on until nothing waits."""
-        n_rows = n_requests = 0
-        for waiting in self._waiting:
-            n_rows += len(waiting.request.rows)
-            if n_requests and n_rows > MAX_BATCH_ROWS:
+        batch: list[_Waiting] = []
+        n_rows = 0
+        while self._waiting:
+            n_rows += len(self._waiting[0].request.all_rows)
+            if batch and n_rows > MAX_BATCH_ROWS:
                 break
-            n_requests += 1
-        batch = self._waiting[:n_requests]
-        del self._waiting[:n_requests]
+            batch.append(self._waiting.popleft())
         if not batch:
             self._busy = False
             return
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(
-            self._worker, self._answer, [waiting.request for waiting in batch]
-        )
+        requests = [waiting.request for waiting in batch]
+        work = asyncio.get_running_loop().run_in_executor(self._worker, self._answer, requests)
         work.add_done_callback(lambda done: self._deliver(batch, done))
 
     def _deliver(
         self,
         batch: Sequence[_Waiting],
-        done: "asyncio.Future[tuple[list[Reply], list[tuple[str, Row]]]]",
+        done: "asyncio.Future[tuple[list[bytes | RequestError], list[IdentifiedRow]]]",
     ) -> None:
         self._start_batch()
-        open_replies = [waiting for waiting in batch if not waiting.reply.done()]  # callers may go
         error = done.exception()
-        if error is not None:
-            for waiting in open_replies:
-                waiting.reply.set_exception(error)
-            return
-        replies, rows = done.result()
+        replies: Sequence[bytes | BaseException] = [error] * len(batch) if error else []
+        rows: Sequence[IdentifiedRow] = []
+        if error is None:
+            replies, rows = done.result()
         for waiting, reply in zip(batch, replies, strict=True):
-            if not waiting.reply.done():
+            if waiting.reply.done():  # the caller has gone
+                continue
+            if isinstance(reply, bytes):
                 waiting.reply.set_result(reply)
-        self.metrics.predictions.inc(len(rows))
-        self.metrics.batches.observe(sum(len(waiting.request.rows) for waiting in batch))
-        self._queue_for_shadow(rows)
+            else:
+                waiting.reply.set_exception(reply)
+        if error is None:
+            self.metrics.predictions.inc(len(rows))
+            self.metrics.batches.observe(sum(len(each.request.all_rows) for each in batch))
+            self._queue_for_shadow(rows)
 
-    def _answer(self, batch: Sequence[PredictRequest]) -> tuple[list[Reply], list[tuple[str, Row]]]:
+    def _answer(
+        self, batch: Sequence[PredictRequest]
+    ) -> tuple[list[bytes | RequestError], list[IdentifiedRow]]:
         """Return the replies to a batch once all is in the log, and the rows predicted, by id."""
         champion = self.models.champion
+        if champion is None:
+            return [no_champion() for _ in batch], []
         try:
-            if champion is not None:
-                return self._predict_and_log(champion, batch)
+            return self._predict_and_log(champion, batch)
         except EvertuneError as error:
             LOGGER.error("%s", error)
-        failure = NO_CHAMPION if champion is None else UNAVAILABLE
-        return [error_reply(failure) for _ in batch], []
+            return [log_unavailable() for _ in batch], []
 
     def _predict_and_log(
         self, champion: LoadedModel, batch: Sequence[PredictRequest]
-    ) -> tuple[list[Reply], list[tuple[str, Row]]]:
-        reader, schema, now = champion.fast.reading, champion.model.schema, self.clock()
-        requests = [request_rows(request, reader, now=now) for request in batch]
-        flat = [row for rows in requests for row in rows]
-        columns, unread = read_rows([row.row for row in flat], reader)
-        retried = {
+    ) -> tuple[list[bytes | RequestError], list[IdentifiedRow]]:
+        schema, now = champion.model.schema, self.clock()
+        places = count()
+        requests = [
+            _request_rows(request, champion.fast.reading, now=now, places=places)
+            for request in batch
+        ]
+        columns, unread = read_rows(
+            [row.cells for rows in requests for row in rows], champion.fast.reading
+        )
+        named = [
             row.id
             for request, rows in zip(batch, requests, strict=True)
-            if may_be_retry(request)
+            if request.ids is not None or request.request_id is not None  # maybe asked before
             for row in rows
-        }
-        known: PredictionsById = self._log.find(retried) if retried else {}
-        faults = _batch_errors(batch, requests, unread, schema=schema, now=now, known=known)
-        new = _new_row_indices(requests, faults, known)
+        ]
+        logged: VersionedPredictions = self._log.find(named) if named else {}
+        errors: list[list[FieldError]] = []
+        accepted: dict[str, _RequestRow] = {}
+        for request, rows in zip(batch, requests, strict=True):
+            found = [
+                error
+                for row in rows
+                for error in (
+                    *_cell_errors(row, unread.get(row.place, ()), schema),
+                    *_id_conflicts(row, logged, accepted, time=schema.time),
+                )
+            ]
+            if request.moment is not None and request.moment - now > MAX_CLOCK_SKEW:
+                found.insert(0, FieldError("moment", "is in the future"))
+            errors.append(found)
+            if not found:
+                accepted |= {row.id: row for row in rows}
+        new = [row for row in accepted.values() if row.id not in logged]
         made = [
             LoggedPrediction(
-                id=flat[index].id,
-                request_id=flat[index].request_id,
-                identifier=flat[index].identifier,
-                moment=flat[index].moment,
-                inputs=orjson.dumps(flat[index].row).decode(),
+                id=row.id,
+                request_id=row.request_id,
+                identifier=row.identifier,
+                moment=row.moment,
+                inputs=orjson.dumps(row.cells).decode(),
                 value=value,
                 probabilities=probabilities,
             )
-            for index, (value, probabilities) in zip(
-                new, _predict_rows(champion, columns, new), strict=True
+            for row, (value, probabilities) in zip(
+                new, _predict(champion, columns, [row.place for row in new]), strict=True
             )
         ]
         if made:
@@ -352,16 +366,16 @@ class ModelService:
             added = self._log.append_predictions(made, version=number, received=now)
             # where another process was faster, its predictions count
             by_id = {each.id: (number, each) for each in made}
-            known |= by_id if added == len(made) else self._log.find(by_id)
+            logged |= by_id if added == len(made) else self._log.find(by_id)
         replies = [
-            _faults_reply(found) if found else _predictions_reply(rows, known, champion)
-            for rows, found in zip(requests, faults, strict=True)
+            _error_reply(found) if found else _predictions_json(rows, logged, champion)
+            for rows, found in zip(requests, errors, strict=True)
         ]
-        return replies, [(flat[index].id, flat[index].row) for index in new]
+        return replies, [(row.id, row.cells) for row in new]
 
     # Shadow predictions
 
-    def _queue_for_shadow(self, rows: Sequence[tuple[str, Row]]) -> None:
+    def _queue_for_shadow(self, rows: Sequence[IdentifiedRow]) -> None:
         if self.models.shadow is None or not rows:
             return
         space = max(0, MAX_SHADOW_QUEUE_ROWS - len(self._unshadowed))
@@ -383,17 +397,16 @@ class ModelService:
             lambda _: loop.call_later(SHADOW_WAIT_SECONDS, self._start_shadow_batch)
         )
 
-    def _predict_shadow(self, rows: Sequence[tuple[str, Row]]) -> None:
+    def _predict_shadow(self, rows: Sequence[IdentifiedRow]) -> None:
         """Log the shadow's predictions of rows, by id; rows that it cannot read have none."""
         shadow = self.models.shadow
         if shadow is None:
             return
         columns, unread = read_rows([row for _, row in rows], shadow.fast.reading)
-        good = [index for index in range(len(rows)) if index not in unread]
-        predictions = _predict_rows(shadow, columns, good)
+        readable = [place for place in range(len(rows)) if place not in unread]
         made = [
-            ShadowPrediction(rows[index][0], *predicted)
-            for index, predicted in zip(good, predictions, strict=True)
+            ShadowPrediction(rows[place][0], *predicted)
+            for place, predicted in zip(readable, _predict(shadow, columns, readable), strict=True)
         ]
         try:
             self.metrics.shadow.inc(self._log.append_shadow(made, version=shadow.version.number))
@@ -403,33 +416,33 @@ class ModelService:
 
     # Labels
 
-    def _store_labels(self, submitted: Sequence[SubmittedLabel]) -> Reply:
-        champion = self.models.champion
-        if champion is None:
-            return error_reply(NO_CHAMPION)
-        now, schema = self.clock(), champion.model.schema
+    def _store_labels(self, submitted: Sequence[SubmittedLabel]) -> LabelResponse:
+        if self.schema is None:
+            raise no_champion()
+        schema, now = self.schema, self.clock()
         texts = labels_to_log([label.label for label in submitted], schema)
-        faults = []
-        for index, (label, text) in enumerate(zip(submitted, texts, strict=True)):
+        errors = []
+        for place, (label, text) in enumerate(zip(submitted, texts, strict=True)):
             if text is None:
                 expected = describe_expected_label("", schema)
-                faults.append(FieldError(f"labels[{index}].label", expected))
+                errors.append(FieldError(f"labels[{place}].label", expected))
             if label.moment is not None and label.moment > now:
-                faults.append(FieldError(f"labels[{index}].moment", FUTURE_MESSAGE))
-        if faults:
-            return error_reply(ErrorResponse(UNPROCESSABLE, tuple(faults[:MAX_ERRORS])))
+                errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
+        if errors:
+            raise RequestError(UNPROCESSABLE, *errors)
         labels = [
             Label(label.id, str(text), label.moment or now, dated=label.moment is not None)
             for label, text in zip(submitted, texts, strict=True)
         ]
         try:
-            counts = asdict(self._log.append_labels(labels, received=now))
+            counts = self._log.append_labels(labels, received=now)
         except EvertuneError as error:
             LOGGER.error("%s", error)
-            return error_reply(UNAVAILABLE)
-        for case in LABEL_CASES:
-            self.metrics.labels.labels(case).inc(counts[case])
-        return Reply(OK, orjson.dumps({case: counts[case] for case in LABEL_CASES}))
+            raise log_unavailable() from error
+        response = LabelResponse.model_validate(counts, from_attributes=True)
+        for case, n in response:
+            self.metrics.labels.labels(case).inc(n)
+        return response
 
 
 def read_token(variable: str | None) -> bytes | None:
@@ -465,69 +478,82 @@ def labels_to_log(raw: Sequence[str | float | bool], schema: TableSchema) -> lis
     ]
 
 
-def _batch_errors(
-    batch: Sequence[PredictRequest],
-    requests: Sequence[Sequence[RequestRow]],
-    unread: Mapping[int, Sequence[DataIssue]],
-    *,
-    schema: TableSchema,
-    now: datetime,
-    known: PredictionsById,
-) -> list[tuple[FieldError, ...]]:
-    """Return the faults of each request; of two that give one id to two rows the later has one."""
-    taken: dict[str, RequestRow] = {}
-    faults, start = [], 0
-    for request, rows in zip(batch, requests, strict=True):
-        issues = {
-            index: unread[start + index] for index in range(len(rows)) if start + index in unread
-        }
-        found = [*request_errors(request, rows, issues, schema=schema, now=now)]
-        found += _id_conflicts(request, rows, known, taken, time=schema.time)
-        faults.append(tuple(found[:MAX_ERRORS]))
-        taken |= {} if found else {row.id: row for row in rows}
-        start += len(rows)
-    return faults
+def _request_rows(
+    request: PredictRequest, reader: RowReader, *, now: datetime, places: "count[int]"
+) -> list[_RequestRow]:
+    """Return the rows of a request, with ids and moments.
+
+    A row without an id of its own has one that begins with the request's id, so that a request
+    with an id can safely be sent again. A row without its time column has the request's moment.
+    """
+    request_id = request.request_id or uuid4().hex
+    default = request.moment or now
+    identifier, time = reader.schema.identifier, reader.time
+    rows = []
+    for number, cells in enumerate(request.all_rows):
+        if request.ids:
+            row_id = request.ids[number]
+        else:
+            row_id = f"{request_id}-{number}" if len(request.all_rows) > 1 else request_id
+        name = cells.get(identifier) if identifier else None
+        untimed = time is not None and time.kind == "date" and time.name not in cells
+        rows.append(
+            _RequestRow(
+                id=row_id,
+                request_id=request_id,
+                place=next(places),
+                field=f"rows[{number}]" if request.rows else "row",
+                id_field=f"ids[{number}]" if request.ids else "request_id",
+                cells={**cells, str(reader.schema.time): default.isoformat()} if untimed else cells,
+                moment=event_time(cells, reader) or default,
+                identifier=None if name is None else str(name).strip() or None,
+            )
+        )
+    return rows
+
+
+def _cell_errors(
+    row: _RequestRow, issues: Sequence[DataIssue], schema: TableSchema
+) -> list[FieldError]:
+    """Return which cells of a row the model cannot read, and an identifier that is no id."""
+    kinds = {column.name: column.kind for column in schema.features} if issues else {}
+    errors = []
+    for issue in issues:
+        column = str(issue.column)
+        kind = kinds.get(column, "date" if column == schema.time else "text")
+        expected = EXPECTED_BY_KIND.get(kind, "cannot be read")
+        problem = expected if column in row.cells else "is missing"
+        errors.append(FieldError(f"{row.field}.{column}", problem))
+    fault = None if row.identifier is None else id_error(row.identifier)
+    if fault:
+        errors.append(FieldError(f"{row.field}.{schema.identifier}", fault))
+    return errors
 
 
 def _id_conflicts(
-    request: PredictRequest,
-    rows: Sequence[RequestRow],
-    known: PredictionsById,
-    taken: Mapping[str, RequestRow],
+    row: _RequestRow,
+    logged: VersionedPredictions,
+    accepted: Mapping[str, _RequestRow],
     *,
     time: str | None,
-) -> Iterator[FieldError]:
-    for index, row in enumerate(rows):
-        logged, other = known.get(row.id), taken.get(row.id)
-        same = logged is None or is_same_row(row, logged[1], time)
-        if not same or (other is not None and dict(other.row) != dict(row.row)):
-            yield FieldError(f"ids[{index}]" if request.ids else "request_id", ID_TAKEN)
+) -> list[FieldError]:
+    """Return an error where the id belongs to another row; times may have been left out before."""
+    if row.id in logged:
+        before = orjson.loads(logged[row.id][1].inputs)
+        same = {**before, time: None} == {**row.cells, time: None} if time else before == row.cells
+    else:
+        same = row.id not in accepted or accepted[row.id].cells == row.cells
+    return [] if same else [FieldError(row.id_field, ID_TAKEN)]
 
 
-def _new_row_indices(
-    requests: Sequence[Sequence[RequestRow]],
-    faults: Sequence[tuple[FieldError, ...]],
-    known: PredictionsById,
-) -> list[int]:
-    """Return the indices of the rows to predict, in the whole batch; each id once."""
-    indices: dict[str, int] = {}
-    start = 0
-    for rows, found in zip(requests, faults, strict=True):
-        for index, row in enumerate(rows, start):
-            if not found and row.id not in known:
-                indices.setdefault(row.id, index)
-        start += len(rows)
-    return list(indices.values())
-
-
-def _predict_rows(
-    used: LoadedModel, columns: CellColumns, indices: Sequence[int]
+def _predict(
+    used: LoadedModel, columns: CellColumns, places: Sequence[int]
 ) -> list[tuple[float, tuple[float, ...] | None]]:
-    """Return value and probabilities of the rows at some indices."""
-    if not indices:
+    """Return value and probabilities of the rows at some places."""
+    if not places:
         return []
-    chosen = {name: [cells[index] for index in indices] for name, cells in columns.items()}
-    predictions = used.fast.predict(chosen, len(indices))
+    chosen = {name: [cells[place] for place in places] for name, cells in columns.items()}
+    predictions = used.fast.predict(chosen, len(places))
     values = predictions.values.tolist()
     if predictions.probabilities is None:
         return [(float(value), None) for value in values]
@@ -535,30 +561,27 @@ def _predict_rows(
     return [(float(value), tuple(row)) for value, row in zip(values, rows, strict=True)]
 
 
-def _faults_reply(faults: tuple[FieldError, ...]) -> Reply:
-    taken = all(fault.problem == ID_TAKEN for fault in faults)
-    return error_reply(ErrorResponse(CONFLICT if taken else UNPROCESSABLE, faults))
+def _error_reply(errors: Sequence[FieldError]) -> RequestError:
+    taken = all(error.problem == ID_TAKEN for error in errors)
+    return RequestError(CONFLICT if taken else UNPROCESSABLE, *errors)
 
 
-def _predictions_reply(
-    rows: Sequence[RequestRow], known: PredictionsById, champion: LoadedModel
-) -> Reply:
+def _predictions_json(
+    rows: Sequence[_RequestRow], logged: VersionedPredictions, champion: LoadedModel
+) -> bytes:
     classes = champion.model.schema.classes
     predictions: list[dict[str, object]] = []
-    for version, logged in (known[row.id] for row in rows):
+    for version, each in (logged[row.id] for row in rows):
+        one: dict[str, object] = {"prediction": each.value}
         if classes:
-            predicted: dict[str, object] = {
-                "prediction": classes[int(logged.value)],
-                "probabilities": dict(zip(classes, logged.probabilities or (), strict=False)),
-            }
-        else:
-            predicted = {"prediction": logged.value}
-        predictions.append(predicted | {"version": version})
-    versions = {known[row.id][0] for row in rows}
+            shares = dict(zip(classes, each.probabilities or (), strict=False))
+            one = {"prediction": classes[int(each.value)], "probabilities": shares}
+        predictions.append(one | {"version": version})
+    versions = {logged[row.id][0] for row in rows}
     content = {
         "version": versions.pop() if len(versions) == 1 else champion.version.number,
         "request_id": rows[0].request_id,
         "ids": [row.id for row in rows],
         "predictions": predictions,
     }
-    return Reply(OK, orjson.dumps(content))
+    return orjson.dumps(content)
