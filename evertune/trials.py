@@ -159,6 +159,11 @@ class Trial:
     elapsed_seconds: float
     phase: TrialSource = "search"
 
+    @property
+    def seconds(self) -> float:
+        """The time of its fits and predictions, one after the other."""
+        return sum(fold.fit_seconds + fold.predict_seconds for fold in self.folds)
+
 
 @dataclass(frozen=True)
 class SearchHeader:

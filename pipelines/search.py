@@ -14,8 +14,8 @@ from evertune.files import read_record
 from evertune.plan import Plan
 from evertune.search.objective import read_objective
 from evertune.search.run import run_locally, run_search
-from evertune.search.samplers import GivenSampler
-from evertune.search.study import SearchConfig, Study
+from evertune.search.samplers import GivenSampler, make_sampler
+from evertune.search.study import Sampler, SearchConfig, Study
 from evertune.stages.search import (
     apply_plan,
     describe_trials,
@@ -42,18 +42,23 @@ def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) ->
     )
     past_trials = tuple(log.trials)
     budget = search_budget(search, past_trials, started=started)
-    refit = plan.mode == "refit"
+    config = SearchConfig.of(search, warm_starts=plan.warm_starts)
     with search_errors():
+        if plan.mode == "refit":
+            # Nothing could take the place of its configurations, so it has no limit.
+            budget = replace(budget, seconds=None, trials=None)
+            sampler: Sampler = GivenSampler(plan.warm_starts, past_trials)
+        else:
+            sampler = make_sampler(objective, config, past_trials)
         study = Study(
             objective,
-            SearchConfig.of(search, warm_starts=plan.warm_starts),
-            # Nothing could take the place of a refit's configurations, so it has no limit.
-            budget=replace(budget, seconds=None, trials=None) if refit else budget,
+            config,
+            budget=budget,
+            sampler=sampler,
             past_trials=past_trials,
             on_finished=log.record,
-            sampler=GivenSampler(plan.warm_starts, past_trials) if refit else None,
         )
-        if refit:
+        if plan.mode == "refit":
             run_locally(study)
         else:
             run_search(study, root=root, state=paths.state)

@@ -32,6 +32,7 @@ from evertune.models.fitted_model import predict
 from evertune.search.leaderboard import all_failed
 from evertune.search.objective import Objective
 from evertune.search.run import run_search
+from evertune.search.samplers import make_sampler
 from evertune.search.study import Budget, SearchConfig, Study
 from evertune.search.summary import failure_reasons
 from evertune.search.trial_log import read_entries, save_entry, shrink_pool
@@ -91,6 +92,7 @@ def tune(
             study = Study(
                 work,
                 config,
+                sampler=make_sampler(work, config),
                 budget=Budget(started, seconds=seconds, trials=budget_trials),
                 on_finished=partial(_keep_trial, trials, pool, work.metrics[0].greater_is_better),
             )

@@ -1,9 +1,8 @@
 """Samplers: what proposes the next configuration of a study.
 
-`Sampler` is the contract. `OptunaSampler` (tpe, random) and `GridSampler` try warm starts and the
-families' defaults first, then Optuna's suggestions or the points of a grid; each trial runs on all
-folds. `GivenSampler` evaluates given configurations and no others, for a refit. The default,
-`PortfolioSampler`, is in `portfolio`.
+`make_sampler` returns the one that params.yaml names: `PortfolioSampler` (the default),
+`OptunaSampler` (tpe, random) or `GridSampler`. `GivenSampler` evaluates given configurations and no
+others, for a refit. Their contract is `evertune.search.study.Sampler`.
 
 `suggest_configuration`, `add_past_trial` and `tell_optuna` translate between a space and an Optuna
 study, which always maximizes; stopped trials are told as pruned, failed ones as failed.
@@ -13,9 +12,7 @@ into the budget, that gains more than a model of the space.
 
 import math
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
@@ -29,6 +26,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
 from evertune.metrics.metrics import Metric
+from evertune.models.families import FAMILIES
 from evertune.search.configurations import (
     build_space,
     default_configurations,
@@ -38,38 +36,30 @@ from evertune.search.configurations import (
     nearest_configuration,
     nearest_values,
 )
-from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
+from evertune.search.portfolio import default_portfolio
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
+from evertune.search.study import RunningTrial, Sampler, SearchConfig, Study
 from evertune.trials import Configuration, ParameterValue, Trial
-
-if TYPE_CHECKING:
-    from evertune.search.study import SearchConfig, Study
 
 STARTUP_TRIALS = 10  # that are drawn at random before TPE takes over
 MUTATION_SCALE = 0.2  # standard deviation, as a share of a parameter's range
 KEEP_PROBABILITY = 0.8  # that a mutation keeps a choice
+# of the portfolio
+CHEAP_SHARE = 0.02  # of the budget: what a configuration may cost and still be completed at once
+START_SHARE = 0.5  # of the budget, after which no default is started
+COMPLETION_SHARE = 0.8  # of the remaining worker time, that one default's other folds may take
+LONG_FIT_SECONDS = 1.0  # a longer fit is a job of its own, so that workers share the folds
+TIME_SAFETY_FACTOR = 1.3  # how much longer than the first fold the others may take
+FAMILY_STARTUP_TRIALS = 4
 
 
-class Sampler(ABC):
-    """Proposes jobs to one study, which calls it under its lock.
-
-    The same seed, trials and order of calls give the same proposals.
-    """
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to propose, whatever the budget."""
-        return False
-
-    @abstractmethod
-    def ask(self, study: "Study", *, killable: bool) -> Job | None:
-        """Return a job made by `study.new_job`, or None if there is none now.
-
-        If the worker is not `killable`, its family must be able to end a fit by a deadline.
-        """
-
-    def tell(self, study: "Study", number: int, trial: Trial | None) -> None:  # noqa: B027
-        """Learn how the trial of a job went; None if it goes on, or ended before the job did."""
+def make_sampler(
+    objective: Objective, config: SearchConfig, past_trials: Sequence[Trial] = ()
+) -> Sampler:
+    """Return the sampler of a search, which goes on from the trials of its earlier runs."""
+    kinds = {"portfolio": PortfolioSampler, "grid": GridSampler}
+    return kinds.get(config.searcher, OptunaSampler)(objective, config, past_trials)
 
 
 class GivenSampler(Sampler):
@@ -86,7 +76,7 @@ class GivenSampler(Sampler):
         """Whether all were proposed."""
         return not self._waiting
 
-    def ask(self, study: "Study", *, killable: bool) -> Job | None:  # noqa: ARG002
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return the next configuration; nothing could take its place, so killable or not."""
         number, configuration = self._waiting.pop(0)
         return study.new_job(configuration, "given", number=number)
@@ -100,7 +90,7 @@ class OptunaSampler(Sampler):
     """
 
     def __init__(
-        self, objective: Objective, config: "SearchConfig", past_trials: Sequence[Trial]
+        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
     ) -> None:
         self._space = search_space(objective, config)
         self._metric = objective.metrics[0]
@@ -120,7 +110,7 @@ class OptunaSampler(Sampler):
     def _grid(self, seed: int) -> list[Configuration]:  # noqa: ARG002
         return []
 
-    def ask(self, study: "Study", *, killable: bool) -> Job | None:  # noqa: ARG002
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
         given = self._waiting.pop(0) if self._waiting else None
         if given is not None:
@@ -133,7 +123,7 @@ class OptunaSampler(Sampler):
         self._asked[job.number] = asked
         return job
 
-    def tell(self, study: "Study", number: int, trial: Trial | None) -> None:  # noqa: ARG002
+    def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
         """Pass the score on to Optuna."""
         tell_optuna(self._study, self._asked.pop(number), trial, self._metric)
 
@@ -151,7 +141,181 @@ class GridSampler(OptunaSampler):
         return [points[index] for index in np.random.default_rng(seed).permutation(len(points))]
 
 
-def search_space(objective: Objective, config: "SearchConfig") -> Space:
+class PortfolioSampler(Sampler):
+    """Strong defaults first, then new configurations of the most useful families.
+
+    The first default, which is cheap, runs on all folds, so that a model exists early. Of every
+    other default one fold is evaluated; those that fit into the budget then complete their folds,
+    the best first. The rest of the budget goes to the families that have weight in the ensemble
+    so far: in turn a mutation of the family's best configuration and a TPE proposal based on all
+    known trials. If the budget is a number of trials, every default runs on all folds. Warm starts
+    stand before the defaults.
+    """
+
+    def __init__(
+        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
+    ) -> None:
+        self._metric = objective.metrics[0]
+        self._space = search_space(objective, config)
+        self._rng = np.random.default_rng(config.seed + len(past_trials))
+        schema = objective.schema
+        defaults = default_portfolio(
+            schema.task,
+            n_rows=len(objective.table),
+            n_features=len(schema.features),
+            n_classes=len(schema.classes),
+        )
+        wanted = [point for point in defaults if point.family in config.families]
+        seen = [trial.configuration for trial in past_trials]
+        self._waiting: list[Configuration] = []
+        for point in (*config.warm_starts, *wanted):
+            if point not in seen:
+                self._waiting.append(point)
+                seen.append(point)
+        self._studies: dict[str, optuna.Study] = {}
+        self._asked: dict[int, tuple[str, optuna.Trial]] = {}
+        self._exhausted = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all defaults ended and no family is left: all failed, or are too slow."""
+        return self._exhausted
+
+    def ask(self, study: Study, *, killable: bool) -> Job | None:
+        """Return a default, more folds of one, or a new configuration."""
+        job = self._next_job(study, killable=killable)
+        if job is None and killable and not (self._waiting or study.is_waiting):
+            self._exhausted = True
+        return job
+
+    def _next_job(self, study: Study, *, killable: bool) -> Job | None:
+        seconds = study.budget.seconds
+        if seconds is None:
+            first = self._start_default(study, killable=killable, n_folds=study.n_folds)
+            return first or self._propose(study, killable=killable)
+        remaining = study.workers * study.seconds_left()
+        return (
+            self._complete_default(study, max_seconds=CHEAP_SHARE * seconds)
+            or self._start_default_in_time(study, killable=killable)
+            or self._complete_default(study, max_seconds=COMPLETION_SHARE * remaining)
+            or self._propose(study, killable=killable)
+        )
+
+    def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
+        """Pass the score on to the Optuna study of the family."""
+        if number in self._asked:
+            family, asked = self._asked.pop(number)
+            tell_optuna(self._studies[family], asked, trial, self._metric)
+
+    def _start_default_in_time(self, study: Study, *, killable: bool) -> Job | None:
+        if study.used_share() > START_SHARE:
+            return None
+        is_first = not (study.past_trials or study.trials or study.running)
+        n_folds = study.n_folds if is_first else 1
+        return self._start_default(study, killable=killable, n_folds=n_folds)
+
+    def _start_default(self, study: Study, *, killable: bool, n_folds: int) -> Job | None:
+        for index, point in enumerate(self._waiting):
+            if killable or not FAMILIES[point.family].ignores_deadline:
+                del self._waiting[index]
+                return study.new_job(point, "portfolio", n_folds=n_folds)
+        return None
+
+    def _complete_default(self, study: Study, *, max_seconds: float) -> Job | None:
+        """Return missing folds of the best started default that they fit in the time of."""
+        fitting = [
+            (number, trial, missing)
+            for number, trial in study.running.items()
+            if trial.outcomes and trial.phase == "portfolio"
+            if (missing := self._missing_folds(trial, study.n_folds))
+            if self._fold_seconds(trial) * len(missing) <= max_seconds
+        ]
+        if not fitting:
+            return None
+        number, best, folds = max(fitting, key=lambda each: self._rank(each[1]))
+        if self._fold_seconds(best) > LONG_FIT_SECONDS:
+            folds = folds[:1]
+        return study.limit(Job(number, best.configuration, folds, best.phase, best.iterations))
+
+    @staticmethod
+    def _missing_folds(trial: RunningTrial, n_folds: int) -> tuple[int, ...]:
+        taken = {result.fold for result in trial.results} | trial.busy
+        return tuple(fold for fold in range(n_folds) if fold not in taken)
+
+    @staticmethod
+    def _fold_seconds(trial: RunningTrial) -> float:
+        """Return what one more fold is expected to take at most."""
+        return TIME_SAFETY_FACTOR * trial.seconds / len(trial.outcomes)
+
+    def _rank(self, trial: RunningTrial) -> float:
+        score = maximized_mean_score(trial.results, self._metric)
+        return -math.inf if score is None else score
+
+    def _propose(self, study: Study, *, killable: bool) -> Job | None:
+        """Return a new configuration of the family that had the least time for its weight."""
+        weights = study.family_weights()
+        fitting = [
+            family
+            for family in weights
+            if family in self._space
+            and TIME_SAFETY_FACTOR * self._trial_cost(study, family) <= study.seconds_left()
+            and (killable or not FAMILIES[family].ignores_deadline)
+        ]
+        if not fitting:
+            return None
+        family = max(fitting, key=lambda each: weights[each] / (1 + self._spent(study, each)))
+        space = {family: self._space[family]}
+        optuna_study = self._optuna_study(study, family)
+        best = self._best_configuration(study, family)
+        if best is not None and study.next_number % 2 == 0:
+            enqueue_configuration(optuna_study, mutate_configuration(best, space, self._rng))
+        asked = optuna_study.ask()
+        job = study.new_job(suggest_configuration(asked, space), "search")
+        self._asked[job.number] = (family, asked)
+        return job
+
+    def _spent(self, study: Study, family: str) -> float:
+        """Return the time of the family's trials, running ones included; or their number."""
+        own = [trial for trial in study.all_trials if trial.configuration.family == family]
+        n_running = sum(each == family for each, _ in self._asked.values())
+        if not study.is_timed:
+            return float(len(own) + n_running)
+        return sum(trial.seconds for trial in own) + n_running * self._trial_cost(study, family)
+
+    @staticmethod
+    def _trial_cost(study: Study, family: str) -> float:
+        """Return the mean time of the family's complete trials; 1 in a budget of trials."""
+        if not study.is_timed:
+            return 1.0
+        times = [
+            trial.seconds
+            for trial in study.all_trials
+            if trial.configuration.family == family and trial.status == "complete"
+        ]
+        return sum(times) / len(times) if times else 0.0
+
+    def _optuna_study(self, study: Study, family: str) -> optuna.Study:
+        if family not in self._studies:
+            made = new_optuna_study("tpe", study.seed, startup_trials=FAMILY_STARTUP_TRIALS)
+            for trial in study.all_trials:
+                if trial.configuration.family == family:
+                    space = {family: self._space[family]}
+                    add_past_trial(made, trial, space=space, metric=self._metric)
+            self._studies[family] = made
+        return self._studies[family]
+
+    def _best_configuration(self, study: Study, family: str) -> Configuration | None:
+        scored = [
+            (maximized_score(trial.score, self._metric), trial.configuration)
+            for trial in study.all_trials
+            if trial.configuration.family == family
+            and trial.status == "complete"
+            and trial.score is not None
+        ]
+        return max(scored, key=lambda each: each[0])[1] if scored else None
+
+
+def search_space(objective: Objective, config: SearchConfig) -> Space:
     """Return the space of a search: the families' ranges with the settings' overrides."""
     return build_space(
         config.families,
@@ -265,8 +429,12 @@ def mutate_configuration(
             if value in parameter.values and rng.random() < KEEP_PROBABILITY:
                 return value
             return parameter.values[int(rng.integers(len(parameter.values)))]
-        position = _to_unit_interval(value, parameter) + MUTATION_SCALE * float(rng.normal())
-        return _from_unit_interval(min(max(position, 0.0), 1.0), parameter)
+        scale, unscale = (math.log, math.exp) if parameter.log else (float, float)
+        low, high = scale(parameter.low), scale(parameter.high)
+        start = scale(value) if isinstance(value, int | float) else (low + high) / 2
+        number = unscale(start + MUTATION_SCALE * (high - low) * float(rng.normal()))
+        number = min(max(number, parameter.low), parameter.high)
+        return round(number) if isinstance(parameter, Integer) else number
 
     return Configuration(point.family, draw_values(space[point.family], mutate))
 
@@ -276,25 +444,3 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
         return CategoricalDistribution(list(parameter.values))
     kind = FloatDistribution if isinstance(parameter, Float) else IntDistribution
     return kind(parameter.low, parameter.high, log=parameter.log)
-
-
-def _to_unit_interval(value: ParameterValue, parameter: Float | Integer) -> float:
-    """Return where a value lies between the bounds, 0.5 if there is none."""
-    if not isinstance(value, int | float):
-        return 0.5
-    low, high, at = (
-        math.log(number) if parameter.log else float(number)
-        for number in (parameter.low, parameter.high, value)
-    )
-    return (at - low) / (high - low)
-
-
-def _from_unit_interval(position: float, parameter: Float | Integer) -> ParameterValue:
-    low, high = (
-        math.log(number) if parameter.log else float(number)
-        for number in (parameter.low, parameter.high)
-    )
-    number = low + position * (high - low)
-    number = math.exp(number) if parameter.log else number
-    number = min(max(number, parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number

@@ -20,6 +20,7 @@ of the numbers: what is tried depends neither on timing nor on the number of wor
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -36,9 +37,7 @@ from evertune.search.objective import (
     maximized_score,
     mean_score,
 )
-from evertune.search.portfolio import PortfolioSampler
 from evertune.search.pruning import FoldScores, should_prune
-from evertune.search.samplers import GridSampler, OptunaSampler, Sampler
 from evertune.trials import Configuration, FoldResult, ParameterValue, Trial, TrialSource
 
 CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
@@ -153,6 +152,28 @@ class RunningTrial:
         return sum(each.fit_seconds + each.predict_seconds for each in self.results)
 
 
+class Sampler(ABC):
+    """Proposes jobs to one study, which calls it under its lock.
+
+    The same seed, trials and order of calls give the same proposals.
+    """
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing left to propose, whatever the budget."""
+        return False
+
+    @abstractmethod
+    def ask(self, study: "Study", *, killable: bool) -> Job | None:
+        """Return a job made by `study.new_job`, or None if there is none now.
+
+        If the worker is not `killable`, its family must be able to end a fit by a deadline.
+        """
+
+    def tell(self, study: "Study", number: int, trial: Trial | None) -> None:  # noqa: B027
+        """Learn how the trial of a job went; None if it goes on, or ended before the job did."""
+
+
 class Study:
     """The state of a search.
 
@@ -163,8 +184,6 @@ class Study:
         its fold models.
     past_trials : tuple of Trial
         Of earlier runs of the same search; they are not evaluated again.
-    sampler : Sampler, optional
-        By default the one that `config` names.
 
     Attributes
     ----------
@@ -190,9 +209,9 @@ class Study:
         config: SearchConfig,
         *,
         budget: Budget,
+        sampler: Sampler,
         on_finished: OnTrialFinished,
         past_trials: tuple[Trial, ...] = (),
-        sampler: Sampler | None = None,
     ) -> None:
         self.objective, self.config, self.budget = objective, config, budget
         self.metric, self.n_folds = objective.metrics[0], len(objective.folds)
@@ -215,15 +234,7 @@ class Study:
         self._weights: dict[str, float] = {}
         self._n_weighted = 0
         self._lock, self._flush_lock = threading.RLock(), threading.Lock()
-        self.sampler = sampler or self._make_sampler()
-
-    def _make_sampler(self) -> Sampler:
-        settings = (self.objective, self.config, self.past_trials)
-        if self.config.searcher == "portfolio":
-            return PortfolioSampler(*settings)
-        return (
-            GridSampler(*settings) if self.config.searcher == "grid" else OptunaSampler(*settings)
-        )
+        self.sampler = sampler
 
     @property
     def is_timed(self) -> bool:

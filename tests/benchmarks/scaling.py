@@ -22,6 +22,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.metrics.metrics import METRICS, Metric, custom_metric
 from evertune.search.objective import Objective
 from evertune.search.run import run_search
+from evertune.search.samplers import make_sampler
 from evertune.search.study import Budget, SearchConfig, Study
 from evertune.trials import Trial
 from evertune.types import FloatArray
@@ -76,9 +77,11 @@ def beside_fits(trials: list[Trial]) -> float:
 def searched(given: Objective, budget: Budget, *, workers: int) -> list[Trial]:
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as folder:
+        config = SearchConfig((FAMILY,), searcher="random", scheduler="none", workers=workers)
         study = Study(
             given,
-            SearchConfig((FAMILY,), searcher="random", scheduler="none", workers=workers),
+            config,
+            sampler=make_sampler(given, config),
             budget=budget,
             on_finished=lambda trial, _: trials.append(trial),
         )

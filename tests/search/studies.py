@@ -10,6 +10,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.ensemble.oof import FoldModel
 from evertune.metrics.metrics import METRICS
 from evertune.search.objective import FoldOutcome, JobUpdate, Objective
+from evertune.search.samplers import make_sampler
 from evertune.search.study import Budget, SearchConfig, Study
 from evertune.trials import FoldResult, Trial
 from evertune.types import Predictions
@@ -42,14 +43,15 @@ def make_study(
     **given,
 ):
     """Return a study; `given` has the settings, or the sampler or objective of another."""
-    objects = {name: given.pop(name) for name in ("sampler", "objective") if name in given}
+    objective, sampler = given.pop("objective", OBJECTIVE), given.pop("sampler", None)
+    config = SearchConfig(tuple(families), **given)
     return Study(
-        objects.pop("objective", OBJECTIVE),
-        SearchConfig(tuple(families), **given),
+        objective,
+        config,
+        sampler=sampler or make_sampler(objective, config, tuple(past)),
         budget=Budget(time.monotonic(), seconds, trials),
         past_trials=tuple(past),
         on_finished=on_finished or (lambda *_: None),
-        **objects,
     )
 
 
