@@ -8,22 +8,17 @@ minus the estimated loss of the same rows.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evertune.decisions import Finding
 from evertune.metrics.losses import bounded_losses
 from evertune.metrics.metrics import REGRESSION, Metric
 from evertune.monitoring.log_frames import logged_predictions, rows_in_window, single_version
-from evertune.monitoring.loss_estimators import (
-    calibrate_probabilities,
-    expand_over_classes,
-    expected_losses,
-)
+from evertune.monitoring.loss_estimators import expand_over_classes
 from evertune.monitoring.performance import PerformanceReference
 from evertune.times import TimeWindow
 from evertune.types import FloatArray, Predictions, Task, take_rows
@@ -75,117 +70,100 @@ def estimated_findings(
     """
     if task != reference.task:
         raise ValueError(f"Expected a reference of {task=}, but got {reference.task=}.")
-    expected = _expect_losses(frame, reference, n_classes=len(classes), features=features)
+    pred = logged_predictions(frame)
+    expected = _expected_losses(pred, reference, n_classes=len(classes), features=features)
     if expected is None:
         return ()
-    truth = frame["truth"].to_numpy(dtype=np.float64)
-    losses = bounded_losses(truth, expected.predictions, task=task, scale=reference.scale)
+    losses, variances = expected
+    y_true = frame["truth"].to_numpy(dtype=np.float64)
+    errors = bounded_losses(y_true, pred, task=task, scale=reference.scale) - losses
     found: list[Finding] = []
     for window in windows:
         rows = np.arange(len(frame))[rows_in_window(frame, window)]
-        n_labelled = int(np.isfinite(truth[rows]).sum())
-        plain = Finding(
+        coverage = float(np.isfinite(y_true[rows]).mean()) if rows.size else None
+        finding = Finding(
             "estimated_loss",
             "estimate",
             replace(window, n_rows=rows.size),
             None,
-            coverage=n_labelled / rows.size if rows.size else None,
+            coverage=coverage,
             version=single_version(frame),
             note=ASSUMPTION,
         )
-        rows = rows[np.isfinite(expected.losses[rows])]  # a row may lack probabilities
+        rows = rows[np.isfinite(losses[rows])]  # a row may lack probabilities
         if rows.size < least_rows:
-            found.append(replace(plain, state="no data", note=f"{rows.size} predictions"))
+            found.append(replace(finding, state="no data", note=f"{rows.size} predictions"))
             continue
-        found += _window_findings(plain, expected, rows, metrics, reference)
-        gaps = losses[rows] - expected.losses[rows]
-        gaps = gaps[np.isfinite(gaps)]
-        if gaps.size >= least_rows:
-            found.append(_estimate_error(plain, gaps))
+        mean = float(losses[rows].mean())
+        half = Z_SCORE_95 * math.sqrt(max(float(variances[rows].mean()), 0.0) / rows.size)
+        low, high = max(mean - half, 0.0), min(mean + half, 1.0)
+        found.append(replace(finding, value=mean, low=low, high=high))
+        if task == REGRESSION or pred.probabilities is None:
+            ratio = mean / reference.loss if reference.loss > 0 else 1.0
+            names = [each.name for each in metrics if each.name in METRICS_SCALED_BY_LOSS]
+            on_holdout = {name: reference.figures.get(name) for name in names}
+            values = {name: v * ratio for name, v in on_holdout.items() if v is not None}
+        else:
+            step = -(-rows.size // max(1, MAX_CELLS // pred.probabilities.shape[1]))
+            values = estimate_metrics(take_rows(pred, rows[::step]), reference, metrics)
+        found += [
+            replace(finding, signal=f"estimated_{name}", value=value)
+            for name, value in values.items()
+        ]
+        known = errors[rows][np.isfinite(errors[rows])]
+        if known.size >= least_rows:
+            mean, half = float(known.mean()), Z_SCORE_95 * float(known.std()) / known.size**0.5
+            found.append(
+                replace(
+                    finding,
+                    signal="estimate_error",
+                    value=mean,
+                    low=mean - half,
+                    high=mean + half,
+                    note="realised loss minus estimated loss of the rows with a label",
+                )
+            )
     return tuple(found)
 
 
 def estimate_metrics(
-    predictions: Predictions, reference: PerformanceReference, metrics: Sequence[Metric]
+    pred: Predictions, reference: PerformanceReference, metrics: Sequence[Metric]
 ) -> dict[str, float]:
     """Return the expected metrics of classified rows, by name."""
-    if predictions.probabilities is None or reference.calibration is None:
+    if pred.probabilities is None or reference.calibration is None:
         raise ValueError("Expected probabilities and their calibration, but got none.")
-    proba = calibrate_probabilities(reference.calibration, predictions.probabilities)
-    truth, pred, weights = expand_over_classes(predictions, proba)
+    proba = reference.calibration.calibrate(pred.probabilities)
+    y_true, pred, weights = expand_over_classes(pred, proba)
     scores = {
-        metric.name: metric.score(truth, pred, weights)
+        metric.name: metric.score(y_true, pred, weights)
         for metric in metrics
         if metric.name in ESTIMABLE_METRICS
     }
     return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
-@dataclass(frozen=True, eq=False)
-class ExpectedLosses:
-    """The expected losses of n rows; `variance` is that of each loss around its expectation."""
-
-    predictions: Predictions
-    losses: FloatArray
-    variance: FloatArray
-
-
-def _expect_losses(
-    frame: pd.DataFrame,
+def _expected_losses(
+    pred: Predictions,
     reference: PerformanceReference,
     *,
     n_classes: int,
     features: pd.DataFrame | None,
-) -> ExpectedLosses | None:
-    predictions = logged_predictions(frame)
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the expected loss of each row, and the variance of the loss around it."""
     if reference.task == REGRESSION:
-        if reference.errors is None or (reference.errors.columns and features is None):
+        model = reference.errors
+        if model is None or (model.columns and features is None):
             return None
-        losses = expected_losses(reference.errors, features, predictions.values)
+        losses = model.predict(features, pred.values)
         variance = reference.dispersion * reference.loss * (1 - reference.loss)
-        return ExpectedLosses(predictions, losses, np.full(losses.size, variance))
-    if predictions.probabilities is None or reference.calibration is None:
+        return losses, np.full(losses.size, variance)
+    if pred.probabilities is None or reference.calibration is None:
         return None
-    proba = calibrate_probabilities(reference.calibration, predictions.probabilities)
-    costs = np.column_stack(
-        [
-            bounded_losses(np.full(len(frame), float(code)), predictions, task=reference.task)
-            for code in range(n_classes)
-        ]
-    )
+    proba, codes = reference.calibration.calibrate(pred.probabilities), range(n_classes)
+    n_rows = len(pred.values)
+    by_class = [
+        bounded_losses(np.full(n_rows, float(code)), pred, task=reference.task) for code in codes
+    ]
+    costs = np.column_stack(by_class)
     losses = (proba * costs).sum(axis=1)
-    return ExpectedLosses(predictions, losses, (proba * costs**2).sum(axis=1) - losses**2)
-
-
-def _window_findings(
-    plain: Finding,
-    expected: ExpectedLosses,
-    rows: NDArray[np.int64],
-    metrics: Sequence[Metric],
-    reference: PerformanceReference,
-) -> Iterator[Finding]:
-    mean = float(expected.losses[rows].mean())
-    half = Z_SCORE_95 * math.sqrt(max(float(expected.variance[rows].mean()), 0.0) / rows.size)
-    yield replace(plain, value=mean, low=max(mean - half, 0.0), high=min(mean + half, 1.0))
-    proba = expected.predictions.probabilities
-    if reference.task == REGRESSION or proba is None:
-        ratio = mean / reference.loss if reference.loss > 0 else 1.0
-        known = {metric.name: reference.figures.get(metric.name) for metric in metrics}
-        values = {
-            name: value * ratio
-            for name, value in known.items()
-            if value is not None and name in METRICS_SCALED_BY_LOSS
-        }
-    else:
-        step = -(-rows.size // max(1, MAX_CELLS // proba.shape[1]))
-        values = estimate_metrics(take_rows(expected.predictions, rows[::step]), reference, metrics)
-    for name, value in values.items():
-        yield replace(plain, signal=f"estimated_{name}", value=value)
-
-
-def _estimate_error(plain: Finding, gaps: FloatArray) -> Finding:
-    mean, half = float(gaps.mean()), Z_SCORE_95 * float(gaps.std()) / math.sqrt(gaps.size)
-    note = "realised loss minus estimated loss of the rows with a label"
-    return replace(
-        plain, signal="estimate_error", value=mean, low=mean - half, high=mean + half, note=note
-    )
+    return losses, (proba * costs**2).sum(axis=1) - losses**2

@@ -2,21 +2,19 @@
 
 They are fitted on the hold-out and used to estimate performance without labels:
 
-- classification: an isotonic calibration of the stated probabilities (`fit_calibration`; Zadrozny
-  and Elkan, 2002). `expand_over_classes` repeats each row once for each class, weighted by its
+- classification: an isotonic calibration of the probabilities (`fit_calibration`; Zadrozny and
+  Elkan, 2002). `expand_over_classes` repeats each row once for each class, weighted by its
   calibrated probability, so that a weighted metric is an expected metric (CBPE);
 - regression: a boosted tree that predicts the loss of a row (`fit_error_model`; direct loss
   estimation, DLE), stored as LightGBM's own text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import lightgbm
 import numpy as np
 import pandas as pd
-from sklearn.isotonic import IsotonicRegression
 
-from evertune.types import FloatArray, Predictions
+from evertune.types import FloatArray, Predictions, take_rows
 
 N_BINARY_CLASSES = 2
 MIN_CALIBRATION_ROWS = 2
@@ -37,20 +35,46 @@ LIGHTGBM_PARAMS = {
 
 @dataclass(frozen=True)
 class IsotonicCalibration:
-    """How often a probability comes true: straight lines between points, ends held."""
+    """How often a probability comes true: straight lines between points, constant beyond them."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
 
+    def calibrate(self, proba: FloatArray) -> FloatArray:
+        """Return the calibrated probabilities of all classes, shape (n, n_classes).
 
-def fit_calibration(truth: FloatArray, predictions: Predictions) -> IsotonicCalibration | None:
+        With more than two classes the predicted one is calibrated, and the others share the rest
+        in proportion to their probabilities.
+
+        Examples
+        --------
+        >>> halves = IsotonicCalibration((0.0, 1.0), (0.0, 0.5))
+        >>> halves.calibrate(np.array([[0.2, 0.8], [1.0, 0.0]])).tolist()
+        [[0.6, 0.4], [1.0, 0.0]]
+        """
+        n_classes = proba.shape[1]
+        if n_classes == N_BINARY_CLASSES:
+            positive = np.interp(proba[:, 1], self.x, self.y)
+            return np.column_stack([1 - positive, positive])
+        best, rows = proba.argmax(axis=1), np.arange(len(proba))
+        top = np.interp(proba[rows, best], self.x, self.y)
+        others = proba.copy()
+        others[rows, best] = 0.0
+        total = others.sum(axis=1, keepdims=True)
+        shares = np.where(total > 0, others / np.where(total > 0, total, 1.0), 1 / (n_classes - 1))
+        calibrated = shares * (1 - top)[:, None]
+        calibrated[rows, best] = top
+        return np.asarray(calibrated, dtype=np.float64)
+
+
+def fit_calibration(y_true: FloatArray, pred: Predictions) -> IsotonicCalibration | None:
     """Return the isotonic calibration of probabilities, None where there are none.
 
     Parameters
     ----------
-    truth : array of shape (n,)
+    y_true : array of shape (n,)
         Codes of classes.
-    predictions : Predictions
+    pred : Predictions
         With two classes the positive one is calibrated, with more the predicted one.
 
     References
@@ -61,99 +85,68 @@ def fit_calibration(truth: FloatArray, predictions: Predictions) -> IsotonicCali
     Examples
     --------
     >>> p = np.array([0.1, 0.2, 0.6, 0.7])
-    >>> said = Predictions((p > 0.5) * 1.0, np.column_stack([1 - p, p]))
-    >>> fit_calibration(np.array([0.0, 0.0, 0.0, 1.0]), said).y
+    >>> pred = Predictions((p > 0.5) * 1.0, np.column_stack([1 - p, p]))
+    >>> fit_calibration(np.array([0.0, 0.0, 0.0, 1.0]), pred).y
     (0.0, 0.0, 1.0)
     """
-    known = np.isfinite(truth)
-    if predictions.probabilities is None or known.sum() < MIN_CALIBRATION_ROWS:
+    from sklearn.isotonic import IsotonicRegression
+
+    proba, known = pred.probabilities, np.isfinite(y_true)
+    if proba is None or known.sum() < MIN_CALIBRATION_ROWS:
         return None
-    proba = predictions.probabilities
     known &= np.isfinite(proba).all(axis=1)
     if proba.shape[1] == N_BINARY_CLASSES:
-        stated, came_true = proba[:, 1], truth == 1
+        stated, came_true = proba[:, 1], y_true == 1
     else:
-        stated, came_true = proba.max(axis=1), truth == proba.argmax(axis=1)
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    fitted.fit(stated[known], came_true[known].astype(np.float64))
-    x, y = fitted.X_thresholds_, fitted.y_thresholds_
+        stated, came_true = proba.max(axis=1), y_true == proba.argmax(axis=1)
+    isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    isotonic.fit(stated[known], came_true[known].astype(np.float64))
+    x, y = isotonic.X_thresholds_, isotonic.y_thresholds_
     if x.size > MAX_CALIBRATION_POINTS:
-        kept = np.unique(np.linspace(0, x.size - 1, MAX_CALIBRATION_POINTS).round().astype(int))
-        x, y = x[kept], y[kept]
+        drawn = np.unique(np.linspace(0, x.size - 1, MAX_CALIBRATION_POINTS).round().astype(int))
+        x, y = x[drawn], y[drawn]
     return IsotonicCalibration(tuple(map(float, x)), tuple(map(float, y)))
 
 
-def calibrate_probabilities(
-    calibration: IsotonicCalibration, probabilities: FloatArray
-) -> FloatArray:
-    """Return the calibrated probabilities of all classes, shape (n, n_classes).
-
-    With more than two classes the class that is said is calibrated, and the others share what it
-    leaves in proportion to what was stated.
-
-    Examples
-    --------
-    >>> halves = IsotonicCalibration((0.0, 1.0), (0.0, 0.5))
-    >>> calibrate_probabilities(halves, np.array([[0.2, 0.8], [1.0, 0.0]])).tolist()
-    [[0.6, 0.4], [1.0, 0.0]]
-    """
-    if probabilities.shape[1] == N_BINARY_CLASSES:
-        positive = np.interp(probabilities[:, 1], calibration.x, calibration.y)
-        return np.column_stack([1 - positive, positive])
-    best, rows = probabilities.argmax(axis=1), np.arange(len(probabilities))
-    top = np.interp(probabilities[rows, best], calibration.x, calibration.y)
-    others = probabilities.copy()
-    others[rows, best] = 0.0
-    sums = others.sum(axis=1)
-    n_others = probabilities.shape[1] - 1
-    shares = np.where(sums[:, None] > 0, others, 1.0 / n_others)
-    shares[rows, best] = 0.0
-    found = shares * ((1 - top) / np.where(sums > 0, sums, 1.0))[:, None]
-    found[rows, best] = top
-    return np.asarray(found)
-
-
 def expand_over_classes(
-    predictions: Predictions, chances: FloatArray
+    pred: Predictions, proba: FloatArray
 ) -> tuple[FloatArray, Predictions, FloatArray]:
-    """Return every row once for each class, with the class as truth and its chance as weight.
+    """Return every row once for each class, with the class as y_true and its chance as weight.
 
     A weighted metric of these is what it is expected to be, up to 1 / n.
 
     Parameters
     ----------
-    predictions : Predictions
-        Of n rows, with probabilities.
-    chances : array of shape (n, n_classes)
+    pred : Predictions
+        For n rows.
+    proba : array of shape (n, n_classes)
         Calibrated.
 
     Returns
     -------
-    truth, predictions, weights
+    y_true, pred, weights
         Of n n_classes rows.
 
     Examples
     --------
-    >>> said = Predictions(np.array([1.0]), np.array([[0.2, 0.8]]))
-    >>> truth, _, weights = expand_over_classes(said, np.array([[0.3, 0.7]]))
-    >>> truth.tolist(), weights.tolist()
+    >>> pred = Predictions(np.array([1.0]), np.array([[0.2, 0.8]]))
+    >>> y_true, _, weights = expand_over_classes(pred, np.array([[0.3, 0.7]]))
+    >>> y_true.tolist(), weights.tolist()
     ([0.0, 1.0], [0.3, 0.7])
     """
-    n_rows, n_classes = chances.shape
-    truth = np.tile(np.arange(n_classes, dtype=np.float64), n_rows)
-    rows = np.repeat(np.arange(n_rows), n_classes)
-    stated = None if predictions.probabilities is None else predictions.probabilities[rows]
-    return truth, Predictions(predictions.values[rows], stated), chances.ravel()
+    n_rows, n_classes = proba.shape
+    y_true = np.tile(np.arange(n_classes, dtype=np.float64), n_rows)
+    return y_true, take_rows(pred, np.repeat(np.arange(n_rows), n_classes)), proba.ravel()
 
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """What expects the loss of a row from its columns and its prediction.
+    """Predicts the loss of a row from its columns and its prediction.
 
     Attributes
     ----------
     levels : dict
-        The levels of each column of words, in the order of their codes.
+        The levels of each text column, in the order of their codes.
     booster : str
         A LightGBM model as text.
     """
@@ -162,76 +155,74 @@ class ErrorModel:
     levels: dict[str, tuple[str, ...]]
     booster: str
 
+    def predict(self, features: pd.DataFrame | None, values: FloatArray) -> FloatArray:
+        """Return the expected loss of n rows, shape (n,).
+
+        Parameters
+        ----------
+        features : DataFrame of n rows, optional
+            Clean columns.
+        values : array of shape (n,)
+            The predictions.
+
+        Raises
+        ------
+        ValueError
+            If a column that the model was fitted on is missing.
+        """
+        import lightgbm
+
+        given = () if features is None else features.columns
+        missing = [name for name in self.columns if name not in given]
+        if missing:
+            raise ValueError(f"Expected the columns {self.columns}, but {missing=}.")
+        if not values.size:
+            return np.zeros(0)
+        booster = lightgbm.Booster(model_str=self.booster)
+        losses = booster.predict(self.matrix(features, values), num_threads=1)
+        return np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0)
+
+    def matrix(self, features: pd.DataFrame | None, values: FloatArray) -> FloatArray:
+        """Return the input of the booster, shape (n, n_columns + 1); the last are `values`."""
+        columns = [] if features is None else [self._numbers(features[n]) for n in self.columns]
+        return np.column_stack([*columns, values])
+
+    def _numbers(self, column: pd.Series) -> FloatArray:
+        if column.name in self.levels:
+            codes = {level: float(code) for code, level in enumerate(self.levels[column.name])}
+            column = column.astype("str").map(codes)
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            column = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
+        return column.astype("float64").to_numpy()
+
 
 def fit_error_model(
     features: pd.DataFrame | None, values: FloatArray, losses: FloatArray, *, seed: int
 ) -> ErrorModel:
-    """Return what expects the losses of rows.
+    """Return the model of the losses of n rows.
 
     Parameters
     ----------
     features : DataFrame of n rows, optional
         Clean columns.
     values : array of shape (n,)
-        What was predicted.
+        The predictions.
     losses : array of shape (n,)
         In [0, 1].
     """
-    features = pd.DataFrame(index=range(values.size)) if features is None else features
-    levels = {
-        str(name): _frequent_levels(features[name]) for name in features if _is_text(features[name])
-    }
-    columns = tuple(str(name) for name in features)
+    import lightgbm
+
+    levels = {}
+    for name, column in () if features is None else features.items():
+        is_number = pd.api.types.is_numeric_dtype(column)
+        if not is_number and not pd.api.types.is_datetime64_any_dtype(column):
+            counts = column.dropna().astype("str").value_counts()
+            levels[str(name)] = tuple(str(level) for level in counts.index[:MAX_TEXT_LEVELS])
+    columns = () if features is None else tuple(str(name) for name in features)
     unfitted = ErrorModel(columns, levels, "")
-    rows = lightgbm.Dataset(_feature_matrix(unfitted, features, values), losses)
     booster = lightgbm.train(
-        {**LIGHTGBM_PARAMS, "seed": seed}, rows, num_boost_round=N_BOOSTING_ROUNDS
+        {**LIGHTGBM_PARAMS, "seed": seed},
+        lightgbm.Dataset(unfitted.matrix(features, values), losses),
+        num_boost_round=N_BOOSTING_ROUNDS,
     )
-    return ErrorModel(columns, levels, str(booster.model_to_string()))
-
-
-def expected_losses(
-    model: ErrorModel, features: pd.DataFrame | None, values: FloatArray
-) -> FloatArray:
-    """Return the expected loss of n rows, shape (n,).
-
-    Raises
-    ------
-    ValueError
-        If a column that it learned from is missing.
-    """
-    features = pd.DataFrame(index=range(values.size)) if features is None else features
-    missing = [name for name in model.columns if name not in features]
-    if missing:
-        raise ValueError(f"Expected the columns {model.columns}, but {missing=}.")
-    if not values.size:
-        return np.zeros(0)
-    booster = lightgbm.Booster(model_str=model.booster)
-    said = booster.predict(_feature_matrix(model, features, values), num_threads=1)
-    return np.clip(np.asarray(said, dtype=np.float64), 0.0, 1.0)
-
-
-def _is_text(column: pd.Series) -> bool:
-    return not (
-        pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)
-    )
-
-
-def _frequent_levels(column: pd.Series) -> tuple[str, ...]:
-    counts = column.dropna().astype("str").value_counts()
-    return tuple(str(level) for level in counts.index[:MAX_TEXT_LEVELS])
-
-
-def _feature_matrix(model: ErrorModel, features: pd.DataFrame, values: FloatArray) -> FloatArray:
-    columns = [_to_numeric(features[name], model.levels.get(name)) for name in model.columns]
-    return np.column_stack([*columns, values])
-
-
-def _to_numeric(column: pd.Series, levels: tuple[str, ...] | None) -> FloatArray:
-    if levels is not None:
-        codes = {level: float(code) for code, level in enumerate(levels)}
-        return np.asarray(column.astype("str").map(codes), dtype=np.float64)
-    if pd.api.types.is_datetime64_any_dtype(column):
-        days = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return np.asarray(days, dtype=np.float64)
-    return np.asarray(column.astype("float64"), dtype=np.float64)
+    return replace(unfitted, booster=str(booster.model_to_string()))

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from evertune.metrics.metrics import get_metric
 from evertune.monitoring.estimation import estimate_metrics
-from evertune.monitoring.loss_estimators import expected_losses
 from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
@@ -113,7 +112,7 @@ def _expected(
     reference: PerformanceReference, X: FloatArray, said: Predictions
 ) -> dict[str, float]:
     assert reference.errors is not None
-    losses = expected_losses(reference.errors, pd.DataFrame(X).rename(columns=str), said.values)
+    losses = reference.errors.predict(pd.DataFrame(X).rename(columns=str), said.values)
     ratio = losses.mean() / reference.loss
     return {name: ratio * (reference.figures[name] or 0.0) for name in SHOWN["regression"]}
 

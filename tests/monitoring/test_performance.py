@@ -8,7 +8,7 @@ import pytest
 from evertune.files import read_record, write_record
 from evertune.metrics.metrics import METRICS
 from evertune.monitoring.label_delay import ArrivalCurve
-from evertune.monitoring.loss_estimators import expected_losses, fit_error_model
+from evertune.monitoring.loss_estimators import fit_error_model
 from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
@@ -172,7 +172,7 @@ def test_a_column_that_the_expected_error_needs_must_be_there():
         HOLDOUT_COLUMNS, HOLDOUT_SAID.values, np.abs(HOLDOUT_TRUTH) / 10, seed=0
     )
     with pytest.raises(ValueError, match=r"missing=\['plan'\]"):
-        expected_losses(model, HOLDOUT_COLUMNS[["x"]], HOLDOUT_SAID.values)
+        model.predict(HOLDOUT_COLUMNS[["x"]], HOLDOUT_SAID.values)
 
 
 def test_a_level_that_was_never_seen_is_no_fault():
@@ -180,7 +180,7 @@ def test_a_level_that_was_never_seen_is_no_fault():
         HOLDOUT_COLUMNS, HOLDOUT_SAID.values, np.abs(HOLDOUT_TRUTH) / 10, seed=0
     )
     new = HOLDOUT_COLUMNS.assign(plan="new")
-    assert np.isfinite(expected_losses(model, new, HOLDOUT_SAID.values)).all()
+    assert np.isfinite(model.predict(new, HOLDOUT_SAID.values)).all()
 
 
 def test_numeric_slices_are_cut_where_the_reference_was_cut():
