@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from evertune.decisions import DecisionOutcome
     from evertune.models.persistence import ServedModel
     from evertune.monitoring.results import MonitoringResult
-    from evertune.registry.gates import Verdict
     from evertune.registry.model_registry import ModelRegistry
     from evertune.registry.overview import ProjectStatus, VersionHistory, VersionSummary
+    from evertune.registry.promotion_records import Verdict
     from evertune.serving.batch import ScoringResult
 
 TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|gz|parquet|pq|sql))+$", re.IGNORECASE)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from evertune.monitoring.prediction_log import LabelCounts
     from evertune.monitoring.results import MonitoringResult
     from evertune.registry.decision_log import DecisionEntry
-    from evertune.registry.gates import Verdict
     from evertune.registry.gc import CollectionResult, SpaceUsage
     from evertune.registry.overview import (
         ChampionSummary,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
         VersionHistory,
         VersionSummary,
     )
-    from evertune.registry.promotion_records import ChampionPeriod, DecisionRecord
+    from evertune.registry.promotion_records import ChampionPeriod, DecisionRecord, Verdict
     from evertune.registry.reproduce import ComparisonRow, Reproduction
     from evertune.serving.batch import ScoringResult
     from evertune.stages.snapshot import Snapshot

@@ -7,7 +7,7 @@ Edit it as you like; what the steps do is in `evertune.orchestration.tasks`.
 from prefect import flow
 
 from evertune.orchestration.tasks import hold_project, register, snapshot, stage, stages
-from evertune.registry.gates import Verdict
+from evertune.registry.promotion_records import Verdict
 
 
 @flow(name="train", persist_result=False)

@@ -42,9 +42,9 @@ from evertune.orchestration.steps import (
 )
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.gates import Verdict
 from evertune.registry.model_registry import open_registry
 from evertune.registry.promotion import roll_back_on_decision
+from evertune.registry.promotion_records import Verdict
 from evertune.terminal import decision_line, verdict_line
 from evertune.versioning import dvc
 

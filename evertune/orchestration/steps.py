@@ -21,7 +21,7 @@ from evertune.orchestration.progress import (
     search_progress,
 )
 from evertune.plan import Plan
-from evertune.registry.gates import Verdict
+from evertune.registry.promotion_records import Verdict
 from evertune.stages.runner import run_and_record, stage_function
 from evertune.stages.snapshot import Snapshot, take_snapshot
 from evertune.terminal import snapshot_line, verdict_line
@@ -102,6 +102,11 @@ def register_step(root: Path, *, flow_run: str | None = None) -> Step[Verdict]:
     """Register the model, and make it champion if it passes the gates."""
 
     def run() -> Verdict:
+        from evertune.registry.settled import settled_verdict
+
+        settled = settled_verdict(root)
+        if settled is not None:
+            return settled
         from evertune.registry.register import register
 
         return register(root, flow_run=flow_run)

@@ -16,7 +16,7 @@ from functools import partial
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from prefect import Flow, tags, task
 from prefect.artifacts import create_markdown_artifact
@@ -39,10 +39,6 @@ from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
 from evertune.errors import BusyError, InputError, ProjectBusyError
 from evertune.files import project_lock
-from evertune.monitoring.load_labels import load_label_table
-from evertune.monitoring.monitor import current_time
-from evertune.monitoring.results import MonitoringResult
-from evertune.orchestration.carry_out_decision import decision_steps, resolve_now, run_monitoring
 from evertune.orchestration.identity import (
     DECISION_EVENT,
     PROCESS_TAG,
@@ -68,10 +64,8 @@ from evertune.orchestration.steps import (
     snapshot_step,
     stage_step,
 )
-from evertune.registry.gates import Verdict
 from evertune.registry.model_registry import open_registry
-from evertune.registry.promotion import approve, reject
-from evertune.serving.batch import ScoringResult, read_scoring_source, score
+from evertune.registry.promotion_records import Verdict
 from evertune.terminal import (
     decision_page,
     decision_result_line,
@@ -80,6 +74,10 @@ from evertune.terminal import (
     verdict_page,
 )
 from evertune.versioning import dvc
+
+if TYPE_CHECKING:
+    from evertune.monitoring.results import MonitoringResult
+    from evertune.serving.batch import ScoringResult
 
 RETRY_SECONDS = [2.0, 10.0]
 # Another run may hold the project for as long as a search takes.
@@ -207,17 +205,22 @@ def register(root: str) -> Verdict:
 
 def follow_decision(root: str, decision_id: str, *, resume: bool) -> DecisionOutcome:
     """Carry out a decision, a task for each of its steps, unless it was taken up before."""
+    from evertune.monitoring.monitor import current_time
+    from evertune.orchestration.carry_out_decision import decision_steps
+
     place = Path(root)
     now = current_time(place, real=datetime.now(UTC))
     steps = decision_steps(place, decision_id, now=now, resume=resume, flow_run=flow_run.get_id())
     return run_steps(steps, partial(_run_as_task, root=place))
 
 
-def look(root: str, now: str | None) -> MonitoringResult:
+def look(root: str, now: str | None) -> "MonitoringResult":
     """Look at production: findings and a decision, recorded and shown on the page."""
+    from evertune.orchestration.carry_out_decision import resolve_now, run_monitoring
+
     place = Path(root)
 
-    def run() -> MonitoringResult:
+    def run() -> "MonitoringResult":
         found = run_monitoring(place, now=resolve_now(place, now), say=print_step)
         create_markdown_artifact(decision_page(found), key="decision")
         return found
@@ -226,7 +229,7 @@ def look(root: str, now: str | None) -> MonitoringResult:
     return found
 
 
-def emit_decision(root: str, found: MonitoringResult) -> None:
+def emit_decision(root: str, found: "MonitoringResult") -> None:
     """Emit the event that starts the retune and the notifications; nothing where none is due."""
     if found.announced is None:
         return
@@ -247,8 +250,10 @@ def emit_decision(root: str, found: MonitoringResult) -> None:
     )
 
 
-def score_table(root: str) -> ScoringResult:
+def score_table(root: str) -> "ScoringResult":
     """Predict every row of the table of scoring.source, and log what is new."""
+    from evertune.serving.batch import score
+
     run = partial(score, Path(root), now=datetime.now(UTC))
     scored: ScoringResult = _run_as_task(Step("score", run, scoring_line), Path(root))
     return scored
@@ -259,6 +264,9 @@ def load_labels(root: str) -> None:
     place, params = Path(root), load_params(Path(root))
     if params.scoring.labels is None:
         return
+    from evertune.monitoring.load_labels import load_label_table
+    from evertune.serving.batch import read_scoring_source
+
     source = params.scoring.labels
 
     def run() -> str:
@@ -292,6 +300,8 @@ def ask_person(version: str) -> Answer:
 
 def apply_answer(root: str, version: str, answer: Answer) -> str:
     """Make the version champion or leave it challenger, and return what came of it."""
+    from evertune.registry.promotion import approve, reject
+
     place, decide = Path(root), approve if answer.approve else reject
 
     def run() -> str:

@@ -19,7 +19,7 @@ Holm (1979).
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 from evertune.config.schema import GatesSection
 from evertune.evaluation.evaluation_record import (
@@ -30,11 +30,10 @@ from evertune.evaluation.evaluation_record import (
     metric_row,
 )
 from evertune.metrics.metrics import is_better, keeps_bound
-from evertune.registry.promotion_records import GateOutcome, GateResult
+from evertune.registry.promotion_records import GateOutcome, GateResult, Verdict
 from evertune.stats.comparison import holm_adjust, required_sample_size
 from evertune.stats.results import PairedDifference, TestResult
 
-GateDecision = Literal["promote", "keep", "not enough evidence"]
 Finding = tuple[GateOutcome, str]  # an outcome and its reason
 
 MIN_SHARE_BETTER = 0.25  # of draws in which a version has to be better that wins by its loss alone
@@ -174,49 +173,6 @@ class GateEvidence:
     megabytes: float | None = None
     faults: tuple[str, ...] | None = None
     tests: tuple[TestResult, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gates say about a version; stored with it.
-
-    Attributes
-    ----------
-    rows_needed : int, optional
-        About how many hold-out rows would tell, if the difference stays as it is.
-    version, champion : str, optional
-        The version that was judged, and the champion after the verdict.
-    basis : str, optional
-        Digest of what was judged and against which champion: the same basis, the same verdict.
-    n_rows : int, optional
-        Compared hold-out rows, if they cannot tell.
-    gates : tuple of GateResult
-        In the order in which they are evaluated.
-    look : int
-        How often these hold-out rows have been used for a decision, this time included.
-    confidence : float
-        Of the interval of the difference from the champion.
-    waits_for_approval : bool
-        Whether all gates are passed and only a person's approval is missing.
-    """
-
-    decision: GateDecision
-    reasons: tuple[str, ...]
-    rows_needed: int | None = None
-    version: str | None = None
-    champion: str | None = None
-    basis: str | None = None
-    n_rows: int | None = None
-    gates: tuple[GateResult, ...] = ()
-    tests: tuple[TestResult, ...] = ()
-    look: int = 1
-    confidence: float = 0.95
-    waits_for_approval: bool = False
-
-    @property
-    def promoted(self) -> bool:
-        """Whether the version is the champion now."""
-        return self.decision == "promote"
 
 
 def evaluate_gates(

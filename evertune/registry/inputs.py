@@ -5,15 +5,17 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evertune.config.schema import Params
-from evertune.data.schema import TableSchema
 from evertune.errors import StageError
-from evertune.evaluation.evaluation_record import Evaluation, chosen_simple_model
 from evertune.files import digest_files, read_record
-from evertune.search.trial_log import read_header, read_trials
 from evertune.trials import SearchHeader, Trial
 from evertune.versioning import dvc
+
+if TYPE_CHECKING:
+    from evertune.data.schema import TableSchema
+    from evertune.evaluation.evaluation_record import Evaluation
 
 RECORDED_DATA = {  # the names in tags and records, which are stored, by the keys of `paths`
     "source": "source",
@@ -42,8 +44,8 @@ class RegistrationInputs:
 
     root: Path
     params: Params
-    evaluation: Evaluation
-    schema: TableSchema
+    evaluation: "Evaluation"
+    schema: "TableSchema"
     header: SearchHeader
     trials: tuple[Trial, ...]
     model: Path
@@ -52,8 +54,18 @@ class RegistrationInputs:
     result: str
 
 
-def read_registration_inputs(root: Path, params: Params) -> RegistrationInputs:
-    """Return what is to be registered.
+@dataclass(frozen=True)
+class ResultKey:
+    """What tells one result of the stages from another; see `RegistrationInputs`."""
+
+    model: Path
+    identity: str
+    md5s: dict[str, str]
+    result: str
+
+
+def read_result_key(root: Path, params: Params) -> ResultKey:
+    """Return what tells the result of the stages from any other.
 
     Raises
     ------
@@ -66,23 +78,40 @@ def read_registration_inputs(root: Path, params: Params) -> RegistrationInputs:
             f"expected every stage to be up to date, but {', '.join(stale)} is not;"
             " run `evertune train`"
         )
-    paths, evaluation = params.paths, read_record(params.paths.figures, Evaluation)
+    paths = params.paths
+    evaluation = json.loads(paths.figures.read_text(encoding="utf-8"))
     md5s = {name: dvc.output_hash(root, getattr(paths, key)) for name, key in RECORDED_DATA.items()}
-    simplest = chosen_simple_model(evaluation)
-    model = paths.model if simplest is None else paths.baselines / "models" / simplest
-    identity = md5s["model"] if simplest is None else digest_files([model])
-    shown = json.loads(paths.figures.read_text(encoding="utf-8"))
+    _, _, simplest = str(evaluation["chosen"]).partition(":")
+    model = paths.baselines / "models" / simplest if simplest else paths.model
+    identity = digest_files([model]) if simplest else md5s["model"]
+    result = json_digest(identity, md5s, evaluation, params_values(params))
+    return ResultKey(model, identity, md5s, result)
+
+
+def read_registration_inputs(root: Path, params: Params) -> RegistrationInputs:
+    """Return what is to be registered.
+
+    Raises
+    ------
+    StageError
+        A stage is not up to date.
+    """
+    from evertune.data.schema import TableSchema
+    from evertune.evaluation.evaluation_record import Evaluation
+    from evertune.search.trial_log import read_header, read_trials
+
+    paths, key = params.paths, read_result_key(root, params)
     return RegistrationInputs(
         root=root,
         params=params,
-        evaluation=evaluation,
+        evaluation=read_record(paths.figures, Evaluation),
         schema=read_record(paths.table_schema, TableSchema),
         header=read_header(paths.trials),
         trials=read_trials(paths.trials),
-        model=model,
-        identity=identity,
-        md5s=md5s,
-        result=json_digest(identity, md5s, shown, params_values(params)),
+        model=key.model,
+        identity=key.identity,
+        md5s=key.md5s,
+        result=key.result,
     )
 
 

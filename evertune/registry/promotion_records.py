@@ -30,6 +30,49 @@ class GateResult:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the gates say about a version; stored with it.
+
+    Attributes
+    ----------
+    rows_needed : int, optional
+        About how many hold-out rows would tell, if the difference stays as it is.
+    version, champion : str, optional
+        The version that was judged, and the champion after the verdict.
+    basis : str, optional
+        Digest of what was judged and against which champion: the same basis, the same verdict.
+    n_rows : int, optional
+        Compared hold-out rows, if they cannot tell.
+    gates : tuple of GateResult
+        In the order in which they are evaluated.
+    look : int
+        How often these hold-out rows have been used for a decision, this time included.
+    confidence : float
+        Of the interval of the difference from the champion.
+    waits_for_approval : bool
+        Whether all gates are passed and only a person's approval is missing.
+    """
+
+    decision: RecordVerdict
+    reasons: tuple[str, ...]
+    rows_needed: int | None = None
+    version: str | None = None
+    champion: str | None = None
+    basis: str | None = None
+    n_rows: int | None = None
+    gates: tuple[GateResult, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    look: int = 1
+    confidence: float = 0.95
+    waits_for_approval: bool = False
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version is the champion now."""
+        return self.decision == "promote"
+
+
+@dataclass(frozen=True)
 class DecisionRecord:
     """One decision about a version, complete before it acts.
 

@@ -24,7 +24,7 @@ from evertune.models.persistence import load_model
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.evidence import HoldoutComparison, compare_on_holdout, gather_evidence
-from evertune.registry.gates import Verdict, evaluate_gates
+from evertune.registry.gates import evaluate_gates
 from evertune.registry.holdout_reuse import HoldoutUse, holdout_use_number, row_key_sketch
 from evertune.registry.inputs import (
     RegistrationInputs,
@@ -52,7 +52,12 @@ from evertune.registry.promotion import (
     open_decisions,
     resume_decision,
 )
-from evertune.registry.promotion_records import DecisionRecord, holdout_fingerprint, make_record_id
+from evertune.registry.promotion_records import (
+    DecisionRecord,
+    Verdict,
+    holdout_fingerprint,
+    make_record_id,
+)
 from evertune.registry.run_page import (
     METRIC_TAG_PREFIX,
     MODE_TAG,
@@ -60,6 +65,7 @@ from evertune.registry.run_page import (
     ModelDescription,
     RunPage,
 )
+from evertune.registry.settled import champion_already, mark_settled
 from evertune.search.leaderboard import leaderboard
 from evertune.versioning import dvc, git
 
@@ -95,8 +101,8 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
         champion = registry.champion()
         if champion is not None and champion.number == version.number:
             resume_decision(registry, log, act="gate", version=version.number)
-            reason = f"version {version.number} is the champion already"
-            return Verdict("promote", (reason,), version=version.number, champion=version.number)
+            mark_settled(registry, version.number, inputs.result)
+            return champion_already(version.number)
         judge = Judge(
             registry,
             log,
@@ -115,6 +121,7 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
             description=evaluation_description(inputs.evaluation),
         )
         apply_decision(registry, log, record)
+        mark_settled(registry, version.number, inputs.result)
         return verdict
 
 

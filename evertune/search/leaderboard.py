@@ -11,11 +11,13 @@ fold. `leaderboard` returns all trials as a table; `trial_title`, `trial_paramet
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from evertune.metrics.metrics import MEDIAN_METRICS, Metric, is_better
 from evertune.trials import Configuration, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_FOLD_COLUMNS = 50  # that the leaderboard shows one by one
 
@@ -102,7 +104,7 @@ def trial_parameters(trial: Trial) -> dict[str, str]:
 
 def leaderboard(
     trials: Sequence[Trial], *, greater_is_better: bool, metric: str = ""
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return all trials as a table, best first: one row a trial, one column a figure.
 
     Parameters
@@ -120,6 +122,8 @@ def leaderboard(
     0      1   tree    0.7
     1      0   tree    0.5
     """
+    import pandas as pd
+
     ranked = top_trials(trials, greater_is_better=greater_is_better, most=len(trials))
     rows = [_leaderboard_row(trial, metric) for trial in ranked]
     return pd.DataFrame(rows)

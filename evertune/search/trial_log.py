@@ -15,19 +15,20 @@ import zipfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from evertune.ensemble.oof import FoldModel, TrialArtifacts
 from evertune.errors import InputError
 from evertune.files import append_line, atomic_write, read_lines, write_text
-from evertune.models.predictor_files import ZIP_EPOCH
 from evertune.search.leaderboard import all_failed, top_trials
 from evertune.trials import TRIALS_SCHEMA_VERSION, Configuration, SearchHeader, Trial
 from evertune.types import Predictions
+
+if TYPE_CHECKING:
+    from evertune.ensemble.oof import FoldModel, TrialArtifacts
 
 ARCHIVE_SUFFIX = ".zip"
 MEGABYTE = 1e6
@@ -64,7 +65,7 @@ class TrialLog:
         pool.mkdir(parents=True, exist_ok=True)
         drop_entries(pool, set(stored_numbers(pool)) - {trial.number for trial in self.trials})
 
-    def record(self, trial: Trial, artifacts: TrialArtifacts | None) -> None:
+    def record(self, trial: Trial, artifacts: "TrialArtifacts | None") -> None:
         """Store a trial, its models first: a trial in the file has its models in the pool."""
         if artifacts is not None:
             save_entry(self._pool, artifacts)
@@ -152,13 +153,13 @@ def shrink_pool(
         drop_entries(folder, [numbers.pop()])
 
 
-def save_entry(folder: Path, entry: TrialArtifacts) -> None:
+def save_entry(folder: Path, entry: "TrialArtifacts") -> None:
     """Write an entry; an older one of the same number is replaced."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
 
         def add(name: str, data: bytes) -> None:
-            info = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
+            info = zipfile.ZipInfo(name)  # of 1980, so that equal entries give equal bytes
             archive.writestr(info, data, compress_type=zipfile.ZIP_STORED)
 
         add("entry.json", json.dumps(_entry_metadata(entry), sort_keys=True).encode())
@@ -177,7 +178,7 @@ def save_entry(folder: Path, entry: TrialArtifacts) -> None:
 
 def read_entries(
     folder: Path, numbers: Iterable[int] | None = None, *, models: bool = True
-) -> tuple[TrialArtifacts, ...]:
+) -> "tuple[TrialArtifacts, ...]":
     """Return entries in the order of their numbers.
 
     Parameters
@@ -221,7 +222,7 @@ def _entry_path(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}{ARCHIVE_SUFFIX}"
 
 
-def _entry_metadata(entry: TrialArtifacts) -> dict[str, Any]:
+def _entry_metadata(entry: "TrialArtifacts") -> dict[str, Any]:
     folds = [
         {
             "fold": model.fold,
@@ -241,7 +242,9 @@ def _entry_metadata(entry: TrialArtifacts) -> dict[str, Any]:
     }
 
 
-def _read_entry(path: Path, *, models: bool) -> TrialArtifacts:
+def _read_entry(path: Path, *, models: bool) -> "TrialArtifacts":
+    from evertune.ensemble.oof import TrialArtifacts
+
     try:
         with zipfile.ZipFile(path) as archive:
             entry = json.loads(archive.read("entry.json"))
@@ -252,7 +255,11 @@ def _read_entry(path: Path, *, models: bool) -> TrialArtifacts:
         raise InputError(f"{path} is not what the search wrote: {error}. Search again.") from error
 
 
-def _read_fold_model(archive: zipfile.ZipFile, fold: dict[str, Any], *, models: bool) -> FoldModel:
+def _read_fold_model(
+    archive: zipfile.ZipFile, fold: dict[str, Any], *, models: bool
+) -> "FoldModel":
+    from evertune.ensemble.oof import FoldModel
+
     number = fold["fold"]
 
     def read_array(name: str) -> NDArray[Any]:

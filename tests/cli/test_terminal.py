@@ -8,14 +8,13 @@ from evertune.monitoring.backtest import Backtest, TriggerBacktest
 from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.results import Cause, MonitoringResult
 from evertune.registry.decision_log import DecisionEntry
-from evertune.registry.gates import Verdict
 from evertune.registry.model_registry import LastRun
 from evertune.registry.overview import (
     ChampionSummary,
     ProjectStatus,
     VersionHistory,
 )
-from evertune.registry.promotion_records import ChampionPeriod
+from evertune.registry.promotion_records import ChampionPeriod, Verdict
 from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
 from evertune.terminal import (
     backtest_lines,

@@ -15,7 +15,7 @@ from evertune.orchestration.deployments import project_deployments
 from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.tasks import Answer, ask_for_approval
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.gates import Verdict
+from evertune.registry.promotion_records import Verdict
 from tests import production, versioned
 
 if TYPE_CHECKING:

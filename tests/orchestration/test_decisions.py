@@ -16,7 +16,7 @@ from evertune.orchestration.carry_out_decision import (
     take_up_decision,
 )
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.gates import Verdict
+from evertune.registry.promotion_records import Verdict
 from tests import production
 from tests.registries import client_of, open_state
 

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 
 from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
 from evertune.data.schema import Column
 from evertune.errors import StageError
 from evertune.files import write_record
 from evertune.plan import Plan
 from evertune.registry.model_registry import model_folder
 from evertune.registry.overview import read_status
-from evertune.registry.promotion import open_decisions, reject, roll_back
+from evertune.registry.promotion import open_decisions, promote, reject, roll_back
 from evertune.registry.register import register
+from evertune.registry.settled import settled_verdict
 from evertune.versioning import dvc
 from tests.projects import copied_with_dvc
 from tests.registered import EVALUATION, SCHEMA, fitted, made, project, runs, store_of, table
@@ -188,6 +190,27 @@ def test_a_version_that_was_rolled_back_is_not_promoted_again(after_bad, good):
 def test_the_same_question_gets_the_same_verdict(after_good, bad):
     made(after_good, model=bad)
     assert register(after_good) == register(after_good)
+
+
+def test_a_verdict_that_was_carried_out_is_known_without_judging_again(after_good, bad):
+    assert settled_verdict(after_good) == register(after_good)
+    made(after_good, model=bad)
+    assert settled_verdict(after_good) is None
+    assert register(after_good) == settled_verdict(after_good)
+
+
+@pytest.mark.parametrize("undone", ["champion", "params", "person"])
+def test_a_verdict_is_not_settled_once_something_else_holds(after_good, bad, undone):
+    made(after_good, model=bad)
+    verdict = register(after_good)
+    if undone == "champion":
+        promote(after_good, verdict.version, reason="a test", now=datetime.now(UTC))
+    elif undone == "params":
+        edit_section(after_good / "params.yaml", "registry", {"nested_trials": 3})
+    else:
+        promote(after_good, verdict.version, reason="a test", now=datetime.now(UTC))
+        roll_back(after_good, now=datetime.now(UTC))
+    assert settled_verdict(after_good) is None
 
 
 def test_rows_that_the_champion_was_trained_on_do_not_judge(root):

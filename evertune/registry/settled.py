@@ -1,0 +1,56 @@
+"""Whether a result is registered and judged already, so that nothing is left to do.
+
+An unchanged `evertune train` ends here. The last thing that `evertune.registry.register` does is to
+mark the version with what was judged, and against which champion; `settled_verdict` compares that
+with how things are. It needs neither the models nor, where the embedded database can be read
+directly, MLflow.
+"""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from evertune.config.loader import load_params
+from evertune.registry.inputs import json_digest, read_result_key
+from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.promotion import VERDICT_TAG, open_decisions
+from evertune.registry.promotion_records import Verdict
+
+SETTLED_TAG = "evertune.settled"
+
+
+def settled_verdict(root: Path) -> Verdict | None:
+    """Return the verdict about the project's result; None unless it was carried out in full.
+
+    Raises
+    ------
+    StageError
+        A stage is not up to date.
+    """
+    key = read_result_key(root, load_params(root))
+    with open_decisions(root) as (registry, log):
+        champion = registry.aliases().get("champion")
+        mark = json_digest(key.result, champion)
+        version = next(
+            (each for each in registry.versions() if each.tags.get(SETTLED_TAG) == mark), None
+        )
+        if version is None:
+            return None
+        if version.number == champion:
+            return champion_already(champion)
+        decided = log.records(version=version.number)
+        if not decided or decided[-1].act != "gate":
+            return None  # a person has decided since
+    return TypeAdapter(Verdict).validate_json(version.tags[VERDICT_TAG], strict=True)
+
+
+def champion_already(number: str) -> Verdict:
+    """Return the verdict about the version that is champion."""
+    reason = f"version {number} is the champion already"
+    return Verdict("promote", (reason,), version=number, champion=number)
+
+
+def mark_settled(registry: ModelRegistry, number: str, result: str) -> None:
+    """Mark a version whose verdict was carried out in full."""
+    champion = registry.aliases().get("champion")
+    registry.tag_version(number, {SETTLED_TAG: json_digest(result, champion)})
