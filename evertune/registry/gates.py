@@ -30,7 +30,7 @@ from evertune.evaluation.evaluation_record import (
     metric_row,
 )
 from evertune.metrics.metrics import is_better, keeps_bound
-from evertune.registry.promotion_records import GateOutcome, GateResult, Verdict
+from evertune.registry.promotion_records import GateOutcome, GateResult, RecordVerdict, Verdict
 from evertune.stats.comparison import holm_adjust, required_sample_size
 from evertune.stats.results import PairedDifference, TestResult
 
@@ -212,7 +212,7 @@ def evaluate_gates(
         for outcome in ("fail", "unknown")
     }
     better = [each for each in results if each.outcome == "pass" and each.name in IMPROVEMENT_GATES]
-    decision: GateDecision
+    decision: RecordVerdict
     rows_needed, n_rows, waits = None, None, False
     last: Finding = ("off", "asked once every other gate is passed" if approval else SWITCHED_OFF)
     if reasons["fail"]:
