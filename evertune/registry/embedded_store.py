@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow's migrations; this one is of MLflow 3.9
+KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow's migrations; this one is of MLflow 3.17
 DELETED_STAGE = "Deleted_Internal"
 PATIENCE_SECONDS = 10.0  # for a process that is writing
 
