@@ -279,8 +279,8 @@ def _hash_cells(column: pd.Series) -> HashArray:
         numbers = times_to_numbers(np.asarray(column, dtype=dtype))
         bits = _mix_bits((numbers + 0.0).view(np.uint64))  # -0.0 and 0.0 are equal
         return np.where(np.isnan(numbers), MISSING_HASH, bits)
-    codes, levels = pd.factorize(column)
-    hashes = np.array([*map(_hash_text, levels), MISSING_HASH], dtype=np.uint64)
+    codes, values = pd.factorize(column)
+    hashes = np.array([*map(_hash_text, values), MISSING_HASH], dtype=np.uint64)
     return hashes[codes]
 
 

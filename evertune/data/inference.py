@@ -86,18 +86,18 @@ def infer_kind(
 
 def _infer_text_kind(cells: pd.Series, decimal: str) -> ColumnKind:
     counts = mask_missing_words(cells).value_counts(sort=False)
-    levels = pd.Series(counts.index, dtype="str")
-    if not levels.empty:
-        if levels.str.lower().isin(["true", "false"]).all():
+    texts = pd.Series(counts.index, dtype="str")
+    if not texts.empty:
+        if texts.str.lower().isin(["true", "false"]).all():
             return "boolean"
         needed = MIN_KIND_SHARE * counts.sum()
-        coded = levels.str.fullmatch(LEADING_ZERO_PATTERN).any()
-        if counts.to_numpy()[looks_like_numbers(levels, decimal)].sum() >= needed and not coded:
+        coded = texts.str.fullmatch(LEADING_ZERO_PATTERN).any()
+        if counts.to_numpy()[looks_like_numbers(texts, decimal)].sum() >= needed and not coded:
             return "number"
-        if counts.to_numpy()[looks_like_dates(levels)].sum() >= needed:
+        if counts.to_numpy()[looks_like_dates(texts)].sum() >= needed:
             return "date"
-    many = len(levels) > MAX_CATEGORIES
-    return "text" if many or levels.str.len().max() > MAX_CATEGORY_LENGTH else "category"
+    many = len(texts) > MAX_CATEGORIES
+    return "text" if many or texts.str.len().max() > MAX_CATEGORY_LENGTH else "category"
 
 
 def looks_like_numbers(cells: pd.Series, decimal: str = ".") -> pd.Series:

@@ -148,11 +148,11 @@ def as_date(
         return nothing, column.notna()
     else:
         cells = mask_missing_words(strip_cells(column, missing))
-        levels = pd.Series(cells.dropna().unique(), dtype="str")
+        texts = pd.Series(cells.dropna().unique(), dtype="str")
         if days_first is None:
             days_first = detect_day_first(column, missing)
-        by_level = dict(zip(levels, _parse_date_levels(levels, days_first), strict=True))
-        values, filled = cells.map(by_level).astype("datetime64[us]"), cells.notna()
+        dates = dict(zip(texts, _parse_dates(texts, days_first), strict=True))
+        values, filled = cells.map(dates).astype("datetime64[us]"), cells.notna()
     values = values.where(values.between(FIRST_DATE, LAST_DATE))
     return values, filled & values.isna()
 
@@ -248,14 +248,14 @@ def _parse_floats(cells: pd.Series, good: pd.Series) -> pd.Series:
     return pd.Series(values, index=cells.index, name=cells.name)
 
 
-def _parse_date_levels(levels: pd.Series, days_first: bool | None) -> pd.Series:
-    iso = levels.str.replace(f"^{YEAR_FIRST_PATTERN}$", r"\1-\2-\3\4", regex=True)
+def _parse_dates(texts: pd.Series, days_first: bool | None) -> pd.Series:
+    iso = texts.str.replace(f"^{YEAR_FIRST_PATTERN}$", r"\1-\2-\3\4", regex=True)
     if days_first is not None:
         order = r"\3-\2-\1\4" if days_first else r"\3-\1-\2\4"
         iso = iso.str.replace(f"^{YEAR_LAST_PATTERN}$", order, regex=True)
-    iso = iso.str.replace("UTC", "Z", regex=False).where(looks_like_dates(levels))
+    iso = iso.str.replace("UTC", "Z", regex=False).where(looks_like_dates(texts))
     dates = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
-    named = levels.where(levels.str.fullmatch(NAMED_MONTH_PATTERN, na=False))
+    named = texts.where(texts.str.fullmatch(NAMED_MONTH_PATTERN, na=False))
     if named.notna().any():
         dates = dates.fillna(pd.to_datetime(named, format="mixed", errors="coerce", utc=True))
     return dates.dt.tz_localize(None)

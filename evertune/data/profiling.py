@@ -50,10 +50,8 @@ class TableProfile:
         Rows with a target.
     classes : mapping from class to its number of rows
         Empty in regression.
-    positive : str, optional
-        The positive class of a binary task.
     positive_share : float, optional
-        Its share of the rows.
+        The share of the positive class of a binary task.
     likely_times : tuple of str
         Columns of dates that could order the rows.
     excluded : mapping from column to reason
@@ -183,9 +181,9 @@ def find_leaky_features(
 
 
 def _class_skill(column: pd.Series, y_true: pd.Series) -> float:
-    """Return the share of a majority guess's errors that guessing by one column avoids, 0 to 1.
+    """Return the share of a majority guess's errors that one column avoids, 0 to 1.
 
-    Levels with a single row tell nothing.
+    Values with a single row do not count.
     """
     counts = pd.crosstab(_bin_values(column), y_true.to_numpy())
     single = counts.sum(axis=1) == 1
@@ -198,7 +196,7 @@ def _value_skill(column: pd.Series, y_true: pd.Series) -> float:
     """Return how well one column orders or groups a number, 0 to 1.
 
     Of a number, the size of Spearman's rank correlation; of other columns, the share of the
-    variance that lies between levels with several rows.
+    variance that lies between values with several rows.
     """
     if column.dtype.kind in "fM":
         filled = column.notna()

@@ -1,8 +1,8 @@
 """Parse tables that are already in memory, by the same rules as a source table.
 
 A source table is refused for a single cell that cannot be read. A table in memory comes from a
-program that has no params.yaml to fix: such cells count as missing, and the caller is told
-which. `parse_table` infers the schema, `parse_features` applies it to new rows.
+program that has no params.yaml to fix: such cells count as missing and are returned as issues.
+`parse_table` infers the schema, `parse_features` applies it to new rows.
 """
 
 from collections.abc import Mapping, Sequence

@@ -255,7 +255,7 @@ def fit_encoded(
 def fit_configuration(
     configuration: Configuration,
     table: pd.DataFrame,
-    truth: FloatArray,
+    y: FloatArray,
     *,
     schema: TableSchema,
     seed: int,
@@ -272,7 +272,7 @@ def fit_configuration(
         Hyperparameters that it leaves out have their family's default.
     table : DataFrame of n rows
         Clean features; other columns are ignored.
-    truth : array of shape (n,)
+    y : array of shape (n,)
         Codes of classes, or values.
     n_jobs : int
         Threads; -1 is one for each processor.
@@ -299,8 +299,8 @@ def fit_configuration(
     )
     with _ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
         encoder = make_encoder(configuration_encoding(configuration), schema)
-        X = encoder.fit_transform(feature_frame(table, schema), truth)
-    result = fit_encoded(configuration, X, truth, context)
+        X = encoder.fit_transform(feature_frame(table, schema), y)
+    result = fit_encoded(configuration, X, y, context)
     return FittedPipeline(encoder, result.predictor, result.columns)
 
 
