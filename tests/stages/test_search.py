@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from evertune.data.folds import folds_to_table, make_folds
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import BusyError, ParamsError
 from evertune.files import read_lines, write_record, write_table
+from evertune.fingerprint import stage_fingerprints
 from evertune.plan import Plan
 from evertune.search.ray_guardian import marked_processes
 from evertune.search.trial_log import read_trials, stored_numbers
@@ -38,19 +40,28 @@ def deadly(truth, values, probabilities):
 """
 
 
-@pytest.fixture
-def root(tmp_path):
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Return a project after `split`, whose fingerprints of the code are known."""
+    folder = tmp_path_factory.mktemp("project")
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(120, 2)), columns=["a", "b"])
-    truth = (table["a"] + table["b"] > 0).to_numpy(float)
-    table["y"] = pd.Series(np.where(truth > 0, "yes", "no"), dtype="str")
-    made = make_folds("stratified", truth, n_folds=3, task="binary")
-    (tmp_path / "params.yaml").write_text(SHIPPED.read_text())
-    (tmp_path / "metrics_of_mine.py").write_text(MODULE)
-    paths = load_params(tmp_path).paths
+    y_true = (table["a"] + table["b"] > 0).to_numpy(float)
+    table["y"] = pd.Series(np.where(y_true > 0, "yes", "no"), dtype="str")
+    (folder / "params.yaml").write_text(SHIPPED.read_text())
+    (folder / "metrics_of_mine.py").write_text(MODULE)
+    paths = load_params(folder).paths
     write_record(paths.table_schema, TableSchema(COLUMNS, "y", "binary", ("no", "yes")))
     write_record(paths.plan, Plan())
     write_table(paths.training, table.assign(row_key="0" * 16))
-    write_table(paths.folds, folds_to_table(made, 120))
+    folds = make_folds("stratified", y_true, n_folds=3, task="binary")
+    write_table(paths.folds, folds_to_table(folds, 120))
+    stage_fingerprints(folder)
+    return folder
+
+
+@pytest.fixture
+def root(project, tmp_path):
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -196,7 +207,6 @@ def test_a_search_writes_nothing_but_its_file_and_its_token(root):
     assert {str(path) for path in new} == {
         "data/pool/000000.zip",
         "data/trials.jsonl",
-        "state/fingerprints.json",
         "state/ray.token",
     }
 
