@@ -79,16 +79,16 @@ def merge_feedback(
     schema = prepared.schema
     no_moment = pd.Series(pd.NaT, prepared.clean.index, dtype="datetime64[us]")
     source = prepared.clean.assign(**{MOMENT_COLUMN: no_moment})
-    late, issues = clean_production_rows(production, schema)
+    rows, issues = clean_production_rows(production, schema)
     no_label = pd.Series(None, production.index, dtype="str", name=schema.target)
     target = parse_target(production.get(schema.target, no_label), schema.task, spec)
-    late = late.assign(**{schema.target: target.to_numpy()})
+    rows = rows.assign(**{schema.target: target.to_numpy()})
 
     needed = [name for name in (schema.target, schema.time, schema.group) if name]
-    is_usable = late[needed].notna().all(axis="columns")
+    is_usable = rows[needed].notna().all(axis="columns")
     if schema.classes:
-        is_usable &= late[schema.target].isin(schema.classes)
-    usable = late[is_usable]
+        is_usable &= rows[schema.target].isin(schema.classes)
+    usable = rows[is_usable]
 
     source_keys = add_row_keys(source, schema)[ROW_KEY]
     keys = add_row_keys(usable, schema)[ROW_KEY]
@@ -109,7 +109,7 @@ def merge_feedback(
         schema=schema,
         n_absorbed=len(usable),
         n_replaced=int((~stays).sum()),
-        n_unusable=len(late) - len(usable),
+        n_unusable=len(rows) - len(usable),
         issues=issues,
     )
 
@@ -164,7 +164,7 @@ class EvaluationTable:
 
 
 def parse_evaluation_table(
-    raw: pd.DataFrame, schema: TableSchema, *, trained: Sequence[str], beside: Sequence[str] = ()
+    raw: pd.DataFrame, schema: TableSchema, *, trained: Sequence[str], extra: Sequence[str] = ()
 ) -> tuple[EvaluationTable | None, tuple[DataIssue, ...]]:
     """Return the rows of a raw table that can judge a model; None if there are issues.
 
@@ -176,9 +176,8 @@ def parse_evaluation_table(
         Of the model.
     trained : sequence of str
         Keys of the rows that the model was trained or selected on.
-    beside : sequence of str
-        Extra columns that are kept raw if the table has them, such as those that no model may
-        see.
+    extra : sequence of str
+        Columns to return as they are if the table has them, such as those that no model may see.
 
     Examples
     --------
@@ -203,8 +202,8 @@ def parse_evaluation_table(
     if issues:
         return None, issues
     target = labels if schema.classes else labels.astype(float)
-    extra = {name: raw[name].to_numpy() for name in beside if name in raw and name not in clean}
-    keyed = add_row_keys(clean, schema).assign(**{schema.target: target}, **extra)
+    columns = {name: raw[name].to_numpy() for name in extra if name in raw and name not in clean}
+    keyed = add_row_keys(clean, schema).assign(**{schema.target: target}, **columns)
     labelled = keyed.dropna(subset=[schema.target])
     seen = labelled[ROW_KEY].isin(set(trained))
     table = labelled[~seen].reset_index(drop=True)

@@ -225,7 +225,7 @@ def read_column(
     Parameters
     ----------
     missing : collection of str
-        Cells that mean "missing", beside a blank cell.
+        Cells that mean "missing", besides a blank cell.
     decimal : str
         `.` or `,`.
 

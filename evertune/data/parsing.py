@@ -49,7 +49,7 @@ def as_number(
     Parameters
     ----------
     missing : collection of str
-        Cells that mean "missing", beside a blank cell and words such as NA.
+        Cells that mean "missing", besides a blank cell and words such as NA.
     decimal : str
         `.` or `,`.
 

@@ -60,7 +60,7 @@ class TableSchema:
     time_column : Column, optional
         Its description, of kind `date` or `number`.
     missing_values : tuple of str
-        Cells of a raw table that mean "missing", beside a blank cell.
+        Cells of a raw table that mean "missing", besides a blank cell.
     decimal : str
         The decimal sign of a raw table's text cells, `.` or `,`.
     """

@@ -74,7 +74,7 @@ def parse_table(
     kinds : mapping from name to kind
         What the caller knows; the rest is inferred.
     missing_values : sequence of str
-        Cells that mean "missing", beside a blank cell.
+        Cells that mean "missing", besides a blank cell.
 
     Raises
     ------

@@ -45,7 +45,7 @@ from evertune.preprocessing.encoders import (
 from evertune.trials import Configuration
 from evertune.types import FloatArray
 
-# what every family takes beside its own hyperparameters
+# what every family takes besides its own hyperparameters
 COMMON_DEFAULTS: Hyperparameters = {
     "numeric_transform": "plain",
     "categorical_encoding": "one_hot",

@@ -16,7 +16,7 @@ Hyperparameters = dict[str, ParameterValue]
 
 @dataclass(frozen=True, eq=False)
 class FitContext:
-    """All that a fit takes beside rows and hyperparameters.
+    """All that a fit takes besides rows and hyperparameters.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The record of how a model was built, which `fit` writes beside it (origin.json, windows.json).
+"""The record of how a model was built, which `fit` writes next to it (origin.json, windows.json).
 
 The fields and the values of `made_of` and `phase` are a stored format.
 """

@@ -138,8 +138,8 @@ def _read_table(
 def _evaluation_rows(
     raw: pd.DataFrame, schema: TableSchema, model: Model, *, section: EvaluationSection, name: str
 ) -> EvaluationTable:
-    beside = (*section.slices, *section.sensitive)
-    rows, breaches = parse_evaluation_table(raw, schema, trained=model.row_keys, beside=beside)
+    extra = (*section.slices, *section.sensitive)
+    rows, breaches = parse_evaluation_table(raw, schema, trained=model.row_keys, extra=extra)
     if rows is None:
         raise TableError(f"{name}: the table cannot judge a model.\n{format_issues(breaches)}")
     if rows.table.empty:

@@ -101,7 +101,7 @@ def test_the_order_of_rows_changes_no_key():
 
 def test_extra_columns_that_no_model_sees_can_be_returned():
     found, _ = parse_evaluation_table(
-        RAW.assign(sex=list("fmfm")), SCHEMA, trained=(), beside=["sex", "size"]
+        RAW.assign(sex=list("fmfm")), SCHEMA, trained=(), extra=["sex", "size"]
     )
     assert found.table["sex"].tolist() == ["f", "m", "m"]
 
