@@ -34,8 +34,8 @@ from sklearn.utils import (
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from evertune.data.dataframes import parse_features, parse_table
 from evertune.data.folds import default_folds, default_n_folds, subsample_folds
-from evertune.data.tables import parse_features, parse_table
 from evertune.data.validation import DataIssue
 from evertune.fitting.refit import ModeOption
 from evertune.fitting.tune import tune

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evertune.data.tables import parse_features, parse_table
+from evertune.data.dataframes import parse_features, parse_table
 
 ROWS = 40
 
