@@ -1,5 +1,7 @@
 """The library's half of the stage `baseline`: what a model must beat, on the same folds.
 
+Reads the training rows, folds and schema; `pipelines/baseline.py` writes the folder of baselines.
+
 The baselines are random guesses, a constant, a one-column rule or the user's expression, given
 predictions of people or of an existing system where the table has them, and a linear model and a
 small tree with default values.

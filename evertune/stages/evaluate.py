@@ -1,7 +1,8 @@
 """The library's half of the stage `evaluate`: the model beside all baselines on the hold-out.
 
-`EvaluationInputs.read` reads what the earlier stages wrote; `evaluate_model` and what follows make
-the `Evaluation` record and the reference that production is monitored against.
+Reads what the earlier stages wrote (`EvaluationInputs.read`), the source, the clean table and the
+plan; `pipelines/evaluate.py` writes the metrics, the plots, the report and the reference that
+production is monitored against.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,8 @@
 """The library's half of the stage `fit`: build the model from the search.
 
+Reads the training rows, folds, schema, trials file and pool, and the baselines where the simplest
+model is preferred; `pipelines/fit.py` writes the folder of the model.
+
 The model is an ensemble of the search's trials or the best one. Either the fold models are kept,
 or the chosen configurations are fitted again on all rows. If the plan names training windows, the
 best single configuration is fitted on each, and rows that are in none of them choose the window
