@@ -13,20 +13,20 @@ def understood(table, kinds=None, missing_values=()):
     )
 
 
-def kinds_of(found):
-    return {column.name: column.kind for column in found.schema.features}
+def kinds_of(result):
+    return {column.name: column.kind for column in result.schema.features}
 
 
 def test_a_kind_that_is_given_goes_before_a_guess():
-    found = understood(pd.DataFrame({"code": [1, 2] * 20}), {"code": "category"})
-    assert kinds_of(found) == {"code": "category"}
-    assert found.table["code"].tolist()[:2] == ["1", "2"]
+    result = understood(pd.DataFrame({"code": [1, 2] * 20}), {"code": "category"})
+    assert kinds_of(result) == {"code": "category"}
+    assert result.table["code"].tolist()[:2] == ["1", "2"]
 
 
 def test_words_that_mean_missing_are_missing():
-    found = understood(pd.DataFrame({"age": ["1", "?", "3", "4"] * 10}), missing_values=["?"])
-    assert found.table["age"].isna().sum() == 10
-    assert found.unread == ()
+    result = understood(pd.DataFrame({"age": ["1", "?", "3", "4"] * 10}), missing_values=["?"])
+    assert result.table["age"].isna().sum() == 10
+    assert result.unread == ()
 
 
 def test_dates_that_could_be_two_dates_are_words():
@@ -64,9 +64,9 @@ def test_a_column_that_measures_is_learned_from(name):
 
 
 def test_the_only_column_is_learned_from_whatever_it_is():
-    found = understood(pd.DataFrame({"counted": range(ROWS), "empty": None}))
-    assert kinds_of(found) == {"counted": "number"}
-    assert found.excluded == {"empty": "all cells are missing"}
+    result = understood(pd.DataFrame({"counted": range(ROWS), "empty": None}))
+    assert kinds_of(result) == {"counted": "number"}
+    assert result.excluded == {"empty": "all cells are missing"}
 
 
 def test_columns_of_one_name_are_refused():

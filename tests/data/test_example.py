@@ -93,8 +93,8 @@ def levels(column: pd.Series, learned: pd.Series) -> np.ndarray:
 def rule_score(name: str) -> float:
     """Return the score of the shares of leavers by level of one column."""
     old, new = features(LEARNED)[name], features(HOLDOUT)[name]
-    shares = pd.Series(left(LEARNED)).groupby(levels(old, old)).mean()
-    guesses = pd.Series(levels(new, old)).map(shares).fillna(left(LEARNED).mean())
+    proba = pd.Series(left(LEARNED)).groupby(levels(old, old)).mean()
+    guesses = pd.Series(levels(new, old)).map(proba).fillna(left(LEARNED).mean())
     return float(roc_auc_score(left(HOLDOUT), guesses))
 
 

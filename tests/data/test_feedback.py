@@ -31,34 +31,34 @@ def join(rows, source=SOURCE, **roles):
 
 
 def test_without_rows_of_production_the_table_is_the_sources():
-    found = join(late(age=[]))
-    assert found.clean["moment"].isna().all()
-    assert (len(found.clean), found.n_absorbed, found.n_replaced) == (20, 0, 0)
+    result = join(late(age=[]))
+    assert result.clean["moment"].isna().all()
+    assert (len(result.clean), result.n_absorbed, result.n_replaced) == (20, 0, 0)
 
 
 def test_a_row_of_both_by_identifier_counts_once_with_the_newest_label():
     rows = late(id=["c0", "c0", "new"], age=[7, 8, 9], left=["yes", "no", "yes"])
-    found = join(rows, identifier="id")
-    again = found.clean[found.clean["id"] == "c0"]
+    result = join(rows, identifier="id")
+    again = result.clean[result.clean["id"] == "c0"]
     assert again[["age", "left"]].values.tolist() == [[8.0, "no"]]
-    assert (len(found.clean), found.n_absorbed, found.n_replaced) == (21, 2, 1)
+    assert (len(result.clean), result.n_absorbed, result.n_replaced) == (21, 2, 1)
 
 
 def test_without_identifier_as_many_equal_rows_of_the_source_give_way():
     twice = pd.concat([SOURCE, SOURCE], ignore_index=True).drop(columns=["id", "day"])
-    found = join(late(age=[3.0], plan=["b"]), source=twice)
-    equal = found.clean[(found.clean["age"] == 3.0) & (found.clean["plan"] == "b")]
-    assert (len(equal), found.n_replaced, len(found.clean)) == (4, 1, 40)
+    result = join(late(age=[3.0], plan=["b"]), source=twice)
+    equal = result.clean[(result.clean["age"] == 3.0) & (result.clean["plan"] == "b")]
+    assert (len(equal), result.n_replaced, len(result.clean)) == (4, 1, 40)
 
 
 def test_columns_that_the_log_lacks_are_missing():
-    found = join(late(age=[99]), identifier="id")
-    assert found.clean.iloc[-1][["plan", "id"]].isna().all()
+    result = join(late(age=[99]), identifier="id")
+    assert result.clean.iloc[-1][["plan", "id"]].isna().all()
 
 
 def test_a_row_without_a_time_happened_at_its_moment():
-    found = join(late(age=[1]), time="day", identifier="id")
-    assert found.clean["day"].iloc[-1] == pd.Timestamp("2024-06-01")
+    result = join(late(age=[1]), time="day", identifier="id")
+    assert result.clean["day"].iloc[-1] == pd.Timestamp("2024-06-01")
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ def test_a_row_without_a_time_happened_at_its_moment():
     [({"left": ["perhaps"]}, {}), ({"left": [None]}, {}), ({"age": [1]}, {"group": "plan"})],
 )
 def test_a_row_without_known_label_or_group_is_left_out_and_counted(columns, roles):
-    found = join(late(**({"age": [1]} | columns)), **roles)
-    assert (found.n_absorbed, found.n_unusable, len(found.clean)) == (0, 1, 20)
+    result = join(late(**({"age": [1]} | columns)), **roles)
+    assert (result.n_absorbed, result.n_unusable, len(result.clean)) == (0, 1, 20)
 
 
 def test_the_schema_learns_new_categories_and_ranges_and_keeps_its_features():
-    found = join(late(age=[500], plan=["c"]), identifier="id", time="day")
-    age, plan = found.schema.features
+    result = join(late(age=[500], plan=["c"]), identifier="id", time="day")
+    age, plan = result.schema.features
     assert (age.maximum, plan.categories) == (500.0, ("a", "b", "c"))
 
 
 def test_cells_that_cannot_be_read_count_as_missing_and_are_issues():
-    found = join(late(age=["old"], plan=["a"]), identifier="id", time="day")
-    assert found.clean["age"].isna().sum() == 1
-    assert found.issues[0].problem == "1 of 1 cells are not numbers"
+    result = join(late(age=["old"], plan=["a"]), identifier="id", time="day")
+    assert result.clean["age"].isna().sum() == 1
+    assert result.issues[0].problem == "1 of 1 cells are not numbers"
 
 
 SCHEMA = TableSchema((Column("age", "number"),), "left", "binary", ("No", "Yes"))
@@ -88,22 +88,22 @@ RAW = pd.DataFrame({"age": ["31", "40", "52", "52"], "left": ["Yes", "no", "", "
 
 def test_rows_without_target_and_rows_of_training_are_left_out_and_counted():
     key = add_row_keys(pd.DataFrame({"age": [31.0]}), SCHEMA)["row_key"].iloc[0]
-    found, issues = parse_evaluation_table(RAW, SCHEMA, trained=[key])
-    assert (found.n_unlabelled, found.n_trained, issues) == (1, 1, ())
-    assert found.table["left"].tolist() == ["No", "Yes"]
+    result, issues = parse_evaluation_table(RAW, SCHEMA, trained=[key])
+    assert (result.n_unlabelled, result.n_trained, issues) == (1, 1, ())
+    assert result.table["left"].tolist() == ["No", "Yes"]
 
 
 def test_the_order_of_rows_changes_no_key():
     turned, _ = parse_evaluation_table(RAW[::-1], SCHEMA, trained=())
-    found, _ = parse_evaluation_table(RAW, SCHEMA, trained=())
-    assert set(turned.table["row_key"]) == set(found.table["row_key"])
+    result, _ = parse_evaluation_table(RAW, SCHEMA, trained=())
+    assert set(turned.table["row_key"]) == set(result.table["row_key"])
 
 
 def test_extra_columns_that_no_model_sees_can_be_returned():
-    found, _ = parse_evaluation_table(
+    result, _ = parse_evaluation_table(
         RAW.assign(sex=list("fmfm")), SCHEMA, trained=(), extra=["sex", "size"]
     )
-    assert found.table["sex"].tolist() == ["f", "m", "m"]
+    assert result.table["sex"].tolist() == ["f", "m", "m"]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_extra_columns_that_no_model_sees_can_be_returned():
     ],
 )
 def test_a_table_that_cannot_judge_is_refused_with_every_fault(raw, words):
-    found, issues = parse_evaluation_table(raw, SCHEMA, trained=())
-    assert found is None
+    result, issues = parse_evaluation_table(raw, SCHEMA, trained=())
+    assert result is None
     assert words in issues[0].problem
 
 

@@ -85,8 +85,8 @@ def test_time_folds_leave_out_training_rows_of_a_group_in_validation():
     ],
 )
 def test_auto_is_the_strictest_kind_that_the_table_allows(has_times, has_groups, task, kind):
-    found = resolve_fold_kind("auto", has_times=has_times, has_groups=has_groups, task=task)
-    assert found == kind
+    result = resolve_fold_kind("auto", has_times=has_times, has_groups=has_groups, task=task)
+    assert result == kind
 
 
 GROUPS = np.arange(12) // 3

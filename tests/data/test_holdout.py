@@ -29,8 +29,8 @@ def table(n_rows=200, **columns):
 
 
 def sides(clean, roles, fraction=0.25):
-    found = schema(**roles)
-    return split_table(add_row_keys(clean, found), found, fraction=fraction, seed=0)
+    result = schema(**roles)
+    return split_table(add_row_keys(clean, result), result, fraction=fraction, seed=0)
 
 
 def test_a_row_keeps_its_side_when_other_cells_of_a_known_identifier_change():
@@ -53,16 +53,16 @@ def test_the_target_does_not_decide_the_side_of_a_row():
 
 def test_rows_without_a_group_are_groups_of_their_own():
     groups = pd.Series([None] * 200, dtype="str")
-    found = sides(table(team=groups), {"group": "team"})
-    assert 20 < len(found.holdout) < 80
+    result = sides(table(team=groups), {"group": "team"})
+    assert 20 < len(result.holdout) < 80
 
 
 def test_earlier_rows_of_a_group_in_the_latest_part_are_left_out():
     groups = pd.Series([f"g{row % 60}" for row in range(200)], dtype="str")
     clean = table(day=np.arange(200.0), team=groups)
-    found = sides(clean, {"time": "day", "group": "team"})
-    assert not set(found.training["team"]) & set(found.holdout["team"])
-    assert (found.n_left_out, len(found.training), len(found.holdout)) == (120, 30, 50)
+    result = sides(clean, {"time": "day", "group": "team"})
+    assert not set(result.training["team"]) & set(result.holdout["team"])
+    assert (result.n_left_out, len(result.training), len(result.holdout)) == (120, 30, 50)
 
 
 def test_sides_without_rows_are_refused():
@@ -74,9 +74,9 @@ def test_sides_without_rows_are_refused():
 
 def test_folds_of_groups_keep_rows_without_a_group_apart():
     groups = pd.Series(["a"] * 4 + [None] * 36, dtype="str")
-    found = schema(group="team")
-    clean = add_row_keys(table(40, team=groups), found)
-    first, second = make_training_folds(clean, found, **USUAL)
+    result = schema(group="team")
+    clean = add_row_keys(table(40, team=groups), result)
+    first, second = make_training_folds(clean, result, **USUAL)
     assert 10 < len(first.validation) < 30
     assert sorted([*first.validation, *second.validation]) == list(range(40))
 
@@ -88,9 +88,9 @@ def test_classes_too_rare_for_the_holdout_are_named_and_values_have_none():
 
 
 def judged(clean, roles, moment):
-    found = schema(**roles)
-    table = add_row_keys(clean, found)
-    return split_from_moment(table, found, moment=pd.Timestamp(moment), seed=0)
+    result = schema(**roles)
+    table = add_row_keys(clean, result)
+    return split_from_moment(table, result, moment=pd.Timestamp(moment), seed=0)
 
 
 def produced(n_old=100, n_new=100):
@@ -99,37 +99,37 @@ def produced(n_old=100, n_new=100):
 
 
 def test_rows_of_the_source_train_and_late_rows_of_production_do_not():
-    found = judged(produced(), {}, "2024-03-01")
-    assert len(found.training) == 100 + 60
-    assert min(found.selection["moment"].min(), found.holdout["moment"].min()) == pd.Timestamp(
+    result = judged(produced(), {}, "2024-03-01")
+    assert len(result.training) == 100 + 60
+    assert min(result.selection["moment"].min(), result.holdout["moment"].min()) == pd.Timestamp(
         "2024-03-01"
     )
 
 
 def test_the_two_halves_of_late_rows_are_about_equal():
-    found = judged(produced(n_new=2000), {}, "2024-01-01")
-    assert abs(len(found.selection) - len(found.holdout)) < 150
+    result = judged(produced(n_new=2000), {}, "2024-01-01")
+    assert abs(len(result.selection) - len(result.holdout)) < 150
 
 
 def test_late_rows_of_the_source_do_not_train_either():
     days = pd.Series(pd.date_range("2024-01-01", periods=200, unit="us"))
-    found = judged(table(day=days), {"time": "day"}, "2024-06-01")
-    assert found.training["day"].max() < pd.Timestamp("2024-06-01")
+    result = judged(table(day=days), {"time": "day"}, "2024-06-01")
+    assert result.training["day"].max() < pd.Timestamp("2024-06-01")
 
 
 def test_a_group_with_late_rows_does_not_train():
     teams = pd.Series([f"t{row % 150}" for row in range(200)], dtype="str")
-    found = judged(produced().assign(team=teams), {"group": "team"}, "2024-03-01")
-    late = {*found.selection["team"], *found.holdout["team"]}
-    assert not late & set(found.training["team"])
-    assert found.n_left_out == 40
+    result = judged(produced().assign(team=teams), {"group": "team"}, "2024-03-01")
+    late = {*result.selection["team"], *result.holdout["team"]}
+    assert not late & set(result.training["team"])
+    assert result.n_left_out == 40
 
 
 def test_a_row_that_is_both_late_and_early_does_not_train():
     late = produced()
     again = late.tail(1).assign(moment=pd.NaT).astype(late.dtypes)
-    found = judged(pd.concat([again, late], ignore_index=True), {}, "2024-03-01")
-    assert (found.n_left_out, len(found.training)) == (1, 160)
+    result = judged(pd.concat([again, late], ignore_index=True), {}, "2024-03-01")
+    assert (result.n_left_out, len(result.training)) == (1, 160)
 
 
 def test_late_rows_without_earlier_ones_are_refused():
@@ -148,8 +148,8 @@ COLUMNS = ["plan", "tenure", "since"]
 
 
 def test_keys_are_the_same_in_every_version_and_equal_for_equal_rows():
-    found = hash_rows(CELLS, COLUMNS).tolist()
-    assert found == [
+    result = hash_rows(CELLS, COLUMNS).tolist()
+    assert result == [
         "1908830136a90032",
         "3736913206d7ec0d",
         "12c2d23d15c4ac1a",

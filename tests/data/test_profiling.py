@@ -47,16 +47,16 @@ def test_a_date_that_sounds_like_after_the_outcome_is_noted():
 def test_rows_without_a_target_and_rare_classes_are_noted():
     raw = pd.DataFrame({"left": ["", "yes", "yes", *(["no"] * 300)], "age": range(303)})
     prepared, _ = prepare_table(raw.assign(age=raw["age"] % 50), TableSpec("left"))
-    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
-    assert "1 rows have no target and are left out" in found
-    assert any("class 'yes' has 0.66% of the rows: prefer pr_auc" in note for note in found)
+    result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
+    assert "1 rows have no target and are left out" in result
+    assert any("class 'yes' has 0.66% of the rows: prefer pr_auc" in note for note in result)
 
 
 def test_many_classes_are_noted():
     raw = pd.DataFrame({"left": [f"c{n % 120}" for n in range(1200)], "age": range(0, 2400, 2)})
     prepared, _ = prepare_table(raw, TableSpec("left"))
-    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
-    assert "120 classes: is the target a number?" in found
+    result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
+    assert "120 classes: is the target a number?" in result
 
 
 def test_repeated_rows_are_counted():
@@ -66,9 +66,9 @@ def test_repeated_rows_are_counted():
 def test_a_profile_says_what_will_be_predicted():
     raw = SOUND.assign(code=[f"c{n}" for n in range(N_ROWS)])
     prepared, _ = prepare_table(raw, TableSpec("left"))
-    found = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1))
-    assert (found.task, found.positive, found.positive_share) == ("binary", "yes", 0.2)
-    assert format_profile(found)[:3] == [
+    result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1))
+    assert (result.task, result.positive, result.positive_share) == ("binary", "yes", 0.2)
+    assert format_profile(result)[:3] == [
         "200 rows, target left: binary, 'yes' is the positive class with 20.0%",
         "number: age",
         "left out code: it names rows instead of describing them",

@@ -82,8 +82,8 @@ VALUES = TableSchema((), "y", "regression")
 
 
 def test_codes_follow_the_order_of_the_classes():
-    found = encode_classes(pd.Series(["b", "a", None], dtype="str"), ["b", "a"])
-    assert found == pytest.approx([0, 1, np.nan], nan_ok=True)
+    result = encode_classes(pd.Series(["b", "a", None], dtype="str"), ["b", "a"])
+    assert result == pytest.approx([0, 1, np.nan], nan_ok=True)
 
 
 def test_the_target_of_a_regression_is_its_values():
@@ -106,6 +106,6 @@ def test_a_given_label_that_is_no_class_is_no_prediction():
 
 def test_rows_are_taken_by_number_or_by_mask():
     predictions = Predictions(np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
-    found = [take_rows(predictions, rows) for rows in (np.array([1]), np.array([False, True]))]
-    assert [part.values.tolist() for part in found] == [[1.0], [1.0]]
-    assert [part.probabilities.tolist() for part in found] == [[[0.2, 0.8]], [[0.2, 0.8]]]
+    result = [take_rows(predictions, rows) for rows in (np.array([1]), np.array([False, True]))]
+    assert [part.values.tolist() for part in result] == [[1.0], [1.0]]
+    assert [part.probabilities.tolist() for part in result] == [[[0.2, 0.8]], [[0.2, 0.8]]]

@@ -24,8 +24,8 @@ def test_a_counter_has_no_moment():
 
 def test_a_window_holds_its_first_moment():
     window = TrainingWindow("latest", "2024-01-02T00:00:00+00:00")
-    found = is_in_window(days("2024-01-01", "2024-01-02", None), window)
-    assert found.tolist() == [False, True, False]
+    result = is_in_window(days("2024-01-01", "2024-01-02", None), window)
+    assert result.tolist() == [False, True, False]
 
 
 def test_weights_halve_with_every_half_life():

@@ -114,8 +114,8 @@ def check_alike(model, raw, clean):
     values = np.concatenate([part.values for part in parts])
     np.testing.assert_allclose(values, whole.values, rtol=1e-12, atol=1e-12)
     if whole.probabilities is not None:
-        shares = np.concatenate([part.probabilities for part in parts])
-        np.testing.assert_allclose(shares, whole.probabilities, rtol=0, atol=1e-12)
+        proba = np.concatenate([part.probabilities for part in parts])
+        np.testing.assert_allclose(proba, whole.probabilities, rtol=0, atol=1e-12)
 
 
 def test_a_row_that_cannot_be_read_is_refused(raw):

@@ -47,9 +47,9 @@ CELLS = st.one_of(
 
 
 def slowly(row, schema):
-    clean, breaches = conform_to_schema(pd.DataFrame([row]), schema)
-    cells = {} if breaches else feature_frame(clean, schema).iloc[0].to_dict()
-    return cells, bool(breaches)
+    clean, issues = conform_to_schema(pd.DataFrame([row]), schema)
+    cells = {} if issues else feature_frame(clean, schema).iloc[0].to_dict()
+    return cells, bool(issues)
 
 
 def quickly(row, schema):
@@ -85,7 +85,7 @@ def test_a_row_does_not_depend_on_those_beside_it():
 def test_a_missing_column_is_a_fault_of_its_row_alone():
     whole = {"n": 1, "b": None, "c": "a", "t": "x y", "d": "2024-01-31", "at": "2024-02-01"}
     columns, faults = read_rows([whole, {"n": 2}, whole], make_row_reader(SCHEMA))
-    assert [breach.column for breach in faults[1]] == ["b", "c", "t", "d", "at"]
+    assert [issue.column for issue in faults[1]] == ["b", "c", "t", "d", "at"]
     assert columns["d:month"][0] == columns["d:month"][2] == 1.0
 
 

@@ -84,8 +84,8 @@ def test_numbers_alone_are_learned_from():
 
 
 def test_a_fit_checks_its_deadline_between_batches():
-    found = fit(n=20_000, deadline=time.monotonic() + 0.3)
-    assert not found.whole
+    result = fit(n=20_000, deadline=time.monotonic() + 0.3)
+    assert not result.whole
 
 
 def test_a_fit_leaves_the_draws_of_torch_as_they_were():

@@ -58,16 +58,16 @@ def predictions(result, X, task):
 @pytest.mark.parametrize("family", LEARNING)
 def test_a_family_learns_and_its_predictions_have_shape_and_range(family, task):
     model, y = fitted_model(family, task), target(task)
-    found = predict(model.fitted, clean_rows(), model.schema)
-    assert found.values.shape == y.shape
-    assert np.isfinite(found.values).all()
-    assert np.abs(found.values - y).mean() < 0.6 * np.abs(y - np.median(y)).mean()
+    outcome = predict(model.fitted, clean_rows(), model.schema)
+    assert outcome.values.shape == y.shape
+    assert np.isfinite(outcome.values).all()
+    assert np.abs(outcome.values - y).mean() < 0.6 * np.abs(y - np.median(y)).mean()
     if task == "regression":
-        assert found.probabilities is None
+        assert outcome.probabilities is None
     else:
-        assert found.probabilities.shape == (len(y), len(CLASSES[task]))
-        assert found.probabilities.sum(axis=1) == pytest.approx(1)
-        assert found.probabilities.min() >= 0
+        assert outcome.probabilities.shape == (len(y), len(CLASSES[task]))
+        assert outcome.probabilities.sum(axis=1) == pytest.approx(1)
+        assert outcome.probabilities.min() >= 0
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -75,8 +75,8 @@ def test_a_family_learns_and_its_predictions_have_shape_and_range(family, task):
 def test_missing_cells_unseen_levels_and_huge_numbers_are_predicted(family, task):
     model = fitted_model(family, task)
     strange = clean_rows().head(3).assign(z=[1e300, np.nan, -1e300], plan="new", city=None)
-    found = predict(model.fitted, strange, model.schema)
-    assert np.isfinite(probabilities_or_values(found)).all()
+    outcome = predict(model.fitted, strange, model.schema)
+    assert np.isfinite(probabilities_or_values(outcome)).all()
 
 
 # Two classes are fitted and stored by the same estimators as three.
@@ -94,11 +94,11 @@ def test_the_same_seed_gives_the_same_bytes_and_a_read_model_predicts_the_same(
     ]
     assert bytes_of[0] == bytes_of[1]
     read = load_model(tmp_path / "first")
-    expected, found, repeated = (
+    expected, outcome, repeated = (
         probabilities_or_values(predict(m.fitted, clean_rows(), m.schema))
         for m in (first, read, again)
     )
-    assert (found == expected).all()
+    assert (outcome == expected).all()
     assert (repeated == expected).all()
 
 
@@ -249,8 +249,8 @@ def test_a_configuration_leaves_its_encoding_to_the_defaults_of_its_family():
 def test_the_zero_rule_predicts_the_shares_of_the_classes():
     X, _ = encoded_rows("binary")
     y = (np.arange(400) < 40).astype(float)
-    found = predictions(fit_rows("zero_rule", "binary", X, y), X, "binary")
-    assert found.probabilities[0] == pytest.approx([0.9, 0.1])
+    outcome = predictions(fit_rows("zero_rule", "binary", X, y), X, "binary")
+    assert outcome.probabilities[0] == pytest.approx([0.9, 0.1])
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -305,14 +305,14 @@ def test_rows_for_catboost_have_integer_codes_and_keep_their_gaps():
 )
 def test_a_network_learns_with_every_solver_activation_and_schedule(params):
     X, y = encoded_rows("regression")
-    found = fit_rows("mlp", "regression", params=params).predictor.predict(X)
-    assert np.corrcoef(found, y)[0, 1] > 0.85
+    outcome = fit_rows("mlp", "regression", params=params).predictor.predict(X)
+    assert np.corrcoef(outcome, y)[0, 1] > 0.85
 
 
 def test_a_network_learns_targets_far_from_0():
     X, y = encoded_rows("regression")
-    found = fit_rows("mlp", "regression", X, 1e6 + 1e3 * y).predictor.predict(X)
-    assert found.mean() == pytest.approx(1e6 + 1e3 * y.mean(), abs=200)
+    outcome = fit_rows("mlp", "regression", X, 1e6 + 1e3 * y).predictor.predict(X)
+    assert outcome.mean() == pytest.approx(1e6 + 1e3 * y.mean(), abs=200)
 
 
 def test_a_family_whose_library_is_missing_explains_how_to_install_it(monkeypatch):

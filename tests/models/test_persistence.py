@@ -101,16 +101,16 @@ def test_each_encoding_is_read_back_and_saved_as_equal_bytes(tmp_path, configura
     loaded = load_model(tmp_path / "first")
     assert (loaded.schema, loaded.configuration) == (first.schema, configuration)
     assert loaded.row_keys == first.row_keys
-    expected, found = (predict(m.fitted, TABLE, m.schema) for m in (first, loaded))
-    assert np.array_equal(found.probabilities, expected.probabilities)
+    expected, result = (predict(m.fitted, TABLE, m.schema) for m in (first, loaded))
+    assert np.array_equal(result.probabilities, expected.probabilities)
 
 
 def test_an_ensemble_predicts_the_same_when_it_was_read_back(tmp_path, ensemble):
     save_model(tmp_path / "model", ensemble)
     loaded = load_model(tmp_path / "model")
-    expected, found = (predict(m.fitted, TABLE, m.schema) for m in (ensemble, loaded))
-    assert (found.values == expected.values).all()
-    assert np.array_equal(found.probabilities, expected.probabilities)
+    expected, result = (predict(m.fitted, TABLE, m.schema) for m in (ensemble, loaded))
+    assert (result.values == expected.values).all()
+    assert np.array_equal(result.probabilities, expected.probabilities)
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["versions"]["skops"] == skops.__version__
     stored = card["ensemble"]
@@ -206,8 +206,8 @@ def test_a_folder_that_was_written_before_ensembles_is_read(tmp_path):
     card = json.loads((tmp_path / "model.json").read_text())
     older = {name: card[name] for name in ("schema", "configuration", "versions")}
     (tmp_path / "model.json").write_text(json.dumps(older))
-    expected, found = (predict(m.fitted, TABLE, m.schema) for m in (model, load_model(tmp_path)))
-    assert (found.values == expected.values).all()
+    expected, result = (predict(m.fitted, TABLE, m.schema) for m in (model, load_model(tmp_path)))
+    assert (result.values == expected.values).all()
 
 
 def test_a_format_of_predictors_that_does_not_exist_is_refused():
@@ -224,9 +224,9 @@ def test_models_of_release_0_1_predict_what_they_did(golden_models, task):
     assert len(names) > 10
     for name in names:
         model = load_model(golden_models / name)
-        found = prediction_table(predict_rows(model, rows), model.schema)
+        result = prediction_table(predict_rows(model, rows), model.schema)
         then = pd.DataFrame(expected[name]["predictions"])
-        pd.testing.assert_frame_equal(found, then, rtol=1e-6, check_dtype=False, obj=name)
+        pd.testing.assert_frame_equal(result, then, rtol=1e-6, check_dtype=False, obj=name)
 
 
 def test_interval_errors_in_an_old_card_are_ignored(golden_models, tmp_path):
@@ -252,10 +252,10 @@ def test_a_model_of_other_library_versions_loads_with_one_warning(golden_models,
     (folder / "model.json").write_text(json.dumps(card))
     with pytest.warns(
         ModelVersionWarning, match=r"saved with .*lightgbm 3\.3\.5 \(here 4"
-    ) as found:
+    ) as result:
         load_model(folder)
-    assert len(found) == 1
-    assert "numpy" not in str(found[0].message)
+    assert len(result) == 1
+    assert "numpy" not in str(result[0].message)
 
 
 def test_classes_beside_the_closed_list_are_not_loaded_under_an_old_name():

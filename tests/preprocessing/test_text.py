@@ -35,14 +35,14 @@ def test_texts_of_their_own_tell_by_what_is_in_them(way, cells):
 
 def test_texts_that_stand_once_have_no_mean_of_their_own():
     cells = texts(note=[f"n{n}" for n in range(N)])
-    found = made("target", scaled=True).fit(cells, Y)
-    assert (found.transform(cells) == 0).all()
+    result = made("target", scaled=True).fit(cells, Y)
+    assert (result.transform(cells) == 0).all()
 
 
 def test_rare_texts_are_read_as_unseen_ones():
     cells = texts(note=["often"] * 300 + [f"n{n}" for n in range(100)])
-    found = made("target").fit(cells, Y)
-    rare, unseen = found.transform(texts(note=["n1", "new"]))
+    result = made("target").fit(cells, Y)
+    rare, unseen = result.transform(texts(note=["n1", "new"]))
     assert rare == unseen
 
 
@@ -51,26 +51,26 @@ def test_rare_texts_are_read_as_unseen_ones():
 @pytest.mark.parametrize("text", ["", "?!", "always the same"])
 def test_texts_that_do_not_differ_are_harmless(way, scaled, text):
     cells = texts(note=[text] * N)
-    found = made(way, scaled=scaled).fit_transform(cells, Y)
-    assert np.isfinite(found).all()
+    result = made(way, scaled=scaled).fit_transform(cells, Y)
+    assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 5])
 @pytest.mark.parametrize("way", TEXT_ENCODINGS)
 def test_few_rows_are_learned_from(way, n_rows):
-    found = made(way, continuous=True).fit_transform(texts(note=OWN[:n_rows]), Y[:n_rows])
-    assert np.isfinite(found).all()
+    result = made(way, continuous=True).fit_transform(texts(note=OWN[:n_rows]), Y[:n_rows])
+    assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("way", TEXT_ENCODINGS)
 def test_what_is_learned_names_as_many_columns_as_it_makes(way):
-    found = made(way).fit(texts(note=OWN, ticket=TICKETS), Y)
-    X = found.transform(texts(note=["a new one", ""], ticket=["", "x"]))
-    assert X.shape == (2, len(set(found.get_feature_names_out())))
+    result = made(way).fit(texts(note=OWN, ticket=TICKETS), Y)
+    X = result.transform(texts(note=["a new one", ""], ticket=["", "x"]))
+    assert X.shape == (2, len(set(result.get_feature_names_out())))
     assert np.isfinite(X).all()
 
 
 def test_values_are_learned_from_in_regression():
     cells = texts(note=["low", "high"] * 200)
-    found = made("target", continuous=True).fit_transform(cells, np.tile([1.5, 7.5], 200))
-    assert found[:2, 0] == pytest.approx([1.5, 7.5], abs=0.1)
+    result = made("target", continuous=True).fit_transform(cells, np.tile([1.5, 7.5], 200))
+    assert result[:2, 0] == pytest.approx([1.5, 7.5], abs=0.1)

@@ -38,10 +38,10 @@ def test_gaps_and_extremes_are_harmless_in_products():
 
 def test_two_categories_that_inform_only_together_are_crossed():
     made = Crosses(continuous=False, scaled=False)
-    found = made.fit_transform(WORDS, ODD)
+    result = made.fit_transform(WORDS, ODD)
     assert made.places_[0].tolist() == [0, 1]
-    assert np.corrcoef(found[:, 0], ODD)[0, 1] == pytest.approx(1)
-    assert found.shape[1] <= MAX_CROSSES
+    assert np.corrcoef(result[:, 0], ODD)[0, 1] == pytest.approx(1)
+    assert result.shape[1] <= MAX_CROSSES
 
 
 def test_crosses_that_add_nothing_are_left_out_but_one():
@@ -64,9 +64,9 @@ def test_a_pair_of_levels_that_was_never_seen_has_the_mean_of_all_rows():
 @pytest.mark.parametrize("continuous", [False, True])
 def test_a_target_that_does_not_vary_is_harmless(continuous):
     y = np.zeros(N)
-    found = Products(continuous=continuous).fit(NUMBERS, y).transform(NUMBERS)
+    result = Products(continuous=continuous).fit(NUMBERS, y).transform(NUMBERS)
     crossed = Crosses(continuous=continuous, scaled=True).fit_transform(WORDS, y)
-    assert np.isfinite(found).all()
+    assert np.isfinite(result).all()
     assert np.isfinite(crossed).all()
 
 
@@ -81,9 +81,9 @@ SKEWED = np.exp(DRAWS.normal(size=500))
 
 
 def test_a_positive_column_is_bent_as_scipy_bends_it():
-    found = BoxCox().fit(SKEWED[:, None])
-    assert found.powers_[0] == pytest.approx(stats.boxcox(SKEWED)[1], abs=1e-3)
-    assert abs(stats.skew(found.transform(SKEWED[:, None])[:, 0])) < 0.2
+    result = BoxCox().fit(SKEWED[:, None])
+    assert result.powers_[0] == pytest.approx(stats.boxcox(SKEWED)[1], abs=1e-3)
+    assert abs(stats.skew(result.transform(SKEWED[:, None])[:, 0])) < 0.2
 
 
 @pytest.mark.parametrize("shift", [-1.0, -SKEWED.min()])
@@ -95,8 +95,8 @@ def test_a_column_that_is_not_positive_is_bent_by_yeo_and_johnson(shift):
 
 @pytest.mark.parametrize("cell", [-5.0, 0.0, 1e37])
 def test_a_later_value_of_any_size_is_a_number(cell):
-    found = BoxCox().fit(SKEWED[:, None] + 2000)  # years, whose best power is large
-    assert np.isfinite(found.transform([[cell]])).all()
+    result = BoxCox().fit(SKEWED[:, None] + 2000)  # years, whose best power is large
+    assert np.isfinite(result.transform([[cell]])).all()
 
 
 def test_a_column_without_differences_is_harmless():
@@ -119,8 +119,8 @@ def test_a_hash_is_the_same_in_every_process():
 
 def test_a_level_that_was_never_seen_is_like_any_other():
     table = pd.DataFrame({"city": LEVELS[:5]}, dtype=object)
-    found = HashedLevels().fit(table).transform(pd.DataFrame({"city": ["new"]}, dtype=object))
-    assert found.tolist() == hash_categories(["new"]).tolist()
+    result = HashedLevels().fit(table).transform(pd.DataFrame({"city": ["new"]}, dtype=object))
+    assert result.tolist() == hash_categories(["new"]).tolist()
 
 
 def test_every_column_has_a_name():

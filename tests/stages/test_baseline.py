@@ -47,13 +47,13 @@ def measured(paths, metric=None, **section):
 
 def test_all_baselines_are_measured_on_the_same_folds(paths):
     given(paths, human="people", existing="old")
-    found = measured(paths)
-    assert {name: baseline.kind for name, baseline in found.items()} == {
+    result = measured(paths)
+    assert {name: baseline.kind for name, baseline in result.items()} == {
         "uniform_random": "none", "label_distribution": "none", "zero_rule": "none",
         "heuristic": "none", "human": "given", "existing": "given",
         "logistic_regression": "model", "small_tree": "model",
     }  # fmt: skip
-    folds = {tuple(fold.fold for fold in baseline.folds) for baseline in found.values()}
+    folds = {tuple(fold.fold for fold in baseline.folds) for baseline in result.values()}
     assert folds == {(0, 1, 2)}
 
 
@@ -67,10 +67,10 @@ def test_all_baselines_are_measured_on_the_same_folds(paths):
 )
 def test_every_task_has_guesses_a_rule_and_the_simplest_models(paths, task, best, linear):
     given(paths, task)
-    found = measured(paths)
-    figures = [found[name].mean[best] for name in ("zero_rule", "heuristic", "small_tree")]
+    result = measured(paths)
+    figures = [result[name].mean[best] for name in ("zero_rule", "heuristic", "small_tree")]
     assert figures == sorted(figures, reverse=task != "binary")
-    assert linear in found
+    assert linear in result
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_the_level_of_people_can_be_stated(paths):
 
 def test_the_best_rule_is_learned_and_saved(paths):
     given(paths)
-    found = measured(paths, MetricSection(primary="f1"))["heuristic"]
+    result = measured(paths, MetricSection(primary="f1"))["heuristic"]
     rule = read_record(paths.baselines / "rule.json", Rule)
     assert (rule.column, rule.threshold) == ("tenure", pytest.approx(0.1, abs=0.01))
-    assert found.mean["f1"] > 0.95
-    assert found.description.startswith("tenure: missing -> ")
+    assert result.mean["f1"] > 0.95
+    assert result.description.startswith("tenure: missing -> ")
 
 
 def test_the_rule_can_be_the_users_own(paths):
     given(paths)
-    found = measured(paths, heuristic="tenure < 0.1")["heuristic"]
-    assert (found.mean["f1"], found.description) == (1.0, "tenure < 0.1")
+    result = measured(paths, heuristic="tenure < 0.1")["heuristic"]
+    assert (result.mean["f1"], result.description) == (1.0, "tenure < 0.1")
 
 
 def test_a_rule_that_does_not_suit_the_table_is_refused_and_nothing_is_written(paths):
@@ -150,10 +150,10 @@ def test_a_custom_metric_is_measured_like_the_others(paths):
     code = "def missed(truth, values, _):\n    return float(((truth == 1) & (values == 0)).sum())\n"
     (paths.state.parent / "metrics_of_a_baseline_test.py").write_text(code)
     own = {"function": "metrics_of_a_baseline_test:missed", "greater_is_better": False}
-    found = measured(paths, MetricSection(custom={"missed": own}))
+    result = measured(paths, MetricSection(custom={"missed": own}))
     fold = folds_from_table(read_table(paths.folds))[0]
     positives = (read_table(paths.training)["y"].iloc[fold.validation] == "yes").sum()
-    assert found["zero_rule"].folds[0].figures["missed"] == positives
+    assert result["zero_rule"].folds[0].figures["missed"] == positives
 
 
 def test_the_optimised_metric_of_each_baseline_is_printed(paths, capsys):

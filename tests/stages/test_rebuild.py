@@ -67,9 +67,9 @@ def params(tmp_path):
 def kept(work, configuration, fold, *, seconds):
     """Return a fold as a search keeps it: one that was cut too short is tried with more time."""
     end = time.monotonic() + seconds
-    found = evaluate_fold(work, configuration, fold, encodings={}, deadline=end)
-    if found.completed or (found.result.iterations or 0) >= MIN_ITERATIONS:
-        return found
+    outcome = evaluate_fold(work, configuration, fold, encodings={}, deadline=end)
+    if outcome.completed or (outcome.result.iterations or 0) >= MIN_ITERATIONS:
+        return outcome
     return kept(work, configuration, fold, seconds=2 * seconds)
 
 
