@@ -5,7 +5,6 @@ refused. `parse_label_table` keeps the good rows and reports the rest. A label f
 prediction by the prediction's id or by the identifier column.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +20,6 @@ from evertune.times import to_naive_timestamp
 
 PREDICTION_ID_COLUMN = "prediction_id"
 LABELLED_AT_COLUMN = "labelled_at"
-FUTURE_KEY = "the future"
 FUTURE_MESSAGE = "is in the future; a label cannot be known before its time."
 MAX_ID_LENGTH = 200
 
@@ -137,34 +135,31 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     if LABELLED_AT_COLUMN in table.columns:
         moments, no_date = as_date(table[LABELLED_AT_COLUMN])
     filled = texts.notna()
-    faulty = {
-        key_name: filled & (keys.isna() | keys.map(id_error, na_action="ignore").notna()),
-        schema.target: no_label,
-        LABELLED_AT_COLUMN: filled & no_date,
-        FUTURE_KEY: filled & (moments > to_naive_timestamp(now)),
-    }
-    refused = pd.DataFrame(faulty).any(axis="columns")
+    first_bad = next(iter(table.loc[no_label, schema.target]), "")
+    expected = describe_expected_label(first_bad, schema)
+    no_key = keys.isna() | keys.map(id_error, na_action="ignore").notna()
+    in_future = moments > to_naive_timestamp(now)
+    checks = (
+        (key_name, filled & no_key, "cells name no prediction", "Give the prediction's id."),
+        (schema.target, no_label, "cells are not labels", expected[0].upper() + expected[1:]),
+        (LABELLED_AT_COLUMN, filled & no_date, "cells are not dates", "Write 2024-12-31."),
+        (
+            LABELLED_AT_COLUMN,
+            filled & in_future,
+            "labels are from the future",
+            "A label cannot be known before its time.",
+        ),
+    )
+    issues: list[DataIssue] = []
+    refused = pd.Series(False, index=table.index)
+    for column, faulty, problem, remedy in checks:
+        if faulty.any():
+            refused |= faulty
+            issues += issue_for_cells(table[column], faulty, problem=problem, remedy=remedy)
     labels = pd.DataFrame({"key": keys, "value": texts, "moment": moments})[filled & ~refused]
     return ParsedLabels(
         labels.reset_index(drop=True),
         by_id=by_id,
         n_refused=int(refused.sum()),
-        issues=tuple(_label_issues(table, faulty, schema)),
+        issues=tuple(issues),
     )
-
-
-def _label_issues(
-    table: pd.DataFrame, faulty: dict[str, pd.Series], schema: TableSchema
-) -> Iterator[DataIssue]:
-    first_bad = next(iter(table.loc[faulty[schema.target], schema.target]), "")
-    expected = describe_expected_label(first_bad, schema)
-    words = {
-        schema.target: ("cells are not labels", expected[0].upper() + expected[1:]),
-        LABELLED_AT_COLUMN: ("cells are not dates", "Write 2024-12-31."),
-        FUTURE_KEY: ("labels are from the future", "A label cannot be known before its time."),
-    }
-    for name, rows in faulty.items():
-        problem, remedy = words.get(name, ("cells name no prediction", "Give the prediction's id."))
-        column = LABELLED_AT_COLUMN if name == FUTURE_KEY else name
-        if rows.any():
-            yield from issue_for_cells(table[column], rows, problem=problem, remedy=remedy)
