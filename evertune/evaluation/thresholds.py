@@ -167,8 +167,7 @@ def evaluate_decision_rules(
             )
         if costs is not None:
             row_costs = np.asarray(costs[y_true.astype(np.int64), values.astype(np.int64)])
-            mean_cost = partial(weighted_mean, row_costs)
-            metric = Metric("cost", frozenset(), False, False, lambda _, __, cost=mean_cost: cost)
+            metric = _mean_cost_metric(row_costs)
             cost = bootstrap_interval(metric, y_true, Predictions(values), **asdict(bootstrap))
             rule = replace(rule, cost=float(row_costs.mean()), low=cost.low, high=cost.high)
         rules.append(rule)
@@ -223,6 +222,12 @@ def _constant_rules(
     for code, name in enumerate(classes):
         values = np.full(len(pred.values), float(code))
         yield DecisionRule(f"always {name}", None, "needs no model"), values
+
+
+def _mean_cost_metric(row_costs: FloatArray) -> Metric:
+    return Metric(
+        "cost", frozenset(), False, False, lambda _, __: partial(weighted_mean, row_costs)
+    )
 
 
 def _share(count: float, total: float) -> float | None:

@@ -243,7 +243,7 @@ class BootstrapDistribution:
         return -(2 * self.value - float(self.draws.mean())) / float(self.draws.std(ddof=1))
 
 
-def effective_sample_size(left_out: FloatArray, n_rows: int) -> float:
+def _effective_sample_size(left_out: FloatArray, n_rows: int) -> float:
     """Return how many rows of normal influence show as much of the spread as the n rows do.
 
     n / (1 + e), e being the excess over 3 of the kurtosis of the rows' influences on the score: n
@@ -263,7 +263,7 @@ def effective_sample_size(left_out: FloatArray, n_rows: int) -> float:
 # Resampling
 
 
-def bootstrap_replicates(
+def _bootstrap_replicates(
     metrics: Sequence[WeightedMetric], n_rows: int, *, draws: int, seed: int
 ) -> list[FloatArray]:
     """Return each metric on the same resamples of the rows, each of shape (draws,)."""
@@ -278,7 +278,7 @@ def bootstrap_replicates(
     return _evaluate_blocks(metrics, (counts(size) for size in _block_sizes(draws, n_rows)))
 
 
-def grouped_jackknife(
+def _grouped_jackknife(
     metrics: Sequence[WeightedMetric], n_rows: int, *, seed: int
 ) -> list[FloatArray]:
     """Return each metric without each of at most 200 random groups of rows, shape (n_groups,)."""
@@ -291,7 +291,7 @@ def grouped_jackknife(
     )
 
 
-def required_draws(draws: int, n_rows: int, *, tail: float) -> int:
+def _required_draws(draws: int, n_rows: int, *, tail: float) -> int:
     """Return how many draws show a limit with the given tail: the given number, or more.
 
     As many draws lie beyond it as beyond the limit of a 95 % interval among `draws`, up to 10,000
@@ -373,14 +373,14 @@ def _bootstrap(
     weighted = [sample.metric.kernel(sample.y_true, pred) for pred in sample.preds]
     [score] = sample.difference([evaluate(np.ones((1, n))) for evaluate in weighted])
     value = float(score) if np.isfinite(score) else None
-    left_out = sample.difference(grouped_jackknife(weighted, n, seed=seed))
+    left_out = sample.difference(_grouped_jackknife(weighted, n, seed=seed))
     free = 1.0
     if np.isfinite(left_out).sum() >= MIN_DEFINED_SHARE * left_out.size:
-        free = max(effective_sample_size(left_out, n) - 1, 1.0)
+        free = max(_effective_sample_size(left_out, n) - 1, 1.0)
     # The spread of draws is too narrow by sqrt((n - 1) / n), and itself uncertain: hence the t.
     z = float(stats.t.ppf(tail, free) * np.sqrt((free + 1) / free))
-    n_draws = required_draws(draws, n, tail=float(stats.norm.cdf(z)))
-    drawn = sample.difference(bootstrap_replicates(weighted, n, draws=n_draws, seed=seed))
+    n_draws = _required_draws(draws, n, tail=float(stats.norm.cdf(z)))
+    drawn = sample.difference(_bootstrap_replicates(weighted, n, draws=n_draws, seed=seed))
     valid = np.sort(drawn[np.isfinite(drawn)])
     if valid.size < MIN_DEFINED_SHARE * n_draws or value is None:
         return Estimate(value, method="undefined", n=n), valid

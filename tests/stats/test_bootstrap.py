@@ -8,11 +8,7 @@ from evertune.metrics.metrics import METRICS, custom_metric
 from evertune.stats.bootstrap import (
     BootstrapDistribution,
     bootstrap_interval,
-    bootstrap_replicates,
-    effective_sample_size,
-    grouped_jackknife,
     paired_difference,
-    required_draws,
     rule_of_three_bound,
 )
 from evertune.types import Predictions
@@ -44,11 +40,12 @@ def difference(name, y_true, left, right, **changed):
 # Against known intervals
 
 
-def test_the_interval_of_a_share_is_the_binomial_one():
-    y_true = (np.arange(1000) < 300).astype(float)
-    found = interval("accuracy", y_true, Predictions(np.ones(1000)))
-    low, high = stats.norm.interval(0.95, 0.3, np.sqrt(0.3 * 0.7 / 1000))
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.006)
+@pytest.mark.parametrize("n_rows", [1000, 20_000], ids=["few", "in blocks and groups"])
+def test_the_interval_of_a_share_is_the_binomial_one(n_rows):
+    y_true = (np.arange(n_rows) < 0.3 * n_rows).astype(float)
+    found = interval("accuracy", y_true, Predictions(np.ones(n_rows)))
+    low, high = stats.norm.interval(0.95, 0.3, np.sqrt(0.3 * 0.7 / n_rows))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
 def test_the_interval_of_a_difference_is_that_of_scipy():
@@ -261,23 +258,11 @@ def test_a_metric_of_the_users_own_is_drawn_like_any_other():
 # Parts of BCa
 
 
-def test_the_acceleration_is_a_sixth_of_the_skewness_by_the_root_of_n():
-    rows = np.random.default_rng(0).exponential(size=400)
-    left_out = (rows.sum() - rows) / 399
-    found = BootstrapDistribution(0.0, EVEN, left_out).acceleration
-    assert found == pytest.approx(stats.skew(rows) / (6 * 20))
-
-
 def test_groups_of_rows_show_the_acceleration_that_single_rows_do():
     rows = np.random.default_rng(0).exponential(size=40_000)
     left_out = (rows.sum() - rows.reshape(200, 200).sum(axis=1)) / 39_800
     found = BootstrapDistribution(0.0, EVEN, left_out).acceleration
     assert found == pytest.approx(stats.skew(rows) / (6 * 200), abs=0.003)
-
-
-@pytest.mark.parametrize("left_out", [np.ones(5), np.array([np.nan, np.nan, np.nan, 1.0, 2.0])])
-def test_a_jackknife_that_shows_nothing_gives_no_acceleration(left_out):
-    assert BootstrapDistribution(0.0, EVEN, left_out).acceleration == 0.0
 
 
 def test_biased_draws_give_normal_limits_about_the_value_less_its_bias():
@@ -291,61 +276,3 @@ def test_a_limit_beyond_all_draws_is_the_normal_one_or_the_last_draw():
     assert found.lower_limit(-6.0) == pytest.approx(-6 * EVEN.std(ddof=1))
     skewed = np.sort(np.append(np.linspace(-0.1, 0.1, 998), -9.0))
     assert BootstrapDistribution(0.0, skewed, JACKKNIFE).lower_limit(-6.0) == -9.0
-
-
-@pytest.mark.parametrize(
-    ("left_out", "expected"),
-    [
-        (np.random.default_rng(0).normal(size=200), pytest.approx(200, rel=0.2)),
-        (np.repeat([0.0, 1.0], [192, 8]), pytest.approx(9, abs=3)),
-        (np.ones(10), 1.0),
-    ],
-    ids=["normal influence", "two models that differ on eight rows", "no influence"],
-)
-def test_the_effective_sample_size_counts_rows_that_influence_the_score(left_out, expected):
-    assert effective_sample_size(left_out, left_out.size) == expected
-
-
-# Resampling
-
-
-def test_each_draw_has_n_rows_and_each_row_its_poisson_count():
-    first, total = bootstrap_replicates(
-        [lambda w: w[:, 0], lambda w: w.sum(axis=1)], 50, draws=4000, seed=0
-    )
-    assert set(total) == {50.0}
-    assert first.mean() == pytest.approx(1, abs=0.06)
-    assert first.var() == pytest.approx(1 - 1 / 50, abs=0.1)
-
-
-def test_draws_in_blocks_are_all_there_and_differ():
-    [found] = bootstrap_replicates([lambda w: w @ np.arange(1e5)], 100_000, draws=7, seed=0)
-    assert np.unique(found).size == 7
-
-
-def test_few_rows_are_left_out_one_by_one():
-    [found] = grouped_jackknife([lambda w: w @ np.arange(4.0)], 4, seed=0)
-    assert sorted(found) == [3.0, 4.0, 5.0, 6.0]
-
-
-def test_many_rows_are_left_out_in_random_groups_that_hold_each_once():
-    total, places = grouped_jackknife(
-        [lambda w: w.sum(axis=1), lambda w: w @ np.arange(2001.0)], 2001, seed=0
-    )
-    assert total.size == 200
-    assert (2001 - total).sum() == 2001
-    assert np.corrcoef(places, np.arange(200))[0, 1] < 0.5
-
-
-@pytest.mark.parametrize(
-    ("draws", "tail", "n_rows", "expected"),
-    [
-        (1000, 0.025, 100, 1000),
-        (1000, 0.01, 100, 2500),
-        (1000, 1e-5, 100, 10_000),
-        (1000, 1e-5, 10**6, 1000),
-        (50_000, 0.025, 100, 50_000),
-    ],
-)
-def test_a_narrow_tail_needs_more_draws_up_to_a_cap(draws, tail, n_rows, expected):
-    assert required_draws(draws, n_rows, tail=tail) == expected
