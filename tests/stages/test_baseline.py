@@ -11,9 +11,11 @@ from evertune.errors import ParamsError, StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.heuristics import Rule
 from evertune.files import read_record, read_table, write_record, write_table
+from evertune.metrics.metrics import mean_metrics
 from evertune.models.fitted_model import predict
 from evertune.models.persistence import load_model
 from evertune.stages.runner import stage_function
+from tests.metrics.contract import RANGES
 
 run, baseline_run = (
     stage_function(Path(__file__).parents[2], name) for name in ("split", "baseline")
@@ -45,32 +47,52 @@ def measured(paths, metric=None, **section):
     return {baseline.name: baseline for baseline in results}
 
 
-def test_all_baselines_are_measured_on_the_same_folds(paths):
-    given(paths, human="people", existing="old")
-    result = measured(paths)
-    assert {name: baseline.kind for name, baseline in result.items()} == {
-        "uniform_random": "none", "label_distribution": "none", "zero_rule": "none",
-        "heuristic": "none", "human": "given", "existing": "given",
-        "logistic_regression": "model", "small_tree": "model",
-    }  # fmt: skip
-    folds = {tuple(fold.fold for fold in baseline.folds) for baseline in result.values()}
-    assert folds == {(0, 1, 2)}
+KINDS = {
+    "uniform_random": "none", "label_distribution": "none", "zero_rule": "none",
+    "heuristic": "none", "human": "given", "existing": "given", "small_tree": "model",
+}  # fmt: skip
+BEST = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 
-@pytest.mark.parametrize(
-    ("task", "best", "linear"),
-    [
-        ("binary", "roc_auc", "logistic_regression"),
-        ("multiclass", "log_loss", "logistic_regression"),
-        ("regression", "rmse", "ridge"),
-    ],
-)
-def test_every_task_has_guesses_a_rule_and_the_simplest_models(paths, task, best, linear):
-    given(paths, task)
-    result = measured(paths)
-    figures = [result[name].mean[best] for name in ("zero_rule", "heuristic", "small_tree")]
-    assert figures == sorted(figures, reverse=task != "binary")
-    assert linear in result
+@pytest.fixture(scope="module", params=CLASSES)
+def task(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def every_baseline(task, make_paths, tmp_path_factory):
+    paths = make_paths(tmp_path_factory.mktemp(task))
+    given(paths, task, human="people", existing="old")
+    return measured(paths)
+
+
+class TestEveryBaseline:
+    """What every baseline promises, in every task."""
+
+    def test_has_a_kind_and_a_description(self, task, every_baseline):
+        linear = "ridge" if task == "regression" else "logistic_regression"
+        kinds = {name: baseline.kind for name, baseline in every_baseline.items()}
+        assert kinds == KINDS | {linear: "model"}
+        assert all(baseline.description for baseline in every_baseline.values())
+
+    def test_is_measured_on_the_same_folds_in_some_time(self, every_baseline):
+        for baseline in every_baseline.values():
+            assert [fold.fold for fold in baseline.folds] == [0, 1, 2]
+            assert min(baseline.fit_seconds, baseline.predict_seconds) >= 0
+
+    def test_has_scores_in_range_whose_mean_is_that_of_the_folds(self, every_baseline):
+        for baseline in every_baseline.values():
+            scores = [fold.figures for fold in baseline.folds]
+            assert baseline.mean == mean_metrics(scores)
+            for name, score in baseline.mean.items():
+                low, high = RANGES[name]
+                assert score is None or low <= score <= high
+
+
+def test_a_rule_beats_the_constant_and_a_small_tree_beats_the_rule(task, every_baseline):
+    names = ("zero_rule", "heuristic", "small_tree")
+    scores = [every_baseline[name].mean[BEST[task]] for name in names]
+    assert scores == sorted(scores, reverse=task != "binary")
 
 
 @pytest.mark.parametrize(
