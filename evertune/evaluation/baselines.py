@@ -59,12 +59,12 @@ class BaselineResult:
 
 
 def expected_baseline_metrics(
-    metrics: Sequence[Metric], y_true: FloatArray, *, training_truth: FloatArray, n_classes: int
+    metrics: Sequence[Metric], y_true: FloatArray, *, y_training: FloatArray, n_classes: int
 ) -> dict[str, MetricValues]:
     """Return `expected_guess_metrics` of both random baselines, by their names."""
     return {
         name: expected_guess_metrics(
-            name, metrics, y_true, training_truth=training_truth, n_classes=n_classes
+            name, metrics, y_true, y_training=y_training, n_classes=n_classes
         )
         for name in RANDOM_BASELINES
     }
@@ -75,7 +75,7 @@ def expected_guess_metrics(
     metrics: Iterable[Metric],
     y_true: FloatArray,
     *,
-    training_truth: FloatArray,
+    y_training: FloatArray,
     n_classes: int,
 ) -> MetricValues:
     """Return the expectation of every metric for a random guess.
@@ -96,7 +96,7 @@ def expected_guess_metrics(
         `uniform_random` or `label_distribution`.
     y_true : array of shape (n,)
         Of the rows that are guessed, such as the hold-out.
-    training_truth : array of shape (m,)
+    y_training : array of shape (m,)
         What the guess knows.
     n_classes : int
         0 in regression.
@@ -111,7 +111,7 @@ def expected_guess_metrics(
     >>> from evertune.metrics.metrics import METRICS
     >>> y_true = np.array([1.0] + [0.0] * 9)
     >>> expected_guess_metrics(
-    ...     "uniform_random", [METRICS["accuracy"]], y_true, training_truth=y_true, n_classes=2
+    ...     "uniform_random", [METRICS["accuracy"]], y_true, y_training=y_true, n_classes=2
     ... )
     {'accuracy': 0.5}
     """
@@ -121,11 +121,11 @@ def expected_guess_metrics(
         )
     uniform = name == "uniform_random"
     if not n_classes:
-        return _expected_regression_metrics(metrics, y_true, training_truth, uniform=uniform)
+        return _expected_regression_metrics(metrics, y_true, y_training, uniform=uniform)
     shares = class_distribution(y_true, n_classes)
     proba = np.full(n_classes, 1 / n_classes)
     if not uniform:
-        proba = class_distribution(training_truth, n_classes)
+        proba = class_distribution(y_training, n_classes)
     # One row for every pair of a true and a guessed class, weighted by its probability.
     codes = np.arange(n_classes, dtype=np.float64)
     true, guessed = (grid.ravel() for grid in np.meshgrid(codes, codes, indexing="ij"))
@@ -134,7 +134,7 @@ def expected_guess_metrics(
 
 
 def zero_rule(
-    training_truth: FloatArray, *, n_rows: int, optimised: str, n_classes: int
+    y_training: FloatArray, *, n_rows: int, optimised: str, n_classes: int
 ) -> Predictions:
     """Return the same best guess for every row.
 
@@ -156,8 +156,8 @@ def zero_rule(
     array([1., 1.])
     """
     if not n_classes:
-        return Predictions(np.full(n_rows, best_constant(training_truth, optimised)))
-    shares = class_distribution(training_truth, n_classes)
+        return Predictions(np.full(n_rows, best_constant(y_training, optimised)))
+    shares = class_distribution(y_training, n_classes)
     return Predictions(np.full(n_rows, float(shares.argmax())), np.tile(shares, (n_rows, 1)))
 
 
@@ -165,7 +165,7 @@ def baseline_predictions(
     table: pd.DataFrame,
     schema: TableSchema,
     *,
-    training_truth: FloatArray,
+    y_training: FloatArray,
     optimised: str,
     rule: Rule | None,
     models: Mapping[str, Predictions],
@@ -176,7 +176,7 @@ def baseline_predictions(
     ----------
     table : DataFrame, n rows
         Clean rows, such as the hold-out.
-    training_truth : array of shape (m,)
+    y_training : array of shape (m,)
         What the zero rule knows.
     optimised : str
         Name of the metric that is optimised: the zero rule's constant suits it.
@@ -192,7 +192,7 @@ def baseline_predictions(
     """
     predictions = {
         "zero_rule": zero_rule(
-            training_truth,
+            y_training,
             n_rows=len(table),
             optimised=optimised,
             n_classes=len(schema.classes),
@@ -213,10 +213,10 @@ def class_distribution(y_true: FloatArray, n_classes: int) -> FloatArray:
 
 
 def _expected_regression_metrics(
-    metrics: Iterable[Metric], y_true: FloatArray, training_truth: FloatArray, *, uniform: bool
+    metrics: Iterable[Metric], y_true: FloatArray, y_training: FloatArray, *, uniform: bool
 ) -> MetricValues:
     errors = _uniform_errors if uniform else _empirical_errors
-    absolute, square = errors(y_true, training_truth)
+    absolute, square = errors(y_true, y_training)
     expected: MetricValues = {}
     for metric in metrics:
         true, pred = y_true, y_true
@@ -229,18 +229,16 @@ def _expected_regression_metrics(
                 np.clip(MAX_EXPANDED_ROWS // y_true.size, MIN_QUANTILE_POINTS, MAX_QUANTILE_POINTS)
             )
             shares = (np.arange(n_points) + 0.5) / n_points
-            low, high = training_truth.min(), training_truth.max()
-            points = low + (high - low) * shares if uniform else np.quantile(training_truth, shares)
+            low, high = y_training.min(), y_training.max()
+            points = low + (high - low) * shares if uniform else np.quantile(y_training, shares)
             true, pred = np.tile(y_true, n_points), np.repeat(points, y_true.size)
         expected |= compute_metrics([metric], true, Predictions(pred))
     return expected
 
 
-def _uniform_errors(
-    y_true: FloatArray, training_truth: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _uniform_errors(y_true: FloatArray, y_training: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return E|t - g| and E(t - g)^2 of every row for g uniform on [low, high]."""
-    low, high = training_truth.min(), training_truth.max()
+    low, high = y_training.min(), y_training.max()
     width, middle = high - low, (low + high) / 2
     absolute = np.abs(y_true - middle)
     if width:
@@ -250,11 +248,9 @@ def _uniform_errors(
     return absolute, (y_true - middle) ** 2 + width**2 / 12
 
 
-def _empirical_errors(
-    y_true: FloatArray, training_truth: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _empirical_errors(y_true: FloatArray, y_training: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return E|t - g| and E(t - g)^2 of every row for g a random training target."""
-    targets = np.sort(training_truth)
+    targets = np.sort(y_training)
     sums = np.concatenate([[0.0], np.cumsum(targets)])
     below = np.searchsorted(targets, y_true)
     absolute = y_true * (2 * below - targets.size) - 2 * sums[below] + sums[-1]

@@ -174,7 +174,7 @@ class BaselineMeasurement:
 
     def _learn_guess(self, name: str, _: pd.DataFrame, y: FloatArray) -> Scorer:
         return lambda _, y_true: expected_guess_metrics(
-            name, self.metrics, y_true, training_truth=y, n_classes=self.n_classes
+            name, self.metrics, y_true, y_training=y, n_classes=self.n_classes
         )
 
     def _learn_constant(self, _: pd.DataFrame, y: FloatArray) -> Scorer:

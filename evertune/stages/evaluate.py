@@ -158,7 +158,7 @@ def evaluate_model(
         baseline_predictions=baseline_predictions(
             inputs.holdout,
             schema,
-            training_truth=y_training,
+            y_training=y_training,
             optimised=metrics[0].name,
             rule=inputs.rule,
             models={
@@ -167,7 +167,7 @@ def evaluate_model(
             },
         ),
         expected=expected_baseline_metrics(
-            metrics, y_true, training_truth=y_training, n_classes=len(schema.classes)
+            metrics, y_true, y_training=y_training, n_classes=len(schema.classes)
         ),
         training=inputs.window_rows,
         folds=evaluate_on_folds(

@@ -27,11 +27,11 @@ NINETY_PERCENT = 1 - TEN_PERCENT
 LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
-def guess(name, metric, y_true, training_truth=None, n_classes=2):
-    known = y_true if training_truth is None else training_truth
+def guess(name, metric, y_true, y_training=None, n_classes=2):
+    known = y_true if y_training is None else y_training
     metrics = [METRICS[metric]] if isinstance(metric, str) else [metric]
     [score] = expected_guess_metrics(
-        name, metrics, y_true, training_truth=known, n_classes=n_classes
+        name, metrics, y_true, y_training=known, n_classes=n_classes
     ).values()
     return score
 
@@ -80,9 +80,7 @@ def test_expected_scores_of_classes_agree_with_simulation(name, shares):
     drawn = Predictions(rng.choice(n_classes, y_true.size, p=proba).astype(float))
     task = "binary" if n_classes == 2 else "multiclass"
     metrics = [get_metric(label, task, {}) for label in LABELS]
-    expected = expected_guess_metrics(
-        name, metrics, y_true, training_truth=y_true, n_classes=n_classes
-    )
+    expected = expected_guess_metrics(name, metrics, y_true, y_training=y_true, n_classes=n_classes)
     assert expected == pytest.approx(compute_metrics(metrics, y_true, drawn), abs=0.005)
 
 
@@ -97,7 +95,7 @@ def test_expected_errors_of_values_agree_with_simulation(name):
     metrics = metrics_for("regression")
     simulated = compute_metrics(metrics, np.tile(y_true, 20_000), Predictions(draws.ravel()))
     simulated["r2"] = 1 - simulated["rmse"] ** 2 / y_true.var()
-    found = expected_guess_metrics(name, metrics, y_true, training_truth=known, n_classes=0)
+    found = expected_guess_metrics(name, metrics, y_true, y_training=known, n_classes=0)
     assert found == pytest.approx(simulated, rel=0.01)
 
 
@@ -154,7 +152,7 @@ def test_guesses_know_the_training_rows_and_are_scored_on_the_others():
     found = expected_baseline_metrics(
         metrics_for("binary"),
         np.array([1.0, 1.0, 1.0, 0.0]),
-        training_truth=np.array([0.0, 0.0, 0.0, 1.0]),
+        y_training=np.array([0.0, 0.0, 0.0, 1.0]),
         n_classes=2,
     )
     assert list(found) == ["uniform_random", "label_distribution"]
@@ -186,7 +184,7 @@ def test_every_baseline_with_answers_predicts_row_by_row(with_rule):
     found = baseline_predictions(
         table,
         schema,
-        training_truth=np.array([0.0, 0.0, 1.0]),
+        y_training=np.array([0.0, 0.0, 1.0]),
         optimised="f1",
         rule=rule if with_rule else None,
         models={"small_tree": Predictions(np.array([1.0, 1.0]))},
