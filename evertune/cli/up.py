@@ -51,7 +51,7 @@ from evertune.orchestration.server import (
 from evertune.project import Project
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_store import mlflow_ui_command
-from evertune.simulation.traffic import advance_traffic, project_traffic
+from evertune.simulation.traffic import project_traffic
 from evertune.versioning.checkout import check_out, use_newest_clock
 from evertune.versioning.git import git_is_dirty
 
@@ -266,9 +266,9 @@ class LocalStack:
     def _supervise(
         self, running: list[RunningProgram], begin: Callable[[Program], RunningProgram]
     ) -> None:
-        play = None
+        traffic = None
         if self.days_a_minute is not None:
-            play = project_traffic(self.checkouts[0], self.scoring_url)
+            traffic = project_traffic(self.checkouts[0], self.scoring_url)
         several = len(self.projects) > 1
         feeds = [
             DecisionFeed(checkout, prefix=f"{project.name}: " if several else "")
@@ -282,8 +282,9 @@ class LocalStack:
             running = [restart_if_ended(each, begin, say=self.say) for each in running]
             now = time.monotonic()
             # Who learns for minutes would learn for weeks of a clock that runs on meanwhile.
-            if play and self.days_a_minute and not is_project_locked(self.state):
-                play = advance_traffic(play, now - last, self.days_a_minute, say=self.say)
+            if traffic and self.days_a_minute and not is_project_locked(self.state):
+                more = traffic.advance(now - last, self.days_a_minute, say=self.say)
+                traffic = traffic if more else None
             last = now
             if now - asked > FEED_SECONDS:
                 asked = now

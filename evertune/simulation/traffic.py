@@ -1,21 +1,21 @@
 """Simulated production traffic: send the example's customers to the scoring service day by day.
 
 Each customer is scored on the day of the row, and the label (whether the customer left) follows
-a week later. `send_until` sends what is due up to a simulated moment; `advance_traffic` does so
+a week later. `Traffic.send_until` sends what is due up to a simulated moment; `advance` does so
 for some real seconds. What the service has not acknowledged is sent again, so the service may
 be restarted meanwhile. Traffic that is started again goes on behind the newest event in the
 log, one day earlier; ids let the service count a repeated row once.
+
+httpx is there wherever Evertune is, for Prefect needs it.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
+import httpx
 import pandas as pd
 
 from evertune.config.loader import load_params
@@ -24,152 +24,129 @@ from evertune.errors import StageError
 from evertune.monitoring.monitor import newest_event_time
 
 LABEL_DELAY = timedelta(days=7)
-RESEND_OVERLAP = timedelta(days=1)  # of a play that goes on: what was sent again is counted once
+RESEND_OVERLAP = timedelta(days=1)
 MAX_ROWS_PER_REQUEST = 200
 TIMEOUT_SECONDS = 10.0
 MAX_STEP_SECONDS = 2.0
 RETRY_STATUS_CODES = frozenset({408, 429, 503})
 
 
-@dataclass(frozen=True, eq=False)
-class TrafficState:
-    """What is played, and how far it is.
+class Traffic:
+    """Customers of one table, sent in the order of time.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column `time` of days, whose rows are spread over the day, and a column `target`.
+    address : str
+        Of the scoring service.
+    newest : datetime, optional
+        The newest event that the service knows; the traffic goes on behind it.
+    token : str, optional
+        That the service asks for.
 
     Attributes
     ----------
-    rows : DataFrame
-        In the order of time, with `id`, `moment` (datetime64, UTC) and the columns of a request.
-    target : str
-        The column that is told later.
-    address : str
-        Of the scoring service.
-    token : str, optional
-        That the service asks for.
     now : datetime
         The simulated moment until which all was sent.
     """
 
-    rows: pd.DataFrame
-    target: str
-    address: str
-    token: str | None
-    now: datetime
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        time: str,
+        target: str,
+        address: str,
+        newest: datetime | None = None,
+        token: str | None = None,
+    ) -> None:
+        days = table[time].dt.normalize()
+        number = table.groupby(days).cumcount()
+        moments = days + pd.to_timedelta(number / days.map(days.value_counts()), unit="D")
+        self._moments = moments.dt.tz_localize(UTC)
+        self._ids = days.dt.strftime("%Y%m%d-") + number.astype(str)
+        self._inputs, self._labels = table.drop(columns=[target]), table[target]
+        self._address = address
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        first = self._moments.iloc[0].to_pydatetime(warn=False)
+        self.now = max(first, newest - RESEND_OVERLAP) if newest else first
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to be sent."""
+        return bool(self.now > self._moments.iloc[-1] + LABEL_DELAY)
+
+    def send_until(self, until: datetime) -> None:
+        """Send what falls due until a simulated moment; stay where the service does not answer.
+
+        Raises
+        ------
+        StageError
+            The service refuses what it is sent.
+        """
+        try:
+            for rows in self._due(self.now, until):
+                # JSON knows no NaN: a missing cell is null; a date is its ISO form
+                inputs = rows.to_json(orient="records", date_format="iso", date_unit="s")
+                self._post(
+                    "predict", {"ids": self._ids[rows.index].tolist(), "rows": json.loads(inputs)}
+                )
+            for rows in self._due(self.now - LABEL_DELAY, until - LABEL_DELAY):
+                known = (self._moments[rows.index] + LABEL_DELAY).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+                labels = zip(self._ids[rows.index], self._labels[rows.index], known, strict=True)
+                keys = ("id", "label", "moment")
+                body = {"labels": [dict(zip(keys, label, strict=True)) for label in labels]}
+                self._post("label", body)
+        except (httpx.TransportError, TimeoutError):
+            return
+        self.now = until
+
+    def advance(self, seconds: float, days_a_minute: float, *, say: Callable[[str], None]) -> bool:
+        """Send what is due after so many real seconds; return whether there is more to come.
+
+        Each new month, and the end, is reported by `say`.
+        """
+        month = self.now.month
+        days = min(seconds, MAX_STEP_SECONDS) * days_a_minute / 60.0
+        self.send_until(self.now + timedelta(days=days))
+        if self.now.month != month:
+            say(f"{self.now:%Y-%m-%d} by the clock of the simulated customers")
+        if self.is_finished:
+            say("All simulated customers were played; production goes on without new ones.")
+        return not self.is_finished
+
+    def _due(self, start: datetime, end: datetime) -> list[pd.DataFrame]:
+        rows = self._inputs[(self._moments >= start) & (self._moments < end)]
+        starts = range(0, len(rows), MAX_ROWS_PER_REQUEST)
+        return [rows.iloc[start : start + MAX_ROWS_PER_REQUEST] for start in starts]
+
+    def _post(self, path: str, body: dict[str, object]) -> None:
+        response = httpx.post(
+            f"{self._address}/{path}",
+            json=body,
+            headers=self._headers,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,  # no proxy between programs of one machine
+        )
+        if response.status_code in RETRY_STATUS_CODES:
+            raise TimeoutError(response.text)
+        if response.is_error:
+            raise StageError(
+                f"expected the scoring service to take simulated rows at /{path}, but it answers"
+                f" {response.status_code}: {response.text}"
+            )
 
 
-def project_traffic(root: Path, address: str) -> TrafficState:
-    """Return the play of the embedded example for a project, behind what its log has."""
+def project_traffic(root: Path, address: str) -> Traffic:
+    """Return the traffic of the embedded example for a project, behind what its log has."""
     params = load_params(root)
-    data, variable = params.data, params.scoring.token_variable
-    return start_traffic(
+    variable = params.scoring.token_variable
+    return Traffic(
         production_table(),
-        time=str(data.time),
-        target=data.target,
+        time=str(params.data.time),
+        target=params.data.target,
         address=address,
         newest=newest_event_time(root),
         token=os.environ.get(variable) if variable else None,
     )
-
-
-def start_traffic(
-    table: pd.DataFrame,
-    *,
-    time: str,
-    target: str,
-    address: str,
-    newest: datetime | None,
-    token: str | None = None,
-) -> TrafficState:
-    """Return a play that goes on behind the newest event that the service knows."""
-    days = table[time].dt.normalize()
-    place = table.groupby(days).cumcount() / days.map(days.value_counts())
-    ids = days.dt.strftime("%Y%m%d-") + table.groupby(days).cumcount().astype(str)
-    rows = table.assign(id=ids, moment=days + pd.to_timedelta(place, unit="D"))
-    first = _to_datetime(rows["moment"].iloc[0])
-    now = max(first, newest - RESEND_OVERLAP) if newest else first
-    return TrafficState(rows, target, address, token, now)
-
-
-def is_finished(play: TrafficState) -> bool:
-    """Whether nothing is left to be sent."""
-    return play.now > _to_datetime(play.rows["moment"].iloc[-1]) + LABEL_DELAY
-
-
-def send_until(play: TrafficState, *, until: datetime) -> TrafficState:
-    """Send what falls due until a simulated moment, and return how far it came.
-
-    A service that does not answer now leaves the play where it is.
-    """
-    try:
-        for rows in _batches(_rows_between(play, play.now, until)):
-            _post_json(play, "predict", _prediction_body(rows, play.target))
-        for rows in _batches(_rows_between(play, play.now - LABEL_DELAY, until - LABEL_DELAY)):
-            _post_json(play, "label", _label_body(rows, play.target))
-    except (URLError, TimeoutError, ConnectionError):
-        return play
-    return replace(play, now=until)
-
-
-def advance_traffic(
-    play: TrafficState, seconds: float, days_a_minute: float, *, say: Callable[[str], None]
-) -> TrafficState | None:
-    """Return the play after so many real seconds, None once it is over; months are told."""
-    days = min(seconds, MAX_STEP_SECONDS) * days_a_minute / 60.0
-    after = send_until(play, until=play.now + timedelta(days=days))
-    if after.now.date().month != play.now.date().month:
-        say(f"{after.now:%Y-%m-%d} by the clock of the simulated customers")
-    if not is_finished(after):
-        return after
-    say("All simulated customers were played; production goes on without new ones.")
-    return None
-
-
-def _rows_between(play: TrafficState, start: datetime, end: datetime) -> pd.DataFrame:
-    moments = play.rows["moment"].dt.tz_localize(UTC)
-    found: pd.DataFrame = play.rows[(moments >= start) & (moments < end)]
-    return found
-
-
-def _batches(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(rows), MAX_ROWS_PER_REQUEST):
-        yield rows.iloc[start : start + MAX_ROWS_PER_REQUEST]
-
-
-def _prediction_body(rows: pd.DataFrame, target: str) -> dict[str, object]:
-    values = rows.drop(columns=["id", "moment", target])
-    # JSON knows no NaN: a missing cell is null; a date is its ISO form.
-    return {
-        "ids": rows["id"].tolist(),
-        "rows": json.loads(values.to_json(orient="records", date_format="iso", date_unit="s")),
-    }
-
-
-def _label_body(rows: pd.DataFrame, target: str) -> dict[str, object]:
-    told = (rows["moment"] + LABEL_DELAY).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {
-        "labels": [
-            {"id": name, "label": value, "moment": moment}
-            for name, value, moment in zip(rows["id"], rows[target], told, strict=True)
-        ]
-    }
-
-
-def _post_json(play: TrafficState, path: str, body: dict[str, object]) -> None:
-    content = json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    if play.token is not None:
-        headers["Authorization"] = f"Bearer {play.token}"
-    request = Request(f"{play.address}/{path}", data=content, headers=headers)
-    try:
-        urlopen(request, timeout=TIMEOUT_SECONDS).close()
-    except HTTPError as error:
-        reason = error.read().decode(errors="replace")
-        if error.code in RETRY_STATUS_CODES:
-            raise TimeoutError(reason) from error
-        raise StageError(
-            f"expected the scoring service to take simulated rows at /{path}, but it answers"
-            f" {error.code}: {reason}"
-        ) from error
-
-
-def _to_datetime(stamp: pd.Timestamp) -> datetime:
-    return stamp.tz_localize(UTC).to_pydatetime(warn=False)

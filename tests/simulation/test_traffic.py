@@ -1,7 +1,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from evertune.errors import StageError
-from evertune.simulation.traffic import TrafficState, is_finished, send_until, start_traffic
+from evertune.simulation.traffic import Traffic
 
 DAY = timedelta(days=1)
 FIRST = datetime(2024, 9, 1, tzinfo=UTC)
@@ -23,7 +22,7 @@ TABLE = pd.DataFrame(
 
 
 class Service(BaseHTTPRequestHandler):
-    """Keeps what it is sent, and answers with the code that it was told."""
+    """Collects what it is sent, and answers with one code."""
 
     code = 200
     sent: list[tuple[str, dict]]
@@ -53,59 +52,59 @@ def service() -> Iterator[type[Service]]:
         thread.join()
 
 
-def play(address: str, newest: datetime | None = None) -> TrafficState:
-    return start_traffic(TABLE, time="date", target="left", address=address, newest=newest)
+def traffic(address: str, **options) -> Traffic:
+    return Traffic(TABLE, time="date", target="left", address=address, **options)
 
 
-def test_the_rows_of_a_day_are_sent_over_the_day_without_the_target(service) -> None:
-    half = send_until(play(service.address), until=FIRST + DAY / 2)
-    assert service.sent == [
-        (
-            "/predict",
-            {"ids": ["20240901-0"], "rows": [{"date": "2024-09-01T00:00:00", "age": 31.0}]},
-        )
-    ]
-    send_until(half, until=FIRST + DAY)
+def test_the_rows_of_a_day_are_sent_over_the_day_without_the_target(service):
+    sent = traffic(service.address)
+    sent.send_until(FIRST + DAY / 2)
+    morning = {"date": "2024-09-01T00:00:00", "age": 31.0}
+    assert service.sent == [("/predict", {"ids": ["20240901-0"], "rows": [morning]})]
+    sent.send_until(FIRST + DAY)
     assert service.sent[1][1]["rows"] == [{"date": "2024-09-01T00:00:00", "age": None}]
 
 
-def test_a_token_is_shown_to_a_service_that_asks_for_one(service) -> None:
-    send_until(replace(play(service.address), token="secret"), until=FIRST + DAY / 2)
+def test_a_token_is_shown_to_a_service_that_asks_for_one(service):
+    traffic(service.address, token="secret").send_until(FIRST + DAY / 2)
     assert service.shown == ["Bearer secret"]
 
 
-def test_a_label_is_told_a_week_later(service) -> None:
-    week = replace(play(service.address), now=FIRST + 7 * DAY)
-    send_until(week, until=FIRST + 7.5 * DAY)
+def test_a_label_follows_a_week_later(service):
+    traffic(service.address, newest=FIRST + 8 * DAY).send_until(FIRST + 7.5 * DAY)
     label = {"id": "20240901-0", "label": "yes", "moment": "2024-09-08T00:00:00Z"}
     assert service.sent == [("/label", {"labels": [label]})]
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_service_that_is_busy_is_waited_for(service, code) -> None:
+def test_a_busy_service_is_waited_for(service, code):
     service.code = code
-    before = play(service.address)
-    assert send_until(before, until=FIRST + DAY).now == before.now
+    sent = traffic(service.address)
+    sent.send_until(FIRST + DAY)
+    assert sent.now == FIRST
 
 
-def test_a_service_that_is_away_is_waited_for() -> None:
-    before = play("http://127.0.0.1:9")
-    assert send_until(before, until=FIRST + DAY).now == before.now
+def test_a_service_that_does_not_run_is_waited_for():
+    sent = traffic("http://127.0.0.1:9")
+    sent.send_until(FIRST + DAY)
+    assert sent.now == FIRST
 
 
-def test_a_refusal_is_told(service) -> None:
+def test_a_refusal_is_an_error(service):
     service.code = 422
     with pytest.raises(
         StageError, match="take simulated rows at /predict, but it answers 422: why"
     ):
-        send_until(play(service.address), until=FIRST + DAY)
+        traffic(service.address).send_until(FIRST + DAY)
 
 
-def test_a_play_goes_on_behind_the_newest_event() -> None:
-    assert play("", newest=FIRST + 9 * DAY).now == FIRST + 8 * DAY
+def test_traffic_goes_on_behind_the_newest_event():
+    assert traffic("", newest=FIRST + 9 * DAY).now == FIRST + 8 * DAY
 
 
-def test_a_play_is_over_when_the_last_label_was_told() -> None:
-    last = replace(play(""), now=FIRST + 8 * DAY)
-    assert not is_finished(last)
-    assert is_finished(replace(last, now=FIRST + 8.1 * DAY))
+def test_traffic_is_over_when_the_last_label_was_sent(service):
+    lines = []
+    late = traffic(service.address, newest=FIRST + 8.9 * DAY)
+    assert late.advance(1, 1, say=lines.append)
+    assert not late.advance(1, 60, say=lines.append)
+    assert lines == ["All simulated customers were played; production goes on without new ones."]
