@@ -1,8 +1,7 @@
 """Results of steps, monitoring and versions, formatted for the terminal (and some in Markdown).
 
-Every function takes a result and returns a line, lines or a page; none prints. `verdict_line`,
-`status_lines`, `monitoring_lines`, `history_lines`, `comparison_lines` and `gc_lines` are the
-main ones.
+Every function takes a result and returns a line, lines or a page; none prints. Tables
+(`table_lines`) are drawn by rich in a terminal; in a pipe or a file each row is one whole line.
 """
 
 from __future__ import annotations
@@ -21,25 +20,22 @@ if TYPE_CHECKING:
     from evertune.monitoring.backtest import Backtest, TriggerBacktest
     from evertune.monitoring.prediction_log import LabelCounts
     from evertune.monitoring.results import MonitoringResult
-    from evertune.registry.decision_log import DecisionEntry
     from evertune.registry.gc import CollectionResult, SpaceUsage
     from evertune.registry.overview import (
-        ChampionSummary,
         ProjectStatus,
         VersionHistory,
         VersionSummary,
     )
-    from evertune.registry.promotion_records import ChampionPeriod, DecisionRecord, Verdict
-    from evertune.registry.reproduce import ComparisonRow, Reproduction
+    from evertune.registry.promotion_records import DecisionRecord, Verdict
+    from evertune.registry.reproduce import Reproduction
     from evertune.serving.batch import ScoringResult
     from evertune.stages.snapshot import Snapshot
 
 HASH_LENGTH = 8
-HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
 
 
 def snapshot_line(taken: Snapshot) -> str:
-    """Return what a snapshot found, in one line."""
+    """Return the state of a snapshot, in one line."""
     state = "new" if taken.changed else "up to date"
     copied = {None: "", True: ", copied to the remote", False: ", the remote has it"}[taken.pushed]
     return f"{state}, {taken.rows} rows, version {_short_hash(taken.version)}{copied}"
@@ -59,62 +55,46 @@ def verdict_page(verdict: Verdict) -> str:
 
 
 def labels_line(counts: LabelCounts) -> str:
-    """Return what labels were, each case counted, in one line, and why any were refused."""
+    """Return how many labels were new, corrected and so on, then a line for each fault."""
     cases = {each.name: getattr(counts, each.name) for each in fields(counts)}
     faults = cases.pop("faults")
-    told = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
-    return "\n".join([told or "no label", *(f"  {fault}" for fault in faults)])
+    text = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
+    return "\n".join([text or "no labels", *(f"  {fault}" for fault in faults)])
 
 
 def scoring_line(scored: ScoringResult) -> str:
-    """Return what scoring a table came to, in one line."""
+    """Return the result of scoring a table, in one line."""
     return (
-        f"{scored.rows} rows by version {scored.version}, {scored.logged} new in the log, "
-        f"{scored.output}"
+        f"{scored.rows} rows scored by version {scored.version}, {scored.logged} new in the log;"
+        f" predictions are in {scored.output}"
     )
 
 
 def status_lines(found: ProjectStatus) -> list[str]:
-    """Return how a project stands."""
-    return [
-        *_champion_lines(found),
-        f"data: {_short_hash(found.data)}{'' if found.has_remote else ', no remote has a copy'}",
-        f"not up to date: {', '.join(found.stale)}" if found.stale else "every stage is up to date",
-        f"last run: {_last_run_text(found)}",
-    ]
-
-
-def _champion_lines(found: ProjectStatus) -> Iterator[str]:
-    champion = found.champion
+    """Return the champion, the data, what is out of date, and the last run."""
+    champion, run = found.champion, found.last_run
     if champion is None:
-        yield f"{found.name}: no champion yet"
+        lines = [f"{found.name}: no champion yet"]
     else:
-        yield f"{found.name}: version {champion.version} is the champion, {_champion_age(champion)}"
-        yield f"  hold-out: {_champion_scores(champion)}"
-        yield f"  trained on data {_short_hash(champion.data)}"
+        age = _format_duration(timedelta(seconds=champion.age_seconds))
+        names = sorted(champion.figures, key=lambda name: (name != champion.metric, name))
+        scores = [f"{name} {format_score(champion.figures[name])}" for name in names]
+        lines = [
+            f"{found.name}: version {champion.version} is the champion, {age} old",
+            f"  hold-out: {', '.join(scores)}",
+            f"  trained on data {_short_hash(champion.data)}",
+        ]
     for alias, version in (("challenger", found.challenger), ("previous", found.previous)):
         if version is not None:
-            yield f"  version {version} is the {alias}"
-
-
-def _champion_scores(champion: ChampionSummary) -> str:
-    figures = champion.figures
-    names = sorted(figures, key=lambda name: (name != champion.metric, name))
-    return ", ".join(f"{name} {format_score(figures[name])}" for name in names)
-
-
-def _champion_age(champion: ChampionSummary) -> str:
-    hours = champion.age_seconds / HOUR_SECONDS
-    return (
-        f"{hours / 24:.0f} days old"
-        if champion.age_seconds > 2 * DAY_SECONDS
-        else f"{hours:.1f} h old"
-    )
-
-
-def _last_run_text(found: ProjectStatus) -> str:
-    run = found.last_run
-    return "none yet" if run is None else f"{run.title}, {run.status.lower()}"
+            lines.append(f"  version {version} is the {alias}")
+    copied = "" if found.has_remote else ", no remote has a copy"
+    stale = ", ".join(found.stale)
+    return [
+        *lines,
+        f"data: {_short_hash(found.data)}{copied}",
+        f"not up to date: {stale}" if stale else "every stage is up to date",
+        f"last run: {f'{run.title}, {run.status.lower()}' if run else 'none yet'}",
+    ]
 
 
 def _short_hash(md5: str | None) -> str:
@@ -132,7 +112,7 @@ def _champion_text(verdict: Verdict) -> str:
 def _rows_needed_text(verdict: Verdict) -> str:
     if verdict.rows_needed is None:
         return ""
-    return f" (about {verdict.rows_needed} hold-out rows would tell)"
+    return f" (about {verdict.rows_needed} hold-out rows would be enough)"
 
 
 SHOWN_SIGNALS = (
@@ -149,7 +129,7 @@ MAX_CAUSES = 5
 def decision_line(found: MonitoringResult) -> str:
     """Return what was decided and why, in one line."""
     decision = found.decision
-    asks = "; a person is asked" if decision.ask_a_person else ""
+    asks = "; a person should look at it" if decision.ask_a_person else ""
     return f"{decision.action} ({decision.id}): {'; '.join(decision.reasons)}{asks}"
 
 
@@ -165,7 +145,7 @@ def decision_page(found: MonitoringResult) -> str:
         "",
         *(f"- {reason}" for reason in (*decision.reasons, *found.notes)),
         "",
-        "| figure | latest | interval | window | state |",
+        "| signal | latest value | interval | window | state |",
         "|---|---|---|---|---|",
         *_finding_rows(found),
     ]
@@ -180,10 +160,10 @@ def monitoring_lines(found: MonitoringResult) -> list[str]:
     from evertune.monitoring.results import latest_finding
 
     shown = [latest_finding(found.findings, signal) for signal in SHOWN_SIGNALS]
-    figures = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
+    values = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
     return [
         f"{found.model}: {len(found.windows)} windows until {found.now:%Y-%m-%d %H:%M} UTC",
-        *([f"  {', '.join(figures)}"] if figures else ["  no window can be judged yet"]),
+        *([f"  {', '.join(values)}"] if values else ["  no window can be judged yet"]),
         *(f"  {note}" for note in found.notes),
         f"decision: {decision_line(found)}",
     ]
@@ -192,7 +172,7 @@ def monitoring_lines(found: MonitoringResult) -> list[str]:
 def backtest_lines(found: Backtest) -> list[str]:
     """Return what each trigger would have done, for the terminal."""
     if found.start is None or found.end is None:
-        return ["No window is over yet, so there is nothing to try triggers on."]
+        return ["No window has ended yet, so there is nothing to test triggers on."]
     change = found.change_from
     return [
         f"Windows from {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d};"
@@ -203,7 +183,7 @@ def backtest_lines(found: Backtest) -> list[str]:
 
 def _trigger_line(tried: TriggerBacktest, wanted: float) -> str:
     if tried.alarms_a_year is None:
-        return f"{tried.trigger}: nothing to judge"
+        return f"{tried.trigger}: no data to judge it by"
     delay = "" if tried.delay_days is None else f", {tried.delay_days:.0f} days after the change"
     advice = (
         "" if tried.suggested is None else f"; for {wanted:g} a year choose {tried.suggested:.4g}"
@@ -240,9 +220,9 @@ def _finding_value(each: Finding) -> str:
     return "no data" if each.value is None else format_score(each.value)
 
 
-MAX_REASON_LENGTH = 70
-ONE_HOUR = timedelta(hours=1)
-CHAMPION_COLUMNS = ("since (UTC)", "version", "by", "for", "figure", "why")
+CHAMPION_COLUMNS = ("since (UTC)", "version", "by", "for", "score", "why")
+MODEL_COLUMNS = ("version", "aliases", "registered (UTC)", "score", "data", "mode")
+COMPARISON_COLUMNS = ("", "what", "recorded", "rebuilt", "difference", "tolerance")
 DECISION_COLUMNS = ("when (UTC)", "version", "decided", "by", "id", "why")
 
 
@@ -252,17 +232,14 @@ def history_lines(found: VersionHistory, *, now: datetime) -> list[str]:
         (
             _format_minute(turn.since),
             turn.version,
-            _promoted_by(turn),
+            f"{turn.act} ({turn.by})" if turn.record_id else "before there were records",
             _format_duration((turn.until or now) - turn.since),
             turn.figure,
-            _truncate_reason(turn.reason),
+            turn.reason,
         )
         for turn in reversed(found.turns)
     ]
-    return [
-        *_current_champion_lines(found),
-        *(_table_with_header(CHAMPION_COLUMNS, rows) if rows else []),
-    ]
+    return [*_current_champion_lines(found), *(table_lines(CHAMPION_COLUMNS, rows) if rows else [])]
 
 
 def decision_history_lines(found: VersionHistory) -> list[str]:
@@ -271,20 +248,19 @@ def decision_history_lines(found: VersionHistory) -> list[str]:
         (
             _format_minute(each.moment),
             each.version or "",
-            _decision_text(each),
+            f"{each.kind}: {each.decision}{f', {each.outcome}' if each.outcome else ''}",
             each.by,
             each.id,
-            _truncate_reason(each.reason),
+            each.reason,
         )
         for each in reversed(found.decisions)
     ]
-    if not rows:
-        return [*_current_champion_lines(found), "no decision is recorded yet"]
-    return [*_current_champion_lines(found), *_table_with_header(DECISION_COLUMNS, rows)]
+    table = table_lines(DECISION_COLUMNS, rows) if rows else ["no decision is recorded yet"]
+    return [*_current_champion_lines(found), *table]
 
 
 def decision_result_line(record: DecisionRecord, name: str) -> str:
-    """Return what a decision did, in one line."""
+    """Return the champion after a decision, in one line."""
     champion = record.aliases_after.get("champion")
     standing = f"version {champion} is the champion" if champion else "there is no champion"
     over = record.aliases_before.get("champion")
@@ -298,18 +274,7 @@ def _current_champion_lines(found: VersionHistory) -> Iterator[str]:
         return
     yield f"{found.name}: version {found.champion} is the champion"
     if found.turns and found.turns[-1].version != found.champion:
-        yield "  it has the alias from another hand than Evertune's; no decision says why"
-
-
-def _promoted_by(turn: ChampionPeriod) -> str:
-    if turn.record_id is None:
-        return "before there were records"
-    return f"{turn.act} ({turn.by})"
-
-
-def _decision_text(entry: DecisionEntry) -> str:
-    outcome = f", {entry.outcome}" if entry.outcome else ""
-    return f"{entry.kind}: {entry.decision}{outcome}"
+        yield "  its alias was not set by Evertune, so no decision is recorded for it"
 
 
 def _format_minute(moment: datetime) -> str:
@@ -317,40 +282,34 @@ def _format_minute(moment: datetime) -> str:
 
 
 def _format_duration(passed: timedelta) -> str:
-    hours = passed / ONE_HOUR
+    hours = passed / timedelta(hours=1)
     return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} h"
 
 
-def _truncate_reason(text: str) -> str:
-    return text if len(text) <= MAX_REASON_LENGTH else f"{text[: MAX_REASON_LENGTH - 1]}…"
-
-
-def _table_with_header(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [names, *rows]
-    ]
-
-
-MODEL_COLUMNS = ("version", "aliases", "registered (UTC)", "figure", "data", "mode")
-COMPARISON_COLUMNS = ("", "what", "recorded", "made again", "difference", "may be")
-
-
 def comparison_lines(found: Reproduction) -> list[str]:
-    """Return a table of what was compared, and what it comes to."""
-    lines = table_lines([COMPARISON_COLUMNS, *(_comparison_cells(row) for row in found.rows)])
-    differing = sum(not row.equal for row in found.rows)
+    """Return a table of what was compared, and how many rows differ."""
+    rows = [
+        (
+            "ok" if row.equal else "DIFFERS",
+            row.what,
+            row.recorded,
+            row.rebuilt,
+            "" if row.difference is None else f"{row.difference:.2g}",
+            "" if row.tolerance is None else f"{row.tolerance:.2g}",
+        )
+        for row in found.rows
+    ]
+    lines = [*table_lines(COMPARISON_COLUMNS, rows), ""]
     if found.equal:
-        return [*lines, "", f"version {found.version} was made again: nothing differs"]
-    count = f"{differing} of {len(found.rows)}"
-    return [*lines, "", f"version {found.version} was not made again: {count} differ"]
+        return [*lines, f"version {found.version} was reproduced: nothing differs"]
+    count = f"{sum(not row.equal for row in found.rows)} of {len(found.rows)}"
+    return [*lines, f"version {found.version} was not reproduced: {count} differ"]
 
 
 def model_lines(found: Sequence[VersionSummary]) -> list[str]:
     """Return versions as a table."""
     if not found:
-        return ["no version yet; `evertune train` makes one"]
+        return ["no version is registered yet; run `evertune train`"]
     rows = [
         (
             each.number,
@@ -362,7 +321,7 @@ def model_lines(found: Sequence[VersionSummary]) -> list[str]:
         )
         for each in found
     ]
-    return table_lines([MODEL_COLUMNS, *rows])
+    return table_lines(MODEL_COLUMNS, rows)
 
 
 def gc_lines(found: CollectionResult, did: str) -> list[str]:
@@ -384,20 +343,29 @@ def gc_lines(found: CollectionResult, did: str) -> list[str]:
     ]
 
 
-def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of texts as lines with columns of one width."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines.
 
+    In a terminal, rich draws it and folds cells that are too wide. Elsewhere each row is one line
+    with nothing cut off, its cells apart by two blanks or more.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-def _comparison_cells(row: ComparisonRow) -> tuple[str, ...]:
-    difference = "" if row.difference is None else f"{row.difference:.2g}"
-    tolerance = "" if row.tolerance is None else f"{row.tolerance:.2g}"
-    mark = "ok" if row.equal else "DIFFERS"
-    return (mark, row.what, row.recorded, row.rebuilt, difference, tolerance)
+    console = Console()
+    plain = not console.is_terminal
+    table = Table(box=None if plain else SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=plain, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(" ".join(cell.split())) for cell in row))
+    if plain:
+        console.width = 2 * sum(len(cell) + 2 for row in (columns, *rows) for cell in row)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def _space_line(part: SpaceUsage) -> str:

@@ -79,7 +79,7 @@ def in_store(root: Path) -> set[str]:
 
 def test_a_version_trained_three_versions_ago_is_made_again(first):
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "version 1 was made again: nothing differs" in first.stdout
+    assert "version 1 was reproduced: nothing differs" in first.stdout
     assert "predictions of the hold-out" in first.stdout
 
 
@@ -163,4 +163,4 @@ def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root,
     kept_figures.write_text(json.dumps(figures))
     done = evertune(root, "reproduce", "3", "--into", str(tmp_path / "third"))
     assert done.returncode == 3
-    assert "version 3 was not made again: 1 of" in done.stdout
+    assert "version 3 was not reproduced: 1 of" in done.stdout

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from evertune.terminal import (
     labels_line,
     monitoring_lines,
     status_lines,
+    table_lines,
     verdict_line,
     verdict_page,
 )
@@ -60,7 +62,7 @@ STANDING = ProjectStatus(
         (
             DOUBT,
             "not enough evidence, version 2 stays champion, version 3 is a challenger: too close"
-            " (about 900 hold-out rows would tell)",
+            " (about 900 hold-out rows would be enough)",
         ),
         (
             Verdict("keep", ("worse",), version="1"),
@@ -96,7 +98,7 @@ def test_labels_are_counted_case_by_case_and_refusals_told() -> None:
         "3 new, 1 corrected, 1 refused",
         "  o-7: from the future",
     ]
-    assert labels_line(LabelCounts()) == "no label"
+    assert labels_line(LabelCounts()) == "no labels"
 
 
 DAY = timedelta(days=1)
@@ -113,7 +115,7 @@ HISTORY = VersionHistory("churn", "2", (FIRST, SECOND), (JUDGED, WAITING))
 
 def test_a_champion_from_another_hand_is_told():
     lines = history_lines(replace(HISTORY, champion="1"), now=NOW)
-    assert "it has the alias from another hand than Evertune's" in lines[1]
+    assert "its alias was not set by Evertune" in lines[1]
 
 
 def test_decisions_are_a_table_with_what_waits():
@@ -133,16 +135,35 @@ SAME = ComparisonRow("hold-out mae", "1.5", "1.5", 0.0, 1e-6, equal=True)
 OTHER = text_row("members", "linear 1", "tree 1")
 
 
-def test_a_version_that_was_made_again_is_said_to_be():
+def test_a_piped_table_has_a_whole_line_for_each_row(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    rows = [("1", "", "long [reason] " * 30 + "\nend"), ("2", "ada", "short")]
+    header, first, second = table_lines(("version", "by", "why"), rows)
+    assert header.split() == ["version", "by", "why"]
+    assert first.split() == ["1", *["long", "[reason]"] * 30, "end"]
+    assert re.split(r"  +", second) == ["2", "ada", "short"]
+
+
+def test_a_table_in_a_narrow_terminal_loses_nothing(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("LINES", "40")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in table_lines("ab", [("1", "x" * 99)])]
+    assert max(map(len, lines)) <= 30
+    assert "".join(lines).count("x") == 99
+
+
+def test_a_reproduced_version_is_reported():
     assert comparison_lines(Reproduction("7", (SAME,)))[-1] == (
-        "version 7 was made again: nothing differs"
+        "version 7 was reproduced: nothing differs"
     )
 
 
 def test_what_differs_is_marked_in_its_row_and_counted():
     lines = comparison_lines(Reproduction("7", (SAME, OTHER)))
     assert [line.split()[0] for line in lines[1:3]] == ["ok", "DIFFERS"]
-    assert lines[-1] == "version 7 was not made again: 1 of 2 differ"
+    assert lines[-1] == "version 7 was not reproduced: 1 of 2 differ"
 
 
 DAY = TimeWindow(day(0), day(1), 100)
@@ -165,7 +186,7 @@ FOUND = MonitoringResult(
 
 
 def test_a_decision_is_told_in_one_line():
-    assert decision_line(FOUND) == "retune (abc): a change; a person is asked"
+    assert decision_line(FOUND) == "retune (abc): a change; a person should look at it"
 
 
 def test_a_page_has_what_a_person_has_to_know():
