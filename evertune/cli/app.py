@@ -1,11 +1,13 @@
-"""The command `evertune`. Each command calls a flow or a step; a failure is one message.
+"""The command `evertune`. Each subcommand calls a flow or a step; a failure is one message.
 
 Exit codes: 0 success, 2 invalid input, 3 the champion stays (`reproduce`: the model differs), 4
 a step failed and can be started again, 75 something is busy or does not answer, 78 unsafe or
 unsuitable environment, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,21 +20,37 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Keep a tabular model tuned: search, register, serve, watch, and search again on drift.",
+    help="Keep a tabular model tuned: search, register, serve, monitor, and search again on drift.",
 )
 
-Positive = Annotated[str | None, typer.Option(metavar="CLASS", help="The class of interest.")]
-Identifier = Annotated[str | None, typer.Option(metavar="COLUMN", help="It names a row for good.")]
-Time = Annotated[str | None, typer.Option(metavar="COLUMN", help="It orders the rows.")]
-Group = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Rows of one group stay on one side.")
-]
-AddressVariable = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Of a .sql file: the environment variable with the database's address."
+# What the columns of a table are: options of `init` and of `use`.
+COLUMN_OPTIONS = {
+    "positive": ("CLASS", "The class of interest; by default the rarer one."),
+    "identifier": ("COLUMN", "The column whose values name a row uniquely."),
+    "time": ("COLUMN", "The column that orders the rows in time."),
+    "group": ("COLUMN", "Rows with the same value are never split between training and hold-out."),
+    "address_variable": (
+        "NAME",
+        "For a .sql file: the environment variable that holds the database's address.",
     ),
-]
+}
+
+
+def with_column_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes `**columns` an option for each of `COLUMN_OPTIONS`."""
+    signature = inspect.signature(command)
+    *own, _ = signature.parameters.values()
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, typer.Option(metavar=metavar, help=text)],
+        )
+        for name, (metavar, text) in COLUMN_OPTIONS.items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return command
 
 
 def main() -> None:
@@ -41,75 +59,54 @@ def main() -> None:
 
 
 @app.command()
+@with_column_options
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     *,
     data: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A CSV, Parquet or .sql file; without: an example."),
+        typer.Option(
+            metavar="FILE", help="A CSV, Parquet or .sql file; by default a built-in example."
+        ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="With --data: what to predict.")
+        str | None, typer.Option(metavar="COLUMN", help="With --data: the column to predict.")
     ] = None,
-    positive: Positive = None,
-    identifier: Identifier = None,
-    time: Time = None,
-    group: Group = None,
-    address_variable: AddressVariable = None,
+    **columns: str | None,
 ) -> None:
-    """Make a project: params.yaml, flows, pipelines, git and DVC, ready for `evertune train`."""
+    """Create a project: params.yaml, flows, pipelines, git and DVC, ready for `evertune train`."""
     with error_boundary():
         from evertune.data.profiling import format_profile
         from evertune.scaffold import init_project
 
-        found = init_project(
-            folder,
-            data=data,
-            target=target,
-            positive=positive,
-            identifier=identifier,
-            time=time,
-            group=group,
-            address_variable=address_variable,
-        )
-        if found is not None:
-            typer.echo("\n".join(format_profile(found)))
+        profile = init_project(folder, data=data, target=target, **columns)
+        if profile is not None:
+            typer.echo("\n".join(format_profile(profile)))
         typer.echo(f"{folder} is a project now. Next: cd {folder} && evertune train")
 
 
 @app.command()
+@with_column_options
 def use(
     file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file, or `example`.")],
     *,
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="What to predict.")],
-    positive: Positive = None,
-    identifier: Identifier = None,
-    time: Time = None,
-    group: Group = None,
-    address_variable: AddressVariable = None,
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    **columns: str | None,
 ) -> None:
-    """Look at a table, say what was found, and write it to params.yaml."""
+    """Inspect a table, print what was found, and write it to params.yaml."""
     with error_boundary():
         from evertune.config.loader import find_root
         from evertune.data.profiling import format_profile
         from evertune.scaffold import configure_project
 
-        found = configure_project(
-            find_root(Path.cwd()),
-            file,
-            target=target,
-            positive=positive,
-            identifier=identifier,
-            time=time,
-            group=group,
-            address_variable=address_variable,
-        )
-        typer.echo("\n".join(format_profile(found)))
+        root = find_root(Path.cwd())
+        profile = configure_project(root, file, target=target, **columns)
+        typer.echo("\n".join(format_profile(profile)))
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring a project that an earlier release wrote to the form of this one."""
+    """Bring a project that an earlier release made up to this release."""
     with error_boundary():
         from evertune.config.loader import find_root
         from evertune.upgrade import upgrade_project
@@ -121,7 +118,7 @@ def upgrade() -> None:
 
 @app.command()
 def snapshot() -> None:
-    """Take a version of the source table, and copy it to DVC's remote if there is one."""
+    """Store a version of the source table, and copy it to DVC's remote if there is one."""
     with error_boundary():
         project = load_project()
         from evertune.orchestration.progress import print_step
@@ -134,7 +131,7 @@ def snapshot() -> None:
 
 @app.command()
 def train() -> None:
-    """Bring everything up to date and register the model; a run that was stopped goes on."""
+    """Bring every stage up to date and register the model; continues where a run was stopped."""
     with error_boundary():
         verdict = load_project().train(say=typer.echo)
     raise typer.Exit(0 if verdict.promoted else EXIT_CHAMPION_STAYS)
@@ -142,7 +139,7 @@ def train() -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="A port of this machine.")] = 5000,
 ) -> None:
     """Show runs, versions and reports in the MLflow UI until Ctrl-C."""
     with error_boundary():
@@ -153,7 +150,9 @@ def ui(
 
         elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
         if elsewhere:
-            typer.echo(f"MLFLOW_TRACKING_URI is set: {strip_credentials(elsewhere)} has the runs.")
+            typer.echo(
+                f"MLFLOW_TRACKING_URI is set; the runs are at {strip_credentials(elsewhere)}."
+            )
             return
         command = mlflow_ui_command(project.state, port)
         serve_mlflow_ui(command, port, log=project.state / "ui.log", say=typer.echo)
@@ -161,7 +160,7 @@ def ui(
 
 @app.command()
 def status() -> None:
-    """Say which model is the champion, its scores, and the version of its data."""
+    """Show the champion, its scores, its data, what is out of date, and the last run."""
     with error_boundary():
         project = load_project()
         from evertune.terminal import status_lines

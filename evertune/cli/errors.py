@@ -20,7 +20,7 @@ from evertune.project import Project
 EXIT_CHAMPION_STAYS = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
-RESUME_MESSAGE = "Stopped. What was finished is kept; the same command goes on from there."
+RESUME_MESSAGE = "Stopped. Finished work is kept; the same command continues from there."
 
 
 def load_project() -> Project:
@@ -32,7 +32,7 @@ def load_project() -> Project:
 
 @contextmanager
 def error_boundary() -> Iterator[None]:
-    """Turn a failure of ours, Ctrl-C and SIGTERM into one message and an exit code."""
+    """Turn an EvertuneError, Ctrl-C and SIGTERM into one message and an exit code."""
     signal.signal(signal.SIGTERM, _exit_on_signal)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)

@@ -17,23 +17,30 @@ if TYPE_CHECKING:
 
 Folders = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[DIR]...", help="Projects; without: the one of this folder."),
+    typer.Argument(
+        metavar="[DIR]...", help="Folders of projects; by default the project of this folder."
+    ),
 ]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Of the scoring service.")]
-PagePort = Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="The port of the scoring service.")
+]
+PagePort = Annotated[int, typer.Option(min=1, max=65535, help="A port of this machine.")]
 Now = Annotated[
-    str | None, typer.Option(metavar="MOMENT", help="What counts as now: ISO, in UTC, or `newest`.")
+    str | None,
+    typer.Option(
+        metavar="TIME", help="The time that counts as now: ISO format in UTC, or `newest`."
+    ),
 ]
 Policy = Literal["loop", "never", "scheduled", "oracle", "all"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-log = typer.Typer(no_args_is_help=True, help="The prediction log.")
+log = typer.Typer(no_args_is_help=True, help="Work with the prediction log.")
 app.add_typer(log, name="log")
 
 
 @app.command()
 def serve(folders: Folders = None, *, port: Port = None) -> None:
-    """Answer POST /predict and POST /label with the champion, until Ctrl-C.
+    """Serve the champion at POST /predict, and take labels at POST /label, until Ctrl-C.
 
     With several projects, each answers under its name: POST /churn/predict.
     """
@@ -46,7 +53,7 @@ def serve(folders: Folders = None, *, port: Port = None) -> None:
 
 @app.command()
 def score() -> None:
-    """Score the table of scoring.source with the champion, and log every prediction."""
+    """Score the table `scoring.source` with the champion, and log every prediction."""
     with error_boundary():
         project = load_project()
         from evertune.orchestration.server import prefect_server
@@ -62,7 +69,10 @@ def score() -> None:
 def label(
     file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file.")],
 ) -> None:
-    """Load labels that came late: `prediction_id` or the identifier, and the target."""
+    """Add labels to logged predictions.
+
+    The file has `prediction_id` or the identifier, and the target.
+    """
     with error_boundary():
         project = load_project()
         from evertune.config.schema import DataSection
@@ -81,11 +91,15 @@ def label(
 
 @log.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="A Parquet file to write.")],
-    start: Annotated[datetime | None, typer.Option("--from", help="In UTC.")] = None,
-    end: Annotated[datetime | None, typer.Option("--to", help="In UTC; not included.")] = None,
+    path: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    start: Annotated[
+        datetime | None, typer.Option("--from", help="The first time, in UTC.")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", help="The time to stop before, in UTC.")
+    ] = None,
 ) -> None:
-    """Write the predictions, their inputs and labels to a Parquet file."""
+    """Write predictions with their inputs and labels to a Parquet file."""
     with error_boundary():
         root = load_project().root
         from evertune.monitoring.prediction_log import export_prediction_log
@@ -96,22 +110,23 @@ def export(
             start=start and start.replace(tzinfo=UTC),
             end=end and end.replace(tzinfo=UTC),
         )
-        typer.echo(f"{n_rows} predictions are in {path}")
+        typer.echo(f"{n_rows} predictions written to {path}")
 
 
 @app.command()
 def monitor(
     *,
-    act: Annotated[bool, typer.Option(help="Do what is decided, in this process.")] = False,
+    act: Annotated[bool, typer.Option(help="Carry the decision out in this process.")] = False,
     backtest: Annotated[
-        bool, typer.Option(help="Show what each trigger would have done, and decide nothing.")
+        bool, typer.Option(help="Only show when each trigger would have fired in the past.")
     ] = False,
     a_year: Annotated[
-        float, typer.Option(min=0.001, help="With --backtest: the wanted rate of false alarms.")
+        float,
+        typer.Option(min=0.001, help="With --backtest: the false alarms a year that you accept."),
     ] = 0.1,
     now: Now = None,
 ) -> None:
-    """Look at production by window, and decide: nothing, wait, block, refit, retune or rollback."""
+    """Check production and decide: nothing, wait, block, refit, retune or rollback."""
     with error_boundary():
         project = load_project()
         from evertune.orchestration.carry_out_decision import resolve_now
@@ -138,11 +153,11 @@ def monitor(
 
 @app.command()
 def retune(
-    decision: Annotated[str, typer.Argument(help="The id of a decision that `monitor` made.")],
+    decision: Annotated[str, typer.Argument(help="The id of a decision of `evertune monitor`.")],
     *,
-    again: Annotated[bool, typer.Option(help="Take up a decision whose run failed.")] = False,
+    again: Annotated[bool, typer.Option(help="Repeat a decision whose run failed.")] = False,
 ) -> None:
-    """Carry out a decision to refit, to retune or to roll back."""
+    """Carry out a decision to refit, retune or roll back."""
     with error_boundary():
         project = load_project()
         from evertune.orchestration.server import prefect_server
@@ -160,14 +175,20 @@ def retune(
 @app.command()
 def replay(
     *,
-    data: Annotated[Path | None, typer.Option(help="A table in the order of time.")] = None,
-    time: Annotated[str | None, typer.Option(help="Its column of time.")] = None,
-    target: Annotated[str | None, typer.Option(help="What to predict.")] = None,
-    windows: Annotated[int | None, typer.Option(min=2, help="Stretches of time.")] = None,
-    label_delay: Annotated[float, typer.Option(min=0.0, help="Days until a label comes.")] = 0.0,
-    policy: Annotated[Policy, typer.Option(help="When it retrains; all: compare them.")] = "all",
+    data: Annotated[Path | None, typer.Option(help="A table with a time column.")] = None,
+    time: Annotated[str | None, typer.Option(help="The time column of the table.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=2, help="The number of time windows to replay.")
+    ] = None,
+    label_delay: Annotated[
+        float, typer.Option(min=0.0, help="Days until the label of a row is known.")
+    ] = 0.0,
+    policy: Annotated[
+        Policy, typer.Option(help="When the model is retrained; `all` compares the policies.")
+    ] = "all",
 ) -> None:
-    """Play a table through the whole loop, faster than time, in a project of its own."""
+    """Replay a table through the whole loop, faster than real time, in a project of its own."""
     with error_boundary():
         root = load_project().root
         from evertune.simulation.replay import ReplayRequest
@@ -182,14 +203,14 @@ def up(
     folders: Folders = None,
     *,
     simulate: Annotated[
-        bool, typer.Option(help="Play the simulated customers of production, labels included.")
+        bool, typer.Option(help="Simulate customers of the example: requests and labels.")
     ] = False,
-    speed: Annotated[float, typer.Option(min=0.1, help="Simulated days a minute.")] = 15.0,
+    speed: Annotated[float, typer.Option(min=0.1, help="With --simulate: days per minute.")] = 15.0,
     port: Port = None,
     prefect_port: PagePort = 4200,
     mlflow_port: PagePort = 5000,
 ) -> None:
-    """Keep projects running on this machine: schedules, triggers, pages, scoring; until Ctrl-C."""
+    """Run projects on this machine until Ctrl-C: schedules, triggers, web pages and scoring."""
     with error_boundary():
         projects = _projects(folders)
         from evertune.cli.up import LocalStack
@@ -208,16 +229,18 @@ def up(
 def deploy(
     *,
     work_pool: Annotated[
-        str, typer.Option(metavar="NAME", help="The pool whose workers run what is due.")
+        str, typer.Option(metavar="NAME", help="The work pool whose workers run the flows.")
     ],
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The project's folder on the workers' machine."),
+        typer.Option(
+            metavar="DIR", help="The project's folder on the workers' machine, if it differs."
+        ),
     ] = None,
 ) -> None:
     """Deploy the flows to the Prefect server of PREFECT_API_URL, for workers to run.
 
-    Names and times are those of params.yaml. Deploying again changes nothing twice.
+    Names and schedules come from params.yaml. Deploying again updates the deployments.
     """
     with error_boundary():
         project = load_project()
@@ -226,9 +249,9 @@ def deploy(
 
         if not os.environ.get("PREFECT_API_URL"):
             raise InputError(
-                "expected PREFECT_API_URL to name the server that the workers ask; start one with"
-                " `prefect server start` and set the variable to its address, such as"
-                " http://127.0.0.1:4200/api"
+                "PREFECT_API_URL is not set; it must be the address of the Prefect server that the"
+                " workers use. Start one with `prefect server start` and set the variable, for"
+                " example to http://127.0.0.1:4200/api."
             )
         with prefect_server(project.state) as ready:
             from evertune.orchestration.deployments import deploy as deploy_flows
@@ -236,7 +259,7 @@ def deploy(
             ready()
             for _, each in deploy_flows(project.root, work_pool=work_pool, folder=folder):
                 typer.echo(f"{each.flow_name}/{each.name}")
-        typer.echo(f"A worker runs them: prefect worker start --pool {work_pool}")
+        typer.echo(f"Start a worker to run them: prefect worker start --pool {work_pool}")
 
 
 def _projects(folders: list[Path] | None) -> list[Project]:

@@ -144,28 +144,27 @@ class LocalStack:
         doubled = [name for name, count in names.items() if count > 1]
         if doubled:
             raise InputError(
-                f"expected models of different names, but {' and '.join(doubled)} is the"
-                " registry.name of several projects; the scoring service needs a path for each"
+                f"several projects have the registry.name {' and '.join(doubled)}; the scoring"
+                " service needs a different name for each. Change registry.name in params.yaml."
             )
         if self.days_a_minute is not None:
             if len(self.projects) > 1:
-                raise InputError("--simulate plays the customers of one project, not of several")
+                raise InputError("--simulate works with one project; start the others without it.")
             source = self.projects[0].params.data.source
             if source != EXAMPLE_SOURCE:
                 raise InputError(
-                    f"expected data.source to be '{EXAMPLE_SOURCE}' where simulated customers are"
-                    f" played, but it is '{source}'; start without --simulate, or try it in a new"
-                    " project: `evertune init DIR`"
+                    f"--simulate needs data.source '{EXAMPLE_SOURCE}', but it is '{source}'. Start"
+                    " without --simulate, or try it in a new project: `evertune init DIR`."
                 )
         ports = {"--mlflow-port": self.mlflow_port, "--port": self.scoring_port}
         if "PREFECT_API_URL" not in os.environ:
             ports |= {"--prefect-port": self.prefect_port}
         for option, port in ports.items():
-            check_port_free(port, f"Choose another one with {option}.")
+            check_port_free(port, f"Choose another port with {option}.")
 
     def _check_out(self, project: Project) -> Path:
         identity = project.id  # made before the checkout, which is the same project
-        with project_lock(project.state, "evertune up, laying out the commit"):
+        with project_lock(project.state, "evertune up, checking out the commit"):
             checkout = check_out(project.root)
             if not (checkout / PROJECT_FILE).exists():
                 (checkout / PROJECT_FILE).parent.mkdir(exist_ok=True)
@@ -173,7 +172,7 @@ class LocalStack:
             if self.days_a_minute is not None:
                 use_newest_clock(checkout)
         is_dirty = git_is_dirty(project.root)
-        note = "; changes that are not committed are not part of it" if is_dirty else ""
+        note = "; uncommitted changes are not part of it" if is_dirty else ""
         self.say(f"{project.name} ({identity[:8]}) runs in {checkout}{note}.")
         return checkout
 
@@ -228,23 +227,26 @@ class LocalStack:
         elif not server_responds(
             address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True
         ):
-            raise BusyError(f"PREFECT_API_URL is {address}, but no Prefect server answers there.")
+            raise BusyError(
+                f"PREFECT_API_URL is {address}, but no Prefect server answers there. Start it, or"
+                " unset the variable."
+            )
 
     def _train_first_model(self, project: Project, checkout: Path) -> None:
-        self.say(f"{project.name} has no champion yet, so that one is trained first.")
+        self.say(f"{project.name} has no champion yet, so a model is trained first.")
         log = project.state / "up" / "train.log"
         command = [sys.executable, "-m", "evertune.cli.app", "train"]
         with child_process(command, environment=os.environ, log=log, folder=checkout) as process:
             for line in tail_log(log, process):
                 self.say(f"  {line}")
         if process.returncode not in (0, EXIT_CHAMPION_STAYS):
-            raise StageError(f"The first training ended: {last_log_line(log)} See {log}.")
+            raise StageError(f"The first training failed: {last_log_line(log)} See {log}.")
 
     def _wait_for_work(self, work: list[RunningProgram]) -> None:
         runs, _ = work
         for what, ready in {
             "The scoring service": lambda: answers(f"{self.scoring_url}/ready"),
-            "Deploying": lambda: (
+            "Deploying the flows": lambda: (
                 DEPLOYED_LINE in runs.service.log.read_text(errors="replace").splitlines()
             ),
         }.items():
@@ -253,15 +255,15 @@ class LocalStack:
     def _address_lines(self) -> Iterator[str]:
         mlflow = os.environ.get("MLFLOW_TRACKING_URI")
         own = f"http://127.0.0.1:{self.mlflow_port}{MLFLOW_UI_PATH}"
-        of_whom = f" (runs of {self.projects[0].name})" if len(self.projects) > 1 else ""
+        owner = f" (runs of {self.projects[0].name})" if len(self.projects) > 1 else ""
         yield f"Prefect:         {os.environ['PREFECT_API_URL'].removesuffix('/api')}"
-        yield f"MLflow:          {strip_credentials(mlflow) if mlflow else own + of_whom}"
+        yield f"MLflow:          {strip_credentials(mlflow) if mlflow else own + owner}"
         for project in self.projects:
             path = f"/{project.name}" if len(self.projects) > 1 else ""
             page = project.state / "monitoring" / "monitoring.html"
             yield f"scoring service: {self.scoring_url}{path}"
-            yield f"monitoring page: {page.as_uri()}, from the first look at production on"
-        yield "Ctrl-C ends it all."
+            yield f"monitoring page: {page.as_uri()} (after the first monitoring run)"
+        yield "Press Ctrl-C to stop."
 
     def _supervise(
         self, running: list[RunningProgram], begin: Callable[[Program], RunningProgram]
@@ -281,7 +283,7 @@ class LocalStack:
             time.sleep(TICK_SECONDS)
             running = [restart_if_ended(each, begin, say=self.say) for each in running]
             now = time.monotonic()
-            # Who learns for minutes would learn for weeks of a clock that runs on meanwhile.
+            # While a model is trained the simulated clock stands still: minutes would be weeks.
             if traffic and self.days_a_minute and not is_project_locked(self.state):
                 more = traffic.advance(now - last, self.days_a_minute, say=self.say)
                 traffic = traffic if more else None
@@ -308,7 +310,7 @@ class DecisionFeed:
         lines = []
         for made in decisions:
             if made.id not in self._decisions:
-                asks = "; a person is asked" if made.ask_a_person else ""
+                asks = "; a person should look at it" if made.ask_a_person else ""
                 lines.append(f"{made.moment:%Y-%m-%d} {made.action}: {made.reasons[0]}{asks}")
         for came in outcomes[self._n_outcomes :]:
             version = f" version {came.version}" if came.version else ""
@@ -338,20 +340,20 @@ def serve_mlflow_ui(command: list[str], port: int, *, log: Path, say: PrintLine)
     StageError
         The UI does not come up, or ends by itself.
     """
-    check_port_free(port, f"Choose another one, for example `evertune ui --port {port + 1}`.")
+    check_port_free(port, f"Choose another port, for example `evertune ui --port {port + 1}`.")
     address = f"http://127.0.0.1:{port}"
     try:
         with child_process(command, environment=os.environ, log=log) as process:
             if server_responds(
                 address, seconds=UI_START_TIMEOUT_SECONDS, alive=lambda: process.poll() is None
             ):
-                say(f"MLflow UI: {address}{MLFLOW_UI_PATH} (Ctrl-C ends it)")
+                say(f"MLflow UI: {address}{MLFLOW_UI_PATH} (press Ctrl-C to stop)")
                 process.wait()
             raise StageError(
                 f"The MLflow UI ended with code {process.poll()}: {last_log_line(log)}. See {log}."
             )
     except KeyboardInterrupt:
-        say("The MLflow UI has ended.")
+        say("The MLflow UI has stopped.")
 
 
 def check_port_free(port: int, advice: str) -> None:

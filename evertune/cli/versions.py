@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from evertune.registry.promotion_records import DecisionRecord
 
 
-VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="The number of a version.")]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for those who read the record.")]
+VersionNumber = Annotated[str, typer.Argument(metavar="VERSION", help="The version's number.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the record.")]
 EXIT_DIFFERS = 3
 DecidedBy = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Who decides, if not the name of the login.")
+    str | None, typer.Option(metavar="NAME", help="Who decides; by default the login name.")
 ]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -28,10 +28,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def history(
     *,
     decisions: Annotated[
-        bool, typer.Option("--decisions", help="Every decision, not the champions alone.")
+        bool, typer.Option("--decisions", help="List every decision, not only the champions.")
     ] = False,
 ) -> None:
-    """Show which version was champion when, what made it champion, and its key figure."""
+    """Show which version was champion when, why, and its score."""
     with error_boundary():
         project = load_project()
         from evertune.terminal import decision_history_lines, history_lines
@@ -44,7 +44,7 @@ def history(
 
 @app.command()
 def promote(number: VersionNumber, *, reason: Reason, by: DecidedBy = None) -> None:
-    """Make a version champion by hand, whatever the gate said of it."""
+    """Make a version champion by hand, whatever the gate decided."""
     with error_boundary():
         project = load_project()
         from evertune.registry.promotion import promote as promote_version
@@ -59,12 +59,15 @@ def promote(number: VersionNumber, *, reason: Reason, by: DecidedBy = None) -> N
 def rollback(
     *,
     to: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="A former champion, if not the last.")
+        str | None,
+        typer.Option(metavar="VERSION", help="A former champion; by default the last one."),
     ] = None,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT")] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The reason, for the record.")
+    ] = None,
     by: DecidedBy = None,
 ) -> None:
-    """Make the champion before the champion again; it has to predict before and after."""
+    """Make the previous champion the champion again, after a test that it still predicts."""
     with error_boundary():
         project = load_project()
         from evertune.registry.promotion import roll_back
@@ -81,11 +84,11 @@ def approve(
     *,
     reason: Reason,
     reject: Annotated[
-        bool, typer.Option("--reject", help="It is not to be champion; it stays challenger.")
+        bool, typer.Option("--reject", help="Do not make it champion; it stays challenger.")
     ] = False,
     by: DecidedBy = None,
 ) -> None:
-    """Approve a version that passed the gate and waits for a person, or reject it."""
+    """Approve or reject a version that passed the gate and waits for a person."""
     with error_boundary():
         project = load_project()
         from evertune.registry import promotion
@@ -98,13 +101,13 @@ def approve(
 
 @app.command()
 def reproduce(
-    version: Annotated[str, typer.Argument(help="The number of a registered version.")],
+    version: Annotated[str, typer.Argument(help="The version's number.")],
     *,
     into: Annotated[
-        Path | None, typer.Option(help="An empty folder; else state/reproduced/VERSION.")
+        Path | None, typer.Option(help="An empty folder; by default state/reproduced/VERSION.")
     ] = None,
 ) -> None:
-    """Make a version again from its record, and say whether it is the same."""
+    """Rebuild a version from its record, and report whether it is the same."""
     with error_boundary():
         project = load_project()
         from evertune.files import project_lock
@@ -114,7 +117,7 @@ def reproduce(
         from evertune.terminal import comparison_lines
 
         laid_out = restore_project(project.root, version, into=into)
-        print_step("restore", f"version {version} is in {laid_out.folder}")
+        print_step("restore", f"version {version} is restored in {laid_out.folder}")
         for note in laid_out.notes:
             print_step("note", note)
         with project_lock(laid_out.folder / "state", f"evertune reproduce {version}"):
@@ -128,7 +131,7 @@ def reproduce(
 def models(
     *,
     used: Annotated[
-        str | None, typer.Option(metavar="HASH", help="Only those that learned from this data.")
+        str | None, typer.Option(metavar="HASH", help="Only versions trained on this data.")
     ] = None,
 ) -> None:
     """List the registered versions, the newest first."""
@@ -143,19 +146,21 @@ def models(
 def gc(
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be freed, and remove nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be freed, and remove nothing.")
     ] = False,
-    keep_days: Annotated[float, typer.Option(min=0, help="Keep what is younger.")] = 0,
+    keep_days: Annotated[
+        float, typer.Option(min=0, help="Keep files younger than this many days.")
+    ] = 0,
     projects: Annotated[
         list[Path] | None,
         typer.Option(
             "--project",
             metavar="DIR",
-            help="Another project that shares DVC's store; again for each.",
+            help="Another project that shares the DVC cache; repeat for each.",
         ),
     ] = None,
 ) -> None:
-    """Free space on this machine, and never what a registered version needs."""
+    """Free disk space on this machine; what a registered version needs is kept."""
     with error_boundary(), ExitStack() as held:
         project = load_project()
         from evertune.registry.gc import collect_garbage, preview_garbage
@@ -172,12 +177,14 @@ def gc(
 @app.command()
 def evaluate(
     *,
-    model: Annotated[str, typer.Option(metavar="VERSION", help="A version's number or alias.")],
+    model: Annotated[str, typer.Option(metavar="VERSION", help="The version's number or alias.")],
     data: Annotated[str, typer.Option(metavar="FILE", help="A CSV, Parquet or .sql file.")],
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the pages go.")] = None,
-    log: Annotated[bool, typer.Option("--log", help="Show it in MLflow, too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder for the pages.")
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Also log the result to MLflow.")] = False,
 ) -> None:
-    """Judge a version by any labelled table: figures, intervals, slices and a page."""
+    """Evaluate a version on any labelled table: metrics, intervals, slices and a page."""
     with error_boundary():
         project = load_project()
         from evertune.registry.evaluate_version import assess_version

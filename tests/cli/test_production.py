@@ -54,7 +54,7 @@ def test_simulated_customers_are_not_played_into_a_table_of_ones_own(
     edit_section(project / "params.yaml", "data", {"source": "mine.csv"})
     done = invoke("up", "--simulate")
     assert done.exit_code == 2
-    assert "'mine.csv'; start without --simulate" in done.stderr
+    assert "'mine.csv'. Start without --simulate" in done.stderr
 
 
 def test_labels_without_a_champion_are_refused(invoke: Run, project: Path) -> None:

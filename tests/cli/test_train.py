@@ -106,7 +106,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_goes_on(
         family = in_search(process, project)
         os.kill(process.pid, number)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors.count("goes on from there")) == (code, 1)
+    assert (process.returncode, errors.count("continues from there")) == (code, 1)
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
 

@@ -21,7 +21,7 @@ from evertune.orchestration.identity import DECISION_EVENT, ProjectIdentity
 from tests.projects import commit, copied_project, free_port, start
 
 pytestmark = pytest.mark.slow
-STARTED = "Ctrl-C ends it all."
+STARTED = "Press Ctrl-C to stop."
 
 
 @dataclass
@@ -89,7 +89,7 @@ def decide(client: SyncPrefectClient, resource_id: str, decision: str) -> None:
 
 
 def test_a_project_without_a_champion_is_trained_first(up: Up) -> None:
-    assert "churn has no champion yet, so that one is trained first." in up.said
+    assert "churn has no champion yet, so a model is trained first." in up.said
     assert any("version 1 is the champion" in line for line in up.said)
 
 
