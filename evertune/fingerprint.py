@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from evertune.import_graph import imported_modules, imported_names, module_files, reachable_modules
+
 PACKAGE = Path(__file__).parent
 STAGES = ("prepare", "split", "baseline", "search", "fit", "evaluate")
 FOLDER = Path("data", "code")
@@ -32,6 +34,7 @@ NOT_COUNTED = (
     "evertune.messages",
     "evertune.config",
     "evertune.fingerprint",
+    "evertune.import_graph",
 )
 SCHEMA = "evertune.config.schema"
 NUMERIC_LIBRARIES = {
@@ -101,10 +104,9 @@ def _stage_imports(root: Path, stage: str, names: set[str]) -> tuple[list[str], 
     path = root / "pipelines" / f"{stage}.py"
     if not path.is_file():
         return [], set()
-    imported = _imported_names(ast.parse(path.read_text(encoding="utf-8")))
-    found = {_longest_module(name, names) for name in imported} - {""}
+    imported = imported_names(ast.parse(path.read_text(encoding="utf-8")))
     settings = {name.removeprefix(f"{SCHEMA}.") for name in imported if name.startswith(SCHEMA)}
-    return sorted(name for name in found if _counts(name)), settings
+    return sorted(filter(_counts, imported_modules(imported, names))), settings
 
 
 def _fingerprint(
@@ -113,15 +115,12 @@ def _fingerprint(
     modules: dict[str, "_Module"],
     own: list[tuple[str, str]],
 ) -> str:
-    reached, waiting, libraries = set(starts), list(starts), set()
-    while waiting:
-        module = modules[waiting.pop()]
-        libraries |= set(module["libraries"])
-        new = {name for name in module["imports"] if _counts(name)} - reached
-        reached |= new
-        waiting += sorted(new)
-    parts = [(name, modules[name]["hash"]) for name in sorted(reached)]
-    named = settings.union(*(modules[module]["settings"] for module in reached))
+    reached = sorted(
+        reachable_modules(starts, lambda name: filter(_counts, modules[name]["imports"]))
+    )
+    libraries = {library for name in reached for library in modules[name]["libraries"]}
+    parts = [(name, modules[name]["hash"]) for name in reached]
+    named = settings.union(*(modules[name]["settings"] for name in reached))
     definitions = _settings(named, modules[SCHEMA]["definitions"])
     versions = [(library, _installed_version(library)) for library in sorted(libraries)]
     return _hash(json.dumps([parts, definitions, own, versions]))
@@ -129,12 +128,7 @@ def _fingerprint(
 
 def _settings(named: set[str], definitions: dict[str, list[Any]]) -> list[tuple[str, str]]:
     """Return the hash of each definition of the schema that is named, directly or by another."""
-    reached, waiting = set(), sorted(named & set(definitions))
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting += definitions[name][1]
+    reached = reachable_modules(named & set(definitions), lambda name: definitions[name][1])
     return [(name, definitions[name][0]) for name in sorted(reached)]
 
 
@@ -145,24 +139,24 @@ _Module = dict[str, Any]  # stamp, hash, imports of Evertune, libraries, setting
 def _package_modules(cache_file: Path) -> dict[str, _Module]:
     """Return hash and imports of each module of Evertune, from the cache where it is unchanged."""
     known = _read_cache(cache_file)
-    paths = {_module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    paths = module_files(PACKAGE)
     found: dict[str, _Module] = {}
     for name, path in paths.items():
         status = path.stat()
         stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
         entry = known.get(name)
         if entry is None or entry.get("stamp") != stamp:
-            entry = _read_module(path, set(paths)) | {"stamp": stamp}
+            entry = _read_module(name, path, set(paths)) | {"stamp": stamp}
         found[name] = entry
     if found != known:
         _write_cache(cache_file, found)
     return found
 
 
-def _read_module(path: Path, names: set[str]) -> _Module:
+def _read_module(module: str, path: Path, names: set[str]) -> _Module:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    imported = set(_imported_names(tree))
+    imported = set(imported_names(tree))
     templates = [
         _hash(page.read_text(encoding="utf-8"))
         for page in sorted((PACKAGE / "templates").glob("*.jinja"))
@@ -170,12 +164,12 @@ def _read_module(path: Path, names: set[str]) -> _Module:
     ]
     return {
         "hash": _hash(_syntax_tree(text) + "".join(templates)),
-        "imports": sorted({_longest_module(name, names) for name in imported} - {""}),
+        "imports": sorted(imported_modules(imported, names)),
         "libraries": sorted({name.partition(".")[0] for name in imported} & set(NUMERIC_LIBRARIES)),
         "settings": sorted(
             name.removeprefix(f"{SCHEMA}.") for name in imported if name.startswith(f"{SCHEMA}.")
         ),
-        "definitions": _definitions(tree) if _module_name(path) == SCHEMA else {},
+        "definitions": _definitions(tree) if module == SCHEMA else {},
     }
 
 
@@ -209,33 +203,6 @@ def _syntax_tree(text: str) -> str:
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             body[:1] = [] if len(body) > 1 else [ast.Pass()]
     return ast.dump(tree)
-
-
-def _imported_names(tree: ast.Module) -> list[str]:
-    """Return dotted names that a module imports, also in functions, but not for types alone."""
-    names: list[str] = []
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        waiting += ast.iter_child_nodes(node)
-    return names
-
-
-def _longest_module(name: str, names: set[str]) -> str:
-    while name and name not in names:
-        name = name.rpartition(".")[0]
-    return name
-
-
-def _module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts).removesuffix(".__init__")
 
 
 def _counts(name: str) -> bool:

@@ -9,7 +9,7 @@ import ast
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import packages_distributions, version
@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from evertune.import_graph import imported_modules, imported_names, module_files, reachable_modules
 from evertune.registry.pyfunc import LOADER_MODULE
 
 # Libraries that a model needs only if it has files of this kind.
@@ -86,8 +87,7 @@ def _pip_not_missed() -> Iterator[None]:
 
 def copy_loader_code(folder: Path) -> None:
     """Write the modules that loading and predicting reach, as the package `evertune`."""
-    for name in sorted(reached_modules()):
-        source = _module_file(name)
+    for source in _reached_files().values():
         target = folder / source.relative_to(PACKAGE)
         for package in (target.parent, *target.parent.parents):
             package.mkdir(parents=True, exist_ok=True)
@@ -101,11 +101,11 @@ def model_requirements(model: Path) -> list[str]:
     """Return what has to be installed to load a model, such as `numpy==2.4.6`."""
     unused = {name for name, files in MEMBER_LIBRARIES.items() if not any(model.glob(files))}
     imported = {"pyarrow"}  # pandas reads row_keys.parquet with it
-    for module in reached_modules():
-        names = {name.partition(".")[0] for name in _imports(_module_file(module))}
-        imported |= names - unused - {"evertune"} - sys.stdlib_module_names
+    for path in _reached_files().values():
+        imported |= {name.partition(".")[0] for name in _imported_names(path)}
+    libraries = imported - unused - {"evertune"} - sys.stdlib_module_names
     known = packages_distributions()
-    return sorted(f"{known[name][0]}=={version(known[name][0])}" for name in imported)
+    return sorted(f"{known[name][0]}=={version(known[name][0])}" for name in libraries)
 
 
 @cache
@@ -113,42 +113,22 @@ def reached_modules() -> frozenset[str]:
     """Return the modules of Evertune that loading and predicting import, also in functions."""
     from evertune.models.predictor_files import OWN_CLASSES
 
-    reached: set[str] = set()
+    files = module_files(PACKAGE)
     # Saved encoders and predictors name classes that the loader does not import.
-    waiting = [LOADER_MODULE, *(name.rpartition(".")[0] for name in OWN_CLASSES)]
-    while waiting:
-        module = waiting.pop()
-        if module not in reached:
-            reached.add(module)
-            waiting += _own_modules(_imports(_module_file(module)))
-    return frozenset(reached)
+    starts = [LOADER_MODULE, *(name.rpartition(".")[0] for name in OWN_CLASSES)]
+    reached = reachable_modules(
+        starts, lambda name: imported_modules(_imported_names(files[name]), files)
+    )
+    return frozenset(name for name in reached if files[name].name != "__init__.py")
 
 
-def _own_modules(names: Iterable[str]) -> list[str]:
-    own = [name for name in names if name.startswith("evertune.")]
-    # `from evertune.types import Task` names a class of a module, or a module of a package.
-    parents = [name.rpartition(".")[0] for name in own]
-    return [name for name in (*own, *parents) if _module_file(name).is_file()]
+def _reached_files() -> dict[str, Path]:
+    files = module_files(PACKAGE)
+    return {name: files[name] for name in sorted(reached_modules())}
 
 
-def _imports(path: Path) -> list[str]:
-    """Return the dotted names that a module imports, but for those of types alone."""
-    names: list[str] = []
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        waiting += ast.iter_child_nodes(node)
-    return names
-
-
-def _module_file(name: str) -> Path:
-    return PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+def _imported_names(path: Path) -> list[str]:
+    return imported_names(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def _mlflow_schema(columns: Mapping[str, str]) -> Any:
