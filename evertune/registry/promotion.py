@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -99,24 +100,16 @@ def promote(
         done = resume_decision(registry, log, act="promotion", version=number)
         if done is not None:
             return done
-        version, before = registry.version(number), registry.aliases()
-        if before.get("champion") == version.number:
+        version = registry.version(number)
+        if "champion" in version.aliases:
             raise InputError(
                 f"expected a version to promote, but version {version.number} of {registry.name}"
                 " is the champion already; nothing was changed"
             )
         smoke_test(registry, version)
         judged = gate_verdict_text(version, log.last_gate_record(version.number))
-        record = make_decision_record(
-            log,
-            version,
-            act="promotion",
-            verdict="promote",
-            reasons=(reason, judged),
-            by=by or getpass.getuser(),
-            moment=now,
-            before=before,
-            after=aliases_after_promotion(before, version.number),
+        record = _make_record(
+            registry, log, version, act="promotion", reasons=(reason, judged), by=by, now=now
         )
         return apply_decision(registry, log, record)
 
@@ -124,9 +117,7 @@ def promote(
 def approve(
     root: Path, number: str, *, reason: str, by: str | None = None, now: datetime
 ) -> DecisionRecord:
-    """Make a version that waits for approval champion, and return the record of the decision.
-
-    Parameters are those of `promote`.
+    """Make a version that waits for approval champion; parameters are those of `promote`.
 
     Raises
     ------
@@ -137,35 +128,7 @@ def approve(
     BusyError
         Another version has become champion in the meantime.
     """
-    reason = _required_reason(reason)
-    with open_decisions(root) as (registry, log):
-        done = resume_decision(registry, log, act="approval", version=number)
-        if done is not None:
-            return done
-        version, before = registry.version(number), registry.aliases()
-        waiting = _waiting_record(log, version)
-        if before.get("champion") != waiting.rival:
-            raise InputError(
-                f"expected {version_text(waiting.rival)} of {registry.name}, with which version"
-                f" {version.number} was compared, to be champion still, but it is"
-                f" {version_text(before.get('champion'))} now; run `evertune train` to compare"
-                " with that one"
-            )
-        record = make_decision_record(
-            log,
-            version,
-            act="approval",
-            verdict="promote",
-            reasons=(reason,),
-            by=by or getpass.getuser(),
-            moment=now,
-            occasion=waiting.id,
-            before=before,
-            after=aliases_after_promotion(before, version.number),
-        )
-        _check_unanswered(log, waiting, record)
-        smoke_test(registry, version)
-        return apply_decision(registry, log, record)
+    return _answer(root, number, "promote", reason=reason, by=by, now=now)
 
 
 def reject(
@@ -180,24 +143,7 @@ def reject(
     InputError
         The version does not wait for approval, or no reason is given.
     """
-    reason = _required_reason(reason)
-    with open_decisions(root) as (registry, log):
-        version, before = registry.version(number), registry.aliases()
-        waiting = _waiting_record(log, version)
-        record = make_decision_record(
-            log,
-            version,
-            act="approval",
-            verdict="keep",
-            reasons=(reason,),
-            by=by or getpass.getuser(),
-            moment=now,
-            occasion=waiting.id,
-            before=before,
-            after=before,
-        )
-        _check_unanswered(log, waiting, record)
-        return apply_decision(registry, log, record)
+    return _answer(root, number, "keep", reason=reason, by=by, now=now)
 
 
 def roll_back(
@@ -212,12 +158,8 @@ def roll_back(
 
     Parameters
     ----------
-    root : Path
-        The project's folder; the caller holds its lock.
     to : str, optional
         The version to go back to; None: the one with the alias `previous`.
-    by : str, optional
-        Who decides; None: the name of the login.
 
     Raises
     ------
@@ -234,23 +176,15 @@ def roll_back(
         if done is not None:
             smoke_test(registry, registry.version(done.version))
             return done
-        before = registry.aliases()
-        version = _former_champion(registry, log, before.get("champion"), to=to)
+        version = _former_champion(registry, log, registry.aliases().get("champion"), to=to)
         expected = smoke_test(registry, version)
-        record = make_decision_record(
-            log,
-            version,
-            act="rollback",
-            verdict="promote",
-            reasons=(reason or NO_REASON,),
-            by=by or getpass.getuser(),
-            moment=now,
-            before=before,
-            after=aliases_after_rollback(before, version.number),
+        reasons = (reason or NO_REASON,)
+        record = _make_record(
+            registry, log, version, act="rollback", reasons=reasons, by=by, now=now
         )
-        kept = apply_decision(registry, log, record)
+        applied = apply_decision(registry, log, record)
         check_champion_predicts(registry, version.number, expected)
-        return kept
+        return applied
 
 
 def roll_back_on_decision(
@@ -260,8 +194,6 @@ def roll_back_on_decision(
 
     Parameters
     ----------
-    root : Path
-        The project's folder; the caller holds its lock.
     decision : MonitoringDecision
         Its `champion` is the version to be replaced.
 
@@ -278,29 +210,23 @@ def roll_back_on_decision(
         # A rollback that was killed has moved `previous`; its first outcome names the version.
         begun = [each.version for each in log.outcomes(decision.id) if each.version is not None]
         version = registry.version(begun[0]) if begun else _previous(registry, decision.champion)
-        expected = smoke_test(registry, version)
-        log.record_outcome(
-            DecisionOutcome(decision.id, now, "started", version.number, "a rollback")
-        )
-        before = {**registry.aliases(), "champion": str(decision.champion)}
-        record = make_decision_record(
+        number, expected = version.number, smoke_test(registry, version)
+        log.record_outcome(DecisionOutcome(decision.id, now, "started", number, "a rollback"))
+        record = _make_record(
+            registry,
             log,
             version,
             act="rollback",
-            verdict="promote",
             reasons=decision.reasons,
             by=MONITOR_COMMAND,
-            moment=now,
+            now=now,
             occasion=decision.id,
-            before=before,
-            after=aliases_after_rollback(before, version.number),
+            before={**registry.aliases(), "champion": str(decision.champion)},
         )
         apply_decision(registry, log, record)
-        check_champion_predicts(registry, version.number, expected)
-        detail = (
-            f"version {version.number} is champion again in place of version {decision.champion}"
-        )
-        outcome = DecisionOutcome(decision.id, now, "rolled back", version.number, detail)
+        check_champion_predicts(registry, number, expected)
+        detail = f"version {number} is champion again in place of version {decision.champion}"
+        outcome = DecisionOutcome(decision.id, now, "rolled back", number, detail)
         log.record_outcome(outcome)
         return outcome
 
@@ -308,22 +234,33 @@ def roll_back_on_decision(
 def apply_decision(
     registry: ModelRegistry, log: DecisionLog, record: DecisionRecord
 ) -> DecisionRecord:
-    """Do all that a record says, and return it as it is kept.
+    """Do all that a record says, and return it as it is stored.
 
-    Parameters
-    ----------
-    record : DecisionRecord
-        One whose id is kept already is shown as it was kept; the aliases go where this one says.
+    A record whose id is stored already is shown as it was stored; the aliases go where this one
+    says.
 
     Raises
     ------
     BusyError
         Another version has become champion in the meantime; the aliases stay.
     """
-    kept = record
+    from evertune.registry.decision_page import record_html
+
+    stored = record
     if not log.save_record(record):
-        kept = next(each for each in log.records(version=record.version) if each.id == record.id)
-    _show_record(registry, kept)
+        stored = next(each for each in log.records(version=record.version) if each.id == record.id)
+    version = registry.version(record.version)
+    if version.run_id:
+        for kind, text in (("json", record_to_json(stored)), ("html", record_html(stored))):
+            name = f"{DECISION_FOLDER}/{record.id}.{kind}"
+            registry.log_text(version.run_id, name=name, text=text)
+    tags = {
+        DECISION_TAG: stored.id,
+        "decision": stored.verdict,
+        "decision.by": stored.by,
+        "decision.act": stored.act,
+    }
+    registry.tag_version(record.version, tags)
     _append_unrecorded_champion(registry, log, record)
     champion, replaced = (
         aliases.get("champion") for aliases in (record.aliases_after, record.aliases_before)
@@ -337,7 +274,7 @@ def apply_decision(
         log.append_champion(
             version=champion, previous=replaced, record_id=record.id, moment=record.moment
         )
-    return kept
+    return stored
 
 
 def resume_decision(
@@ -350,14 +287,8 @@ def resume_decision(
     """Complete the newest decision if it was cut short, and return it; None if none was.
 
     A new champion that is in use already is always completed. One that is not yet is completed
-    only for the command that it came from, else it is left: the next decision takes its place.
-
-    Parameters
-    ----------
-    act : str, optional
-        What is to be done now.
-    version : str, optional
-        With which version; None: with any.
+    only for the command that it came from (`act`, and `version` unless it is None); else it is
+    left, and the next decision takes its place.
     """
     newest = next(reversed(log.records()), None)
     if newest is None or not newest.changes_champion:
@@ -451,34 +382,104 @@ def read_champion_history(registry: ModelRegistry, log: DecisionLog) -> tuple[Ch
     return merge_champion_history(log.champion_changes(), [*earlier, *rolled_back])
 
 
-def make_decision_record(
+def gate_verdict_text(version: ModelVersion, judged: DecisionRecord | None) -> str:
+    """Return the gate's last verdict about a version, in one line."""
+    if judged is not None:
+        return f"the gate said: {judged.verdict}: {'; '.join(judged.reasons)}"
+    if VERDICT_TAG in version.tags:
+        verdict = json.loads(version.tags[VERDICT_TAG])
+        return f"the gate said: {verdict['decision']}: {'; '.join(verdict['reasons'])}"
+    return "the gate has not judged it"
+
+
+def _answer(
+    root: Path,
+    number: str,
+    verdict: Literal["promote", "keep"],
+    *,
+    reason: str,
+    by: str | None,
+    now: datetime,
+) -> DecisionRecord:
+    """Approve or reject a version that waits for a person."""
+    reason, approves = _required_reason(reason), verdict == "promote"
+    with open_decisions(root) as (registry, log):
+        if approves:
+            done = resume_decision(registry, log, act="approval", version=number)
+            if done is not None:
+                return done
+        version, champion = registry.version(number), registry.aliases().get("champion")
+        waiting = log.last_gate_record(version.number)
+        if waiting is None or not waiting.waits_for_approval:
+            raise InputError(
+                f"expected a version of {log.model} that waits for approval, but version"
+                f" {version.number} does not: {gate_verdict_text(version, waiting)}."
+                f" `evertune promote {version.number} --reason TEXT` overrules the gate"
+            )
+        if approves and champion != waiting.rival:
+            raise InputError(
+                f"expected {version_text(waiting.rival)} of {registry.name}, with which version"
+                f" {version.number} was compared, to be champion still, but it is"
+                f" {version_text(champion)} now; run `evertune train` to compare with that one"
+            )
+        record = _make_record(
+            registry,
+            log,
+            version,
+            act="approval",
+            verdict=verdict,
+            reasons=(reason,),
+            by=by,
+            now=now,
+            occasion=waiting.id,
+        )
+        about = log.records(version=version.number)
+        later = about[[each.id for each in about].index(waiting.id) + 1 :]
+        answers = [each for each in later if each.act == "approval" and each.id != record.id]
+        if answers:
+            last = answers[-1]
+            word = "approved" if last.verdict == "promote" else "rejected"
+            raise InputError(
+                f"expected a version of {log.model} that waits for approval, but version"
+                f" {last.version} was {word} by {last.by} on {last.moment:%Y-%m-%d}:"
+                f" {last.reasons[0]}. `evertune promote {last.version} --reason TEXT` makes it"
+                " champion all the same"
+            )
+        if approves:
+            smoke_test(registry, version)
+        return apply_decision(registry, log, record)
+
+
+def _make_record(
+    registry: ModelRegistry,
     log: DecisionLog,
     version: ModelVersion,
     *,
     act: DecisionKind,
-    verdict: RecordVerdict,
+    verdict: RecordVerdict = "promote",
     reasons: tuple[str, ...],
-    by: str,
-    moment: datetime,
-    before: Mapping[str, str],
-    after: Mapping[str, str],
+    by: str | None,
+    now: datetime,
+    before: Mapping[str, str] | None = None,
     occasion: str | None = None,
 ) -> DecisionRecord:
     """Return the record of a decision that is not the gate's, with the gate's last evidence."""
+    number, by = version.number, by or getpass.getuser()
+    before = dict(registry.aliases() if before is None else before)
+    move = aliases_after_rollback if act == "rollback" else aliases_after_promotion
     occasion = occasion or f"champion {len(log.champion_changes())}"
     evidence = [verdict, before.get("champion"), by, occasion, *reasons]
-    number = version.number
     record = DecisionRecord(
         id=make_record_id(act, model=log.model, version=number, evidence=evidence),
-        moment=moment,
+        moment=now,
         model=log.model,
         act=act,
         version=number,
         verdict=verdict,
         reasons=reasons,
         by=by,
-        aliases_before=dict(before),
-        aliases_after=dict(after),
+        aliases_before=before,
+        aliases_after=before if verdict == "keep" else move(before, number),
         data={
             name.removeprefix(DATA_TAG_PREFIX): md5
             for name, md5 in version.tags.items()
@@ -494,16 +495,6 @@ def make_decision_record(
     return replace(record, **{name: getattr(judged, name) for name in EVIDENCE_FIELDS})
 
 
-def gate_verdict_text(version: ModelVersion, judged: DecisionRecord | None) -> str:
-    """Return the gate's last verdict about a version, in one line."""
-    if judged is not None:
-        return f"the gate said: {judged.verdict}: {'; '.join(judged.reasons)}"
-    if VERDICT_TAG in version.tags:
-        verdict = json.loads(version.tags[VERDICT_TAG])
-        return f"the gate said: {verdict['decision']}: {'; '.join(verdict['reasons'])}"
-    return "the gate has not judged it"
-
-
 def _required_reason(reason: str) -> str:
     if not reason.strip():
         raise InputError("expected --reason to say why, for those who read the record; got nothing")
@@ -516,23 +507,6 @@ def _with_champion(before: Mapping[str, str], version: str) -> dict[str, str]:
         return dict(before)
     previous = {} if replaced is None else {"previous": replaced}
     return {**before, "champion": version, **previous}
-
-
-def _show_record(registry: ModelRegistry, record: DecisionRecord) -> None:
-    from evertune.registry.decision_page import record_html
-
-    version = registry.version(record.version)
-    if version.run_id:
-        for kind, text in (("json", record_to_json(record)), ("html", record_html(record))):
-            name = f"{DECISION_FOLDER}/{record.id}.{kind}"
-            registry.log_text(version.run_id, name=name, text=text)
-    tags = {
-        DECISION_TAG: record.id,
-        "decision": record.verdict,
-        "decision.by": record.by,
-        "decision.act": record.act,
-    }
-    registry.tag_version(record.version, tags)
 
 
 def _append_unrecorded_champion(
@@ -551,32 +525,6 @@ def _append_unrecorded_champion(
         record_id=None,
         moment=record.moment if changes else datetime.fromtimestamp(created, UTC),
     )
-
-
-def _waiting_record(log: DecisionLog, version: ModelVersion) -> DecisionRecord:
-    judged = log.last_gate_record(version.number)
-    if judged is None or not judged.waits_for_approval:
-        raise InputError(
-            f"expected a version of {log.model} that waits for approval, but version"
-            f" {version.number} does not: {gate_verdict_text(version, judged)}. `evertune promote"
-            f" {version.number} --reason TEXT` overrules the gate"
-        )
-    return judged
-
-
-def _check_unanswered(log: DecisionLog, waiting: DecisionRecord, record: DecisionRecord) -> None:
-    about = log.records(version=waiting.version)
-    later = about[[each.id for each in about].index(waiting.id) + 1 :]
-    answers = [each for each in later if each.act == "approval" and each.id != record.id]
-    if answers:
-        last = answers[-1]
-        word = "approved" if last.verdict == "promote" else "rejected"
-        raise InputError(
-            f"expected a version of {log.model} that waits for approval, but version"
-            f" {last.version} was {word} by {last.by} on {last.moment:%Y-%m-%d}:"
-            f" {last.reasons[0]}. `evertune promote {last.version} --reason TEXT` makes it"
-            " champion all the same"
-        )
 
 
 def _former_champion(
