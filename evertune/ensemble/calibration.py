@@ -11,7 +11,7 @@ import numpy as np
 
 from evertune.data.folds import IntArray
 from evertune.ensemble.blend_metrics import make_blend_scorer
-from evertune.metrics.metrics import Metric, is_better
+from evertune.metrics.metrics import Metric, keeps_bound
 from evertune.models.fitted_model import (
     MIN_PROBABILITY,
     Ensemble,
@@ -20,8 +20,7 @@ from evertune.models.fitted_model import (
 )
 from evertune.types import FloatArray, Predictions
 
-Guard = tuple[Metric, float]  # a metric and the bound that it must keep
-Guards = Sequence[Guard]
+Guards = Sequence[tuple[Metric, float]]  # metrics, and the bounds that they must keep
 
 PROBABILITY_METRICS = ("log_loss", "brier", "calibration_error")
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
@@ -61,7 +60,10 @@ def calibrate_on_oof(
     threshold = fit_threshold(oof, metric)
     if threshold is not None:
         predictions = Predictions(apply_threshold(proba, threshold), proba)
-        if not all(meets_guard(each, each[0].score(oof.truth, predictions)) for each in guards):
+        if not all(
+            keeps_bound(guard, guard.score(oof.truth, predictions), bound)
+            for guard, bound in guards
+        ):
             threshold = None
     return replace(ensemble, temperature=fit_temperature(oof, metric), threshold=threshold)
 
@@ -125,12 +127,6 @@ def fit_threshold(oof: OOFPredictions, metric: Metric) -> float | None:
     ]
     helps = bool(gains) and float(np.mean(gains)) > 0
     return best(np.arange(len(positive))) if helps else None
-
-
-def meets_guard(guard: Guard, figure: float | None) -> bool:
-    """Return whether a value keeps a bound, which is the least or the most by the metric."""
-    metric, bound = guard
-    return figure is not None and not is_better(metric, bound, figure)
 
 
 def _cross_fit_rows(oof: OOFPredictions) -> list[tuple[IntArray, IntArray]]:

@@ -20,7 +20,6 @@ from evertune.ensemble.calibration import (
     Guards,
     OOFPredictions,
     fit_threshold,
-    meets_guard,
 )
 from evertune.ensemble.oof import (
     OOFStack,
@@ -34,7 +33,7 @@ from evertune.ensemble.oof import (
     subsample_rows,
     take_stack_rows,
 )
-from evertune.metrics.metrics import METRICS, Metric, is_better
+from evertune.metrics.metrics import METRICS, Metric, is_better, keeps_bound
 from evertune.models.fitted_model import apply_threshold
 from evertune.types import FloatArray, Predictions, probabilities_or_values
 
@@ -192,7 +191,10 @@ def rank_candidates(
     scores = scorer.score(scorer.view(stack.values))
     violating = np.array(
         [
-            not all(meets_guard(guard, score_blend(stack, guard[0], values)) for guard in guards)
+            not all(
+                keeps_bound(guard, score_blend(stack, guard, values), bound)
+                for guard, bound in guards
+            )
             for values in stack.values
         ]
     )
@@ -314,9 +316,9 @@ def _beats_single_best(
     if is_better(metric, score_blend(stack, metric, alone), score_blend(stack, metric, blend)):
         return False
     return all(
-        meets_guard(guard, score_blend(stack, guard[0], blend))
-        or not meets_guard(guard, score_blend(stack, guard[0], stack.values[0]))
-        for guard in guards
+        keeps_bound(guard, score_blend(stack, guard, blend), bound)
+        or not keeps_bound(guard, score_blend(stack, guard, stack.values[0]), bound)
+        for guard, bound in guards
     )
 
 

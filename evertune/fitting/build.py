@@ -25,7 +25,6 @@ from evertune.ensemble.calibration import (
     OOFPredictions,
     calibrate_on_oof,
     fit_threshold,
-    meets_guard,
 )
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import EnsembleSelection, select_ensemble, single_best
@@ -50,7 +49,7 @@ from evertune.fitting.refit import (
     iterations_for,
     refit_member,
 )
-from evertune.metrics.metrics import Metric, mean_metrics
+from evertune.metrics.metrics import Metric, keeps_bound, mean_metrics
 from evertune.models.families import default_configuration
 from evertune.models.fitted_model import (
     Ensemble,
@@ -314,7 +313,10 @@ def find_simpler_model(
     by_phase = {
         candidate.phase: candidate
         for candidate in candidates
-        if all(meets_guard(guard, candidate.means.get(guard[0].name)) for guard in search.guards)
+        if all(
+            keeps_bound(guard, candidate.means.get(guard.name), bound)
+            for guard, bound in search.guards
+        )
     }
     rivals = [phase for phase in phases if phase.name == "complex" or phase.name in by_phase]
     name = simplest_sufficient_phase(rivals, search.metric, folds=search.folds)
