@@ -56,7 +56,7 @@ class BlendScorer:
     tie_break: Callable[[FloatArray], FloatArray] | None = None
 
 
-def make_blend_scorer(metric: Metric, truth: FloatArray) -> BlendScorer:
+def make_blend_scorer(metric: Metric, y_true: FloatArray) -> BlendScorer:
     """Return the scorer of a metric on n rows.
 
     The rows of all folds are scored together, also by metrics that rank rows: a member whose fold
@@ -75,14 +75,14 @@ def make_blend_scorer(metric: Metric, truth: FloatArray) -> BlendScorer:
     view, figure = slow if is_custom_metric(metric) else FAST_METRICS.get(metric.name, slow)
 
     def score(blends: FloatArray) -> FloatArray:
-        figures = figure(blends, truth)
+        figures = figure(blends, y_true)
         return np.where(np.isfinite(figures), sign * figures, -np.inf)
 
     def tie_break(blends: FloatArray) -> FloatArray:
-        return -_log_loss(_true_class_probability(blends, truth), truth)
+        return -_log_loss(_true_class_probability(blends, y_true), y_true)
 
     return BlendScorer(
-        lambda values: view(values, truth),
+        lambda values: view(values, y_true),
         score,
         tie_break if metric.name in LABEL_METRICS else None,
     )
@@ -111,14 +111,14 @@ def _identity(values: FloatArray, _: FloatArray) -> FloatArray:
     return values
 
 
-def _errors(values: FloatArray, truth: FloatArray) -> FloatArray:
-    return values - truth
+def _errors(values: FloatArray, y_true: FloatArray) -> FloatArray:
+    return values - y_true
 
 
-def _true_class_probability(values: FloatArray, truth: FloatArray) -> FloatArray:
+def _true_class_probability(values: FloatArray, y_true: FloatArray) -> FloatArray:
     if values.ndim == 2:
-        return np.where(truth == 1, values, 1 - values)
-    proba: FloatArray = values[:, np.arange(truth.size), truth.astype(np.int64)]
+        return np.where(y_true == 1, values, 1 - values)
+    proba: FloatArray = values[:, np.arange(y_true.size), y_true.astype(np.int64)]
     return proba
 
 
@@ -130,12 +130,12 @@ def _mae(errors: FloatArray, _: FloatArray) -> FloatArray:
     return np.asarray(np.abs(errors).mean(axis=1))
 
 
-def _mape(errors: FloatArray, truth: FloatArray) -> FloatArray:
-    return np.asarray(np.abs(safe_divide(errors, np.tile(truth, (len(errors), 1)))).mean(axis=1))
+def _mape(errors: FloatArray, y_true: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(safe_divide(errors, np.tile(y_true, (len(errors), 1)))).mean(axis=1))
 
 
-def _r2(errors: FloatArray, truth: FloatArray) -> FloatArray:
-    spread = np.full(len(errors), np.sum((truth - truth.mean()) ** 2))
+def _r2(errors: FloatArray, y_true: FloatArray) -> FloatArray:
+    spread = np.full(len(errors), np.sum((y_true - y_true.mean()) ** 2))
     return 1 - safe_divide(np.einsum("ij,ij->i", errors, errors), spread)
 
 
@@ -143,10 +143,10 @@ def _log_loss(proba: FloatArray, _: FloatArray) -> FloatArray:
     return np.asarray(-np.log(np.clip(proba, FLOAT_EPSILON, 1.0)).mean(axis=1))
 
 
-def _brier(blends: FloatArray, truth: FloatArray) -> FloatArray:
+def _brier(blends: FloatArray, y_true: FloatArray) -> FloatArray:
     if blends.ndim == 2:
-        return np.asarray(((blends - truth) ** 2).mean(axis=1))
-    wrong = blends - np.eye(blends.shape[2])[truth.astype(np.int64)]
+        return np.asarray(((blends - y_true) ** 2).mean(axis=1))
+    wrong = blends - np.eye(blends.shape[2])[y_true.astype(np.int64)]
     return np.asarray(np.einsum("ijk,ijk->i", wrong, wrong) / blends.shape[1])
 
 
@@ -155,14 +155,14 @@ def _predicted_codes(blends: FloatArray) -> FloatArray:
     return np.asarray(codes, dtype=np.float64)
 
 
-def _accuracy(blends: FloatArray, truth: FloatArray) -> FloatArray:
-    return np.asarray((_predicted_codes(blends) == truth).mean(axis=1))
+def _accuracy(blends: FloatArray, y_true: FloatArray) -> FloatArray:
+    return np.asarray((_predicted_codes(blends) == y_true).mean(axis=1))
 
 
-def _metric_of_counts(figure: CountMetric, blends: FloatArray, truth: FloatArray) -> FloatArray:
+def _metric_of_counts(figure: CountMetric, blends: FloatArray, y_true: FloatArray) -> FloatArray:
     """Return a metric of the counts by class: hits, true rows, and predicted rows."""
     width = 2 if blends.ndim == 2 else blends.shape[2]
-    codes, true = _predicted_codes(blends), (truth[:, None] == np.arange(width)).astype(np.float64)
+    codes, true = _predicted_codes(blends), (y_true[:, None] == np.arange(width)).astype(np.float64)
     predicted = [codes == code for code in range(width)]
     hits = np.column_stack([predicted[code] @ true[:, code] for code in range(width)])
     n_predicted = np.column_stack([each.sum(axis=1, dtype=np.float64) for each in predicted])
@@ -173,11 +173,11 @@ def _balanced_accuracy(hits: FloatArray, n_truth: FloatArray, _: FloatArray) -> 
     return row_nanmean(safe_divide(hits, n_truth))
 
 
-def _one_vs_rest(area: AreaMetric, blends: FloatArray, truth: FloatArray) -> FloatArray:
+def _one_vs_rest(area: AreaMetric, blends: FloatArray, y_true: FloatArray) -> FloatArray:
     if blends.ndim == 2:
-        return area(_rank_keys(blends), truth == 1)
+        return area(_rank_keys(blends), y_true == 1)
     classes = range(blends.shape[2])
-    areas = [area(_rank_keys(blends[:, :, code]), truth == code) for code in classes]
+    areas = [area(_rank_keys(blends[:, :, code]), y_true == code) for code in classes]
     return row_nanmean(np.column_stack(areas))
 
 
@@ -218,17 +218,17 @@ def _sort_keys(levels: RankKeys, last_bit: BoolArray) -> RankKeys:
     return np.sort(keys, axis=1, kind="stable")  # of 16 bits: by digits
 
 
-def _call_metric(metric: Metric, blends: FloatArray, truth: FloatArray) -> FloatArray:
+def _call_metric(metric: Metric, blends: FloatArray, y_true: FloatArray) -> FloatArray:
     """Ask a metric itself about one blend after the other."""
     classes = REGRESSION not in metric.tasks
     values = (blend_to_predictions(blend, classes=classes) for blend in blends)
-    return np.array([metric.score(truth, each) for each in values], dtype=np.float64)
+    return np.array([metric.score(y_true, each) for each in values], dtype=np.float64)
 
 
 FAST_METRICS: dict[str, tuple[BlendMetric, BlendMetric]] = {
     "rmse": (_errors, _rmse),
     "mae": (_errors, _mae),
-    "pinball": (_errors, lambda errors, truth: _mae(errors, truth) / 2),
+    "pinball": (_errors, lambda errors, y_true: _mae(errors, y_true) / 2),
     "mape": (_errors, _mape),
     "r2": (_errors, _r2),
     "log_loss": (_true_class_probability, _log_loss),

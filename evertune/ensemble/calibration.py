@@ -43,7 +43,7 @@ class OOFPredictions:
 
     rows: IntArray
     folds: IntArray
-    truth: FloatArray
+    y_true: FloatArray
     predictions: Predictions
 
 
@@ -61,7 +61,7 @@ def calibrate_on_oof(
     if threshold is not None:
         predictions = Predictions(apply_threshold(proba, threshold), proba)
         if not all(
-            keeps_bound(guard, guard.score(oof.truth, predictions), bound)
+            keeps_bound(guard, guard.score(oof.y_true, predictions), bound)
             for guard, bound in guards
         ):
             threshold = None
@@ -77,7 +77,7 @@ def fit_temperature(oof: OOFPredictions, metric: Metric) -> float:
     proba = oof.predictions.probabilities
     if metric.name not in PROBABILITY_METRICS or proba is None:
         return 1.0
-    index = np.arange(len(oof.truth)), oof.truth.astype(np.int64)
+    index = np.arange(len(oof.y_true)), oof.y_true.astype(np.int64)
 
     def losses(temperature: float) -> FloatArray:
         true_class = apply_temperature(proba, temperature)[index]
@@ -115,7 +115,7 @@ def fit_threshold(oof: OOFPredictions, metric: Metric) -> float | None:
     grid = grid[np.argsort(np.abs(grid - DEFAULT_THRESHOLD), kind="stable")]
 
     def scores(rows: IntArray, thresholds: FloatArray) -> FloatArray:
-        scorer = make_blend_scorer(metric, oof.truth[rows])
+        scorer = make_blend_scorer(metric, oof.y_true[rows])
         return scorer.score(positive[rows] - thresholds[:, None] + DEFAULT_THRESHOLD)
 
     def best(rows: IntArray) -> float:

@@ -86,18 +86,18 @@ class OOFStack:
     """
 
     values: FloatArray
-    truth: FloatArray
+    y_true: FloatArray
     rows: IntArray
     folds: IntArray
     classes: bool
 
 
-def stack_oof(entries: Sequence[TrialArtifacts], truth: FloatArray) -> OOFStack:
+def stack_oof(entries: Sequence[TrialArtifacts], y_true: FloatArray) -> OOFStack:
     """Return the predictions of m trials that ran on the same folds.
 
     Parameters
     ----------
-    truth : array
+    y_true : array
         Of all training rows.
 
     Raises
@@ -118,7 +118,7 @@ def stack_oof(entries: Sequence[TrialArtifacts], truth: FloatArray) -> OOFStack:
         [np.concatenate([_values(model.predictions) for model in e.folds]) for e in entries]
     )
     classes = first.folds[0].predictions.probabilities is not None
-    return OOFStack(values, truth[rows], rows, folds, classes)
+    return OOFStack(values, y_true[rows], rows, folds, classes)
 
 
 def take_stack_rows(stack: OOFStack, index: IntArray) -> OOFStack:
@@ -126,7 +126,7 @@ def take_stack_rows(stack: OOFStack, index: IntArray) -> OOFStack:
     return replace(
         stack,
         values=stack.values[:, index],
-        truth=stack.truth[index],
+        y_true=stack.y_true[index],
         rows=stack.rows[index],
         folds=stack.folds[index],
     )
@@ -136,9 +136,9 @@ def subsample_rows(stack: OOFStack, *, most: int, seed: int) -> OOFStack:
     """Return at most `most` rows in their order, fewer of many classes: cells decide the time."""
     width = stack.values.shape[2] if stack.values.ndim > 2 else 1
     n_rows = max(most // width, most // 10)
-    if len(stack.truth) <= n_rows:
+    if len(stack.y_true) <= n_rows:
         return stack
-    drawn = np.random.default_rng(seed).choice(len(stack.truth), n_rows, replace=False)
+    drawn = np.random.default_rng(seed).choice(len(stack.y_true), n_rows, replace=False)
     return take_stack_rows(stack, np.sort(drawn))
 
 
@@ -146,7 +146,7 @@ def fold_row_indices(stack: OOFStack) -> list[IntArray]:
     """Return the indices of each fold's rows; of all rows if a fold has too few."""
     parts = [np.flatnonzero(stack.folds == fold) for fold in np.unique(stack.folds)]
     if min(len(part) for part in parts) < MIN_PART_ROWS:
-        return [np.arange(len(stack.truth))]
+        return [np.arange(len(stack.y_true))]
     return parts
 
 
@@ -154,7 +154,7 @@ def cross_fit_parts(stack: OOFStack, *, seed: int) -> list[IntArray]:
     """Return two to ten parts of the rows: the folds, groups of folds, or random parts of one."""
     numbers = np.unique(stack.folds)
     if len(numbers) == 1:
-        labels = np.random.default_rng(seed).integers(0, N_RANDOM_PARTS, len(stack.truth))
+        labels = np.random.default_rng(seed).integers(0, N_RANDOM_PARTS, len(stack.y_true))
     else:
         labels = np.searchsorted(numbers, stack.folds)
         labels = labels if len(numbers) <= MAX_PARTS else labels % N_RANDOM_PARTS
@@ -175,7 +175,7 @@ def stack_predictions(stack: OOFStack, blend: FloatArray) -> Predictions:
 
 def score_blend(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
     """Return the metric of a blend of all rows; None if it is undefined."""
-    score = metric.score(stack.truth, stack_predictions(stack, blend))
+    score = metric.score(stack.y_true, stack_predictions(stack, blend))
     return score if math.isfinite(score) else None
 
 

@@ -80,7 +80,7 @@ class EnsembleSelection:
 
 def select_ensemble(
     entries: Sequence[TrialArtifacts],
-    truth: FloatArray,
+    y_true: FloatArray,
     metric: Metric,
     *,
     folds: Sequence[Fold],
@@ -98,7 +98,7 @@ def select_ensemble(
     ----------
     entries : sequence of TrialArtifacts
         Only those that ran on every fold, uncut, with finite predictions, are considered.
-    truth : array of shape (n,)
+    y_true : array of shape (n,)
         Of all training rows.
     seed : int
         For the rows that are drawn if there are many.
@@ -111,15 +111,15 @@ def select_ensemble(
     complete = [entry for entry in entries if _is_complete(entry, len(folds))]
     if not complete:
         return None
-    stack = stack_oof(complete, truth)
+    stack = stack_oof(complete, y_true)
     aim = selection_metric(metric)
     order = rank_candidates(
         stack, aim, guards, searched=[entry.number in searched for entry in complete]
     )
-    index = drop_near_duplicates(stack, order, most=max_candidates(len(truth)))
+    index = drop_near_duplicates(stack, order, most=max_candidates(len(y_true)))
     few = replace(stack, values=stack.values[index])
     candidates = [complete[place] for place in index]
-    small = len(truth) < ROWS_WITHOUT_NETWORK_CAP
+    small = len(y_true) < ROWS_WITHOUT_NETWORK_CAP
     capped = np.array(
         [small and entry.configuration.family in NETWORK_FAMILIES for entry in candidates]
     )
@@ -143,22 +143,22 @@ def select_ensemble(
         single_score=score(few.values[0]),
         cross_fitted=score(blend),
         single_cross_fitted=score(alone),
-        unseen=OOFPredictions(few.rows, few.folds, few.truth, stack_predictions(few, unseen)),
+        unseen=OOFPredictions(few.rows, few.folds, few.y_true, stack_predictions(few, unseen)),
     )
 
 
 def single_best(
-    selection: EnsembleSelection, entries: Sequence[TrialArtifacts], truth: FloatArray
+    selection: EnsembleSelection, entries: Sequence[TrialArtifacts], y_true: FloatArray
 ) -> EnsembleSelection:
     """Return the selection of the best single trial alone."""
-    stack = stack_oof([entry for entry in entries if entry.number == selection.single], truth)
+    stack = stack_oof([entry for entry in entries if entry.number == selection.single], y_true)
     predictions = stack_predictions(stack, stack.values[0])
     return replace(
         selection,
         weights=((selection.single, 1.0),),
         score=selection.single_score,
         cross_fitted=selection.single_cross_fitted,
-        unseen=OOFPredictions(stack.rows, stack.folds, stack.truth, predictions),
+        unseen=OOFPredictions(stack.rows, stack.folds, stack.y_true, predictions),
     )
 
 
@@ -187,7 +187,7 @@ def rank_candidates(
     only if it beats the best of the others by more than the standard error of its gain over the
     folds: the best of many that were tried is partly the luckiest.
     """
-    scorer = make_blend_scorer(metric, stack.truth)
+    scorer = make_blend_scorer(metric, stack.y_true)
     scores = scorer.score(scorer.view(stack.values))
     violating = np.array(
         [
@@ -209,7 +209,7 @@ def rank_candidates(
 
 def drop_near_duplicates(stack: OOFStack, order: IndexArray, *, most: int) -> IndexArray:
     """Return the first `most` trials in an order of which no two predict nearly the same."""
-    step = -(-len(stack.truth) // MAX_COMPARED_ROWS)
+    step = -(-len(stack.y_true) // MAX_COMPARED_ROWS)
     values = stack.values[order][:, ::step].reshape(len(order), -1)
     centred = values - values.mean(axis=1, keepdims=True)
     lengths = np.maximum(np.linalg.norm(centred, axis=1), np.finfo(np.float64).tiny)
@@ -271,7 +271,7 @@ def _is_clearly_better(stack: OOFStack, metric: Metric, left: int, right: int) -
     pair = stack.values[[left, right]]
     gains = []
     for rows in fold_row_indices(stack):
-        scorer = make_blend_scorer(metric, stack.truth[rows])
+        scorer = make_blend_scorer(metric, stack.y_true[rows])
         scores = scorer.score(scorer.view(pair[:, rows]))
         gains.append(float(scores[0] - scores[1]))
     if len(gains) == 1 or not np.isfinite(gains).all():
@@ -283,7 +283,7 @@ def _choose_weights(
     stack: OOFStack, *, metric: Metric, capped: NDArray[np.bool_], seed: int
 ) -> FloatArray:
     drawn = subsample_rows(stack, most=MAX_WEIGHTING_ROWS, seed=seed)
-    scorer = make_blend_scorer(metric, drawn.truth)
+    scorer = make_blend_scorer(metric, drawn.y_true)
     return greedy_weights(
         scorer.view(drawn.values), scorer, capped=capped, largest_share=MAX_NETWORK_WEIGHT
     )
@@ -296,8 +296,8 @@ def _cross_fit(
     blend, alone = np.empty(stack.values.shape[1:]), np.empty(stack.values.shape[1:])
     parts = cross_fit_parts(stack, seed=seed)
     for part in parts:
-        others = take_stack_rows(stack, np.setdiff1d(np.arange(len(stack.truth)), part))
-        scorer = make_blend_scorer(metric, others.truth)
+        others = take_stack_rows(stack, np.setdiff1d(np.arange(len(stack.y_true)), part))
+        scorer = make_blend_scorer(metric, others.y_true)
         blend[part] = blend_oof(stack, choose(others), part)
         alone[part] = stack.values[scorer.score(scorer.view(others.values)).argmax(), part]
     return (blend, alone) if parts else (None, None)
@@ -324,9 +324,9 @@ def _beats_single_best(
 
 def _score_at_best_threshold(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
     predictions = stack_predictions(stack, blend)
-    oof = OOFPredictions(stack.rows, stack.folds, stack.truth, predictions)
+    oof = OOFPredictions(stack.rows, stack.folds, stack.y_true, predictions)
     threshold = fit_threshold(oof, metric)
     if threshold is None or predictions.probabilities is None:
         return score_blend(stack, metric, blend)
     labels = apply_threshold(predictions.probabilities, threshold)
-    return metric.score(stack.truth, Predictions(labels, predictions.probabilities))
+    return metric.score(stack.y_true, Predictions(labels, predictions.probabilities))

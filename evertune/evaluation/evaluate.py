@@ -466,7 +466,7 @@ def evaluate_on_folds(
         return FoldScores("trial" if winner else "", member, member)
     parts = [np.flatnonzero(oof.folds == fold) for fold in np.unique(oof.folds)]
     by_fold = [
-        compute_metrics(metrics, oof.truth[rows], take_rows(oof.predictions, rows))
+        compute_metrics(metrics, oof.y_true[rows], take_rows(oof.predictions, rows))
         for rows in parts
     ]
     scores = {m.name: mean([fold[m.name] for fold in by_fold]) for m in metrics}
@@ -506,7 +506,7 @@ def model_oof_predictions(
     pred = stack_predictions(stack, blend_oof(stack, shares / shares.sum()))
     if isinstance(fitted, Ensemble):
         pred = finalize_predictions(probabilities_or_values(pred), fitted)
-    return OOFPredictions(stack.rows, stack.folds, stack.truth, pred)
+    return OOFPredictions(stack.rows, stack.folds, stack.y_true, pred)
 
 
 def positive_class_probabilities(
@@ -516,4 +516,4 @@ def positive_class_probabilities(
     proba = None if oof is None else oof.predictions.probabilities
     if oof is None or proba is None or proba.shape[1] != 2:
         return None
-    return oof.truth, proba[:, 1]
+    return oof.y_true, proba[:, 1]

@@ -222,7 +222,7 @@ def select_trials(search: SearchResult) -> EnsembleSelection | None:
     """Return the trials that make the model together; None if none ran on every fold."""
     selection = select_ensemble(
         search.entries,
-        search.training.truth,
+        search.training.y,
         search.metric,
         folds=search.folds,
         seed=search.training.seed,
@@ -231,7 +231,7 @@ def select_trials(search: SearchResult) -> EnsembleSelection | None:
     )
     if selection is None or search.mode != "single":
         return selection
-    return single_best(selection, search.entries, search.training.truth)
+    return single_best(selection, search.entries, search.training.y)
 
 
 def selection_origin(search: SearchResult, selection: EnsembleSelection) -> ModelOrigin:
@@ -269,7 +269,7 @@ def oof_scores_by_fold(oof: OOFPredictions, metric: Metric, *, n_folds: int) -> 
     scores: list[float | None] = []
     for fold in range(n_folds):
         rows = np.flatnonzero(oof.folds == fold)
-        score = metric.score(oof.truth[rows], take_rows(predictions, rows)) if len(rows) else None
+        score = metric.score(oof.y_true[rows], take_rows(predictions, rows)) if len(rows) else None
         scores.append(float(score) if score is not None and np.isfinite(score) else None)
     return tuple(scores)
 
@@ -361,9 +361,7 @@ def _simpler_candidates(
                 folds=trial.folds,
                 note=f"trial {trial.number}, {trial.configuration.family}",
                 means=mean_metrics(fold.figures for fold in trial.folds),
-                selection=single_best(alone, search.entries, search.training.truth)
-                if kept
-                else None,
+                selection=single_best(alone, search.entries, search.training.y) if kept else None,
             )
         )
     return candidates

@@ -120,7 +120,7 @@ def _window_rows(training: TrainingSet, moments: pd.Series, window: TrainingWind
     inside = is_in_window(moments, window)
     return TrainingSet(
         training.table[inside],
-        training.truth[inside],
+        training.y[inside],
         training.schema,
         training.seed,
         row_weights(moments[inside], window),
@@ -130,6 +130,6 @@ def _window_rows(training: TrainingSet, moments: pd.Series, window: TrainingWind
 def _reason_to_skip(training: TrainingSet, part: TrainingSet) -> str | None:
     if len(part.table) < MIN_WINDOW_ROWS:
         return f"fewer than {MIN_WINDOW_ROWS} rows"
-    if training.schema.classes and len(np.unique(part.truth)) < len(np.unique(training.truth)):
+    if training.schema.classes and len(np.unique(part.y)) < len(np.unique(training.y)):
         return "a class has no row"
     return None

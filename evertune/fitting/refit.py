@@ -38,7 +38,7 @@ class TrainingSet:
     """The n rows that models are fitted on: features, target of shape (n,), optional weights."""
 
     table: pd.DataFrame
-    truth: FloatArray
+    y: FloatArray
     schema: TableSchema
     seed: int
     weights: FloatArray | None = None
@@ -110,7 +110,7 @@ def fold_model_members(
         for encoding, fold in missing:
             rows = np.asarray(folds[fold].training)
             encoder = make_encoder(encoding, training.schema)
-            encoders[encoding, fold] = encoder.fit(cells.iloc[rows], training.truth[rows])
+            encoders[encoding, fold] = encoder.fit(cells.iloc[rows], training.y[rows])
         fitted = tuple(
             FittedPipeline(
                 encoders[entry.encoding, model.fold],
@@ -168,13 +168,13 @@ def fit_on_training_set(
             n_jobs=1,
             weights=training.weights,
         )
-        blank = np.zeros((len(training.truth), 1))
-        predictor = fit_encoded(configuration, blank, training.truth, context).predictor
+        blank = np.zeros((len(training.y), 1))
+        predictor = fit_encoded(configuration, blank, training.y, context).predictor
         return FittedPipeline(fit_sample_encoder(training, CONSTANT_ENCODER_ROWS), predictor)
     return fit_configuration(
         configuration,
         training.table,
-        training.truth,
+        training.y,
         schema=training.schema,
         seed=training.seed,
         n_jobs=-1,
@@ -187,10 +187,10 @@ def fit_on_training_set(
 def fit_sample_encoder(training: TrainingSet, n_rows: int) -> Any:
     """Return a plain encoder fitted on at most `n_rows` rows, spread evenly over the targets."""
     n_rows = min(len(training.table), n_rows)
-    order = np.argsort(training.truth, kind="stable")
+    order = np.argsort(training.y, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, n_rows).astype(np.int64)]
     cells = feature_frame(training.table.iloc[rows], training.schema)
-    return make_encoder(Encoding(), training.schema).fit(cells, training.truth[rows])
+    return make_encoder(Encoding(), training.schema).fit(cells, training.y[rows])
 
 
 def iterations_for(folds: Sequence[FoldResult], *, fold_rows: int, n_rows: int) -> int | None:

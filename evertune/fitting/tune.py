@@ -78,7 +78,7 @@ def tune(
     ConnectionError
         If the Ray cluster that RAY_ADDRESS names does not answer.
     """
-    training = TrainingSet(work.table, work.truth, work.schema, work.seed)
+    training = TrainingSet(work.table, work.y, work.schema, work.seed)
     fit_mode = resolve_mode(mode, work.folds, n_rows=len(work.table), has_windows=False)
     end = math.inf if budget_seconds is None else started + budget_seconds
     trials: list[Trial] = []
@@ -158,10 +158,10 @@ def _score_outer_fold(
     fit: FitSection,
     seconds: float | None,
 ) -> MetricValues:
-    truth = encode_target(rows.table, rows.schema)
+    y = encode_target(rows.table, rows.schema)
     work = Objective(
         table=rows.table.iloc[outer.training].reset_index(drop=True),
-        truth=truth[outer.training],
+        y=y[outer.training],
         schema=rows.schema,
         folds=inner,
         metrics=rows.metrics[:1],
@@ -177,7 +177,7 @@ def _score_outer_fold(
         mode=fit.mode,
     )
     predictions = predict(built.fitted, rows.table.iloc[outer.validation], rows.schema)
-    return compute_metrics(rows.metrics, truth[outer.validation], predictions)
+    return compute_metrics(rows.metrics, y[outer.validation], predictions)
 
 
 def _keep_trial(

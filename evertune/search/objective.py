@@ -55,14 +55,14 @@ class Objective:
     ----------
     table : DataFrame of n rows
         Clean training rows.
-    truth : array of shape (n,)
+    y : array of shape (n,)
         The encoded target.
     metrics : tuple of Metric
         The first is optimised, the others are recorded.
     """
 
     table: pd.DataFrame
-    truth: FloatArray
+    y: FloatArray
     schema: TableSchema
     folds: tuple[Fold, ...]
     metrics: tuple[Metric, ...]
@@ -76,7 +76,7 @@ def read_objective(
     schema, table = read_record(paths.table_schema, TableSchema), read_table(paths.training)
     return Objective(
         table=table,
-        truth=encode_target(table, schema),
+        y=encode_target(table, schema),
         schema=schema,
         folds=folds_from_table(read_table(paths.folds)),
         metrics=load_metrics(metric, schema.task, root),
@@ -230,7 +230,7 @@ def evaluate_fold(
         Moment of the monotonic clock at which a fit ends with what it has.
     """
     start = time.perf_counter()
-    rows, schema, y = objective.folds[fold], objective.schema, objective.truth
+    rows, schema, y = objective.folds[fold], objective.schema, objective.y
     encoded = _encode_fold(objective, configuration_encoding(configuration), fold, encodings)
     context = make_fit_context(
         configuration,
@@ -293,7 +293,7 @@ def _encode_fold(
         encoder = make_encoder(encoding, schema)
         training = encoder.fit_transform(
             feature_frame(objective.table.iloc[rows.training], schema),
-            objective.truth[rows.training],
+            objective.y[rows.training],
         )
         start = time.perf_counter()
         validation = encoder.transform(feature_frame(objective.table.iloc[rows.validation], schema))

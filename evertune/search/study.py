@@ -379,7 +379,7 @@ class Study:
         entries = tuple(entry for _, entry in sorted(self.artifacts.items()))
         ensemble = select_ensemble(
             entries,
-            self.objective.truth,
+            self.objective.y,
             self.metric,
             folds=self.objective.folds,
             seed=self.seed,

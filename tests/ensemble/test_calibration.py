@@ -18,9 +18,9 @@ TRUTH = (DRAWS.random(N_ROWS) < CHANCE).astype(float)
 ODDS = np.log(CHANCE / (1 - CHANCE))
 
 
-def unseen(chance, truth=TRUTH):
+def unseen(chance, y_true=TRUTH):
     said = Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
-    return OOFPredictions(np.arange(len(truth)), np.arange(len(truth)) % 5, truth, said)
+    return OOFPredictions(np.arange(len(y_true)), np.arange(len(y_true)) % 5, y_true, said)
 
 
 def too_sure(factor=2.5):
@@ -44,7 +44,7 @@ def test_a_metric_of_order_asks_for_no_temperature():
 
 def test_rows_of_a_single_fold_can_be_tempered():
     one = unseen(too_sure())
-    one = OOFPredictions(one.rows, np.zeros(N_ROWS, dtype=int), one.truth, one.predictions)
+    one = OOFPredictions(one.rows, np.zeros(N_ROWS, dtype=int), one.y_true, one.predictions)
     assert fit_temperature(one, METRICS["log_loss"]) > 1.5
 
 
@@ -77,10 +77,10 @@ def test_three_classes_have_no_threshold():
 
 def test_a_threshold_that_violates_a_guard_is_not_taken():
     chance = np.linspace(0.0, 0.5, 400)
-    truth = (np.arange(400) % 20 < 8 + 12 * (chance > 0.3)).astype(float)
+    y_true = (np.arange(400) % 20 < 8 + 12 * (chance > 0.3)).astype(float)
     proba = np.column_stack([1 - chance, chance])
     oof = OOFPredictions(
-        np.arange(400), np.arange(400) % 5, truth, Predictions(np.zeros(400), proba)
+        np.arange(400), np.arange(400) % 5, y_true, Predictions(np.zeros(400), proba)
     )
     ensemble = Ensemble(())
     assert calibrate_on_oof(ensemble, oof, METRICS["f1"]).threshold is not None

@@ -46,7 +46,7 @@ def test_the_heaviest_member_comes_first():
 def test_what_the_selection_says_of_unseen_rows_scores_what_it_reports():
     found = chosen(entries())
     said = found.unseen.predictions
-    assert RMSE.score(found.unseen.truth, said) == pytest.approx(found.cross_fitted)
+    assert RMSE.score(found.unseen.y_true, said) == pytest.approx(found.cross_fitted)
 
 
 def test_where_blends_do_not_help_the_best_entry_stands_alone():
@@ -98,8 +98,8 @@ def test_a_bound_that_the_best_entry_keeps_is_kept_by_the_blend():
     free = chosen(bias)
     assert len(free.weights) == 2
 
-    def figure(truth, values, _):
-        return float(np.abs(values - truth - 1).max())
+    def figure(y_true, values, _):
+        return float(np.abs(values - y_true - 1).max())
 
     guard = custom_metric("near", figure, greater_is_better=False, task="regression")
     assert chosen(bias, guards=[(guard, 0.1)]).weights == ((0, 1.0),)
@@ -113,10 +113,10 @@ def test_the_best_single_entry_can_be_taken_alone():
 
 
 def test_classes_are_blended_by_their_probabilities():
-    truth = (DRAWS.random(N_ROWS) < 0.5).astype(float)
-    said = np.clip(0.5 + 0.2 * (truth - 0.5) + 0.2 * NOISE[:3], 0.01, 0.99)
+    y_true = (DRAWS.random(N_ROWS) < 0.5).astype(float)
+    said = np.clip(0.5 + 0.2 * (y_true - 0.5) + 0.2 * NOISE[:3], 0.01, 0.99)
     given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
-    found = select_ensemble(given, truth, METRICS["log_loss"], folds=FOLDS, seed=0)
+    found = select_ensemble(given, y_true, METRICS["log_loss"], folds=FOLDS, seed=0)
     assert found.unseen.predictions.probabilities.shape == (N_ROWS, 2)
     assert found.cross_fitted < found.single_score
 
@@ -128,15 +128,15 @@ def test_a_single_part_of_validation_rows_is_crossed_at_random():
 
 
 def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
-    truth = (DRAWS.random(N_ROWS) < 0.2).astype(float)
-    said = np.clip(0.2 + 0.2 * (truth - 0.5) + 0.1 * NOISE[:3], 0.01, 0.99)
+    y_true = (DRAWS.random(N_ROWS) < 0.2).astype(float)
+    said = np.clip(0.2 + 0.2 * (y_true - 0.5) + 0.1 * NOISE[:3], 0.01, 0.99)
     given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
     by_labels, by_loss = (
-        select_ensemble(given, truth, METRICS[name], folds=FOLDS, seed=0)
+        select_ensemble(given, y_true, METRICS[name], folds=FOLDS, seed=0)
         for name in ("f1", "log_loss")
     )
     assert by_labels.weights == by_loss.weights
-    plain = METRICS["f1"].score(truth, by_labels.unseen.predictions)
+    plain = METRICS["f1"].score(y_true, by_labels.unseen.predictions)
     assert by_labels.cross_fitted > plain
 
 
@@ -235,8 +235,8 @@ def test_rare_chances_keep_their_order():
 
 
 def test_a_metric_of_the_users_own_is_asked_whatever_its_name():
-    def worst(truth, values, _):
-        return abs(truth - values).max()
+    def worst(y_true, values, _):
+        return abs(y_true - values).max()
 
     own = custom_metric("rmse", worst, greater_is_better=False, task="regression")
     how = make_blend_scorer(own, np.array([1.0, 2.0]))
@@ -261,8 +261,8 @@ def test_labels_are_told_apart_by_their_log_loss():
 GREEDY_WEIGHTS_RMSE, ACCURACY = METRICS["rmse"], METRICS["accuracy"]
 
 
-def weights(said, truth, metric=GREEDY_WEIGHTS_RMSE, **limits):
-    how = make_blend_scorer(metric, np.array(truth))
+def weights(said, y_true, metric=GREEDY_WEIGHTS_RMSE, **limits):
+    how = make_blend_scorer(metric, np.array(y_true))
     free = np.zeros(len(said), dtype=bool)
     return greedy_weights(how.view(np.array(said)), how, **{"capped": free, **limits}).tolist()
 
@@ -289,9 +289,9 @@ def test_equal_labels_are_decided_by_the_log_loss():
 
 
 def test_capped_members_keep_to_their_share():
-    said, truth = [[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0]
+    said, y_true = [[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0]
     capped = np.array([False, True])
-    assert weights(said, truth, capped=capped, largest_share=0.5) == [0.5, 0.5]
+    assert weights(said, y_true, capped=capped, largest_share=0.5) == [0.5, 0.5]
 
 
 def test_where_all_are_capped_none_is():
@@ -306,8 +306,8 @@ def test_where_no_blend_has_a_score_the_first_member_is_taken():
 @pytest.mark.parametrize("n_steps", [1, 2, 25])
 def test_more_steps_are_never_worse(n_steps):
     draws = np.random.default_rng(0)
-    truth = draws.normal(size=50)
-    said = truth + draws.normal(size=(5, 50))
-    blend = np.array(weights(said, truth, n_steps=n_steps)) @ said
-    first = np.array(weights(said, truth, n_steps=1)) @ said
-    assert ((blend - truth) ** 2).mean() <= ((first - truth) ** 2).mean()
+    y_true = draws.normal(size=50)
+    said = y_true + draws.normal(size=(5, 50))
+    blend = np.array(weights(said, y_true, n_steps=n_steps)) @ said
+    first = np.array(weights(said, y_true, n_steps=1)) @ said
+    assert ((blend - y_true) ** 2).mean() <= ((first - y_true) ** 2).mean()

@@ -290,10 +290,12 @@ def test_the_simplest_model_is_passed_over_where_it_breaks_a_guard(pooled):
     assert load_model_origin(pooled.paths.model).phase != "simplest"
 
 
-def unseen(truth, chance, folds):
+def unseen(y_true, chance, folds):
     shares = np.column_stack([1 - np.array(chance), chance])
-    said = Predictions(shares.argmax(axis=1).astype(float), shares)
-    return OOFPredictions(np.arange(len(truth)), np.array(folds), np.array(truth, float), said)
+    predictions = Predictions(shares.argmax(axis=1).astype(float), shares)
+    return OOFPredictions(
+        np.arange(len(y_true)), np.array(folds), np.array(y_true, float), predictions
+    )
 
 
 def test_each_fold_is_scored_on_its_own_rows():

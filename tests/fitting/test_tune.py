@@ -21,12 +21,12 @@ TWO_TRIALS = {"budget_trials": 2}
 def work():
     draws = np.random.default_rng(0)
     table = pd.DataFrame(draws.normal(size=(90, 2)), columns=["a", "b"])
-    truth = (table["a"] > 0).to_numpy(float)
+    y = (table["a"] > 0).to_numpy(float)
     schema = TableSchema(
         (Column("a", "number"), Column("b", "number")), "y", "binary", ("no", "yes")
     )
-    folds = default_folds(truth, 3, has_classes=True, seed=0)
-    return Objective(table, truth, schema, folds, (METRICS["log_loss"],), 0)
+    folds = default_folds(y, 3, has_classes=True, seed=0)
+    return Objective(table, y, schema, folds, (METRICS["log_loss"],), 0)
 
 
 def tuned(work, **settings):

@@ -59,7 +59,7 @@ def outcome(objective, fold, score, *, completed=True):
     """Return what a fit of a fold would give whose RMSE is `score`."""
     rows = objective.folds[fold].validation
     noise = np.random.default_rng(fold).normal(size=len(rows))
-    predictions = Predictions(objective.truth[rows] + (score or 0.0) * noise)
+    predictions = Predictions(objective.y[rows] + (score or 0.0) * noise)
     result = FoldResult(fold, {objective.metrics[0].name: score}, 0.01, 0.01, iterations=20)
     return FoldOutcome(result, FoldModel(fold, rows, predictions, "skops", b"model"), completed)
 

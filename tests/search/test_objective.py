@@ -23,13 +23,13 @@ from evertune.trials import Configuration, FoldResult
 def objective():
     draws = np.random.default_rng(0)
     table = pd.DataFrame(draws.normal(size=(400, 3)), columns=list("abc"))
-    truth = (table["a"] + draws.normal(size=400) > 0).to_numpy(float)
+    y = (table["a"] + draws.normal(size=400) > 0).to_numpy(float)
     halves = np.arange(200), np.arange(200, 400)
     folds = (Fold(*halves), Fold(*halves[::-1]))
     schema = TableSchema(
         tuple(Column(name, "number") for name in "abc"), "y", "binary", ("no", "yes")
     )
-    return Objective(table, truth, schema, folds, (METRICS["log_loss"],), 0)
+    return Objective(table, y, schema, folds, (METRICS["log_loss"],), 0)
 
 
 def outcomes(objective, job):
@@ -79,8 +79,8 @@ def test_a_fit_that_does_not_fit_into_memory_is_not_started(objective):
 
 
 def test_a_fold_on_which_the_metric_is_undefined_fails_the_job(objective):
-    truth = np.where(np.arange(400) < 200, objective.truth, 0.0)
-    one_class = replace(objective, truth=truth, metrics=(METRICS["roc_auc"],))
+    y = np.where(np.arange(400) < 200, objective.y, 0.0)
+    one_class = replace(objective, y=y, metrics=(METRICS["roc_auc"],))
     (update,) = run_job(one_class, Job(0, Configuration("linear"), (0, 1)), {})
     assert (update.failed, update.reason) == (True, "roc_auc is undefined on fold 0")
 
