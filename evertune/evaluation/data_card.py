@@ -67,7 +67,7 @@ class DataCard:
     missing : tuple of MissingColumn
         The largest share first.
     suspicious : tuple of str
-        Sentences about what a person should look at.
+        Sentences about what a person should check.
     never_seen : str
         What training never saw, a sentence.
     """

@@ -3,7 +3,7 @@
 `evaluate` makes the whole `Evaluation`; the stage of that name calls it with the hold-out, and
 `evertune evaluate --model` (`other_table.assess_model`) with any other table. Its parts without a
 model are `compare_with_baselines` (scores, lifts and intervals), `choose_model` (the model, or a
-simpler one that cannot be told from it) and `check_guards`. `evaluate_on_folds` scores the
+simpler one that is not clearly worse) and `check_guards`. `evaluate_on_folds` scores the
 ensemble by out-of-fold predictions, whose weights were chosen on the same rows, which flatters a
 little.
 """
@@ -131,8 +131,8 @@ def evaluate(
         Clean rows that the model learned from, for the scores on them and for what the model never
         met.
     out_of_fold : pair of arrays, optional
-        Truth of training rows, and the probability of the positive class by models that did not
-        see them. They choose thresholds.
+        Labels of training rows and their out-of-fold probabilities of the positive class, which
+        choose thresholds.
 
     Raises
     ------
@@ -308,8 +308,8 @@ def best_baseline(metric: Metric, rows: Iterable[BaselineRow]) -> BaselineRow | 
 def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str, tuple[str, ...]]:
     """Return what to deploy, `model` or `simplest:<name>`, and why.
 
-    The simplest models are cheaper to run, to explain and to keep; what cannot be told from the
-    best of them on the hold-out, in the optimised metric, does not pay for itself.
+    The simplest models are cheaper to run, to explain and to maintain: a model that is not clearly
+    better than the best of them on the hold-out, in the optimised metric, does not pay for itself.
     """
     simplest = best_baseline(metric, [row for row in baselines if row.kind == "model"])
     if simplest is None or simplest.low is None:
@@ -498,11 +498,11 @@ def model_oof_predictions(
     OOFPredictions, optional
         None if the predictions of one of the trials were not kept.
     """
-    kept = [entry for entry in entries if entry.number in weights]
-    if not kept or len(kept) < len(weights):
+    members = [entry for entry in entries if entry.number in weights]
+    if not members or len(members) < len(weights):
         return None
-    stack = stack_oof(kept, truth)
-    shares = np.array([weights[entry.number] for entry in kept])
+    stack = stack_oof(members, truth)
+    shares = np.array([weights[entry.number] for entry in members])
     pred = stack_predictions(stack, blend_oof(stack, shares / shares.sum()))
     if isinstance(fitted, Ensemble):
         pred = finalize_predictions(probabilities_or_values(pred), fitted)
@@ -512,7 +512,7 @@ def model_oof_predictions(
 def positive_class_probabilities(
     oof: OOFPredictions | None,
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Return truth and probability of the positive class of two; None if there is none."""
+    """Return labels and probabilities of the positive class of two; None if there are none."""
     proba = None if oof is None else oof.predictions.probabilities
     if oof is None or proba is None or proba.shape[1] != 2:
         return None

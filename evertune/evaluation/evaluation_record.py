@@ -124,7 +124,7 @@ class Evaluation:
     best_baseline : str, optional
         The baseline that is best in the optimised metric on the hold-out.
     chosen : str
-        `model`; or `simplest:` and a name, if the model cannot be told from that simplest model.
+        `model`; or `simplest:` and a name, if the model is not clearly better than that one.
     reasons : tuple of str
         Why that one was chosen.
     family, settings

@@ -141,7 +141,7 @@ class Contributions:
     weight : float
         The share of the ensemble's weight that is explained so; 0 if no member is a booster.
     rows : int
-        Rows that were looked at.
+        Rows that were explained.
     """
 
     columns: tuple[Contribution, ...] = ()

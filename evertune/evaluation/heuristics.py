@@ -3,8 +3,8 @@
 `best_rule` finds the column and threshold that do best in the metric (Holte, 1993), and
 `expression_rule` learns the class shares of an expression such as `tenure < 3 and plan ==
 'basic'`. `rule_predictions` applies a `Rule`, `describe_rule` puts it into words. A decision stump
-of scikit-learn would not do: it has no groups for missing values, levels and dates, and it does
-not choose its answers by the metric.
+of scikit-learn would not do: it has no groups for missing values, categories and dates, and it
+does not choose its answers by the metric.
 """
 
 import ast
@@ -46,7 +46,7 @@ class Rule:
         The groups of a column of numbers: missing, below it, at least it. For dates it is in
         microseconds since 1970.
     levels : tuple of str
-        The groups of a column of text: any other, then one for each level.
+        The groups of a column of categories: any other, then one for each of these.
     expression : str, optional
         The groups are false and true; or, if it names classes, one for each class, then anything
         else. In regression it is the prediction, and the only group holds what stands in for a
@@ -147,9 +147,9 @@ def best_rule(
     """Return the rule on one column that does best on these rows.
 
     A column of numbers or dates is cut in two where squared error (of values, or of class
-    membership: Gini) falls most; a column of text has one group for every level with 2 % of the
-    rows. Missing values and rare levels are groups of their own. In a binary task the groups that
-    predict "positive" are chosen so that a metric of classes is best. The column is the one whose
+    membership: Gini) falls most; a column of text has one group for every category with 2 % of the
+    rows. Missing values and rare categories are groups of their own. In a binary task the groups
+    that predict "positive" are chosen so that a metric of classes is best. The column is the one whose
     rule is best in the metric; of equal ones, the one that reduces squared error most.
 
     Parameters

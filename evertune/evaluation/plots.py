@@ -22,7 +22,7 @@ from evertune.evaluation.explain import Contributions
 from evertune.evaluation.formatting import format_lift, humanize, metric_name
 from evertune.evaluation.slices import SliceRow
 from evertune.evaluation.thresholds import (
-    CHOSEN_OUT_OF_FOLD,
+    CHEAPEST_THRESHOLD,
     candidate_thresholds,
     threshold_costs,
 )
@@ -100,13 +100,9 @@ def _probability_plots(
         in_use = evaluation.decisions[0].threshold or 0.0
         figures["thresholds"] = plot_thresholds(y_true, proba[:, 1], in_use=in_use)
         if costs is not None:
-            cheapest = [
-                rule.threshold
-                for rule in evaluation.decisions
-                if rule.name == "cheapest threshold" and rule.chosen_on == CHOSEN_OUT_OF_FOLD
-            ]
+            thresholds = {rule.name: rule.threshold for rule in evaluation.decisions}
             figures["costs"] = plot_costs(
-                y_true, proba[:, 1], costs, in_use=in_use, chosen=next(iter(cheapest), None)
+                y_true, proba[:, 1], costs, in_use=in_use, chosen=thresholds.get(CHEAPEST_THRESHOLD)
             )
     return figures
 

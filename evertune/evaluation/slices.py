@@ -1,10 +1,8 @@
 """Scores of a model on slices of a table: declared columns and the slices of highest loss.
 
-`slice_by_columns` cuts a table by category or range. `find_worst_slices` searches all features
-by a one-sided Welch test at 5 % over the number of slices (Bonferroni), so that if no slice is
-worse, one is reported in at most 5 % of cases. `evaluate_slice` scores one slice with its interval,
-selection rate, true and false positive rate; `with_rate_gaps` adds how far selection rates differ
-within a column.
+`slice_by_columns` cuts a table by category or range, `find_worst_slices` searches all features for
+the slices of highest loss. `evaluate_slice` scores one slice with its interval, selection rate,
+true and false positive rate; `with_rate_gaps` adds how far selection rates differ in a column.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,8 +61,8 @@ class SliceRow:
     hit_rate, false_alarm_rate : float, optional
         The same share among rows that are of that class, and among those that are not.
     bias : float, optional
-        Mean prediction less mean truth: of the positive class's probability, or of values in
-        regression.
+        Mean prediction minus mean true value; of the positive class's probability, or in regression
+        of the values.
     rate_gap : float, optional
         By how much `share` differs from the one that differs most from it in the same column;
         small slices do not count.
@@ -170,9 +168,9 @@ def find_worst_slices(
 ) -> tuple[Slice, ...]:
     """Return the slices of all features on which the mean loss is highest, the worst first.
 
-    A slice is taken if its mean lies above that of the other rows by more than chance, by Welch's
-    one-sided test at 5 % over the number of slices looked at (Bonferroni). Of slices of nearly the
-    same rows the worse is kept.
+    A slice is taken if its mean is significantly above that of the other rows: by Welch's one-sided
+    test at 5 % over the number of slices (Bonferroni), so that if no slice is worse, one is
+    reported in at most 5 % of cases. Of slices with nearly the same rows only the worst is returned.
 
     Parameters
     ----------
@@ -226,27 +224,27 @@ def evaluate_slice(
     min_rows : int
         A slice with fewer is marked as small.
     """
-    truth, inside = y_true[part.rows], take_rows(pred, part.rows)
-    interval = bootstrap_interval(metric, truth, inside, **asdict(bootstrap))
+    y_true, inside = y_true[part.rows], take_rows(pred, part.rows)
+    interval = bootstrap_interval(metric, y_true, inside, **asdict(bootstrap))
     row = SliceRow(
         column=part.column,
         value=part.value,
         n_rows=len(part.rows),
-        figure=compute_metrics([metric], truth, inside)[metric.name],
+        figure=compute_metrics([metric], y_true, inside)[metric.name],
         low=interval.low,
         high=interval.high,
         small=len(part.rows) < min_rows,
     )
     if task != MULTICLASS:
         scores = probabilities_or_values(inside)
-        row = replace(row, bias=_mean((scores if scores.ndim == 1 else scores[:, 1]) - truth))
+        row = replace(row, bias=_mean((scores if scores.ndim == 1 else scores[:, 1]) - y_true))
     if task == BINARY:
         positive = inside.values == 1
         row = replace(
             row,
             share=_mean(positive),
-            hit_rate=_mean(positive[truth == 1]),
-            false_alarm_rate=_mean(positive[truth == 0]),
+            hit_rate=_mean(positive[y_true == 1]),
+            false_alarm_rate=_mean(positive[y_true == 0]),
         )
     return row
 
@@ -261,19 +259,16 @@ def with_rate_gaps(rows: Iterable[SliceRow]) -> tuple[SliceRow, ...]:
     [0.3, 0.3]
     """
     rows = list(rows)
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        if row.share is not None and not row.small:
+            shares.setdefault(row.column, []).append(row.share)
 
     def gap(row: SliceRow) -> float | None:
-        if row.share is None or row.small:
+        known = shares.get(row.column, [])
+        if row.share is None or row.small or len(known) < 2:
             return None
-        return max(
-            (
-                abs(row.share - other.share)
-                for other in rows
-                if other is not row and other.column == row.column
-                and not other.small and other.share is not None
-            ),
-            default=None,
-        )  # fmt: skip
+        return max(row.share - min(known), max(known) - row.share)
 
     return tuple(replace(row, rate_gap=gap(row)) for row in rows)
 
@@ -289,31 +284,23 @@ def rate_gaps(rows: Iterable[SliceRow]) -> dict[str, float]:
 
 def _column_slices(cells: pd.Series, column: Column | None) -> Iterator[Slice]:
     values, name = cells.reset_index(drop=True), str(cells.name)
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        yield from _ordered_slices(
-            values, is_boolean=column is not None and column.kind == "boolean"
-        )
-    else:
+    if not (pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values)):
         for value in values.astype("str").value_counts(dropna=True).index:
             yield Slice(name, str(value), _positions(values == value))
-    if values.isna().any():
-        yield Slice(name, MISSING_VALUE, _positions(values.isna()))
-
-
-def _ordered_slices(values: pd.Series, *, is_boolean: bool) -> Iterator[Slice]:
-    name, distinct = str(values.name), np.sort(values.dropna().unique())
-    if len(distinct) <= MAX_SINGLE_VALUES:
+    elif len(distinct := np.sort(values.dropna().unique())) <= MAX_SINGLE_VALUES:
+        is_boolean = column is not None and column.kind == "boolean"
         for value in distinct:
             shown = ("no", "yes")[int(value)] if is_boolean else _format_value(value)
             yield Slice(name, shown, _positions(values == value))
-        return
-    edges = _range_edges(values)
-    codes = np.searchsorted(edges, values.to_numpy(), side="left")
-    codes[values.isna().to_numpy()] = -1
-    for code in np.unique(codes[codes >= 0]):
-        inside = values[codes == code]
-        shown = f"{_format_value(inside.min())} to {_format_value(inside.max())}"
-        yield Slice(name, shown, np.flatnonzero(codes == code))
+    else:
+        codes = np.searchsorted(_range_edges(values), values.to_numpy(), side="left")
+        codes[values.isna().to_numpy()] = -1
+        for code in np.unique(codes[codes >= 0]):
+            inside = values[codes == code]
+            shown = f"{_format_value(inside.min())} to {_format_value(inside.max())}"
+            yield Slice(name, shown, np.flatnonzero(codes == code))
+    if values.isna().any():
+        yield Slice(name, MISSING_VALUE, _positions(values.isna()))
 
 
 def _range_edges(values: pd.Series) -> NDArray[np.float64]:

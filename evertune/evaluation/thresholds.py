@@ -21,6 +21,7 @@ from evertune.types import FloatArray, Predictions
 DEFAULT_THRESHOLD = 0.5
 N_QUANTILE_THRESHOLDS = 199
 TOP_SHARES = (0.05, 0.1, 0.2, 0.3)
+CHEAPEST_THRESHOLD = "cheapest threshold"  # the name of its rule
 CHOSEN_OUT_OF_FOLD = "chosen on out-of-fold predictions of the training rows"
 CHOSEN_BY_COSTS = "follows from the costs alone"
 CHOSEN_BY_FIT = "set by the fit, else 0.5"
@@ -189,7 +190,7 @@ def _binary_rules(
     if costs is not None:
         if out_of_fold is not None:
             cheapest = cheapest_threshold(*out_of_fold, costs)
-            rule = DecisionRule("cheapest threshold", cheapest, CHOSEN_OUT_OF_FOLD)
+            rule = DecisionRule(CHEAPEST_THRESHOLD, cheapest, CHOSEN_OUT_OF_FOLD)
             yield rule, decide(cheapest)
         implied = cost_implied_threshold(costs)
         if implied is not None:
