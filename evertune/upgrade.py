@@ -13,7 +13,7 @@ missing, so that an upgrade that was killed, or done already, can be run again.
 3. dvc.yaml and the ignore files.
 4. dvc.lock: the new commands and dependencies of each stage whose inputs and outputs are as it
    recorded them, so that it need not run again.
-5. models: the loader that MLflow's files of registered versions name.
+5. models: the code that loads them, and what it requires, beside each registered version.
 6. log: the tables of the log's database.
 7. project: the id in data/project.json.
 """
@@ -34,7 +34,6 @@ from evertune.database import database_url, open_log
 from evertune.errors import InputError
 from evertune.files import project_lock, template_folder, write_text
 from evertune.identity import project_id
-from evertune.registry.pyfunc import LOADER_MODULE
 from evertune.versioning import dvc
 
 # Every form in which a release wrote a file: the first digits of git's hash, and its path. A file
@@ -43,7 +42,6 @@ SHIPPED_FILE = Path(__file__).parent / "templates" / "shipped.txt"
 CODE_FOLDERS = ("flows", "pipelines", "infra", "tests")
 TEMPLATE_FOLDERS = ("flows", "pipelines")
 IGNORE_FILES = (".gitignore", ".dvcignore")
-OLD_LOADER = "loader_module: pipelines.stores.models"
 OLD_CODE = ("pipelines/", "infra/")  # dependencies of a stage of 0.1 that are no longer
 RENAMED_VALUES = {"monitoring.now": {"newest": "latest_event"}}
 
@@ -284,16 +282,13 @@ def _renamed(values: Any, prefix: str = "") -> Any:
 
 
 def _upgrade_models(root: Path) -> str:
-    changed = 0
-    artifacts = load_paths(root).state / "artifacts"
-    for path in sorted(artifacts.glob("models/*/artifacts/MLmodel")):
-        text = path.read_text(encoding="utf-8")
-        if OLD_LOADER in text:
-            write_text(path, text.replace(OLD_LOADER, f"loader_module: {LOADER_MODULE}"))
-            changed += 1
+    from evertune.registry.packaging import package_older_version
+
+    models = (load_paths(root).state / "artifacts" / "models").glob("*/artifacts/MLmodel")
+    changed = sum(package_older_version(path.parent) for path in sorted(models))
     if not changed:
         return "the registered versions are up to date"
-    return f"{changed} registered versions are loaded by this release's code"
+    return f"{changed} registered versions have the code that loads them beside them now"
 
 
 def _upgrade_log(root: Path) -> str:

@@ -18,13 +18,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
 
+from evertune.files import atomic_write, write_text
 from evertune.import_graph import imported_modules, imported_names, module_files, reachable_modules
 from evertune.registry.pyfunc import LOADER_MODULE
 
 # Libraries that a model needs only if it has files of this kind.
 MEMBER_LIBRARIES = {"catboost": "*.cbm", "lightgbm": "*.txt", "xgboost": "*.ubj"}
 PACKAGE = Path(__file__).parents[1]
+CODE_FOLDER = "code"  # of a version's files, as MLflow names it
+FORMER_LOADER = "pipelines.stores.models"  # of 0.1
 
 
 def write_served_model(
@@ -65,6 +71,52 @@ def write_served_model(
             input_example=example,
             pip_requirements=model_requirements(model),
         )
+
+
+def package_older_version(folder: Path) -> bool:
+    """Make a version that an earlier release registered self-contained.
+
+    It gets the code that loads it, and what this code requires beside the requirements that it was
+    registered with. MLmodel, which names both, is written last, so that this can be repeated.
+
+    Parameters
+    ----------
+    folder : Path
+        The version's files in MLflow's pyfunc format.
+
+    Returns
+    -------
+    bool
+        False if there was nothing to do.
+    """
+    text = (folder / "MLmodel").read_text(encoding="utf-8")
+    is_known = any(f"loader_module: {name}" in text for name in (LOADER_MODULE, FORMER_LOADER))
+    if not is_known or f"code: {CODE_FOLDER}" in text:
+        return False
+    from mlflow.models import Model
+
+    copy_loader_code(folder / CODE_FOLDER / "evertune")
+    requirements = (folder / "requirements.txt").read_text(encoding="utf-8").split()
+    known = {canonicalize_name(Requirement(line).name) for line in requirements}
+    requirements += [
+        line
+        for line in model_requirements(folder / "data" / "model")
+        if canonicalize_name(Requirement(line).name) not in known
+    ]
+    write_text(folder / "requirements.txt", "\n".join(requirements) + "\n")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    conda = yaml.load(folder / "conda.yaml")
+    conda["dependencies"] = [
+        {"pip": requirements} if isinstance(each, dict) else each for each in conda["dependencies"]
+    ]
+    with atomic_write(folder / "conda.yaml") as file:
+        yaml.dump(conda, file)
+    description = Model.load(str(folder))
+    loader = {"code": CODE_FOLDER, "loader_module": LOADER_MODULE}
+    description.flavors["python_function"] |= loader
+    write_text(folder / "MLmodel", description.to_yaml())
+    return True
 
 
 @contextmanager

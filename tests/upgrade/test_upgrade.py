@@ -14,6 +14,7 @@ from evertune.cli.app import app
 from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import template_folder
+from evertune.registry.model_registry import open_registry
 from evertune.scaffold import init_project
 from evertune.upgrade import SHIPPED_FILE, shipped_line, upgrade_project
 from evertune.versioning import dvc
@@ -36,7 +37,9 @@ def upgraded(root):
 def tree(root):
     """Return the content of every file that a project commits, and of MLflow's model files."""
     names = [name for folder in ("flows", "pipelines") for name in (root / folder).rglob("*")]
-    files = [*names, *root.glob("*"), *root.glob("state/artifacts/models/*/artifacts/MLmodel")]
+    versions = root.glob("state/artifacts/models/*/artifacts")
+    models = [file for each in versions for file in (*each.glob("*"), *each.glob("code/**/*.py"))]
+    files = [*names, *root.glob("*"), *models]
     return {str(file.relative_to(root)): file.read_bytes() for file in files if file.is_file()}
 
 
@@ -208,3 +211,32 @@ def test_the_upgraded_champion_predicts_as_it_did(upgraded_project, monkeypatch)
         predicted = mlflow.pyfunc.load_model(f"models:/orders@{alias}").predict(rows)
         expected = pd.read_csv(FIXTURES / "champion_rows" / f"predictions50_v{version}.csv")
         pd.testing.assert_frame_equal(predicted.reset_index(drop=True), expected, rtol=1e-6)
+
+
+PREDICT = """
+import sys
+import mlflow
+import pandas as pd
+rows = pd.read_csv(sys.argv[2], dtype=str, keep_default_na=False)
+mlflow.pyfunc.load_model(sys.argv[1]).predict(rows).to_csv(sys.argv[3], index=False)
+import evertune
+print(evertune.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_an_upgraded_version_loads_by_its_own_code_and_requirements(upgraded_project, tmp_path):
+    root, _ = upgraded_project
+    registry = open_registry(load_params(root))
+    files = registry.download_version(registry.version("1"), folder=tmp_path / "version")
+    rows, predicted = FIXTURES / "champion_rows" / "rows50.csv", tmp_path / "predicted.csv"
+    command = [sys.executable, "-W", "ignore", "-c", PREDICT, files, rows, predicted]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == str(files / "code" / "evertune" / "__init__.py")
+    expected = pd.read_csv(FIXTURES / "champion_rows" / "predictions50_v1.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(predicted), expected, rtol=1e-6)
+    requirements = (files / "requirements.txt").read_text().split()
+    before = {"mlflow", "catboost", "lightgbm", "xgboost-cpu", "pydantic"}
+    assert before | {"filelock"} <= {line.partition("==")[0] for line in requirements}
+    assert all(f"- {line}" in (files / "conda.yaml").read_text() for line in requirements)
