@@ -191,11 +191,19 @@ def replay(
     """Replay a table through the whole loop, faster than real time, in a project of its own."""
     with error_boundary():
         root = load_project().root
-        from evertune.simulation.replay import ReplayRequest
         from evertune.simulation.replay import replay as play
 
         file = None if data is None else data.absolute()
-        play(root, ReplayRequest(file, time, target, windows, label_delay, policy), say=typer.echo)
+        play(
+            root,
+            file=file,
+            time=time,
+            target=target,
+            n_windows=windows,
+            label_delay_days=label_delay,
+            policy=policy,
+            say=typer.echo,
+        )
 
 
 @app.command()

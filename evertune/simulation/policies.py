@@ -1,40 +1,24 @@
-"""Retraining policies without a monitoring loop, simulated over a stream of labelled rows.
+"""Retraining policies without a monitoring loop, over a stream of labelled rows.
 
 `never_retrain` keeps the first model, `retrain_on_schedule` fits a new one before every window
 without a gate, and `best_in_hindsight` takes in each window whichever model turns out best, a
 bound that no real policy can know. A `LabelledStream` holds the rows in time order and a
-function that fits a model on some of them. `compare_policies` runs these policies over a replay
-project, with the first model and its configuration; it writes nothing.
+function that fits a model on some of them; `evertune.simulation.replay` makes one from a table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evertune.config.loader import load_params
-from evertune.data.cleaning import conform_to_schema
-from evertune.data.labels import normalize_label_column
-from evertune.data.schema import encode_target
-from evertune.files import read_table
-from evertune.metrics.losses import bounded_losses, error_scale
-from evertune.metrics.metrics import Metric, metrics_for
-from evertune.models.families import fit_configuration
-from evertune.models.fitted_model import Ensemble, FittedPipeline, Model, predict
-from evertune.models.persistence import load_model
-from evertune.simulation.results import (
-    PolicyName,
-    ReplayEvent,
-    ReplayProject,
-    ReplayResult,
-    WindowLoss,
-)
+from evertune.metrics.losses import bounded_losses
+from evertune.metrics.metrics import Metric
+from evertune.simulation.results import ReplayEvent, ReplayResult, WindowLoss
 from evertune.times import TimeWindow, to_naive_timestamp
-from evertune.types import FloatArray, Predictions, Task, encode_classes
+from evertune.types import FloatArray, Predictions, Task
 
 RowIndices = NDArray[np.int64]
 PredictFunction = Callable[[RowIndices], Predictions]
@@ -53,7 +37,7 @@ class LabelledStream:
         Day 0.
     days : array of shape (n,)
         When each row was, in days since `origin`, ascending.
-    truth : array of shape (n,)
+    y_true : array of shape (n,)
         Class codes or values.
     fit : function
         Takes numbers of rows and weights (None: all the same), returns what predicts rows.
@@ -62,15 +46,15 @@ class LabelledStream:
     scale : float, optional
         Of the losses in regression.
     shown : function, optional
-        Takes truth and predictions, returns the losses that windows show; None: the bounded ones
-        that the loop watches.
+        Takes true values and predictions, returns the losses that windows show; None: the bounded
+        ones that the loop watches.
     first : function, optional
         The first model, where it stands already; None: it is fitted on all rows of before.
     """
 
     origin: datetime
     days: FloatArray
-    truth: FloatArray
+    y_true: FloatArray
     fit: FitFunction
     task: Task
     metric: Metric
@@ -99,10 +83,10 @@ class ReplayConfig:
     spans: tuple[tuple[float, float], ...] | None = None
 
 
-def never_retrain(stream: LabelledStream, course: ReplayConfig) -> ReplayResult:
+def never_retrain(stream: LabelledStream, config: ReplayConfig) -> ReplayResult:
     """Return how it goes with the first model for good."""
-    first = first_model(stream, course)
-    spans = list(window_spans(stream, course))
+    first = first_model(stream, config)
+    spans = list(window_spans(stream, config))
     models = [first] * len(spans)
     return ReplayResult(
         "never", losses_by_window(stream, spans, models, versions=["1"] * len(spans))
@@ -110,14 +94,14 @@ def never_retrain(stream: LabelledStream, course: ReplayConfig) -> ReplayResult:
 
 
 def retrain_on_schedule(
-    stream: LabelledStream, course: ReplayConfig, *, latest_days: float | None
+    stream: LabelledStream, config: ReplayConfig, *, latest_days: float | None
 ) -> ReplayResult:
     """Return how it goes with a model that is fitted anew before every window, without a gate."""
-    first = first_model(stream, course)
-    spans = list(window_spans(stream, course))
+    first = first_model(stream, config)
+    spans = list(window_spans(stream, config))
     models, events = [first], list[ReplayEvent]()
     for number, (begin, _) in enumerate(spans[1:], start=2):
-        rows = labelled_rows(stream, begin, delay=course.label_delay, latest_days=latest_days)
+        rows = labelled_rows(stream, begin, delay=config.label_delay, latest_days=latest_days)
         models.append(stream.fit(rows, None))
         moment = day_to_moment(stream, begin)
         events += [
@@ -132,7 +116,7 @@ def retrain_on_schedule(
 
 def best_in_hindsight(
     stream: LabelledStream,
-    course: ReplayConfig,
+    config: ReplayConfig,
     *,
     latest_days: Sequence[float] = ORACLE_LATEST_DAYS,
 ) -> ReplayResult:
@@ -141,26 +125,29 @@ def best_in_hindsight(
     To choose from are the first model and, fitted at the window's start with labels that come
     without delay, one on all rows and one on the latest of each length. Nobody can know this.
     """
-    first = first_model(stream, course)
-    spans = list(window_spans(stream, course))
-    lengths = [None, *latest_days]
-    found, chosen, events = list[WindowLoss](), 0, list[ReplayEvent]()
+    first = first_model(stream, config)
+    spans = list(window_spans(stream, config))
+    losses, chosen, events = list[WindowLoss](), 0, list[ReplayEvent]()
     for number, span in enumerate(spans, start=1):
-        models = [first, *(_fit_latest(stream, span[0], days) for days in lengths)]
+        models = [first]
+        everything = labelled_rows(stream, span[0], delay=0.0)
+        for days in (None, *latest_days):
+            rows = labelled_rows(stream, span[0], delay=0.0, latest_days=days)
+            models.append(stream.fit(rows if len(rows) >= MIN_ROWS_TO_FIT else everything, None))
         tried = [_window_loss(stream, span, model, str(number)) for model in models]
         best = min(range(len(tried)), key=lambda place: (tried[place].loss or 0.0, place))
         if best or best != chosen:
             events.append(ReplayEvent(day_to_moment(stream, span[0]), "promoted", str(number)))
         chosen = best
-        found.append(replace(tried[best], version=str(number) if best else "1"))
-    return ReplayResult("oracle", tuple(found), tuple(events))
+        losses.append(replace(tried[best], version=str(number) if best else "1"))
+    return ReplayResult("oracle", tuple(losses), tuple(events))
 
 
-def first_model(stream: LabelledStream, course: ReplayConfig) -> PredictFunction:
+def first_model(stream: LabelledStream, config: ReplayConfig) -> PredictFunction:
     """Return the model that stands when playing begins."""
     if stream.first is not None:
         return stream.first
-    return stream.fit(labelled_rows(stream, course.start, delay=0.0), None)
+    return stream.fit(labelled_rows(stream, config.start, delay=0.0), None)
 
 
 def labelled_rows(
@@ -172,15 +159,15 @@ def labelled_rows(
     return np.flatnonzero((stream.days >= begin) & (stream.days < end)).astype(np.int64)
 
 
-def window_spans(stream: LabelledStream, course: ReplayConfig) -> Iterator[tuple[float, float]]:
+def window_spans(stream: LabelledStream, config: ReplayConfig) -> Iterator[tuple[float, float]]:
     """Yield the begin and the end of every window, in days; the last may end after the data."""
-    if course.spans is not None:
-        yield from course.spans
+    if config.spans is not None:
+        yield from config.spans
         return
-    begin, last = course.start, float(stream.days[-1])
+    begin, last = config.start, float(stream.days[-1])
     while begin <= last:
-        yield begin, begin + course.window_days
-        begin += course.window_days
+        yield begin, begin + config.window_days
+        begin += config.window_days
 
 
 def losses_by_window(
@@ -197,8 +184,8 @@ def losses_by_window(
 
 def row_losses(stream: LabelledStream, rows: RowIndices, predictions: Predictions) -> FloatArray:
     """Return the bounded losses of predictions of some rows."""
-    truth = stream.truth[rows]
-    return bounded_losses(truth, predictions, task=stream.task, scale=stream.scale)
+    y_true = stream.y_true[rows]
+    return bounded_losses(y_true, predictions, task=stream.task, scale=stream.scale)
 
 
 def displayed_losses(
@@ -207,7 +194,7 @@ def displayed_losses(
     """Return the losses of predictions of some rows that windows show."""
     if stream.shown is None:
         return row_losses(stream, rows, predictions)
-    return stream.shown(stream.truth[rows], predictions)
+    return stream.shown(stream.y_true[rows], predictions)
 
 
 def day_to_moment(stream: LabelledStream, day: float) -> datetime:
@@ -222,20 +209,13 @@ def moment_to_day(stream: LabelledStream, moment: datetime) -> float:
 
 def row_moments(stream: LabelledStream, rows: RowIndices) -> pd.Series:
     """Return when some rows were, as tables hold moments."""
-    found = to_naive_timestamp(stream.origin) + pd.to_timedelta(stream.days[rows], unit="D")
-    return pd.Series(found).astype("datetime64[us]")
+    moments = to_naive_timestamp(stream.origin) + pd.to_timedelta(stream.days[rows], unit="D")
+    return pd.Series(moments).astype("datetime64[us]")
 
 
 def rows_between(stream: LabelledStream, begin: float, end: float) -> RowIndices:
     """Return the numbers of the rows from one day to before another."""
     return np.flatnonzero((stream.days >= begin) & (stream.days < end)).astype(np.int64)
-
-
-def _fit_latest(stream: LabelledStream, day: float, latest_days: float | None) -> PredictFunction:
-    rows = labelled_rows(stream, day, delay=0.0, latest_days=latest_days)
-    if len(rows) < MIN_ROWS_TO_FIT:
-        rows = labelled_rows(stream, day, delay=0.0)
-    return stream.fit(rows, None)
 
 
 def _window_loss(
@@ -246,107 +226,3 @@ def _window_loss(
     if not len(rows):
         return WindowLoss(window, None, version)
     return WindowLoss(window, float(displayed_losses(stream, rows, model(rows)).mean()), version)
-
-
-REPLAY_ORACLE_DAYS = (30.0,)
-
-
-def compare_policies(
-    rehearsal: ReplayProject,
-    policies: Sequence[PolicyName],
-    *,
-    windows: Sequence[TimeWindow],
-    label_delay: float,
-) -> tuple[ReplayResult, ...]:
-    """Return how the table goes under policies that need no loop.
-
-    Each fit is of the first model's configuration; the first model itself is the one that stands
-    in the project.
-
-    Parameters
-    ----------
-    rehearsal : ReplayProject
-        Its project has been trained.
-    policies : sequence of str
-        `never_retrain`, `retrain_on_schedule` (on the latest rows, as
-        `monitoring.retune.latest_days` says) or
-        `best_in_hindsight`; others are left out.
-    label_delay : float
-        Days until a label comes.
-    """
-    params = load_params(rehearsal.root)
-    model = load_model(params.paths.model)
-    stream = _build_stream(
-        rehearsal, model, scale=regression_error_scale(model, read_table(params.paths.holdout))
-    )
-    spans = tuple(
-        (moment_to_day(stream, each.start), moment_to_day(stream, each.end)) for each in windows
-    )
-    course = ReplayConfig(spans[0][0], label_delay=label_delay, spans=spans)
-    latest = params.monitoring.retune.latest_days
-    ways = {
-        "never": partial(never_retrain, stream, course),
-        "scheduled": partial(retrain_on_schedule, stream, course, latest_days=latest),
-        "oracle": partial(best_in_hindsight, stream, course, latest_days=REPLAY_ORACLE_DAYS),
-    }
-    return tuple(ways[policy]() for policy in policies if policy in ways)
-
-
-def regression_error_scale(model: Model, holdout: pd.DataFrame) -> float | None:
-    """Return the error that counts as a loss of 1, None for classes."""
-    if model.schema.task != "regression":
-        return None
-    said = predict(model.fitted, holdout, model.schema)
-    return error_scale(encode_target(holdout, model.schema), said)
-
-
-def _build_stream(rehearsal: ReplayProject, model: Model, *, scale: float | None) -> LabelledStream:
-    raw = pd.concat([rehearsal.learned, rehearsal.played], ignore_index=True)
-    moments = pd.concat([rehearsal.learned_moments, rehearsal.moments], ignore_index=True)
-    truth = _true_values(raw, model)
-    known = np.isfinite(truth)
-    clean, _ = conform_to_schema(raw[known], model.schema)
-    days = (moments[known] - to_naive_timestamp(rehearsal.start)) / pd.Timedelta(days=1)
-    return LabelledStream(
-        origin=rehearsal.start,
-        days=np.asarray(days, dtype=np.float64),
-        truth=truth[known],
-        fit=partial(_fit_rows, clean, truth[known], model),
-        task=model.schema.task,
-        metric=metrics_for(model.schema.task)[0],
-        scale=scale,
-        first=partial(_predict_rows, clean, model, model.fitted),
-    )
-
-
-def _true_values(raw: pd.DataFrame, model: Model) -> FloatArray:
-    """Return the truth of raw rows, NaN where it is missing or of no known class."""
-    texts, _ = normalize_label_column(raw[model.schema.target], model.schema)
-    if model.schema.task == "regression":
-        return np.asarray(texts.astype("float64"))
-    return encode_classes(texts, model.schema.classes)
-
-
-def _fit_rows(
-    clean: pd.DataFrame,
-    truth: FloatArray,
-    model: Model,
-    rows: RowIndices,
-    weights: FloatArray | None,
-) -> PredictFunction:
-    fitted = fit_configuration(
-        model.configuration,
-        clean.iloc[rows],
-        truth[rows],
-        schema=model.schema,
-        seed=0,
-        n_jobs=-1,
-        weights=weights,
-    )
-    return partial(_predict_rows, clean, model, fitted)
-
-
-def _predict_rows(
-    clean: pd.DataFrame, model: Model, fitted: FittedPipeline | Ensemble, rows: RowIndices
-) -> Predictions:
-    return predict(fitted, clean.iloc[rows].reset_index(drop=True), model.schema)

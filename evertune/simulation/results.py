@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from evertune.decisions import DecisionOutcome, MonitoringDecision
+from evertune.evaluation.formatting import format_score
+from evertune.terminal import table_lines
 from evertune.times import TimeWindow
 
 PolicyName = Literal["loop", "never", "scheduled", "oracle"]
@@ -28,7 +28,6 @@ EventKind = Literal[
     "trained", "alarmed", "waited", "blocked", "refitted", "retuned", "promoted", "refused",
     "failed", "rolled back",
 ]  # fmt: skip
-FIT_EVENTS = ("trained", "refitted", "retuned")
 POLICIES: tuple[PolicyName, ...] = ("never", "scheduled", "loop", "oracle")
 
 
@@ -102,7 +101,7 @@ class UnitCosts:
 
 @dataclass(frozen=True)
 class PolicySummary:
-    """One policy in figures.
+    """One policy in numbers.
 
     Attributes
     ----------
@@ -134,21 +133,33 @@ def mean_loss(losses: Iterable[WindowLoss]) -> float | None:
 
 
 def summarize_policies(
-    played: Sequence[ReplayResult], *, prices: UnitCosts
+    results: Sequence[ReplayResult], *, prices: UnitCosts
 ) -> tuple[PolicySummary, ...]:
-    """Return every policy in figures, in the order in which they were played.
+    """Return a summary of each policy, all over the same windows, in their order.
 
-    The cost of a policy is the price of a fit for every fit after the first model, and the price
-    of loss for all that its loss is above the oracle's. The oracle knows what nobody can know;
-    its fits are free.
-
-    Parameters
-    ----------
-    played : sequence of ReplayResult
-        Policies over the same windows.
+    The cost is `fits * prices.fit + excess * prices.loss`; the oracle's fits are free, for it knows
+    what nobody can know.
     """
-    oracle = next((each for each in played if each.policy == "oracle"), None)
-    return tuple(_summarize_policy(each, oracle, prices) for each in played)
+    oracle = next((each for each in results if each.policy == "oracle"), None)
+    summaries = []
+    for result in results:
+        times = count_events(result.events)
+        fits = times["refitted"] + times["retuned"]
+        paid = 0 if result is oracle else fits
+        excess = None if oracle is None else excess_loss(result.losses, oracle.losses)
+        summaries.append(
+            PolicySummary(
+                policy=result.policy,
+                loss=mean_loss(result.losses),
+                excess=excess,
+                fits=fits,
+                promotions=times["promoted"],
+                refused=times["refused"],
+                rolled_back=times["rolled back"],
+                cost=None if excess is None else paid * prices.fit + excess * prices.loss,
+            )
+        )
+    return tuple(summaries)
 
 
 def excess_loss(ours: Sequence[WindowLoss], best: Sequence[WindowLoss]) -> float:
@@ -181,61 +192,44 @@ def format_event(event: ReplayEvent) -> str:
     '2024-05-01 00:00  promoted     version 2: better by 0.05'
     """
     about = f"version {event.version}" if event.version else ""
-    said = ": ".join(part for part in (about, event.detail) if part)
-    return f"{event.moment:%Y-%m-%d %H:%M}  {event.kind:<12} {said}".rstrip()
+    text = ": ".join(part for part in (about, event.detail) if part)
+    return f"{event.moment:%Y-%m-%d %H:%M}  {event.kind:<12} {text}".rstrip()
 
 
-def window_lines(played: Sequence[ReplayResult], *, width: int = 24) -> Iterator[str]:
-    """Yield a line for each window: its loss under every policy, and a bar of the first policy's.
+def window_lines(results: Sequence[ReplayResult], *, width: int = 24) -> list[str]:
+    """Return a table of the loss of each window under each policy, with a bar of the first one's.
 
     Parameters
     ----------
-    played : sequence of ReplayResult
+    results : sequence of ReplayResult
         Policies over the same windows.
     width : int
         Characters of a bar of the largest loss.
     """
-    losses = [each.loss for one in played for each in one.losses if each.loss is not None]
-    most = max(losses, default=0.0) or 1.0
-    yield "window            rows" + "".join(f"{one.policy:>11}" for one in played)
-    for at_once in zip(*(one.losses for one in played), strict=True):
-        window, loss = at_once[0].window, at_once[0].loss
-        figures = "".join(f"{_format_number(each.loss):>11}" for each in at_once)
-        bar = "#" * round(width * (loss or 0.0) / most)
-        yield f"{window.start:%Y-%m-%d}  {window.n_rows:>10}{figures}  {bar}".rstrip()
+    most = _largest_loss(results)
+    rows = [["window", "rows", *(result.policy for result in results), ""]]
+    for losses in zip(*(result.losses for result in results), strict=True):
+        window, first = losses[0].window, losses[0].loss or 0.0
+        scores = [format_score(each.loss) for each in losses]
+        bar = "#" * round(width * first / most)
+        rows.append([f"{window.start:%Y-%m-%d}", str(window.n_rows), *scores, bar])
+    return table_lines(rows)
 
 
-def summary_lines(found: Iterable[PolicySummary]) -> Iterator[str]:
-    """Yield a line for each policy, under a line of titles."""
-    yield "policy         loss  fits  promoted  refused  back       cost"
-    for each in found:
-        yield (
-            f"{each.policy:<10}{_format_number(each.loss):>9}{each.fits:>6}{each.promotions:>10}"
-            f"{each.refused:>9}{each.rolled_back:>6}{_format_number(each.cost, '.1f'):>11}"
+def summary_lines(summaries: Iterable[PolicySummary]) -> list[str]:
+    """Return a table with a line for each policy."""
+    rows = [["policy", "loss", "fits", "promoted", "refused", "back", "cost"]]
+    for each in summaries:
+        counts = (each.fits, each.promotions, each.refused, each.rolled_back)
+        rows.append(
+            [each.policy, format_score(each.loss), *map(str, counts), format_score(each.cost)]
         )
+    return table_lines(rows)
 
 
-def _summarize_policy(
-    played: ReplayResult, oracle: ReplayResult | None, prices: UnitCosts
-) -> PolicySummary:
-    times = count_events(played.events)
-    fits = times["refitted"] + times["retuned"]
-    excess = None if oracle is None else excess_loss(played.losses, oracle.losses)
-    paid = 0 if played.policy == "oracle" else fits
-    return PolicySummary(
-        policy=played.policy,
-        loss=mean_loss(played.losses),
-        excess=excess,
-        fits=fits,
-        promotions=times["promoted"],
-        refused=times["refused"],
-        rolled_back=times["rolled back"],
-        cost=None if excess is None else paid * prices.fit + excess * prices.loss,
-    )
-
-
-def _format_number(figure: float | None, form: str = ".4f") -> str:
-    return "-" if figure is None else format(figure, form)
+def _largest_loss(results: Sequence[ReplayResult]) -> float:
+    losses = [each.loss for result in results for each in result.losses if each.loss is not None]
+    return max(losses, default=0.0) or 1.0
 
 
 ATTEMPT_EVENTS: dict[str, EventKind] = {"refit": "refitted", "retune": "retuned"}
@@ -252,14 +246,9 @@ OUTCOME_EVENTS: dict[str, EventKind] = {
 def decision_events(
     decision: MonitoringDecision, before: MonitoringDecision | None
 ) -> Iterator[ReplayEvent]:
-    """Yield what is new in a decision: triggers that were not crossed before, and what is done.
+    """Yield what is new in a decision beside the one before: alarms, and what is done.
 
-    A spell of waiting or blocking for one reason is told once, where it begins.
-
-    Parameters
-    ----------
-    before : MonitoringDecision, optional
-        That of the look before.
+    A spell of waiting or blocking for one reason is one event, where it begins.
 
     Examples
     --------
@@ -271,28 +260,23 @@ def decision_events(
     >>> list(decision_events(wait, wait))
     []
     """
-    moment, champion = decision.moment, decision.champion
-    known = set() if before is None else {alarm.trigger for alarm in before.alarms}
+    moment, champion, action = decision.moment, decision.champion, decision.action
+    reason = decision.reasons[0] if decision.reasons else ""
+    earlier_alarms = {alarm.trigger for alarm in before.alarms} if before else set()
     for alarm in decision.alarms:
-        if alarm.trigger not in known:
+        if alarm.trigger not in earlier_alarms:
             yield ReplayEvent(moment, "alarmed", champion, f"{alarm.trigger}: {alarm.evidence}")
-    said = decision.reasons[0] if decision.reasons else ""
-    if decision.action in ATTEMPT_EVENTS:
-        yield ReplayEvent(moment, ATTEMPT_EVENTS[decision.action], champion, said)
-    elif decision.action in PAUSE_EVENTS and _action_and_reason(decision) != _action_and_reason(
-        before
-    ):
-        yield ReplayEvent(moment, PAUSE_EVENTS[decision.action], champion, said)
+    same_action = before is not None and before.action == action
+    if same_action and before is not None:
+        earlier_reason = before.reasons[0] if before.reasons else ""
+        # numbers, such as dates, differ from one decision to the next
+        same_action = DIGIT.split(reason)[0] == DIGIT.split(earlier_reason)[0]
+    if action in ATTEMPT_EVENTS:
+        yield ReplayEvent(moment, ATTEMPT_EVENTS[action], champion, reason)
+    elif action in PAUSE_EVENTS and not same_action:
+        yield ReplayEvent(moment, PAUSE_EVENTS[action], champion, reason)
     elif decision.ask_a_person and not (before is not None and before.ask_a_person):
-        yield ReplayEvent(moment, "waited", champion, said)
-
-
-def _action_and_reason(decision: MonitoringDecision | None) -> tuple[str, str]:
-    """Return what is done and why, without the numbers that differ from one look to the next."""
-    if decision is None:
-        return "", ""
-    said = decision.reasons[0] if decision.reasons else ""
-    return decision.action, DIGIT.split(said)[0]
+        yield ReplayEvent(moment, "waited", champion, reason)
 
 
 def outcome_event(outcome: DecisionOutcome) -> ReplayEvent | None:
@@ -310,44 +294,6 @@ def outcome_event(outcome: DecisionOutcome) -> ReplayEvent | None:
     return ReplayEvent(
         outcome.moment, OUTCOME_EVENTS[outcome.kind], outcome.version, outcome.detail
     )
-
-
-ROW_NAME = "replay_row"  # of the column that names a played row, by which its label finds it
-
-
-@dataclass(frozen=True)
-class ColumnRoles:
-    """The columns of time and target, where they are not those of params.yaml."""
-
-    time: str | None = None
-    target: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ReplayProject:
-    """A project in which a table is played.
-
-    Attributes
-    ----------
-    root : Path
-        Of the project.
-    played : DataFrame of n rows
-        Raw rows in the order of time, with a column that names each.
-    moments : Series of datetime64, n rows
-        When each was.
-    learned : DataFrame
-        Raw rows of before.
-    start, end : datetime
-        Of what is played.
-    """
-
-    root: Path
-    played: pd.DataFrame
-    moments: pd.Series
-    learned: pd.DataFrame
-    learned_moments: pd.Series
-    start: datetime
-    end: datetime
 
 
 CHART_WIDTH, CHART_HEIGHT, MARGIN_LEFT, MARGIN_TOP, LANE_HEIGHT = 920, 260, 56, 16, 18
@@ -372,140 +318,76 @@ CHAMPION_CHANGES = ("promoted", "rolled back")
 N_TICKS = 4
 
 
-@dataclass(frozen=True)
-class ChartMark:
-    """A dot of the picture: where it lies, its colour, and what it says when pointed at."""
-
-    x: float
-    y: float
-    colour: str
-    title: str
-
-
-@dataclass(frozen=True)
-class ChartLine:
-    """A line of the picture: its name, colour and places, as SVG writes them."""
-
-    name: str
-    colour: str
-    points: str
-
-
-@dataclass(frozen=True)
-class ChartScale:
-    """Turns moments and losses into places on the picture."""
-
-    start: datetime
-    seconds: float
-    most: float
-
-    def x(self, moment: datetime) -> float:
-        """Return the place of a moment from the left."""
-        share = (moment - self.start).total_seconds() / self.seconds
-        return round(MARGIN_LEFT + (CHART_WIDTH - MARGIN_LEFT) * min(max(share, 0.0), 1.0), 1)
-
-    def y(self, loss: float) -> float:
-        """Return the place of a loss from the top."""
-        return round(MARGIN_TOP + (CHART_HEIGHT - MARGIN_TOP) * (1 - loss / self.most), 1)
-
-
 def render_replay_page(
-    played: Sequence[ReplayResult], found: Sequence[PolicySummary], *, title: str, prices: UnitCosts
+    results: Sequence[ReplayResult],
+    summaries: Sequence[PolicySummary],
+    *,
+    title: str,
+    prices: UnitCosts,
 ) -> str:
-    """Return a page that needs no other file.
+    """Return a page that needs no other file, of policies over the same windows.
 
-    Parameters
-    ----------
-    played : sequence of ReplayResult
-        Policies over the same windows; each has one at least.
-    title : str
-        What was played.
+    It shows the events of the loop or, where the loop was not played, of the first policy.
 
     Raises
     ------
     ValueError
-        If there is nothing to draw.
+        If there is no policy, or no window.
     """
-    if not played or not played[0].losses:
-        raise ValueError(f"'played' must have a window. Got {len(played)} policies without one.")
-    scale, told = _chart_scale(played), _displayed_events(played)
-    lanes = [kind for kind in EVENT_COLOURS if any(event.kind == kind for event in told)]
+    if not results or not results[0].losses:
+        raise ValueError(f"'results' must have a window. Got {len(results)} policies without one.")
+    windows = [each.window for each in results[0].losses]
+    start, end, most = windows[0].start, windows[-1].end, 1.1 * _largest_loss(results)
+
+    def x(moment: datetime) -> float:
+        share = (moment - start) / (end - start) if end > start else 0.0
+        return round(MARGIN_LEFT + (CHART_WIDTH - MARGIN_LEFT) * min(max(share, 0.0), 1.0), 1)
+
+    def y(loss: float) -> float:
+        return round(MARGIN_TOP + (CHART_HEIGHT - MARGIN_TOP) * (1 - loss / most), 1)
+
+    events = next((each for each in results if each.policy == "loop"), results[0]).events
+    kinds = [kind for kind in EVENT_COLOURS if any(event.kind == kind for event in events)]
+    lanes = {kind: CHART_HEIGHT + LANE_HEIGHT * (3 + number) for number, kind in enumerate(kinds)}
+    lines = []
+    for result in results:
+        middles = [x(window.start + (window.end - window.start) / 2) for window in windows]
+        points = [
+            f"{middle},{y(each.loss)}"
+            for middle, each in zip(middles, result.losses, strict=True)
+            if each.loss is not None
+        ]
+        colour = POLICY_COLOURS[result.policy]
+        lines.append({"name": result.policy, "colour": colour, "points": " ".join(points)})
+    ticks = [number / N_TICKS for number in range(N_TICKS + 1)]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["score"] = format_score
     text = files("evertune.templates").joinpath("replay.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).render(
         title=title,
         prices=prices,
-        summaries=found,
-        events=told,
-        lines=[_policy_line(one, scale) for one in played],
-        marks=list(_event_marks(told, lanes, scale)),
-        lanes=[(kind, _lane_y(place)) for place, kind in enumerate(lanes)],
-        ticks=[(scale.y(loss), f"{loss:.3f}") for loss in _loss_ticks(scale.most)],
-        dates=[(scale.x(moment), f"{moment:%Y-%m-%d}") for moment in _date_ticks(played[0].losses)],
-        turns=[scale.x(event.moment) for event in told if event.kind in CHAMPION_CHANGES],
-        has_oracle=all(each.excess is not None for each in found),
-        size=_chart_size(lanes),
-        windows=list(zip(*(one.losses for one in played), strict=True)),
+        summaries=summaries,
+        events=events,
+        lines=lines,
+        marks=[
+            {"x": x(event.moment), "y": lanes[event.kind], "colour": EVENT_COLOURS[event.kind]}
+            | {"title": f"{event.moment:%Y-%m-%d %H:%M} {event.kind}: {event.detail}"}
+            for event in events
+            if event.kind in lanes
+        ],
+        lanes=[*lanes.items()],
+        ticks=[(y(most * share), format_score(most * share)) for share in ticks],
+        dates=[
+            (x(at), f"{at:%Y-%m-%d}") for at in (start + (end - start) * each for each in ticks)
+        ],
+        turns=[x(event.moment) for event in events if event.kind in CHAMPION_CHANGES],
+        has_oracle=all(each.excess is not None for each in summaries),
+        size={
+            "width": CHART_WIDTH,
+            "height": CHART_HEIGHT + LANE_HEIGHT * (4 + len(lanes)),
+            "left": MARGIN_LEFT,
+            "top": MARGIN_TOP,
+            "floor": CHART_HEIGHT,
+        },
+        windows=list(zip(*(result.losses for result in results), strict=True)),
     )
-
-
-def _chart_size(lanes: Sequence[str]) -> dict[str, float]:
-    height = _lane_y(len(lanes)) + LANE_HEIGHT
-    return {
-        "width": CHART_WIDTH,
-        "height": height,
-        "left": MARGIN_LEFT,
-        "top": MARGIN_TOP,
-        "floor": CHART_HEIGHT,
-    }
-
-
-def _chart_scale(played: Sequence[ReplayResult]) -> ChartScale:
-    losses = [each.loss for one in played for each in one.losses if each.loss is not None]
-    start, end = played[0].losses[0].window.start, played[0].losses[-1].window.end
-    return ChartScale(
-        start, (end - start).total_seconds() or 1.0, 1.1 * max(losses, default=0.0) or 1.0
-    )
-
-
-def _displayed_events(played: Sequence[ReplayResult]) -> tuple[ReplayEvent, ...]:
-    """Return the loop's events; where the loop was not played, those of the first policy."""
-    return next((one for one in played if one.policy == "loop"), played[0]).events
-
-
-def _policy_line(played: ReplayResult, scale: ChartScale) -> ChartLine:
-    points = [
-        f"{scale.x(_window_middle(each))},{scale.y(each.loss)}"
-        for each in played.losses
-        if each.loss is not None
-    ]
-    return ChartLine(played.policy, POLICY_COLOURS[played.policy], " ".join(points))
-
-
-def _event_marks(
-    events: Iterable[ReplayEvent], lanes: Sequence[str], scale: ChartScale
-) -> Iterable[ChartMark]:
-    for event in events:
-        if event.kind in lanes:
-            about = f"{event.moment:%Y-%m-%d %H:%M} {event.kind}"
-            y = _lane_y(lanes.index(event.kind))
-            yield ChartMark(
-                scale.x(event.moment), y, EVENT_COLOURS[event.kind], f"{about}: {event.detail}"
-            )
-
-
-def _lane_y(place: int) -> float:
-    return CHART_HEIGHT + 3 * LANE_HEIGHT + LANE_HEIGHT * place
-
-
-def _window_middle(each: WindowLoss) -> datetime:
-    return each.window.start + (each.window.end - each.window.start) / 2
-
-
-def _loss_ticks(most: float) -> list[float]:
-    return [most * place / N_TICKS for place in range(N_TICKS + 1)]
-
-
-def _date_ticks(losses: Sequence[WindowLoss]) -> list[datetime]:
-    start, end = losses[0].window.start, losses[-1].window.end
-    return [start + (end - start) * place / N_TICKS for place in range(N_TICKS + 1)]

@@ -11,7 +11,7 @@ httpx is there wherever Evertune is, for Prefect needs it.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class Traffic:
         starts = range(0, len(rows), MAX_ROWS_PER_REQUEST)
         return [rows.iloc[start : start + MAX_ROWS_PER_REQUEST] for start in starts]
 
-    def _post(self, path: str, body: dict[str, object]) -> None:
+    def _post(self, path: str, body: Mapping[str, object]) -> None:
         response = httpx.post(
             f"{self._address}/{path}",
             json=body,

@@ -91,7 +91,7 @@ def stream_of(seed: int) -> LabelledStream:
     return LabelledStream(
         origin=ORIGIN,
         days=days.to_numpy(dtype=np.float64),
-        truth=truth,
+        y_true=truth,
         fit=partial(fitted, inputs, truth, seed),
         task="binary",
         metric=METRICS["roc_auc"],

@@ -134,7 +134,7 @@ def _stream(table: Table, days: FloatArray, *, seed: int) -> Made:
     stream = LabelledStream(
         origin=ORIGIN,
         days=days,
-        truth=y,
+        y_true=y,
         fit=Learner(X, y, bins.construct(), seed),
         task="binary",
         metric=METRICS["log_loss"],

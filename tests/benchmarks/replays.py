@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from evertune.orchestration.environment import set_defaults
-from evertune.simulation.replay import ReplayRequest, replay
+from evertune.simulation.replay import replay
 from evertune.simulation.results import count_events
 from tests.planted import CASES, TARGET, TIME, planted
 
@@ -65,8 +65,16 @@ def _played(root: Path, name: str, chosen: argparse.Namespace) -> str:
     """Return a line: what the case showed, and whether that is what it has to show."""
     file, started = root / f"{name}.parquet", time.monotonic()
     planted(name, seed=chosen.seed).table.to_parquet(file, index=False)
-    script = ReplayRequest(file, TIME, TARGET, chosen.windows, chosen.label_delay, "loop")
-    (played,) = replay(root, script, say=_say).played
+    (played,) = replay(
+        root,
+        file=file,
+        time=TIME,
+        target=TARGET,
+        n_windows=chosen.windows,
+        label_delay_days=chosen.label_delay,
+        policy="loop",
+        say=_say,
+    ).results
     times = count_events(played.events)
     wrong = (SHOWS[name] - set(times)) | (HIDES.get(name, set()) & set(times))
     shown = ", ".join(f"{kind} {n}" for kind, n in times.items()) or "nothing"

@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import httpx
 
 from evertune.config.loader import load_params
 from evertune.data.example import production_table
@@ -55,7 +55,9 @@ def main() -> int:
 def small_project(folder: Path) -> Path:
     """Return a project with a champion."""
     root = copied_project(folder / "project")
-    run(root, "train")
+    done = run(root, "train")
+    if done.returncode:
+        raise SystemExit(f"the project cannot be trained: {done.stdout}{done.stderr}")
     return root
 
 
@@ -78,8 +80,9 @@ def measured(
     bodies = folder / f"{kind}.jsonl"
     bodies.write_text("\n".join(requests(kind)))
     address = f"http://127.0.0.1:{PORT}"
-    with running(command, root, log=folder / f"{kind}.log"):
-        wait_for(f"{address}/{ready}")
+    log = folder / f"{kind}.log"
+    with running(command, root, log=log) as process:
+        wait_for(f"{address}/{ready}", process, log)
         load = [sys.executable, "-m", "tests.benchmarks.load", f"{address}/{path}", str(bodies)]
         done = subprocess.run(
             [*load, str(seconds), str(CLIENTS)], cwd=ROOT, check=True, capture_output=True
@@ -97,31 +100,33 @@ def requests(kind: str) -> list[str]:
 
 
 @contextmanager
-def running(command: list[str], root: Path, *, log: Path) -> Iterator[None]:
+def running(command: list[str], root: Path, *, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     state = load_params(root).paths.state
     own = {"MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}"} if "mlflow" in command else {}
-    environment = os.environ | own | {"PYTHONPATH": str(root)}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow's uvicorn
+    environment = os.environ | own | {"PYTHONPATH": str(root), "PATH": programs}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=root, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        yield
+        yield process
     finally:
-        os.killpg(process.pid, 15)
+        if process.poll() is None:
+            os.killpg(process.pid, 15)
         process.wait(30)
 
 
-def wait_for(address: str) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once a service answers; say why where it ended or takes too long."""
     end = time.monotonic() + STARTING_SECONDS
-    while True:
+    while process.poll() is None and time.monotonic() < end:
         try:
-            urlopen(address, timeout=5).close()
-            return
-        except (URLError, ConnectionError, TimeoutError):
-            if time.monotonic() > end:
-                raise
+            if httpx.get(address, timeout=5, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
             time.sleep(0.2)
+    raise SystemExit(f"{address} does not answer:\n{log.read_text()}")
 
 
 def logged(root: Path) -> int:

@@ -162,7 +162,7 @@ def stream_reference(
 ) -> PerformanceReference:
     """Return the reference of a model from its predictions of rows that it never saw."""
     return build_performance_reference(
-        stream.truth[rows],
+        stream.y_true[rows],
         said,
         task=stream.task,
         metrics=[stream.metric],
@@ -199,7 +199,7 @@ def _selection_mask(rows: RowIndices) -> NDArray[np.bool_]:
 
 
 def _maximized_metric(stream: LabelledStream, model: PredictFunction, rows: RowIndices) -> float:
-    figure = stream.metric.score(stream.truth[rows], model(rows))
+    figure = stream.metric.score(stream.y_true[rows], model(rows))
     if not math.isfinite(figure):
         return -math.inf
     return figure if stream.metric.greater_is_better else -figure
@@ -214,7 +214,7 @@ def _paired_difference(
 ) -> PairedDifference:
     return paired_difference(
         stream.metric,
-        stream.truth[rows],
+        stream.y_true[rows],
         ours,
         theirs,
         draws=gate.draws,

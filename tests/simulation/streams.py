@@ -29,7 +29,7 @@ def stream_of(shares: list[float], *, rows_a_day: int = 20, seed: int = 0) -> La
     return LabelledStream(
         origin=ORIGIN,
         days=np.arange(len(truth)) / rows_a_day,
-        truth=truth,
+        y_true=truth,
         fit=fit,
         task="binary",
         metric=METRICS["log_loss"],

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from evertune.config.loader import load_params
@@ -10,10 +9,13 @@ from evertune.files import write_table
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
-from evertune.simulation.policies import compare_policies
-from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject, mean_loss
-from evertune.simulation.workspace import create_replay_project
-from evertune.times import TimeWindow
+from evertune.simulation.replay import (
+    ROW_NAME,
+    ReplayProject,
+    compare_policies,
+    create_replay_project,
+)
+from evertune.simulation.results import ReplayResult, mean_loss
 from evertune.trials import Configuration
 from tests.planted import TARGET, TIME, planted
 from tests.projects import copied_project
@@ -27,7 +29,7 @@ def trained(tmp_path_factory) -> ReplayProject:
     root: Path = copied_project(tmp_path_factory.mktemp("compared") / "project")
     planted("concept", rows_a_day=20).table.to_parquet(root / "concept.parquet", index=False)
     made = create_replay_project(
-        root, root / "played", file=root / "concept.parquet", roles=ColumnRoles(TIME, TARGET)
+        root, root / "played", file=root / "concept.parquet", time=TIME, target=TARGET
     )
     paths = load_params(made.root).paths
     found, breaches = prepare_table(
@@ -41,38 +43,37 @@ def trained(tmp_path_factory) -> ReplayProject:
     return made
 
 
-def windows(made: ReplayProject) -> list[TimeWindow]:
-    length = (made.end - made.start) / WEEKS
-    starts = [made.start + number * length for number in range(WEEKS)]
-    return [TimeWindow(start, start + length) for start in starts]
-
-
 @pytest.fixture(scope="module")
-def losses(trained) -> dict[str, list]:
-    played = compare_policies(
-        trained, ["never", "scheduled", "oracle"], windows=windows(trained), label_delay=0
+def results(trained) -> dict[str, ReplayResult]:
+    """Return the results of all policies; one that needs the loop is left out."""
+    results = compare_policies(
+        trained,
+        ["never", "scheduled", "oracle", "loop"],
+        windows=trained.windows(WEEKS),
+        label_delay_days=0,
     )
-    return {one.policy: [each.loss for each in one.losses] for one in played}
+    return {each.policy: each for each in results}
 
 
-def test_a_model_that_is_never_fitted_anew_is_lost_after_the_change(losses):
-    assert losses["never"][-1] > 1.5 * losses["never"][0]
+def test_a_policy_that_needs_the_loop_is_left_out(results):
+    assert [*results] == ["never", "scheduled", "oracle"]
 
 
-def test_one_that_is_fitted_by_schedule_gets_better_again(losses):
-    assert losses["scheduled"][-1] < losses["never"][-1]
+def test_a_model_that_is_never_fitted_anew_is_lost_after_the_change(results):
+    losses = [each.loss for each in results["never"].losses]
+    assert losses[-1] > 1.5 * losses[0]
 
 
-def test_nobody_is_better_than_the_oracle(losses):
-    assert np.mean(losses["oracle"]) <= min(np.mean(losses["never"]), np.mean(losses["scheduled"]))
+def test_one_that_is_fitted_by_schedule_gets_better_again(results):
+    assert results["scheduled"].losses[-1].loss < results["never"].losses[-1].loss
 
 
-def test_a_policy_that_needs_the_loop_is_left_out(trained):
-    assert compare_policies(trained, ["loop"], windows=windows(trained), label_delay=0) == ()
+def test_nothing_is_better_than_the_oracle(results):
+    losses = {policy: mean_loss(result.losses) for policy, result in results.items()}
+    assert losses["oracle"] == min(losses.values())
 
 
-def test_every_row_that_is_played_counts(trained):
-    (played,) = compare_policies(trained, ["never"], windows=windows(trained), label_delay=0)
-    rows = sum(each.window.n_rows for each in played.losses)
-    assert rows in {len(trained.played), len(trained.played) - 1}
-    assert mean_loss(played.losses) is not None
+@pytest.mark.parametrize("policy", ["never", "scheduled", "oracle"])
+def test_every_row_that_is_played_counts(trained, results, policy):
+    rows = sum(each.window.n_rows for each in results[policy].losses)
+    assert rows == len(trained.played)

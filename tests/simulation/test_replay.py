@@ -9,7 +9,7 @@ from evertune.config.yaml_file import edit_section
 from evertune.errors import BusyError
 from evertune.files import project_lock
 from evertune.monitoring.prediction_log import open_prediction_log
-from evertune.simulation.replay import ReplayRequest, replay
+from evertune.simulation.replay import replay
 from tests.planted import TARGET, TIME, planted
 from tests.projects import copied_project, run
 
@@ -86,6 +86,6 @@ def test_the_model_before_predicts_beside_the_new_one(project):
 def test_a_second_replay_of_a_project_waits_for_nobody(project):
     place = project / "state" / "replay"
     place.mkdir(parents=True, exist_ok=True)
-    script = ReplayRequest(project / "concept.csv", TIME, TARGET)
+    file = project / "concept.csv"
     with project_lock(place, "another"), pytest.raises(BusyError, match="'evertune replay' cannot"):
-        replay(project, script, say=print)
+        replay(project, file=file, time=TIME, target=TARGET, say=print)

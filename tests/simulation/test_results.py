@@ -181,5 +181,5 @@ def test_what_is_told_beside_the_oracle_needs_one():
 
 
 def test_nothing_played_is_refused():
-    with pytest.raises(ValueError, match="'played' must have a window"):
+    with pytest.raises(ValueError, match="'results' must have a window"):
         render_replay_page([], [], title="", prices=UnitCosts())

@@ -45,7 +45,7 @@ def service() -> Iterator[type[Service]]:
     handler = type("Own", (Service,), {"sent": [], "shown": []})
     with HTTPServer(("127.0.0.1", 0), handler) as serving:
         handler.address = f"http://127.0.0.1:{serving.server_port}"
-        thread = threading.Thread(target=serving.serve_forever)
+        thread = threading.Thread(target=serving.serve_forever, args=[0.01])
         thread.start()
         yield handler
         serving.shutdown()

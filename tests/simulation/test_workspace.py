@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,13 +7,11 @@ from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import TableError
 from evertune.files import read_table
-from evertune.simulation.results import ROW_NAME, ColumnRoles, ReplayProject
-from evertune.simulation.workspace import create_replay_project
+from evertune.simulation.replay import ROW_NAME, ReplayProject, create_replay_project
 from evertune.times import to_naive_timestamp
 from tests.planted import TARGET, TIME, planted
 from tests.projects import copied_project
 
-ROLES = ColumnRoles(time=TIME, target=TARGET)
 CASE = planted("quiet", rows_a_day=4)
 
 
@@ -35,9 +32,10 @@ def with_table(folder: Path) -> Path:
     return root
 
 
-def made(root: Path, **roles):
+def made(root: Path, **columns) -> ReplayProject:
     file, folder = root / "quiet.csv", root / "state" / "replay" / "quiet"
-    return create_replay_project(root, folder, file=file, roles=replace(ROLES, **roles))
+    columns = {"time": TIME, "target": TARGET} | columns
+    return create_replay_project(root, folder, file=file, **columns)
 
 
 def test_the_first_three_fifths_of_time_are_learned_from(found):
@@ -58,7 +56,7 @@ def test_the_project_that_is_made_holds_only_what_is_learned_from(found):
 def test_an_identifier_of_the_table_is_no_feature(project):
     named = {"source": "quiet.csv", "identifier": "age", "target": TARGET, "time": TIME}
     edit_section(project / "params.yaml", "data", named | {"positive": "auto"})
-    found = create_replay_project(project, project / "played", file=None, roles=ColumnRoles())
+    found = create_replay_project(project, project / "played")
     data = load_params(found.root).data
     assert (data.identifier, data.ignore) == (ROW_NAME, ("age",))
 
