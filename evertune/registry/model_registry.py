@@ -28,11 +28,7 @@ from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import read_record, read_table
 from evertune.messages import did_you_mean
 from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
-from evertune.registry.mlflow_store import (
-    connect,
-    embedded_address,
-    error_code,
-)
+from evertune.registry.mlflow_store import connect, embedded_address, error_code
 from evertune.registry.run_page import (
     ASSESSMENT_TAG,
     LoggedDataset,
@@ -106,11 +102,6 @@ class LastRun:
 def open_registry(params: Params) -> "ModelRegistry":
     """Return the registry of a project; its experiment is made if there is none yet.
 
-    Parameters
-    ----------
-    params : Params
-        The project's values, with absolute paths.
-
     Raises
     ------
     BusyError
@@ -169,7 +160,7 @@ class ModelRegistry:
         aliases = self._all_aliases()
         store = self._store()
         if store is not None:
-            return tuple(_stored_version(each, aliases) for each in store.versions(self.name))
+            return tuple(_version(each, aliases) for each in store.versions(self.name))
         found = self._client.search("search_model_versions", f"name = '{self.name}'", page_size=500)
         return tuple(
             sorted((_version(each, aliases) for each in found), key=lambda each: int(each.number))
@@ -222,13 +213,7 @@ class ModelRegistry:
         return self.find("champion")
 
     def require_champion(self) -> ModelVersion:
-        """Return the version in use.
-
-        Raises
-        ------
-        StageError
-            There is none yet.
-        """
+        """Return the version in use; StageError if there is none yet."""
         champion = self.champion()
         if champion is None:
             raise StageError(
@@ -272,12 +257,8 @@ class ModelRegistry:
     ) -> ModelVersion:
         """Return the version with the description's identity, registered if it is not yet.
 
-        Parameters
-        ----------
-        run_id : str
-            The run that shows how the model was made.
-        model : Path
-            Folder that `save_model` wrote.
+        `run_id` is the run that shows how the model was made, `model` the folder that `save_model`
+        wrote.
         """
         self._open_registered_model()
         wanted = f"name = '{self.name}' and tags.`{IDENTITY_TAG}` = '{description.identity}'"
@@ -467,16 +448,8 @@ class ModelRegistry:
     ) -> str:
         """Show an evaluation on demand in a run of its own and return the run's id.
 
-        The same version judged by the same table again is shown in the same run.
-
-        Parameters
-        ----------
-        folder : Path
-            With the pages, logged as they are.
-        source : Path
-            The table's file.
-        rows : DataFrame
-            The table, whose columns and size the run shows.
+        The same version judged by the same table again is shown in the same run. `folder` holds
+        the pages, `source` is the file of the table `rows`.
         """
         from evertune.registry.pages import assessment_page
 
@@ -493,19 +466,19 @@ class ModelRegistry:
     def log_monitoring(self, *, page: Path, points: Sequence[MetricPoint]) -> str:
         """Show the monitoring page and its metrics in the model's one run for that; return its id.
 
-        Points that the run has are not sent again.
-
-        Parameters
-        ----------
-        page : Path
-            The page; it takes the place of the one that was shown before.
-        points : sequence of MetricPoint
-            Metrics over time.
+        The page takes the place of the one before. Points that the run has are not sent again; a
+        corrected value is another point.
         """
         title = f"monitoring {self.name}"
         shown = RunPage(title, MONITORING_NOTE, files=((page, ""),))
         run_id = self._get_or_create_run(MONITORING_TAG, self.name, shown, "evertune monitor")
-        self._log_values(run_id, points=self._unlogged_points(run_id, points))
+        logged = {
+            (each.key, each.value, each.step, each.timestamp)
+            for name in {point.name for point in points}
+            for each in self._client.get_metric_history(run_id, name)
+        }
+        new = [p for p in points if (p.name, p.value, p.step, p.milliseconds) not in logged]
+        self._log_values(run_id, points=new)
         self._log_files(run_id, shown)
         self.finish_run(run_id)
         return run_id
@@ -561,7 +534,10 @@ class ModelRegistry:
         owner = self._client.get_registered_model(self.name).tags.get(PROJECT_ID_TAG)
         if owner == self.project_id:
             return
-        if self._embedded or (owner is None and self._versions_are_ours()):
+        versions = self._client.search_model_versions(f"name = '{self.name}'", max_results=100)
+        runs = [self._client.get_run(each.run_id) for each in versions if each.run_id]
+        is_ours = all(run.info.experiment_id == self.experiment_id for run in runs)
+        if self._embedded or (owner is None and is_ours):
             self._client.set_registered_model_tag(self.name, PROJECT_ID_TAG, self.project_id)
         else:
             raise self._foreign_name("registered model", owner)
@@ -578,11 +554,6 @@ class ModelRegistry:
         marked = f"tags.`{PROJECT_TAG}` LIKE '%'"
         runs = self._client.search_runs([experiment_id], marked, max_results=1000)
         return all(run.data.tags[PROJECT_TAG] == place for run in runs)
-
-    def _versions_are_ours(self) -> bool:
-        versions = self._client.search_model_versions(f"name = '{self.name}'", max_results=100)
-        runs = [self._client.get_run(each.run_id) for each in versions if each.run_id]
-        return all(run.info.experiment_id == self.experiment_id for run in runs)
 
     def _foreign_name(self, kind: str, owner: str | None) -> ParamsError:
         whose = "of another project" if owner is None else f"of the project with the id {owner}"
@@ -713,15 +684,6 @@ class ModelRegistry:
             add = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
             add(run_id, str(path), folder or None)
 
-    def _unlogged_points(self, run_id: str, points: Sequence[MetricPoint]) -> list[MetricPoint]:
-        """Return the points that a run does not have yet; a corrected value is another point."""
-        shown = {
-            (each.key, each.value, each.step, each.timestamp)
-            for name in {point.name for point in points}
-            for each in self._client.get_metric_history(run_id, name)
-        }
-        return [p for p in points if (p.name, p.value, p.step, p.milliseconds) not in shown]
-
 
 def _points(page: RunPage) -> list[MetricPoint]:
     return [MetricPoint(name, value) for name, value in page.metrics.items()]
@@ -792,28 +754,21 @@ def predict_with_registered_model(
     return predicted[probability if is_binary and probability in predicted else "prediction"]
 
 
-def _version(found: Any, aliases: Mapping[str, str]) -> ModelVersion:
-    number = str(found.version)
+def _version(stored: Any, aliases: Mapping[str, str]) -> ModelVersion:
+    """Return a version as MLflow's client returns it, or as the embedded database holds it."""
+    if isinstance(stored, StoredVersion):
+        number, created = stored.number, stored.created_milliseconds
+    else:
+        number, created = str(stored.version), stored.creation_timestamp
+    tags = {str(name): str(value) for name, value in stored.tags.items()}
     return ModelVersion(
         number=number,
-        identity=str(found.tags.get(IDENTITY_TAG, "")),
-        run_id=str(found.run_id or ""),
-        created_seconds=found.creation_timestamp / 1000,
-        source=str(found.source),
-        tags={str(name): str(value) for name, value in found.tags.items()},
+        identity=tags.get(IDENTITY_TAG, ""),
+        run_id=str(stored.run_id or ""),
+        created_seconds=created / 1000,
+        source=str(stored.source),
+        tags=tags,
         aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
-    )
-
-
-def _stored_version(found: StoredVersion, aliases: Mapping[str, str]) -> ModelVersion:
-    return ModelVersion(
-        number=found.number,
-        identity=found.tags.get(IDENTITY_TAG, ""),
-        run_id=found.run_id,
-        created_seconds=found.created_milliseconds / 1000,
-        source=found.source,
-        tags=found.tags,
-        aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == found.number)),
     )
 
 
