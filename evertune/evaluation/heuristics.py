@@ -147,10 +147,11 @@ def best_rule(
     """Return the rule on one column that does best on these rows.
 
     A column of numbers or dates is cut in two where squared error (of values, or of class
-    membership: Gini) falls most; a column of text has one group for every category with 2 % of the
-    rows. Missing values and rare categories are groups of their own. In a binary task the groups
-    that predict "positive" are chosen so that a metric of classes is best. The column is the one whose
-    rule is best in the metric; of equal ones, the one that reduces squared error most.
+    membership: Gini) falls most; a column of text has one group for every category with 2 % of
+    the rows. Missing values and rare categories are groups of their own. In a binary task the
+    groups that predict "positive" are chosen so that a metric of classes is best. The column is
+    the one whose rule is best in the metric; of equal ones, the one that reduces squared error
+    most.
 
     Parameters
     ----------

@@ -142,7 +142,8 @@ def plot_roc(y_true: FloatArray, proba: FloatArray, *, classes: tuple[str, ...])
     codes = _classes_to_draw(y_true, classes)
     for code in codes:
         x, y, _ = roc_curve(y_true == code, proba[:, code])
-        _draw_curve(axes, x, y, label=classes[code], alone=len(codes) == 1)
+        colour = BLUE if len(codes) == 1 else None
+        axes.plot(x, y, color=colour, linewidth=1.6, label=_shorten(classes[code]))
     return _unit_square(axes)
 
 
@@ -153,12 +154,11 @@ def plot_precision_recall(
     axes = _new_axes(SQUARE, title="Precision and recall", x="Recall", y="Precision")
     codes = _classes_to_draw(y_true, classes)
     for code in codes:
-        precision, recall, _ = precision_recall_curve(y_true == code, proba[:, code])
+        y, x, _ = precision_recall_curve(y_true == code, proba[:, code])
         if len(codes) == 1:
-            axes.axhline(
-                precision[0], color=GREY, linestyle="--", linewidth=1, label="guessing"
-            )  # fmt: skip
-        _draw_curve(axes, recall, precision, label=classes[code], alone=len(codes) == 1)
+            axes.axhline(y[0], color=GREY, linestyle="--", linewidth=1, label="guessing")
+        colour = BLUE if len(codes) == 1 else None
+        axes.plot(x, y, color=colour, linewidth=1.6, label=_shorten(classes[code]))
     return _unit_square(axes)
 
 
@@ -207,7 +207,7 @@ def plot_costs(
     in_use: float,
     chosen: float | None,
 ) -> Figure:
-    """Plot the mean cost of a row over thresholds of the positive class's probability."""
+    """Plot the mean cost per row over thresholds of the positive class's probability."""
     axes = _new_axes(
         SQUARE, title="Cost by threshold", x="Threshold of the probability", y="Cost per row"
     )
@@ -216,7 +216,7 @@ def plot_costs(
     axes.plot(thresholds, means, color=BLUE, label="hold-out")
     axes.axvline(in_use, color="black", linewidth=0.8, linestyle=":", label="in use")
     if chosen is not None:
-        axes.axvline(chosen, color=RED, linewidth=1, linestyle="--", label="cheapest out of fold")
+        axes.axvline(chosen, color=RED, linewidth=1, linestyle="--", label="cheapest (out-of-fold)")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=9, frameon=False)
@@ -255,7 +255,7 @@ def plot_baselines(evaluation: Evaluation) -> Figure:
     rows = [row for row in ranked if row.holdout.get(metric) is not None]
     axes = _new_axes(
         (7.2, 1.5 + 0.34 * (len(rows) + 1)),
-        title="The model beside its baselines",
+        title="The model and its baselines",
         x=f"{metric_name(metric)} on the hold-out ({_better_side(evaluation)})",
     )
     for y, row in enumerate(rows):
@@ -287,15 +287,14 @@ def ranked_baselines(evaluation: Evaluation) -> list[BaselineRow]:
 def plot_importance(evaluation: Evaluation) -> Figure:
     """Plot what the model loses when a column is shuffled, with its interval."""
     rows = evaluation.importance[:MAX_COLUMNS_PLOTTED][::-1]
-    axes = _new_axes(
-        (6.4, 1.4 + 0.3 * len(rows)),
+    axes = _column_bars(
+        [row.column for row in rows],
+        [row.loss for row in rows],
         title="Importance: what shuffling a column costs",
         x=f"Loss in {metric_name(evaluation.metric)} on the hold-out",
     )
-    axes.barh(range(len(rows)), [row.loss for row in rows], color=BLUE, height=0.65)
     for y, row in enumerate(rows):
         axes.plot([row.low, row.high], [y, y], color="black", linewidth=1)
-    axes.set_yticks(range(len(rows)), [_shorten(row.column) for row in rows])
     axes.axvline(0, color=GREY, linewidth=0.8)
     return _figure(axes)
 
@@ -303,14 +302,21 @@ def plot_importance(evaluation: Evaluation) -> Figure:
 def plot_contributions(contributions: Contributions) -> Figure:
     """Plot the columns' shares in the boosters' SHAP values."""
     rows = contributions.columns[:MAX_COLUMNS_PLOTTED][::-1]
-    axes = _new_axes(
-        (6.4, 1.4 + 0.3 * len(rows)),
-        title=f"Contributions in the boosters ({100 * contributions.weight:.0f} % of the model)",
+    weight = f"{100 * contributions.weight:.0f} % of the model"
+    axes = _column_bars(
+        [row.column for row in rows],
+        [100 * row.share for row in rows],
+        title=f"Contributions in the boosted trees ({weight})",
         x="Share of the sum of |SHAP value|, %",
     )
-    axes.barh(range(len(rows)), [100 * row.share for row in rows], color=BLUE, height=0.65)
-    axes.set_yticks(range(len(rows)), [_shorten(row.column) for row in rows])
     return _figure(axes)
+
+
+def _column_bars(names: Sequence[str], lengths: Sequence[float], *, title: str, x: str) -> Axes:
+    axes = _new_axes((6.4, 1.4 + 0.3 * len(names)), title=title, x=x)
+    axes.barh(range(len(names)), lengths, color=BLUE, height=0.65)
+    axes.set_yticks(range(len(names)), [_shorten(name) for name in names])
+    return axes
 
 
 def plot_slices(evaluation: Evaluation) -> Figure:
@@ -456,10 +462,6 @@ def _unit_square(axes: Axes) -> Figure:
     axes.set_aspect("equal")
     axes.legend(fontsize=9, frameon=False)
     return _figure(axes)
-
-
-def _draw_curve(axes: Axes, x: FloatArray, y: FloatArray, *, label: str, alone: bool) -> None:
-    axes.plot(x, y, color=BLUE if alone else None, linewidth=1.6, label=_shorten(label))
 
 
 def _draw_labelled_bars(

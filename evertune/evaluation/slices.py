@@ -168,9 +168,10 @@ def find_worst_slices(
 ) -> tuple[Slice, ...]:
     """Return the slices of all features on which the mean loss is highest, the worst first.
 
-    A slice is taken if its mean is significantly above that of the other rows: by Welch's one-sided
-    test at 5 % over the number of slices (Bonferroni), so that if no slice is worse, one is
-    reported in at most 5 % of cases. Of slices with nearly the same rows only the worst is returned.
+    A slice is taken if its mean is significantly above that of the other rows: by Welch's
+    one-sided test at 5 % over the number of slices (Bonferroni), so that if no slice is worse, one
+    is reported in at most 5 % of cases. Of slices with nearly the same rows only the worst is
+    returned.
 
     Parameters
     ----------

@@ -97,7 +97,7 @@ def test_recall_falls_with_the_threshold():
 def test_the_threshold_in_use_and_the_cheapest_are_marked():
     costs = np.array([[0.0, 1.0], [4.0, 0.0]])
     figure = plot_costs(Y_TRUE, P, costs, in_use=0.5, chosen=0.3)
-    assert legend(figure) == ["hold-out", "in use", "cheapest out of fold"]
+    assert legend(figure) == ["hold-out", "in use", "cheapest (out-of-fold)"]
 
 
 def test_no_more_than_five_thousand_points_are_drawn():
