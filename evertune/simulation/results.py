@@ -207,24 +207,24 @@ def window_lines(results: Sequence[ReplayResult], *, width: int = 24) -> list[st
         Characters of a bar of the largest loss.
     """
     most = _largest_loss(results)
-    rows = [["window", "rows", *(result.policy for result in results), ""]]
+    rows = []
     for losses in zip(*(result.losses for result in results), strict=True):
         window, first = losses[0].window, losses[0].loss or 0.0
         scores = [format_score(each.loss) for each in losses]
         bar = "#" * round(width * first / most)
         rows.append([f"{window.start:%Y-%m-%d}", str(window.n_rows), *scores, bar])
-    return table_lines(rows)
+    return table_lines(["window", "rows", *(result.policy for result in results), ""], rows)
 
 
 def summary_lines(summaries: Iterable[PolicySummary]) -> list[str]:
     """Return a table with a line for each policy."""
-    rows = [["policy", "loss", "fits", "promoted", "refused", "back", "cost"]]
+    rows = []
     for each in summaries:
         counts = (each.fits, each.promotions, each.refused, each.rolled_back)
         rows.append(
             [each.policy, format_score(each.loss), *map(str, counts), format_score(each.cost)]
         )
-    return table_lines(rows)
+    return table_lines(["policy", "loss", "fits", "promoted", "refused", "back", "cost"], rows)
 
 
 def _largest_loss(results: Sequence[ReplayResult]) -> float:

@@ -16,6 +16,8 @@ from evertune.simulation.results import (
     outcome_event,
     render_replay_page,
     summarize_policies,
+    summary_lines,
+    window_lines,
 )
 from evertune.times import TimeWindow
 
@@ -66,6 +68,13 @@ def test_the_cost_is_that_of_fits_and_of_what_the_loss_is_above_the_oracles():
 def test_without_an_oracle_there_is_no_cost():
     (loop,) = summarize_policies([LOOP], prices=UnitCosts())
     assert (loop.excess, loop.cost) == (None, None)
+
+
+def test_tables_show_every_window_and_every_policy():
+    summaries = summarize_policies([LOOP, ORACLE], prices=UnitCosts())
+    windows, policies = window_lines([LOOP, ORACLE]), summary_lines(summaries)
+    assert windows[2].split() == ["2024-05-08", "10", "0.300", "0.200", "#" * 24]
+    assert policies[1].split() == ["loop", "0.200", "2", "1", "1", "1", "3.000"]
 
 
 def test_policies_over_different_windows_are_not_compared():
