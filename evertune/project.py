@@ -218,7 +218,7 @@ class Project:
         return ServedModel(self.registry.load_model(self.registry.require_champion()))
 
     def status(self) -> "ProjectStatus":
-        """Return which version is champion, its figures, and which stages are out of date."""
+        """Return which version is champion, its scores, and which stages are out of date."""
         from evertune.registry.overview import read_status
 
         return read_status(self.root)

@@ -77,8 +77,8 @@ def status_lines(found: ProjectStatus) -> list[str]:
         lines = [f"{found.name}: no champion yet"]
     else:
         age = _format_duration(timedelta(seconds=champion.age_seconds))
-        names = sorted(champion.figures, key=lambda name: (name != champion.metric, name))
-        scores = [f"{name} {format_score(champion.figures[name])}" for name in names]
+        names = sorted(champion.metrics, key=lambda name: (name != champion.metric, name))
+        scores = [f"{name} {format_score(champion.metrics[name])}" for name in names]
         lines = [
             f"{found.name}: version {champion.version} is the champion, {age} old",
             f"  hold-out: {', '.join(scores)}",
@@ -230,14 +230,14 @@ def history_lines(found: VersionHistory, *, now: datetime) -> list[str]:
     """Return the champions as a table, the newest first."""
     rows = [
         (
-            _format_minute(turn.since),
-            turn.version,
-            f"{turn.act} ({turn.by})" if turn.record_id else "before there were records",
-            _format_duration((turn.until or now) - turn.since),
-            turn.figure,
-            turn.reason,
+            _format_minute(period.since),
+            period.version,
+            f"{period.act} ({period.by})" if period.record_id else "before there were records",
+            _format_duration((period.until or now) - period.since),
+            period.score,
+            period.reason,
         )
-        for turn in reversed(found.turns)
+        for period in reversed(found.periods)
     ]
     return [*_current_champion_lines(found), *(table_lines(CHAMPION_COLUMNS, rows) if rows else [])]
 
@@ -273,7 +273,7 @@ def _current_champion_lines(found: VersionHistory) -> Iterator[str]:
         yield f"{found.name}: no champion yet"
         return
     yield f"{found.name}: version {found.champion} is the champion"
-    if found.turns and found.turns[-1].version != found.champion:
+    if found.periods and found.periods[-1].version != found.champion:
         yield "  its alias was not set by Evertune, so no decision is recorded for it"
 
 
@@ -315,7 +315,7 @@ def model_lines(found: Sequence[VersionSummary]) -> list[str]:
             each.number,
             ", ".join(each.aliases),
             f"{each.created:%Y-%m-%d %H:%M}",
-            "" if each.figure is None else f"{each.metric} {each.figure}",
+            "" if each.score is None else f"{each.metric} {each.score}",
             each.data.get("source", "")[:HASH_LENGTH],
             each.mode or "",
         )

@@ -11,7 +11,6 @@ from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import is_project_locked, read_record
 from evertune.registry.model_registry import (
-    ALIASES,
     LastRun,
     ModelRegistry,
     ModelVersion,
@@ -29,23 +28,14 @@ MIN_HASH_LENGTH = 4  # characters
 
 @dataclass(frozen=True)
 class VersionHistory:
-    """What happened to the versions of a model.
+    """What happened to the versions of a model; periods and decisions stand oldest first.
 
-    Attributes
-    ----------
-    name : str
-        `registry.name`.
-    champion : str, optional
-        The version that has the alias now; the last turn is another's if somebody else moved it.
-    turns : tuple of ChampionPeriod
-        Oldest first.
-    decisions : tuple of DecisionEntry
-        About versions and by monitoring, oldest first.
+    `champion` has the alias now; the last period is another's if somebody else moved it.
     """
 
     name: str
     champion: str | None
-    turns: tuple[ChampionPeriod, ...]
+    periods: tuple[ChampionPeriod, ...]
     decisions: "tuple[DecisionEntry, ...]"
 
 
@@ -55,7 +45,7 @@ class VersionSummary:
 
     Attributes
     ----------
-    metric, figure : str, optional
+    metric, score : str, optional
         The optimised metric, and its value on the hold-out.
     data : dict of str to str
         DVC's md5 of the `source`, `absorbed` and `training` tables, as far as they are known.
@@ -67,7 +57,7 @@ class VersionSummary:
     aliases: tuple[str, ...]
     created: datetime
     metric: str | None
-    figure: str | None
+    score: str | None
     data: dict[str, str]
     mode: str | None
 
@@ -80,8 +70,8 @@ class ChampionSummary:
     ----------
     metric : str
         The optimised one.
-    figures : dict
-        Metrics on the hold-out, when it was registered.
+    metrics : dict of str to float
+        All scores on the hold-out, when it was registered.
     data : str
         The md5 of the source table that it was trained on.
     age_seconds : float
@@ -90,7 +80,7 @@ class ChampionSummary:
 
     version: str
     metric: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
     data: str
     age_seconds: float
 
@@ -101,10 +91,6 @@ class ProjectStatus:
 
     Attributes
     ----------
-    name : str
-        Of the registered model.
-    challenger, previous : str, optional
-        Versions.
     data : str, optional
         The md5 of the source table's last snapshot.
     has_remote : bool
@@ -130,14 +116,24 @@ def read_status(root: Path) -> ProjectStatus:
     params = load_params(root)
     dvc.ensure_project(root)
     registry = open_registry(params)
-    holders = {alias: registry.find(alias) for alias in ALIASES}
-    numbers = {alias: found.number if found else None for alias, found in holders.items()}
-    champion = holders["champion"]
+    aliases, version, champion = registry.aliases(), registry.champion(), None
+    if version is not None:
+        champion = ChampionSummary(
+            version=version.number,
+            metric=version.tags["metric"],
+            metrics={
+                name.removeprefix(METRIC_TAG_PREFIX): float(value)
+                for name, value in version.tags.items()
+                if name.startswith(METRIC_TAG_PREFIX)
+            },
+            data=version.tags["dvc.source"],
+            age_seconds=time.time() - version.created_seconds,
+        )
     return ProjectStatus(
         name=registry.name,
-        champion=None if champion is None else _champion_summary(champion),
-        challenger=numbers["challenger"],
-        previous=numbers["previous"],
+        champion=champion,
+        challenger=aliases.get("challenger"),
+        previous=aliases.get("previous"),
         data=dvc.recorded_hash(root, params.paths.source),
         has_remote=dvc.has_remote(root),
         stale=tuple(
@@ -169,7 +165,7 @@ def read_history(root: Path) -> VersionHistory:
         return VersionHistory(
             name=registry.name,
             champion=registry.aliases().get("champion"),
-            turns=champion_periods(changes, log.records(), scores),
+            periods=champion_periods(changes, log.records(), scores),
             decisions=log.entries(),
         )
 
@@ -179,8 +175,6 @@ def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary,
 
     Parameters
     ----------
-    root : Path
-        The project's folder.
     used : str, optional
         The md5 of a source, absorbed or training table, or its beginning: only versions that
         learned from it.
@@ -205,27 +199,13 @@ def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary,
                 aliases=version.aliases,
                 created=datetime.fromtimestamp(version.created_seconds, UTC),
                 metric=metric,
-                figure=score,
+                score=score,
                 data=_data_md5s(version),
                 mode=version.tags.get(MODE_TAG)
                 or _mode_of_run(registry, version, params.paths.plan.name),
             )
         )
     return tuple(summaries)
-
-
-def _champion_summary(version: ModelVersion) -> ChampionSummary:
-    return ChampionSummary(
-        version=version.number,
-        metric=version.tags["metric"],
-        figures={
-            name.removeprefix(METRIC_TAG_PREFIX): float(value)
-            for name, value in version.tags.items()
-            if name.startswith(METRIC_TAG_PREFIX)
-        },
-        data=version.tags["dvc.source"],
-        age_seconds=time.time() - version.created_seconds,
-    )
 
 
 def _key_metric(version: ModelVersion) -> tuple[str | None, str | None]:

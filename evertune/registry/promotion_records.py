@@ -173,7 +173,7 @@ class ChampionChange:
 class ChampionPeriod:
     """How long a version was champion (`until` is None if it still is), and why.
 
-    `act` is the kind of decision, "unknown" without a record; `figure` is the key metric as text,
+    `act` is the kind of decision, "unknown" without a record; `score` is the key metric as text,
     such as `roc_auc 0.87`, or empty.
     """
 
@@ -183,7 +183,7 @@ class ChampionPeriod:
     act: str
     by: str
     reason: str
-    figure: str
+    score: str
     record_id: str | None
 
 
@@ -270,7 +270,7 @@ def champion_periods(
                 act="unknown" if record is None else record.act,
                 by="" if record is None else record.by,
                 reason=record.reasons[0] if record and record.reasons else "",
-                figure=scores.get(change.version, ""),
+                score=scores.get(change.version, ""),
                 record_id=change.record_id,
             )
         )

@@ -37,23 +37,23 @@ def tagged(root: Path) -> Path:
 
 
 def test_champions_of_before_the_records_are_told_by_tags_and_outcomes(root, decisions):
-    assert [turn.version for turn in read_history(root).turns] == ["1", "2"]
+    assert [period.version for period in read_history(root).periods] == ["1", "2"]
     later = production.day(400) + timedelta(days=3650)
     decisions.record_outcome(DecisionOutcome("r", later, "rolled back", "1"))
     found = read_history(root)
-    assert [turn.version for turn in found.turns] == ["1", "2", "1"]
+    assert [period.version for period in found.periods] == ["1", "2", "1"]
     assert (found.champion, found.decisions) == ("2", ())
 
 
 def test_a_champion_is_shown_with_its_decision_and_its_score(root):
     promote(root, "3", reason="the campaign needs it", by="ada", now=versioned.NOW)
-    last = read_history(root).turns[-1]
+    last = read_history(root).periods[-1]
     assert (last.version, last.act, last.by, last.until) == ("3", "promotion", "ada", None)
-    assert (last.reason, last.figure) == ("the campaign needs it", "roc_auc 0.9")
+    assert (last.reason, last.score) == ("the campaign needs it", "roc_auc 0.9")
     before = {"champion": "3", "previous": "2"}
     versioned.store_of(root).move_aliases(before=before, after={**before, "champion": "1"})
     found = read_history(root)
-    assert (found.champion, found.turns[-1].version) == ("1", "3")
+    assert (found.champion, found.periods[-1].version) == ("1", "3")
 
 
 def test_the_history_has_decisions_about_versions_and_of_monitoring(root, decisions):
@@ -75,7 +75,7 @@ def test_versions_are_listed_the_newest_first_with_their_aliases(tagged):
     third, second, first = list_models(tagged)
     assert (third.number, third.aliases, third.mode) == ("3", ("challenger",), None)
     assert (second.number, second.aliases, second.mode) == ("2", ("champion",), "refit")
-    assert (first.number, first.aliases, first.figure) == ("1", ("previous",), "0.91")
+    assert (first.number, first.aliases, first.score) == ("1", ("previous",), "0.91")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_status_says_what_the_champion_does_and_what_is_out_of_date(root):
     registry.open_run("digest", title="linear mae 0.5")
     found = read_status(root)
     champion = found.champion
-    assert (champion.version, champion.figures) == ("2", {"roc_auc": 0.9})
+    assert (champion.version, champion.metrics) == ("2", {"roc_auc": 0.9})
     assert (champion.metric, champion.data) == ("roc_auc", "0" * 32)
     assert 0 <= champion.age_seconds < 3600
     assert (found.challenger, found.previous, found.last_run.title) == ("3", "1", "linear mae 0.5")

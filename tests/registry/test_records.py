@@ -112,11 +112,11 @@ def test_a_version_that_was_registered_a_moment_before_has_the_record_that_made_
 
 def test_a_turn_ends_where_the_next_begins_and_names_what_made_it():
     first, second = champion_periods(REIGNS, [RECORD], {"2": "roc_auc 0.9"})
-    assert (first.until, first.act, first.figure) == (day(3), "unknown", "")
+    assert (first.until, first.act, first.score) == (day(3), "unknown", "")
     assert (second.act, second.by, second.reason, second.until) == (
         "promotion", "ada", "the campaign needs it", None,
     )  # fmt: skip
-    assert second.figure == "roc_auc 0.9"
+    assert second.score == "roc_auc 0.9"
 
 
 PLAIN = DecisionRecord(
