@@ -92,17 +92,17 @@ def build_space(
 def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
     """Return the parameters of a family that can matter for some columns.
 
-    Encodings of texts need a column of texts, hashed categories a category of many levels, and
+    Encodings of texts need a column of texts, hashed categories a column of many categories, and
     products of numbers two numbers.
     """
     kinds = [column.kind for column in columns]
     n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
-    dropped = {"text_encoding": "text" not in kinds, "interactions": n_numbers < 2}
-    kept = {name: part for name, part in parameters.items() if not dropped.get(name)}
-    levels = kept.get("categorical_encoding")
-    if isinstance(levels, Choice) and not any(map(has_high_cardinality, columns)):
+    relevant = {"text_encoding": "text" in kinds, "interactions": n_numbers > 1}
+    kept = {name: part for name, part in parameters.items() if relevant.get(name, True)}
+    encoding = kept.get("categorical_encoding")
+    if isinstance(encoding, Choice) and not any(map(has_high_cardinality, columns)):
         kept["categorical_encoding"] = replace(
-            levels, values=tuple(v for v in levels.values if v != "hashed")
+            encoding, values=tuple(v for v in encoding.values if v != "hashed")
         )
     return kept
 
@@ -173,8 +173,8 @@ def nearest_configuration(configuration: Configuration, space: Space) -> Configu
     return Configuration(family, kept | nearest_values(configuration, space))
 
 
-def grid_points(space: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
-    """Return all combinations of `n_levels` values of each parameter, family by family.
+def grid_points(space: Space, n_values: int = 3) -> tuple[Configuration, ...]:
+    """Return all combinations of `n_values` values of each parameter, family by family.
 
     Of a family with more than 1,000 combinations, so many are drawn, the same each time.
 
@@ -183,7 +183,7 @@ def grid_points(space: Space, n_levels: int = 3) -> tuple[Configuration, ...]:
     >>> len(grid_points(build_space(["tree"], {"tree": {"feature_selection": ["none"]}})))
     18
     """
-    points = (point for family in space for point in _family_grid(family, space, n_levels))
+    points = (point for family in space for point in _family_grid(family, space, n_values))
     unique = {tuple(sorted(flat_parameters(point).items(), key=str)): point for point in points}
     return tuple(unique.values())
 
@@ -245,19 +245,19 @@ def _override_parameter(
     return Float(low, high, log, when)
 
 
-def _family_grid(family: str, space: Space, n_levels: int) -> Iterator[Configuration]:
+def _family_grid(family: str, space: Space, n_values: int) -> Iterator[Configuration]:
     parameters = space[family]
-    levels = [_grid_values(part, n_levels) for part in parameters.values()]
-    sizes = [len(values) for values in levels]
+    axes = [_grid_values(part, n_values) for part in parameters.values()]
+    sizes = [len(values) for values in axes]
     total = math.prod(sizes)
     numbers: Sequence[int] = range(total)
     if total > MAX_GRID_POINTS:
         numbers = sorted(random.Random(0).sample(numbers, MAX_GRID_POINTS))
     for number in numbers:  # the last parameter changes fastest
-        places = np.unravel_index(number, sizes)
+        indices = np.unravel_index(number, sizes)
         given = {
-            name: values[place]
-            for name, values, place in zip(parameters, levels, places, strict=True)
+            name: values[index]
+            for name, values, index in zip(parameters, axes, indices, strict=True)
         }
         yield Configuration(family, draw_values(parameters, lambda name, _: given[name]))  # noqa: B023
 
@@ -265,14 +265,8 @@ def _family_grid(family: str, space: Space, n_levels: int) -> Iterator[Configura
 def _grid_values(parameter: Parameter, n: int) -> tuple[ParameterValue, ...]:
     if isinstance(parameter, Choice):
         return parameter.values
-    low, high = parameter.low, parameter.high
-    shares = [step / (n - 1) for step in range(n)]
-    if parameter.log:
-        width = math.log(high) - math.log(low)
-        numbers = [math.exp(math.log(low) + share * width) for share in shares]
-    else:
-        numbers = [low + share * (high - low) for share in shares]
-    values = [float(f"{number:.6g}") for number in numbers]
+    spaced = np.geomspace if parameter.log else np.linspace
+    values = [float(f"{number:.6g}") for number in spaced(parameter.low, parameter.high, n)]
     if isinstance(parameter, Integer):
         return tuple(dict.fromkeys(round(value) for value in values))
     return tuple(values)

@@ -10,10 +10,9 @@ fold. `leaderboard` returns all trials as a table; `trial_title`, `trial_paramet
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING
 
-from evertune.metrics.metrics import MEDIAN_METRICS, Metric, is_better
+from evertune.metrics.metrics import MEDIAN_METRICS, Metric, is_better, keeps_bound, mean_metrics
 from evertune.trials import Configuration, Trial
 
 if TYPE_CHECKING:
@@ -74,13 +73,9 @@ def trial_metrics(trial: Trial) -> dict[str, float]:
     {'folds/mae': 2.0, 'fit_seconds': 4.0, 'predict_seconds': 1.0, 'elapsed_seconds': 6.0}
     """
     name = "folds" if trial.status == "complete" else "partial"
-    names = trial.folds[0].figures if trial.folds else {}
-    columns = {key: [fold.figures.get(key) for fold in trial.folds] for key in names}
-    known = {
-        key: [value for value in values if value is not None] for key, values in columns.items()
-    }
-    means = {f"{name}/{key}": fmean(values) for key, values in known.items() if values}
-    return means | {
+    means = mean_metrics(fold.figures for fold in trial.folds)
+    known = {f"{name}/{metric}": mean for metric, mean in means.items() if mean is not None}
+    return known | {
         "fit_seconds": sum(fold.fit_seconds for fold in trial.folds),
         "predict_seconds": sum(fold.predict_seconds for fold in trial.folds),
         "elapsed_seconds": trial.elapsed_seconds,
@@ -124,27 +119,25 @@ def leaderboard(
     """
     import pandas as pd
 
-    ranked = top_trials(trials, greater_is_better=greater_is_better, most=len(trials))
-    rows = [_leaderboard_row(trial, metric) for trial in ranked]
+    rows = []
+    for trial in top_trials(trials, greater_is_better=greater_is_better, most=len(trials)):
+        shown = trial.folds[:MAX_FOLD_COLUMNS] if metric else ()
+        values = trial.configuration.hyperparameters
+        rows.append(
+            {
+                "trial": trial.number,
+                "family": trial.configuration.family,
+                "phase": trial.phase,
+                "status": trial.status,
+                "score": trial.score,
+                "n_folds": len(trial.folds),
+                **{f"fold_{fold.fold}": fold.figures.get(metric) for fold in shown},
+                **trial_metrics(trial),
+                "reason": trial.reason,
+                **{f"setting.{name}": str(value) for name, value in values.items()},
+            }
+        )
     return pd.DataFrame(rows)
-
-
-def _leaderboard_row(trial: Trial, metric: str) -> dict[str, object]:
-    chosen = trial.configuration
-    shown = trial.folds[:MAX_FOLD_COLUMNS] if metric else ()
-    settings = {f"setting.{name}": str(v) for name, v in chosen.hyperparameters.items()}
-    return {
-        "trial": trial.number,
-        "family": chosen.family,
-        "phase": trial.phase,
-        "status": trial.status,
-        "score": trial.score,
-        "n_folds": len(trial.folds),
-        **{f"fold_{fold.fold}": fold.figures.get(metric) for fold in shown},
-        **trial_metrics(trial),
-        "reason": trial.reason,
-        **settings,
-    }
 
 
 def best_trial(
@@ -186,7 +179,11 @@ def best_trial(
         raise ValueError(f"guards must be some of {sorted(by_name)}, but got {unknown}.")
     whole = [trial for trial in trials if trial.status == "complete" and trial.score is not None]
     bounds = [(by_name[name], bound) for name, bound in guards.items()]
-    keeping = [trial for trial in whole if all(_meets_guard(trial, *bound) for bound in bounds)]
+    keeping = []
+    for trial in whole:
+        means = mean_metrics(fold.figures for fold in trial.folds)
+        if all(keeps_bound(metric, means.get(metric.name), bound) for metric, bound in bounds):
+            keeping.append(trial)
     return _best_by_score(keeping or whole, metrics[0])
 
 
@@ -230,10 +227,3 @@ def _best_by_score(trials: Iterable[Trial], metric: Metric) -> Trial | None:
         if best is None or is_better(metric, trial.score, best.score):
             best = trial
     return best
-
-
-def _meets_guard(trial: Trial, metric: Metric, bound: float) -> bool:
-    values = [fold.figures.get(metric.name) for fold in trial.folds]
-    known = [value for value in values if value is not None]
-    mean = sum(known) / len(known) if known else None
-    return mean is not None and not is_better(metric, bound, mean)

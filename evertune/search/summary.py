@@ -7,14 +7,19 @@ as `outside fits`. `failure_reasons` is the one-line text for errors.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from evertune.models.origin import ModelOrigin, TrialWeight, is_baseline
 from evertune.trials import Configuration, ParameterValue, SearchHeader, Trial
 
-COMPLETE = "complete"
+OUT_OF_BUDGET = "the budget was used up"
+CUT_SHORT = "cut short"
+FAILED = "failed"
+OVERHEAD = "outside fits"
+PURPOSE_ORDER = ("given", "portfolio", "search", CUT_SHORT, FAILED, OVERHEAD)
+MAX_REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,28 @@ def summarize_search(trials: Iterable[Trial], *, greater_is_better: bool) -> Sea
     >>> summarize_search([trial], greater_is_better=True).families
     (FamilyRow(family='linear', trials=1, complete=1, best=0.8),)
     """
-    known = list(trials)
-    endings = [trial.status for trial in known]
-    families = sorted({trial.configuration.family for trial in known})
-    rows = [_family_row(family, known, greater_is_better=greater_is_better) for family in families]
+    by_family: dict[str, list[Trial]] = {}
+    endings: Counter[str] = Counter()
+    seconds = 0.0
+    for trial in trials:
+        by_family.setdefault(trial.configuration.family, []).append(trial)
+        endings[trial.status] += 1
+        seconds = max(seconds, trial.elapsed_seconds)
+    rows = []
+    for family, tried in by_family.items():
+        complete = [trial for trial in tried if trial.status == "complete"]
+        scores = [trial.score for trial in complete if trial.score is not None]
+        best = (max if greater_is_better else min)(scores) if scores else None
+        rows.append(FamilyRow(family, len(tried), len(complete), best))
+    sign = -1.0 if greater_is_better else 1.0
+    rows.sort(key=lambda row: (row.best is None, sign * (row.best or 0.0), row.family))
     return SearchSummary(
-        trials=len(known),
-        complete=endings.count("complete"),
-        stopped=endings.count("stopped"),
-        failed=endings.count("failed"),
-        seconds=max((trial.elapsed_seconds for trial in known), default=0.0),
-        families=_rank_families(rows, greater_is_better=greater_is_better),
+        trials=endings.total(),
+        complete=endings["complete"],
+        stopped=endings["stopped"],
+        failed=endings["failed"],
+        seconds=seconds,
+        families=tuple(rows),
     )
 
 
@@ -77,7 +93,7 @@ def find_complete_trial(configuration: Configuration, trials: Iterable[Trial]) -
     True
     """
     tried = (trial for trial in trials if trial.configuration == configuration)
-    return next((trial for trial in tried if trial.status == COMPLETE), None)
+    return next((trial for trial in tried if trial.status == "complete"), None)
 
 
 @dataclass(frozen=True)
@@ -97,31 +113,6 @@ def hyperparameter_settings(configuration: Configuration) -> tuple[Setting, ...]
     (Setting(name='max_depth', value=4),)
     """
     return tuple(Setting(*item) for item in sorted(configuration.hyperparameters.items()))
-
-
-def _family_row(family: str, trials: Iterable[Trial], *, greater_is_better: bool) -> FamilyRow:
-    tried = [trial for trial in trials if trial.configuration.family == family]
-    whole = [trial for trial in tried if trial.status == COMPLETE]
-    scores = [trial.score for trial in whole if trial.score is not None]
-    best = (max if greater_is_better else min)(scores) if scores else None
-    return FamilyRow(family, len(tried), len(whole), best)
-
-
-def _rank_families(rows: Iterable[FamilyRow], *, greater_is_better: bool) -> tuple[FamilyRow, ...]:
-    sign = -1.0 if greater_is_better else 1.0
-
-    def rank(row: FamilyRow) -> tuple[bool, float, str]:
-        return row.best is None, sign * (row.best or 0.0), row.family
-
-    return tuple(sorted(rows, key=rank))
-
-
-OUT_OF_BUDGET = "the budget was used up"
-CUT_SHORT = "cut short"
-FAILED = "failed"
-OVERHEAD = "outside fits"
-PURPOSE_ORDER = ("given", "portfolio", "search", CUT_SHORT, FAILED, OVERHEAD)
-MAX_REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -203,17 +194,31 @@ def build_search_report(
     ((1.0, 0.5), (2.0, 0.5), (3.0, 0.7))
     """
     seconds = max((trial.elapsed_seconds for trial in trials), default=0.0)
-    workers = header.workers
+
+    def purpose(trial: Trial) -> str:
+        if trial.status == FAILED:
+            return FAILED
+        return CUT_SHORT if trial.reason == OUT_OF_BUDGET else trial.phase
+
+    spent = _time_by(purpose, trials)
+    overhead = (header.workers or 0) * seconds - sum(each.seconds for each in spent)
+    if overhead > 0:
+        spent.append(TimeSpent(OVERHEAD, overhead, 0))
+    scored = [trial for trial in trials if trial.status == "complete" and trial.score is not None]
+    best = accumulate(
+        (trial.score for trial in scored if trial.score is not None),
+        max if header.greater_is_better else min,
+    )
     return SearchReport(
         weights=() if origin is None else origin.weights,
-        spent=_time_by_purpose(trials, seconds=seconds, workers=workers),
-        families=_time_by_name(
-            trials, {trial.number: trial.configuration.family for trial in trials}
+        spent=tuple(sorted(spent, key=lambda each: PURPOSE_ORDER.index(each.phase))),
+        families=tuple(_time_by(lambda trial: trial.configuration.family, trials)),
+        curve=tuple(
+            (trial.elapsed_seconds, score) for trial, score in zip(scored, best, strict=True)
         ),
-        curve=_best_score_curve(trials, greater_is_better=header.greater_is_better),
         ended=count_endings(trials),
         baseline_instead=origin is not None and is_baseline(origin),
-        workers=workers,
+        workers=header.workers,
         seconds=seconds,
     )
 
@@ -247,40 +252,12 @@ def failure_reasons(trials: Sequence[Trial]) -> str:
     return "; ".join(f"{each.trials} x {each.reason or 'no reason'}" for each in failed)
 
 
-def _time_by_purpose(
-    trials: Sequence[Trial], *, seconds: float, workers: int | None
-) -> tuple[TimeSpent, ...]:
-    found = _time_by_name(trials, {trial.number: _purpose(trial) for trial in trials})
-    rest = (workers or 0) * seconds - sum(each.seconds for each in found)
-    if workers is not None and rest > 0:
-        found = (*found, TimeSpent(OVERHEAD, rest, 0))
-    return tuple(sorted(found, key=lambda each: PURPOSE_ORDER.index(each.phase)))
-
-
-def _purpose(trial: Trial) -> str:
-    if trial.status == "failed":
-        return FAILED
-    return CUT_SHORT if trial.reason == OUT_OF_BUDGET else trial.phase
-
-
-def _time_by_name(trials: Sequence[Trial], names: dict[int, str]) -> tuple[TimeSpent, ...]:
-    seconds: Counter[str] = Counter()
+def _time_by(name: Callable[[Trial], str], trials: Iterable[Trial]) -> list[TimeSpent]:
+    """Return the time of trials by a name of each, the most expensive first."""
+    seconds: dict[str, float] = {}
     counts: Counter[str] = Counter()
     for trial in trials:
-        name = names[trial.number]
-        seconds[name] += sum(fold.fit_seconds + fold.predict_seconds for fold in trial.folds)  # type: ignore[assignment]
-        counts[name] += 1
-    found = [TimeSpent(name, float(seconds[name]), counts[name]) for name in counts]
-    return tuple(sorted(found, key=lambda each: (-each.seconds, each.phase)))
-
-
-def _best_score_curve(
-    trials: Sequence[Trial], *, greater_is_better: bool
-) -> tuple[tuple[float, float], ...]:
-    known = [
-        (trial.elapsed_seconds, trial.score)
-        for trial in trials
-        if trial.status == "complete" and trial.score is not None
-    ]
-    best = accumulate((score for _, score in known), max if greater_is_better else min)
-    return tuple((moment, score) for (moment, _), score in zip(known, best, strict=True))
+        seconds[name(trial)] = seconds.get(name(trial), 0.0) + trial.seconds
+        counts[name(trial)] += 1
+    found = [TimeSpent(each, seconds[each], counts[each]) for each in counts]
+    return sorted(found, key=lambda each: (-each.seconds, each.phase))
