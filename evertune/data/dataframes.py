@@ -67,14 +67,12 @@ def parse_table(
 
     Parameters
     ----------
-    raw : DataFrame of n rows
+    raw : DataFrame
         Features only; typed or text cells.
     classes : sequence of str
         In the order of their codes; empty in regression.
     kinds : mapping from name to kind
         What the caller knows; the rest is inferred.
-    missing_values : sequence of str
-        Cells that mean "missing", besides a blank cell.
 
     Raises
     ------

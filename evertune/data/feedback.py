@@ -61,9 +61,7 @@ def merge_feedback(
 
     Parameters
     ----------
-    prepared : PreparedTable
-        Of the source, whose schema holds.
-    production : DataFrame of n rows
+    production : DataFrame
         Raw columns, the target and `moment`, the newest label last. Columns that it lacks are
         missing.
 
@@ -170,10 +168,6 @@ def parse_evaluation_table(
 
     Parameters
     ----------
-    raw : DataFrame
-        Typed or text cells.
-    schema : TableSchema
-        Of the model.
     trained : sequence of str
         Keys of the rows that the model was trained or selected on.
     extra : sequence of str

@@ -202,11 +202,6 @@ def default_folds(
     training in every fold and never validation. There are fewer folds if rows are few, and none
     if fewer than four rows can be split.
 
-    Parameters
-    ----------
-    y_true : array of shape (n,)
-        Class codes, or values.
-
     Examples
     --------
     >>> folds = default_folds(np.array([0.0, 0, 1, 1, 2]), 2, has_classes=True, seed=0)

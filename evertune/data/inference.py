@@ -222,13 +222,6 @@ def read_column(
 ) -> ParsedColumn:
     """Return a raw column as its kind in a clean table, and the issues of its cells.
 
-    Parameters
-    ----------
-    missing : collection of str
-        Cells that mean "missing", besides a blank cell.
-    decimal : str
-        `.` or `,`.
-
     Examples
     --------
     >>> values, issues = read_column(pd.Series(["4", "x"], name="age"), Column("age", "number"))

@@ -104,13 +104,8 @@ def missing_column_issues(table: pd.DataFrame, schema: TableSchema) -> tuple[Dat
 def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime) -> ParsedLabels:
     """Return the labels of a table; a row without one is skipped.
 
-    Parameters
-    ----------
-    table : DataFrame
-        One label per row, with the columns that `missing_column_issues` checks for, and
-        optionally `labelled_at`.
-    now : datetime
-        A later label is refused.
+    The table has the columns that `missing_column_issues` checks for, and optionally
+    `labelled_at`. A label later than `now` is refused.
 
     Examples
     --------

@@ -143,12 +143,7 @@ def data_warnings(
 ) -> tuple[str, ...]:
     """Return sentences about what looks suspicious in a table that can be used.
 
-    Parameters
-    ----------
-    prepared : PreparedTable
-        What it was prepared to.
-    today : datetime
-        Later dates are in the future.
+    Dates later than `today` are in the future.
     """
     schema, clean = prepared.schema, prepared.clean
     names = [column.name for column in schema.features]

@@ -88,12 +88,7 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
 
 
 def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> PreparedTable:
-    """Return the clean table of a raw one.
-
-    Parameters
-    ----------
-    source : str
-        Where it comes from, as params.yaml names it.
+    """Return the clean table of a raw one; `source` is its name in params.yaml, for messages.
 
     Raises
     ------

@@ -45,10 +45,7 @@ def issue_for_cells(
 ) -> tuple[DataIssue, ...]:
     """Return one issue for the faulty cells of a column, or none if no cell is faulty.
 
-    Parameters
-    ----------
-    problem : str
-        Follows the count: "cells are not numbers".
+    `problem` follows the count: "cells are not numbers".
     """
     count = int(faulty.sum())
     if not count:

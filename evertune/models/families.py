@@ -224,12 +224,10 @@ def make_fit_context(
 def fit_encoded(
     configuration: Configuration, X: FloatArray, y: FloatArray, context: FitContext
 ) -> FitResult:
-    """Return a configuration fitted on encoded rows.
+    """Return a configuration fitted on encoded rows, with its family's defaults for the rest.
 
     Parameters
     ----------
-    configuration : Configuration
-        Hyperparameters that it leaves out have their family's default.
     X : array of shape (n, width)
         Rows encoded as `configuration_encoding` says.
     y : array of shape (n,)
@@ -264,12 +262,10 @@ def fit_configuration(
     iterations: int | None = None,
     deadline: float = math.inf,
 ) -> FittedPipeline:
-    """Return a configuration fitted on the n rows of a clean table.
+    """Return a configuration fitted on the rows of a clean table, encoder included.
 
     Parameters
     ----------
-    configuration : Configuration
-        Hyperparameters that it leaves out have their family's default.
     table : DataFrame of n rows
         Clean features; other columns are ignored.
     y : array of shape (n,)

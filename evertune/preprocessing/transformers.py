@@ -336,12 +336,7 @@ def _adjusted_r2(codes: NDArray[Any], outcomes: FloatArray) -> float:
 def make_target_encoder(*, continuous: bool, scaled: bool) -> TargetEncoder | Pipeline:
     """Return an unfitted transformer from categories to the mean target of other rows.
 
-    Parameters
-    ----------
-    continuous : bool
-        Whether the target is a number, not a class.
-    scaled : bool
-        Whether to standardise the means.
+    The target is a number if it is `continuous`, else a class; `scaled` means are standardised.
     """
     means = TargetEncoder(
         target_type="continuous" if continuous else "auto",
