@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from threadpoolctl import threadpool_limits
@@ -20,6 +21,7 @@ from evertune.data import example
 
 CATEGORIES = ["plan", "contract", "channel"]
 BINS = np.linspace(0, 1, 11)
+FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 
 
 @cache
@@ -64,7 +66,7 @@ def score(model: Pipeline, table: pd.DataFrame) -> float:
 def boosted_trees() -> Pipeline:
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     encoder = make_column_transformer(
-        (one_hot, CATEGORIES), (TargetEncoder(), ["city"]), remainder="passthrough"
+        (one_hot, CATEGORIES), (TargetEncoder(cv=FOLDS), ["city"]), remainder="passthrough"
     )
     model = HistGradientBoostingClassifier(
         learning_rate=0.05, max_iter=250, min_samples_leaf=40, max_leaf_nodes=12,
