@@ -67,14 +67,14 @@ class CategoryTable:
 
     Attributes
     ----------
-    places : array of int of shape (w,)
+    columns : array of int of shape (w,)
         The columns of X that it fills.
     codes : dict
         Each known category's row in `table`; unknown ones have the last row.
     """
 
     name: str
-    places: NDArray[np.int64]
+    columns: NDArray[np.int64]
     codes: dict[str, int]
     table: FloatArray
 
@@ -89,7 +89,7 @@ class CompiledEncoder:
         The row of X in which every category is unknown.
     numbers : tuple of str
         The columns of cells that are numbers.
-    number_places : slice
+    number_columns : slice
         Their columns of X.
     pairs : tuple of (str, str, str)
         Pairs of columns that are looked up as one, with their name in `categories`.
@@ -100,7 +100,7 @@ class CompiledEncoder:
     unknown: FloatArray
     categories: tuple[CategoryTable, ...]
     numbers: tuple[str, ...]
-    number_places: slice
+    number_columns: slice
     transform_numbers: ArrayFunction
     pairs: tuple[CategoryPair, ...] = ()
     row_transforms: tuple[tuple[slice, RowTransform], ...] = ()
@@ -114,12 +114,12 @@ class CompiledEncoder:
         for category in self.categories:
             unknown = len(category.table) - 1
             codes = [category.codes.get(word, unknown) for word in columns[category.name]]  # type: ignore[arg-type]
-            X[:, category.places] = category.table[codes]
+            X[:, category.columns] = category.table[codes]
         if self.numbers:
             cells = np.array([columns[name] for name in self.numbers], dtype=np.float64).T
-            X[:, self.number_places] = self.transform_numbers(cells)
-        for places, transform in self.row_transforms:
-            X[:, places] = transform(columns)
+            X[:, self.number_columns] = self.transform_numbers(cells)
+        for filled, transform in self.row_transforms:
+            X[:, filled] = transform(columns)
         return X
 
 
@@ -178,8 +178,8 @@ def predict_compiled(rows: Sequence[Row], compiled: CompiledModel) -> Prediction
 def compile_encoder(encoder: Any) -> CompiledEncoder:
     """Return a fitted encoder (a ColumnTransformer of `make_encoder`) that takes cells."""
     parts = {name: (part, list(columns)) for name, part, columns in encoder.transformers_}
-    places = encoder.output_indices_
-    unknown = np.zeros(max(part.stop for part in places.values()))
+    slices = encoder.output_indices_
+    unknown = np.zeros(max(part.stop for part in slices.values()))
     categories: list[CategoryTable] = []
     pairs: tuple[CategoryPair, ...] = ()
     for name in ("levels", "targets", "crosses"):
@@ -190,22 +190,22 @@ def compile_encoder(encoder: Any) -> CompiledEncoder:
             named = [(f"cross{n}", columns[a], columns[b]) for n, (a, b) in enumerate(part.places_)]
             part, columns, pairs = part.means_, [pair for pair, _, _ in named], tuple(named)
         row = pd.DataFrame({column: [UNKNOWN_CATEGORY] for column in columns}, dtype=object)
-        unknown[places[name]] = np.asarray(part.transform(row), dtype=np.float64)[0]
+        unknown[slices[name]] = np.asarray(part.transform(row), dtype=np.float64)[0]
         categories += [
-            _category_table(part, columns, index, start=places[name].start)
+            _category_table(part, columns, index, start=slices[name].start)
             for index in range(len(columns))
         ]
     if "texts" in parts:
-        categories += _text_category_tables(*parts["texts"], start=places["texts"].start)
+        categories += _text_category_tables(*parts["texts"], start=slices["texts"].start)
     numbers, transform_numbers = _compile_numbers(*parts.get("numbers", ("passthrough", [])))
     return CompiledEncoder(
         unknown=unknown,
         categories=tuple(categories),
         numbers=numbers,
-        number_places=places.get("numbers", slice(0, 0)),
+        number_columns=slices.get("numbers", slice(0, 0)),
         transform_numbers=transform_numbers,
         pairs=pairs,
-        row_transforms=tuple(_row_transforms(parts, places)),
+        row_transforms=tuple(_row_transforms(parts, slices)),
     )
 
 
@@ -234,19 +234,19 @@ def _text_category_tables(part: Any, columns: list[str], *, start: int) -> Itera
 
 
 def _row_transforms(
-    parts: dict[str, tuple[Any, list[str]]], places: dict[str, slice]
+    parts: dict[str, tuple[Any, list[str]]], slices: dict[str, slice]
 ) -> Iterator[tuple[slice, RowTransform]]:
     """Yield the parts that are computed for each row, with the columns of X that they fill."""
     if "hashes" in parts:
         for index, name in enumerate(parts["hashes"][1]):
-            start = places["hashes"].start + HASH_WIDTH * index
+            start = slices["hashes"].start + HASH_WIDTH * index
             yield (
                 slice(start, start + HASH_WIDTH),
                 partial(_transform_column, hash_categories, name),
             )
     if "texts" in parts:
         part, columns = parts["texts"]
-        ends = places["texts"].start + np.cumsum(part.widths_)
+        ends = slices["texts"].start + np.cumsum(part.widths_)
         for index, name in enumerate(columns):
             if part.ways_[index] != "target":
                 start = int(ends[index]) - part.widths_[index]
@@ -256,7 +256,7 @@ def _row_transforms(
         part, columns = parts["products"]
         products, scaler = (part[0], part[1]) if isinstance(part, Pipeline) else (part, None)
         yield (
-            places["products"],
+            slices["products"],
             partial(_encode_products, products=products, names=columns, scaler=scaler),
         )
 
@@ -370,19 +370,19 @@ def _single_thread_function(predictor: Any, *, regression: bool) -> ArrayFunctio
 
 def _catboost_function(model: Any, *, regression: bool) -> ArrayFunction:
     """Return a function that passes rows as lists, which CatBoost reads faster than a table."""
-    places = [int(place) for place in model.get_cat_feature_indices()]
+    ordinal = [int(column) for column in model.get_cat_feature_indices()]
     kind = "RawFormulaVal" if regression else "Probability"
     function = partial(model.predict, prediction_type=kind, thread_count=1)
 
     def with_codes(X: FloatArray) -> FloatArray:
-        codes = np.nan_to_num(X[:, places], nan=UNKNOWN_CODE).astype(np.int64).tolist()
+        codes = np.nan_to_num(X[:, ordinal], nan=UNKNOWN_CODE).astype(np.int64).tolist()
         rows = X.tolist()
         for row, own in zip(rows, codes, strict=True):
-            for place, code in zip(places, own, strict=True):
-                row[place] = code
+            for column, code in zip(ordinal, own, strict=True):
+                row[column] = code
         return np.asarray(function(rows))
 
-    return with_codes if places else function
+    return with_codes if ordinal else function
 
 
 def _forest_function(forest: Any) -> ArrayFunction:

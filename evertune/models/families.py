@@ -246,7 +246,7 @@ def fit_encoded(
         X, context = restrict_to_columns(columns, X, context)
         result = family.fit(X, y, own, context)
     if columns is not None and result.columns is not None:
-        columns = tuple(columns[place] for place in result.columns)
+        columns = tuple(columns[index] for index in result.columns)
     return result if columns is None else replace(result, columns=columns)
 
 

@@ -93,22 +93,22 @@ class TextColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: pd.DataFrame) -> FloatArray:
         """Return n rows, of shape (n, width)."""
-        return np.hstack([self.column(place, X[name].tolist()) for place, name in enumerate(X)])
+        return np.hstack([self.column(index, X[name].tolist()) for index, name in enumerate(X)])
 
-    def column(self, place: int, words: Sequence[str]) -> FloatArray:
+    def column(self, index: int, words: Sequence[str]) -> FloatArray:
         """Return the encoding of n texts of one column, of shape (n, its width)."""
-        way, part = self.ways_[place], self.parts_[place]
+        way, part = self.ways_[index], self.parts_[index]
         if way == "hashed":
             return hash_categories(words)
         if part is None:
-            return np.zeros((len(words), self.widths_[place]))
-        cells = _mask_rare_texts(words, self.known_[place]) if way == "target" else list(words)
+            return np.zeros((len(words), self.widths_[index]))
+        cells = _mask_rare_texts(words, self.known_[index]) if way == "target" else list(words)
         return np.asarray(part.transform(cells), dtype=np.float64)
 
     def get_feature_names_out(self, _: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Return a name for each column."""
         pairs = zip(self.feature_names_in_, self.ways_, self.widths_, strict=True)
-        names = [f"{name}:{way}{place}" for name, way, n in pairs for place in range(n)]
+        names = [f"{name}:{way}{index}" for name, way, n in pairs for index in range(n)]
         return np.array(names, dtype=object)
 
     def _fit_column(self, words: pd.Series, y: NDArray[Any]) -> FloatArray:
