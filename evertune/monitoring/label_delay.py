@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evertune.times import TimeWindow, to_naive_timestamp
 from evertune.types import FloatArray
@@ -52,17 +51,17 @@ def fit_arrival_curve(moments: pd.Series, labelled: pd.Series, *, now: datetime)
     """Return the share of labels that come by age, from predictions of all ages.
 
     Predictions without a label may still get one; up to their age they count among those that had
-    none (Kaplan and Meier, 1958): 1 - product over ages of (1 - came / still open). Ages that
-    fewer than thirty predictions have reached say nothing yet.
+    none (Kaplan and Meier, 1958). Ages that fewer than thirty predictions have reached show
+    nothing yet.
 
     Parameters
     ----------
     moments : Series of datetime64, n rows
         When each prediction was made.
     labelled : Series of datetime64, n rows
-        When its label became known; missing where it is not known yet.
+        When its label became known; missing if it is not known yet.
     now : datetime
-        What came later is not looked at.
+        Later predictions and labels are ignored.
 
     Examples
     --------
@@ -72,46 +71,28 @@ def fit_arrival_curve(moments: pd.Series, labelled: pd.Series, *, now: datetime)
     >>> fit_arrival_curve(moments, labelled, now=datetime(2024, 5, 11, tzinfo=UTC))
     ArrivalCurve(ages=(3.0,), shares=(0.5,), observed=10.0)
     """
+    from scipy import stats
+
     end = to_naive_timestamp(now)
     seen = (moments <= end).to_numpy()
     ages = _days_between(moments[seen], end)
-    waited = _days_between(moments[seen], labelled[seen])
-    came = np.isfinite(waited) & (waited <= ages)
-    lasted = np.maximum(np.where(came, waited, ages), 0.0)
-    at, shares = _kaplan_meier(lasted, came & (lasted <= _oldest_reliable_age(ages)))
-    kept = np.unique(np.linspace(0, at.size - 1, MAX_POINTS).round().astype(int))
-    kept = kept[kept < at.size] if at.size else kept[:0]
+    observed = float(ages.max(initial=0.0))
+    if ages.size < MIN_ROWS_AT_AGE:
+        return ArrivalCurve(observed=observed)
+    waits = _days_between(moments[seen], labelled[seen])
+    came = np.isfinite(waits) & (waits <= ages)
+    lasted = np.maximum(np.where(came, waits, ages), 0.0)
+    came &= lasted <= np.sort(ages)[-MIN_ROWS_AT_AGE]
+    if not came.any():
+        return ArrivalCurve(observed=observed)
+    curve = stats.ecdf(stats.CensoredData(lasted[came], right=lasted[~came])).cdf
+    at = np.flatnonzero(np.diff(curve.probabilities, prepend=0.0) > 0)
+    at = at[np.unique(np.linspace(0, at.size - 1, MAX_POINTS).round().astype(int))]
     return ArrivalCurve(
-        ages=tuple(map(float, at[kept])),
-        shares=tuple(map(float, shares[kept])),
-        observed=float(ages.max(initial=0.0)),
+        ages=tuple(curve.quantiles[at].tolist()),
+        shares=tuple(curve.probabilities[at].tolist()),
+        observed=observed,
     )
-
-
-def share_arrived_by(curve: ArrivalCurve, age: float) -> float:
-    """Return the share of the labels that ever come that came by an age in days, 0 to 1."""
-    place = int(np.searchsorted(np.asarray(curve.ages), age, side="right"))
-    return curve.shares[place - 1] / curve.final if place and curve.final else 0.0
-
-
-def age_at_coverage(curve: ArrivalCurve, coverage: float) -> float | None:
-    """Return the age in days by which so large a share of the labels that ever come has come.
-
-    None where no label came yet, or where predictions were not observed for half as long again:
-    then nobody knows whether more will come.
-    """
-    for age, share in zip(curve.ages, curve.shares, strict=True):
-        if share >= coverage * curve.final:
-            return age if curve.observed >= MIN_OBSERVATION_FACTOR * age else None
-    return None
-
-
-def expected_coverage(curve: ArrivalCurve, window: TimeWindow, *, now: datetime) -> float:
-    """Return the share of the labels that will ever come that should be there now, 0 to 1.
-
-    It is that of the window's latest predictions: those before have waited longer.
-    """
-    return share_arrived_by(curve, (now - window.end).total_seconds() / SECONDS_PER_DAY)
 
 
 def is_mature(
@@ -158,23 +139,19 @@ def has_expected_labels(
 
 
 def maturity_cutoff(curve: ArrivalCurve, *, now: datetime, coverage: float) -> datetime | None:
-    """Return the moment before which predictions are old enough to be judged; None: none are."""
-    age = age_at_coverage(curve, coverage)
-    return None if age is None else now - timedelta(days=age)
+    """Return the moment before which predictions are old enough to be judged.
+
+    They are as old as it takes for this share of the labels that ever come to come. None if no
+    label came yet, or if predictions were not observed for half as long again: then nobody knows
+    whether more will come.
+    """
+    for age, share in zip(curve.ages, curve.shares, strict=True):
+        if share >= coverage * curve.final:
+            was_observed = curve.observed >= MIN_OBSERVATION_FACTOR * age
+            return now - timedelta(days=age) if was_observed else None
+    return None
 
 
 def _days_between(start: pd.Series, end: pd.Series | pd.Timestamp) -> FloatArray:
-    waited = pd.to_timedelta(end - start)
-    return np.asarray(waited.dt.total_seconds() / SECONDS_PER_DAY, dtype=np.float64)
-
-
-def _oldest_reliable_age(ages: FloatArray) -> float:
-    """Return the age that thirty predictions have reached; -1 where there are fewer."""
-    return float(np.sort(ages)[-MIN_ROWS_AT_AGE]) if ages.size >= MIN_ROWS_AT_AGE else -1.0
-
-
-def _kaplan_meier(lasted: FloatArray, came: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    at, counts = np.unique(lasted[came], return_counts=True)
-    still_open = lasted.size - np.searchsorted(np.sort(lasted), at, side="left")
-    left = np.cumprod(1.0 - counts / np.maximum(still_open, 1))
-    return at, np.asarray(1.0 - left, dtype=np.float64)
+    waited = pd.to_timedelta(end - start).dt.total_seconds() / SECONDS_PER_DAY
+    return np.asarray(waited, dtype=np.float64)

@@ -123,11 +123,6 @@ def process(alarm_at):
         threshold=3650,
         alarm_at=alarm_at,
         change_from=day(1).start if alarm_at else None,
-        armed=alarm_at is None,
-        alarms=(),
-        base=0.1,
-        bar=0.11,
-        dispersion=1.0,
     )
 
 
