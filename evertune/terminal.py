@@ -177,7 +177,7 @@ def backtest_lines(found: Backtest) -> list[str]:
     return [
         f"Windows from {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d};"
         f" {f'the loss rose from {change:%Y-%m-%d} on' if change else 'the loss did not rise'}.",
-        *(_trigger_line(each, found.false_alarms_a_year) for each in found.tried),
+        *(_trigger_line(each, found.false_alarms_a_year) for each in found.triggers),
     ]
 
 

@@ -1,6 +1,6 @@
 """Backtest triggers on past windows, and suggest bounds for a wanted false-alarm rate.
 
-`backtest_triggers` says of each trigger when it would have alarmed, how often a year, how long
+`backtest_triggers` reports of each trigger when it would have alarmed, how often a year, how long
 after the estimated change, and which bound gives the wanted rate. Alarms before the estimated
 change count as false. Values are taken as known when their window ended; late labels delay an
 alarm by as much.
@@ -22,7 +22,7 @@ DAYS_PER_YEAR = 365.0
 
 @dataclass(frozen=True)
 class TriggerBacktest:
-    """What one trigger would have done.
+    """The alarms that one trigger would have raised.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class TriggerBacktest:
     alarms : tuple of datetime
         When it would have begun to alarm: the ends of windows.
     alarms_a_year : float, optional
-        None where there is nothing to judge.
+        None if there is nothing to judge.
     delay_days : float, optional
-        From the estimated change to the first alarm that stands or begins after it; None where
-        there is no change or no such alarm.
+        From the estimated change to the first alarm that begins after it; None without a change
+        or such an alarm.
     suggested : float, optional
         The bound for the wanted rate, or of a sequential test the days between false alarms;
-        None where there is nothing to judge or the trigger is switched off.
+        None if there is nothing to judge or the trigger is switched off.
     """
 
     trigger: str
@@ -51,12 +51,12 @@ class TriggerBacktest:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What all triggers would have done on the windows from `start` to `end`.
+    """The backtests of all triggers on the windows from `start` to `end`.
 
     Attributes
     ----------
     start, end : datetime, optional
-        None where there are no windows.
+        None if there are no windows.
     change_from : datetime, optional
         Since when the loss is estimated to have risen; alarms before it are taken for false.
     false_alarms_a_year : float
@@ -67,33 +67,7 @@ class Backtest:
     end: datetime | None
     change_from: datetime | None
     false_alarms_a_year: float
-    tried: tuple[TriggerBacktest, ...]
-
-
-@dataclass(frozen=True)
-class BacktestPeriod:
-    """The time that is tried on, and since when the loss is estimated to have risen."""
-
-    start: datetime
-    end: datetime
-    change_from: datetime | None
-
-    @property
-    def quiet_years(self) -> float:
-        """Years in which every alarm is taken for false."""
-        last = self.end if self.change_from is None else self.change_from
-        return (last - self.start) / timedelta(days=DAYS_PER_YEAR)
-
-
-@dataclass(frozen=True)
-class BacktestInput:
-    """All that triggers are tried on."""
-
-    findings: tuple[Finding, ...]
-    days: tuple[DailyLoss, ...]
-    reference: PerformanceReference
-    stretch: BacktestPeriod
-    wanted: float
+    triggers: tuple[TriggerBacktest, ...]
 
 
 def backtest_triggers(
@@ -105,9 +79,6 @@ def backtest_triggers(
     false_alarms_a_year: float,
 ) -> Backtest:
     """Return what each trigger would have done.
-
-    Figures are taken as if they had been known when their window ended; labels that come late
-    delay an alarm by as much.
 
     Parameters
     ----------
@@ -127,110 +98,83 @@ def backtest_triggers(
         raise ValueError(f"The wanted rate must be positive, but got {false_alarms_a_year=}.")
     if not findings:
         return Backtest(None, None, None, false_alarms_a_year, ())
-    stretch = BacktestPeriod(
-        min(each.window.start for each in findings),
-        max(each.window.end for each in findings),
-        run_loss_process(reference, days).change_from if days else None,
-    )
-    case = BacktestInput(tuple(findings), tuple(days), reference, stretch, false_alarms_a_year)
-    tried = tuple(
-        _backtest_on_days(each, each.rule, case)
-        if isinstance(each.rule, SequentialRule)
-        else _backtest_on_windows(each, each.rule, case)
-        for each in triggers
-    )
-    return Backtest(stretch.start, stretch.end, stretch.change_from, false_alarms_a_year, tried)
+    start = min(each.window.start for each in findings)
+    end = max(each.window.end for each in findings)
+    change = run_loss_process(reference, days).change_from if days else None
+    years = (end - start) / timedelta(days=DAYS_PER_YEAR)
+    quiet_years = ((change or end) - start) / timedelta(days=DAYS_PER_YEAR)
+    results = []
+    for trigger in triggers:
+        rule, note = trigger.rule, ""
+        suggested: float | None
+        if isinstance(rule, SequentialRule):
+            n_windows, alarms, suggested = len(days), (), DAYS_PER_YEAR / false_alarms_a_year
+            if days:
+                process = run_loss_process(
+                    reference,
+                    days,
+                    tolerance=rule.tolerance,
+                    false_alarm_days=rule.false_alarm_days,
+                )
+                alarms, note = process.alarms, process.note
+        else:
+            history = signal_history(trigger.signal, findings)
+            n_windows, alarms = len(history), _alarm_starts(rule, history)
+            quiet = [each for each in history if change is None or each.window.end <= change]
+            most = false_alarms_a_year * quiet_years
+            suggested = _suggest_bound(rule, quiet, most=most)
+            if rule.above is None and rule.below is None:
+                note = "switched off: it has no bound"
+            elif most < 1:
+                note = (
+                    f"{len(quiet)} quiet windows allow no alarm at this rate: the bound is their"
+                    " extreme"
+                )
+        detected = [each for each in alarms if change is not None and each >= change]
+        results.append(
+            TriggerBacktest(
+                trigger=trigger.name,
+                n_windows=n_windows,
+                alarms=alarms,
+                alarms_a_year=len(alarms) / years if n_windows else None,
+                delay_days=(detected[0] - change) / timedelta(days=1)
+                if change is not None and detected
+                else None,
+                suggested=suggested,
+                note=note,
+            )
+        )
+    return Backtest(start, end, change, false_alarms_a_year, tuple(results))
 
 
-def alarm_starts(
-    rule: ThresholdRule | KOfNRule, figures: Sequence[Finding]
+def _alarm_starts(
+    rule: ThresholdRule | KOfNRule, history: Sequence[Finding]
 ) -> tuple[datetime, ...]:
     """Return the ends of the windows at which a rule would have begun to alarm."""
-    alarming = _alarm_flags(rule, figures)
+    flags = _alarm_flags(rule, history)
     return tuple(
         each.window.end
-        for i, each in enumerate(figures)
-        if alarming[i] and not (i and alarming[i - 1])
+        for each, is_alarming, was_alarming in zip(history, flags, [False, *flags], strict=False)
+        if is_alarming and not was_alarming
     )
 
 
-def suggest_bound(
-    rule: ThresholdRule | KOfNRule, figures: Sequence[Finding], *, most: float
+def _suggest_bound(
+    rule: ThresholdRule | KOfNRule, history: Sequence[Finding], *, most: float
 ) -> float | None:
-    """Return the bound nearest to the figures at which a rule begins to alarm at most so often."""
-    values = sorted(each.value for each in figures if each.value is not None)
-    if rule.above is not None:
-        tries = (rule.model_copy(update={"above": value}) for value in values)
-    elif rule.below is not None:
-        tries = (rule.model_copy(update={"below": value}) for value in reversed(values))
-    else:
+    """Return the bound nearest to the values at which a rule alarms in at most so many windows."""
+    values = sorted(each.value for each in history if each.value is not None)
+    if rule.above is None and rule.below is None:
         return None
-    for tried in tries:
-        if sum(_alarm_flags(tried, figures)) <= most:
-            return tried.above if tried.below is None else tried.below
+    side = "below" if rule.above is None else "above"
+    for value in reversed(values) if side == "below" else values:
+        if sum(_alarm_flags(rule.model_copy(update={side: value}), history)) <= most:
+            return value
     return None
 
 
-def _alarm_flags(rule: ThresholdRule | KOfNRule, figures: Sequence[Finding]) -> list[bool]:
+def _alarm_flags(rule: ThresholdRule | KOfNRule, history: Sequence[Finding]) -> list[bool]:
     """Return of each window whether the rule would alarm at its end."""
     k, n = (rule.k, rule.n) if isinstance(rule, KOfNRule) else (1, 1)
-    crossed = [each.value is not None and crosses(rule, each.value) for each in figures]
+    crossed = [each.value is not None and crosses(rule, each.value) for each in history]
     return [sum(crossed[max(0, i + 1 - n) : i + 1]) >= k for i in range(len(crossed))]
-
-
-def _backtest_on_windows(
-    trigger: Trigger, rule: ThresholdRule | KOfNRule, case: BacktestInput
-) -> TriggerBacktest:
-    figures = signal_history(trigger.signal, case.findings)
-    starts = alarm_starts(rule, figures)
-    change = case.stretch.change_from
-    quiet = [each for each in figures if change is None or each.window.end <= change]
-    allowed = case.wanted * case.stretch.quiet_years
-    switched_off = rule.above is None and rule.below is None
-    return TriggerBacktest(
-        trigger=trigger.name,
-        n_windows=len(figures),
-        alarms=starts,
-        alarms_a_year=_alarms_per_year(starts, case.stretch) if figures else None,
-        delay_days=_detection_delay_days(starts, change),
-        suggested=suggest_bound(rule, quiet, most=allowed) if quiet else None,
-        note="switched off: it has no bound" if switched_off else _bound_note(allowed, len(quiet)),
-    )
-
-
-def _backtest_on_days(
-    trigger: Trigger, rule: SequentialRule, case: BacktestInput
-) -> TriggerBacktest:
-    if not case.days:
-        return TriggerBacktest(trigger.name, 0, (), None, None, DAYS_PER_YEAR / case.wanted)
-    process = run_loss_process(
-        case.reference,
-        case.days,
-        tolerance=rule.tolerance,
-        false_alarm_days=rule.false_alarm_days,
-    )
-    return TriggerBacktest(
-        trigger=trigger.name,
-        n_windows=len(case.days),
-        alarms=process.alarms,
-        alarms_a_year=_alarms_per_year(process.alarms, case.stretch),
-        delay_days=_detection_delay_days(process.alarms, case.stretch.change_from),
-        suggested=DAYS_PER_YEAR / case.wanted,
-        note=process.note,
-    )
-
-
-def _alarms_per_year(starts: Sequence[datetime], stretch: BacktestPeriod) -> float:
-    years = (stretch.end - stretch.start) / timedelta(days=DAYS_PER_YEAR)
-    return len(starts) / years
-
-
-def _detection_delay_days(starts: Sequence[datetime], change: datetime | None) -> float | None:
-    after = [] if change is None else [each for each in starts if each >= change]
-    return (after[0] - change) / timedelta(days=1) if change is not None and after else None
-
-
-def _bound_note(allowed: float, n_quiet: int) -> str:
-    if allowed >= 1:
-        return ""
-    return f"{n_quiet} quiet windows allow no alarm at this rate: the bound is their extreme"

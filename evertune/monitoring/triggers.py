@@ -10,6 +10,7 @@ judged: of a signal by column, the worst; of `contract`, the number of breaches.
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from evertune.config.schema import (
@@ -61,26 +62,45 @@ def evaluate_triggers(
     >>> [alarm.evidence for alarm in evaluate_triggers([floor], found, processes={})]
     ['roc_auc was 0.61 on 2024-05-01, below 0.7']
     """
-    found = [_evaluate_trigger(each, findings, processes) for each in triggers]
-    return tuple(alarm for alarm in found if alarm is not None)
+    alarms = []
+    for trigger in triggers:
+        rule, history = trigger.rule, signal_history(trigger.signal, findings)
+        if isinstance(rule, SequentialRule):
+            alarm = _sequential_alarm(trigger, rule, history, processes.get(trigger.name))
+        else:
+            alarm = _threshold_alarm(trigger, rule, history, findings)
+        if alarm is not None:
+            alarms.append(alarm)
+    return tuple(alarms)
 
 
 def signal_history(signal: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the figure of each window that can be judged, oldest first.
+    """Return the finding of each window that can be judged, oldest first.
 
-    Of a signal that has a figure for each column, the worst of them; of `contract`, the number of
-    figures that broke it.
+    Of a signal that has a value for each column or slice, that of the whole table or else the
+    highest; of `contract`, the number of findings that break it.
     """
-    figures = (
-        _count_contract_breaches(findings)
-        if signal == CONTRACT_SIGNAL
-        else _worst_by_window(signal, findings)
-    )
-    return tuple(sorted(figures, key=lambda each: each.window.start))
+    judged: dict[datetime, Finding] = {}
+    for each in findings:
+        start = each.window.start
+        known = judged.get(start)
+        if each.state not in JUDGED_STATES:
+            continue
+        if signal == CONTRACT_SIGNAL:
+            if checks_rows(each):
+                n_breaches = (0.0 if known is None else _value(known)) + breaks_contract(each)
+                judged[start] = Finding(CONTRACT_SIGNAL, CONTRACT_SIGNAL, each.window, n_breaches)
+        elif (
+            each.signal == signal
+            and not math.isnan(_value(each))
+            and (known is None or _stands_before(each, known))
+        ):
+            judged[start] = each
+    return tuple(judged[start] for start in sorted(judged))
 
 
 def crosses(rule: ThresholdRule | KOfNRule, value: float) -> bool:
-    """Return whether a figure is above or below the bound of a rule.
+    """Return whether a value is above or below the bound of a rule.
 
     Examples
     --------
@@ -108,45 +128,31 @@ def signal_layer(signal: str) -> MonitoringLayer:
     return "business" if signal.startswith(BUSINESS_PREFIX) else "performance"
 
 
-def _evaluate_trigger(
-    trigger: Trigger, findings: Sequence[Finding], processes: Mapping[str, "LossProcess"]
-) -> Alarm | None:
-    if isinstance(trigger.rule, SequentialRule):
-        process = processes.get(trigger.name)
-        if process is None or process.alarm_at is None:
-            return None
-        return _sequential_alarm(trigger, trigger.rule, findings=findings, process=process)
-    shown = signal_history(trigger.signal, findings)
-    if isinstance(trigger.rule, KOfNRule):
-        crossed, note = _k_of_n_crossings(trigger.rule, shown)
-    else:
-        crossed, note = _latest_crossings(trigger.rule, shown), ""
-    if not crossed:
-        return None
-    return _threshold_alarm(trigger, trigger.rule, crossed=crossed, findings=findings, note=note)
-
-
-def _k_of_n_crossings(rule: KOfNRule, shown: Sequence[Finding]) -> tuple[list[Finding], str]:
-    latest = shown[-rule.n :]
-    crossed = [each for each in latest if crosses(rule, _value_or_nan(each))]
-    note = f", in {len(crossed)} of the latest {len(latest)} windows"
-    return (crossed, note) if len(crossed) >= rule.k else ([], "")
-
-
 def _threshold_alarm(
     trigger: Trigger,
     rule: ThresholdRule | KOfNRule,
-    *,
-    crossed: Sequence[Finding],
+    history: Sequence[Finding],
     findings: Sequence[Finding],
-    note: str,
-) -> Alarm:
+) -> Alarm | None:
+    crossed, note = _crossed(rule, history)
+    if not crossed:
+        return None
     last = crossed[-1]
-    is_above = rule.above is not None and _value_or_nan(last) > rule.above
+    is_above = rule.above is not None and _value(last) > rule.above
     bound, word = (rule.above, "above") if is_above else (rule.below, "below")
-    shown = _alarm_findings(trigger.signal, crossed, findings)
-    what = ", ".join(dict.fromkeys(_format_signal(each) for each in shown[-MAX_NAMED_FINDINGS:]))
-    about = f" ({what})" if trigger.signal == CONTRACT_SIGNAL else ""
+    shown, about = tuple(crossed[-MAX_FINDINGS:]), ""
+    if trigger.signal == CONTRACT_SIGNAL:  # show all that is broken in the last window
+        broken = [
+            each
+            for each in findings
+            if breaks_contract(each) and each.window.start == last.window.start
+        ]
+        shown = tuple(broken[:MAX_FINDINGS])
+        names = [
+            each.signal if each.part is None else f"{each.signal} of {each.part}"
+            for each in shown[-MAX_NAMED_FINDINGS:]
+        ]
+        about = f" ({', '.join(dict.fromkeys(names))})"
     part = f" of {last.part}" if last.part else ""
     return Alarm(
         trigger=trigger.name,
@@ -155,25 +161,35 @@ def _threshold_alarm(
         value=last.value,
         threshold=bound,
         since=crossed[0].window.start,
-        evidence=f"{trigger.signal}{part} was {_value_or_nan(last):.4g} on"
+        evidence=f"{trigger.signal}{part} was {_value(last):.4g} on"
         f" {last.window.start:%Y-%m-%d}, {word} {bound:g}{note}{about}",
         findings=shown,
     )
 
 
+def _crossed(
+    rule: ThresholdRule | KOfNRule, history: Sequence[Finding]
+) -> tuple[list[Finding], str]:
+    """Return the findings for which a rule fires now, oldest first, and a note about them."""
+    if isinstance(rule, KOfNRule):
+        latest = history[-rule.n :]
+        crossed = [each for each in latest if crosses(rule, _value(each))]
+        note = f", in {len(crossed)} of the latest {len(latest)} windows"
+        return (crossed, note) if len(crossed) >= rule.k else ([], "")
+    without_a_break = takewhile(lambda each: crosses(rule, _value(each)), reversed(history))
+    return list(without_a_break)[::-1], ""
+
+
 def _sequential_alarm(
     trigger: Trigger,
     rule: SequentialRule,
-    *,
-    findings: Sequence[Finding],
-    process: "LossProcess",
-) -> Alarm:
+    history: Sequence[Finding],
+    process: "LossProcess | None",
+) -> Alarm | None:
+    if process is None or process.alarm_at is None:
+        return None
     since = process.change_from
-    shown = [
-        each
-        for each in signal_history(trigger.signal, findings)
-        if since is None or each.window.end > since
-    ]
+    shown = [each for each in history if since is None or each.window.end > since]
     begun = "" if since is None else f", probably since {since:%Y-%m-%d}"
     return Alarm(
         trigger=trigger.name,
@@ -188,64 +204,10 @@ def _sequential_alarm(
     )
 
 
-def _latest_crossings(rule: ThresholdRule, shown: Sequence[Finding]) -> list[Finding]:
-    """Return the latest figures that are crossed without a break."""
-    run: list[Finding] = []
-    for each in reversed(shown):
-        if not crosses(rule, _value_or_nan(each)):
-            break
-        run.insert(0, each)
-    return run
+def _stands_before(each: Finding, other: Finding) -> bool:
+    """Return whether a finding is of the whole table, or else higher than another of a part."""
+    return each.part is None or (other.part is not None and _value(each) > _value(other))
 
 
-def _alarm_findings(
-    signal: str, crossed: Sequence[Finding], findings: Sequence[Finding]
-) -> tuple[Finding, ...]:
-    """Return what a person has to see: of the contract, all that broke in the last window."""
-    if signal != CONTRACT_SIGNAL:
-        return tuple(crossed[-MAX_FINDINGS:])
-    last = crossed[-1].window
-    broken = [
-        each for each in findings if breaks_contract(each) and each.window.start == last.start
-    ]
-    return tuple(broken[:MAX_FINDINGS])
-
-
-def _count_contract_breaches(findings: Sequence[Finding]) -> list[Finding]:
-    counts: dict[datetime, Finding] = {}
-    for each in findings:
-        if checks_rows(each) and each.state in JUDGED_STATES:
-            held = counts.get(each.window.start)
-            broken = (_value_or_nan(held) if held else 0.0) + breaks_contract(each)
-            counts[each.window.start] = Finding(
-                CONTRACT_SIGNAL, CONTRACT_SIGNAL, each.window, broken
-            )
-    return list(counts.values())
-
-
-def _worst_by_window(signal: str, findings: Sequence[Finding]) -> list[Finding]:
-    held: dict[datetime, Finding] = {}
-    for each in findings:
-        if each.signal == signal and _can_be_judged(each):
-            held[each.window.start] = _worse(held.get(each.window.start), each)
-    return list(held.values())
-
-
-def _worse(one: Finding | None, other: Finding) -> Finding:
-    """Return the figure of the whole table where there is one, else the higher of two parts."""
-    if one is None or other.part is None:
-        return other
-    return one if one.part is None or _value_or_nan(one) >= _value_or_nan(other) else other
-
-
-def _can_be_judged(finding: Finding) -> bool:
-    value = finding.value
-    return finding.state in JUDGED_STATES and value is not None and not math.isnan(value)
-
-
-def _format_signal(finding: Finding) -> str:
-    return finding.signal if finding.part is None else f"{finding.signal} of {finding.part}"
-
-
-def _value_or_nan(finding: Finding) -> float:
+def _value(finding: Finding) -> float:
     return math.nan if finding.value is None else finding.value

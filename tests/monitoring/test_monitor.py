@@ -204,7 +204,7 @@ def test_the_reference_is_stored_in_the_state_folder(root):
 @slow
 def test_a_backtest_shows_what_each_trigger_would_have_done(root, learned):
     play(root, learned, QUIET, FLIPPED)
-    tried = {each.trigger: each for each in backtest(root, now=day(10)).tried}
+    tried = {each.trigger: each for each in backtest(root, now=day(10)).triggers}
     assert len(tried["loss-rises"].alarms) == 1
     assert tried["floor"].note == "switched off: it has no bound"
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,12 @@ from evertune.times import TimeWindow
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
 NAN = float("nan")
+BELOW = ThresholdRule(kind="threshold", below=0.7)
+BREACHES = ThresholdRule(kind="threshold", above=0)
+
+
+def k_of_n(k, n, **bound):
+    return KOfNRule(kind="k_of_n", k=k, n=n, **bound)
 
 
 def day(number):
@@ -35,66 +42,66 @@ def alarms(rule, findings, *, signal="roc_auc", processes=None):
 @pytest.mark.parametrize(
     ("rule", "values", "crossed"),
     [
-        (ThresholdRule(kind="threshold", below=0.7), [0.9, 0.6], True),
-        (ThresholdRule(kind="threshold", below=0.7), [0.6, 0.9], False),
-        (ThresholdRule(kind="threshold", below=0.7), [0.6, NAN], True),
-        (ThresholdRule(kind="threshold", below=0.7), [0.9, None], False),
-        (ThresholdRule(kind="threshold", below=0.7), [], False),
-        (ThresholdRule(kind="threshold", below=0.7), [None], False),
+        (BELOW, [0.9, 0.6], True),
+        (BELOW, [0.6, 0.9], False),
+        (BELOW, [0.6, NAN], True),
+        (BELOW, [0.9, None], False),
+        (BELOW, [], False),
+        (BELOW, [None], False),
         (ThresholdRule(kind="threshold"), [0.0, 99.0], False),
-        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, 0.6], True),
-        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, 0.9, 0.6], False),
-        (KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), [0.6, 0.9, NAN, None, 0.6], True),
-        (KOfNRule(kind="k_of_n", above=0.95, k=1, n=1), [0.96], True),
+        (k_of_n(2, 3, below=0.7), [0.6, 0.9, 0.6], True),
+        (k_of_n(2, 3, below=0.7), [0.6, 0.9, 0.9, 0.6], False),
+        (k_of_n(2, 3, below=0.7), [0.6, 0.9, NAN, None, 0.6], True),
+        (k_of_n(1, 1, above=0.95), [0.96], True),
     ],
 )
-def test_only_figures_that_can_be_judged_trigger_or_clear(rule, values, crossed):
+def test_only_values_that_can_be_judged_trigger_or_clear(rule, values, crossed):
     assert bool(alarms(rule, figures(*values))) is crossed
 
 
 def test_an_immature_window_neither_triggers_nor_clears():
     found = [*figures(0.9), *figures(0.9, 0.1, state="immature")[1:]]
-    assert alarms(ThresholdRule(kind="threshold", below=0.7), found) == ()
+    assert alarms(BELOW, found) == ()
 
 
-def test_an_alarm_says_since_when_without_a_break():
-    (alarm,) = alarms(ThresholdRule(kind="threshold", below=0.7), figures(0.6, 0.9, 0.6, 0.5))
+def test_an_alarm_begins_with_the_latest_unbroken_run_of_windows():
+    (alarm,) = alarms(BELOW, figures(0.6, 0.9, 0.6, 0.5))
     assert (alarm.since, alarm.value, alarm.threshold) == (day(2).start, 0.5, 0.7)
     assert [each.value for each in alarm.findings] == [0.6, 0.5]
 
 
-def test_k_of_n_says_in_how_many_windows():
-    (alarm,) = alarms(KOfNRule(kind="k_of_n", below=0.7, k=2, n=3), figures(0.6, 0.9, 0.6))
+def test_an_alarm_of_k_of_n_names_the_number_of_windows():
+    (alarm,) = alarms(k_of_n(2, 3, below=0.7), figures(0.6, 0.9, 0.6))
     assert (
         alarm.evidence == "roc_auc was 0.6 on 2024-05-03, below 0.7, in 2 of the latest 3 windows"
     )
 
 
-def test_the_contract_counts_what_is_broken_and_names_it():
+def test_an_alarm_of_the_contract_counts_and_names_what_is_broken():
     found = [
         Finding("missing", "contract", day(0), 0.4, part="age", state="breach"),
         Finding("missing", "contract", day(0), 0.0, part="plan"),
         Finding("volume", "contract", day(0), 9.0, state="breach"),
     ]
-    (alarm,) = alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract")
+    (alarm,) = alarms(BREACHES, found, signal="contract")
     assert (alarm.value, len(alarm.findings)) == (2, 2)
     assert alarm.evidence.endswith("above 0 (missing of age, volume)")
 
 
-def test_a_contract_that_is_kept_again_clears():
+def test_a_window_that_meets_the_contract_clears_the_alarm():
     found = [
         Finding("missing", "contract", day(0), 0.4, part="age", state="breach"),
         Finding("missing", "contract", day(1), 0.0, part="age"),
     ]
-    assert alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract") == ()
+    assert alarms(BREACHES, found, signal="contract") == ()
 
 
-def test_rows_that_are_there_are_not_broken_by_a_feed_that_stopped():
+def test_a_feed_that_stopped_is_a_signal_of_its_own():
     found = [
         Finding("missing", "contract", day(0), 0.0, part="age"),
         Finding("freshness", "contract", day(0), 9.0, threshold=3.0, state="breach"),
     ]
-    assert alarms(ThresholdRule(kind="threshold", above=0), found, signal="contract") == ()
+    assert alarms(BREACHES, found, signal="contract") == ()
     (alarm,) = alarms(ThresholdRule(kind="threshold", above=3), found, signal="freshness")
     assert alarm.evidence == "freshness was 9 on 2024-05-01, above 3"
 
@@ -116,14 +123,8 @@ def test_slices_do_not_stand_for_the_whole_table():
     assert [each.value for each in signal_history("loss", found)] == [0.1]
 
 
-def process(alarm_at):
-    return LossProcess(
-        days=(day(0).start,),
-        values=(4000.0,),
-        threshold=3650,
-        alarm_at=alarm_at,
-        change_from=day(1).start if alarm_at else None,
-    )
+QUIET = LossProcess((day(0).start,), values=(4000.0,), threshold=3650)
+ALARMING = replace(QUIET, alarm_at=day(2).start, change_from=day(1).start)
 
 
 def test_a_sequential_test_alarms_with_the_windows_since_the_change():
@@ -132,14 +133,14 @@ def test_a_sequential_test_alarms_with_the_windows_since_the_change():
         SequentialRule(kind="e_process"),
         found,
         signal="loss",
-        processes={"t": process(day(2).start)},
+        processes={"t": ALARMING},
     )
     assert (alarm.since, [each.value for each in alarm.findings]) == (day(1).start, [0.2, 0.3])
     assert "probably since 2024-05-02" in alarm.evidence
 
 
-@pytest.mark.parametrize("processes", [{}, {"t": process(None)}])
-def test_a_sequential_test_without_a_standing_alarm_is_quiet(processes):
+@pytest.mark.parametrize("processes", [{}, {"t": QUIET}])
+def test_a_sequential_test_without_an_alarm_fires_no_trigger(processes):
     assert alarms(SequentialRule(kind="e_process"), [], signal="loss", processes=processes) == ()
 
 
