@@ -106,9 +106,10 @@ def backtest_triggers(
     results = []
     for trigger in triggers:
         rule, note = trigger.rule, ""
+        alarms: tuple[datetime, ...] = ()
         suggested: float | None
         if isinstance(rule, SequentialRule):
-            n_windows, alarms, suggested = len(days), (), DAYS_PER_YEAR / false_alarms_a_year
+            n_windows, suggested = len(days), DAYS_PER_YEAR / false_alarms_a_year
             if days:
                 process = run_loss_process(
                     reference,

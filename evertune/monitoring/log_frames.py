@@ -41,7 +41,7 @@ class LoggedPrediction:
     identifier : str, optional
         The row's value in the schema's identifier column.
     moment : datetime
-        The time that the row is about: the schema's time column where it is a date.
+        The time that the row is about: the schema's time column if it is a date.
     inputs : str
         The raw values as a JSON object.
     value : float
@@ -86,10 +86,11 @@ def make_log_frame(
     frame: dict[str, object] = {}
     for name, values in zip(names, columns, strict=True):
         if name.startswith("probabilities"):
+            proba = _read_probabilities(values, n_classes=len(classes))
             prefix = f"p{name.removeprefix('probabilities')}"
-            frame |= _probability_columns(values, prefix, n_classes=len(classes))
+            frame |= {f"{prefix}_{code}": proba[:, code] for code in range(len(classes))}
         elif name == "label":
-            frame["truth"] = encode_labels(values, classes)
+            frame["truth"] = _read_labels(values, classes)
         elif name in ("moment", "received", "labelled"):
             missing = np.iinfo(np.int64).min
             counts = np.array([missing if each is None else each for each in values], np.int64)
@@ -101,19 +102,16 @@ def make_log_frame(
     return pd.DataFrame(frame)
 
 
-def _probability_columns(
-    texts: Sequence[object], prefix: str, *, n_classes: int
-) -> dict[str, FloatArray]:
+def _read_probabilities(texts: Sequence[object], *, n_classes: int) -> FloatArray:
+    """Return probabilities of shape (n, n_classes); NaN for a version that knew other classes."""
     rows = orjson.loads(f"[{','.join('[]' if text is None else str(text) for text in texts)}]")
-    # a version that knew other classes says nothing about these
     missing = [np.nan] * n_classes
     fitting = [row if len(row) == n_classes else missing for row in rows]
-    proba = np.array(fitting, dtype=np.float64).reshape(len(texts), n_classes)
-    return {f"{prefix}_{code}": proba[:, code] for code in range(n_classes)}
+    return np.array(fitting, dtype=np.float64).reshape(len(texts), n_classes)
 
 
-def encode_labels(texts: Sequence[object], classes: Sequence[str]) -> FloatArray:
-    """Return labels as class codes or values; NaN where there is none, or no such class."""
+def _read_labels(texts: Sequence[object], classes: Sequence[str]) -> FloatArray:
+    """Return labels as class codes or values; NaN if there is none, or no such class."""
     if classes:
         codes: dict[object, float] = {label: float(code) for code, label in enumerate(classes)}
         return np.array([codes.get(text, np.nan) for text in texts], dtype=np.float64)
@@ -149,8 +147,7 @@ def keep_effective_labels(frame: pd.DataFrame) -> pd.DataFrame:
 def logged_predictions(frame: pd.DataFrame, suffix: str = "") -> Predictions:
     """Return the predictions of a logged frame.
 
-    A row without probabilities has NaN in all of them; where no row has any, `probabilities` is
-    None.
+    A row without probabilities has NaN in all of them; if no row has any, `probabilities` is None.
 
     Parameters
     ----------
@@ -182,7 +179,7 @@ def read_inputs(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of n rows
-        With the frame's index; columns in the order in which they first occur, None where a row
+        With the frame's index; columns in the order in which they first occur, None if a row
         lacks one, and each of the type that its values have.
 
     Examples
@@ -220,31 +217,11 @@ def single_version(frame: pd.DataFrame) -> str | None:
     return str(versions[0]) if len(versions) == 1 else None
 
 
-def inputs_as_json(raw: pd.DataFrame) -> list[str]:
-    """Return the cells of each row as a JSON object, the same for the same cells."""
-    rows = raw.astype(object).to_dict("records")
-    return [orjson.dumps(row, default=_json_default, option=JSON_OPTIONS).decode() for row in rows]
-
-
-def _json_default(cell: object) -> object:
-    if cell is pd.NA or cell is pd.NaT:
-        return None
-    return cell.isoformat() if isinstance(cell, datetime | date) else str(cell)
-
-
-def hash_row_ids(texts: Sequence[str]) -> list[str]:
-    """Return the ids of rows: a hash of all cells and of how many equal rows come before."""
-    seen: Counter[str] = Counter()
-    ids = []
-    for text in texts:
-        repeated = f" {seen[text]}" if seen[text] else ""
-        ids.append(sha256(f"{text}{repeated}".encode()).hexdigest()[:ROW_ID_LENGTH])
-        seen[text] += 1
-    return ids
-
-
 def identify_rows(raw: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     """Return `id`, `inputs` and `identifier` of n raw rows; the target is no input.
+
+    The id is a hash of all cells and of how many equal rows come before; `inputs` are the cells as
+    a JSON object, the same for the same cells.
 
     Examples
     --------
@@ -252,13 +229,25 @@ def identify_rows(raw: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     >>> identify_rows(pd.DataFrame({"age": [31], "left": ["no"]}), schema)["inputs"].tolist()
     ['{"age":31}']
     """
-    texts = inputs_as_json(raw.drop(columns=schema.target, errors="ignore"))
+    rows = raw.drop(columns=schema.target, errors="ignore").astype(object).to_dict("records")
+    texts = [orjson.dumps(row, default=_as_json, option=JSON_OPTIONS).decode() for row in rows]
+    seen: Counter[str] = Counter()
+    ids = []
+    for text in texts:
+        repeated = f" {seen[text]}" if seen[text] else ""
+        ids.append(sha256(f"{text}{repeated}".encode()).hexdigest()[:ROW_ID_LENGTH])
+        seen[text] += 1
     identifiers: list[str | None] = [None] * len(raw)
     if schema.identifier is not None and schema.identifier in raw:
         cells = as_text(raw[schema.identifier], missing=schema.missing_values)
         identifiers = [None if pd.isna(cell) else str(cell) for cell in cells]
-    columns = {"id": hash_row_ids(texts), "inputs": texts, "identifier": identifiers}
-    return pd.DataFrame(columns, dtype=object)
+    return pd.DataFrame({"id": ids, "inputs": texts, "identifier": identifiers}, dtype=object)
+
+
+def _as_json(cell: object) -> object:
+    if cell is pd.NA or cell is pd.NaT:
+        return None
+    return cell.isoformat() if isinstance(cell, datetime | date) else str(cell)
 
 
 def make_logged_predictions(
@@ -305,8 +294,8 @@ def scored_table(
     Returns
     -------
     DataFrame of n rows
-        `prediction_id`, the identifier where there is one, `prediction`, `probability_<class>` for
-        each class, and `version`.
+        `prediction_id`, the identifier column if there is one, `prediction`,
+        `probability_<class>` for each class, and `version`.
     """
     rows = [row for _, row in predictions]
     table: dict[str, list[Any]] = {"prediction_id": [row.id for row in rows]}

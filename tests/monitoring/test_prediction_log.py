@@ -8,7 +8,6 @@ from evertune.config.loader import load_params
 from evertune.database import open_log
 from evertune.errors import InputError, StageError
 from evertune.monitoring.log_frames import (
-    encode_labels,
     keep_effective_labels,
     logged_predictions,
     make_log_frame,
@@ -238,10 +237,13 @@ def test_one_row_without_probabilities_leaves_those_of_other_rows():
     assert logged_predictions(frame.tail(1)).probabilities is None
 
 
-def test_labels_that_the_model_does_not_know_are_missing():
-    assert encode_labels(["yes", "1.5"], ()) == pytest.approx([np.nan, 1.5], nan_ok=True)
-    codes = encode_labels(["1", "2", None], ("0", "1"))
-    assert codes == pytest.approx([1, np.nan, np.nan], nan_ok=True)
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [(["yes", "1.5"], (), [np.nan, 1.5]), (["1", "2", None], ("0", "1"), [1, np.nan, np.nan])],
+)
+def test_labels_that_the_model_does_not_know_are_missing(labels, classes, expected):
+    frame = make_log_frame([[label] for label in labels], ["label"], classes=classes)
+    assert frame["truth"].tolist() == pytest.approx(expected, nan_ok=True)
 
 
 def test_rows_without_a_label_stay_as_they_are():
