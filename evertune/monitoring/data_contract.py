@@ -123,7 +123,8 @@ def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float
         days = (window.end - window.start) / ONE_DAY
         return int(rows_by_season(each.start, each.end, n_rows=1, window_days=days).argmax())
 
-    same = [each.n_rows for each in before if place(each) == place(window)]
+    own = place(window)
+    same = [each.n_rows for each in before if place(each) == own]
     rows = same if len(same) >= MIN_PRIOR_WINDOWS else [each.n_rows for each in before]
     enough = len(rows) >= MIN_PRIOR_WINDOWS
     return float(np.median(rows[-MAX_PRIOR_WINDOWS:])) if enough else None

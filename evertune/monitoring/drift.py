@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Literal
 
 import numpy as np
-from scipy.stats import entropy
+from scipy.special import rel_entr
 
 from evertune.decisions import Finding, FindingState
 from evertune.monitoring.column_reference import ColumnReference, Counts
@@ -163,8 +163,8 @@ def psi(counts: Counts, usual: Counts) -> float:
 
     The sum of (p - q) log(p / q) over the bins (Siddiqi, 2006): both relative entropies together.
     """
-    p, q = counts + 0.5, usual + 0.5
-    return float(entropy(p, q) + entropy(q, p))
+    p, q = (each / each.sum() for each in (counts + 0.5, usual + 0.5))
+    return float((rel_entr(p, q) + rel_entr(q, p)).sum())
 
 
 def wasserstein(counts: Counts, mean: float | None, column: ColumnReference) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
-from evertune.data.schema import TableSchema, encode_target
+from evertune.data.schema import MOMENT_COLUMN, TableSchema, encode_target
 from evertune.files import atomic_folder, read_record, write_record
 from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Model, predict
@@ -25,15 +25,13 @@ from evertune.monitoring.performance import (
 )
 from evertune.types import Predictions
 
-MOMENT_COLUMN = "moment"
 MAX_LOSS_RISE = 0.03
-
 REFERENCE_FILE = "reference.json"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The picture of a version that its production is held against.
+    """What the production of a version is compared with.
 
     Attributes
     ----------
@@ -42,11 +40,11 @@ class Reference:
     window_days : float
         Of the windows that input drift is calibrated on.
     inputs : InputReference
-        Of the rows that it was learned from and judged on.
+        Of the training and hold-out rows.
     performance : PerformanceReference
-        Of the hold-out alone: rows that it never saw.
+        Of the hold-out alone, which the model never saw.
     importance : dict
-        What it loses when a column is shuffled, by column.
+        What the model loses when a column is shuffled, by column.
     """
 
     schema: TableSchema
@@ -72,48 +70,49 @@ def build_reference(
     Parameters
     ----------
     training, holdout : DataFrame
-        Clean rows with the target: those that it was learned from, and those that it never saw.
-        `moment`, or the schema's time column, says when a row was; without dates, windows are
-        drawn at random.
+        Clean rows with the target. The time of a row is its `moment`, if it is from the
+        prediction log, or the schema's time column, if that is a date; without times, windows
+        are drawn at random.
     metrics : sequence of Metric
-        The metric that is optimised comes first.
+        The primary metric comes first.
     importance : mapping
         By column, from the evaluation.
     slices : sequence of str
         Columns whose values are judged on their own.
     """
     schema = model.schema
-    said = predict(model.fitted, holdout, schema)
-    features = holdout[[column.name for column in schema.features]]
+    pred = predict(model.fitted, holdout, schema)
     judged = [name for name in slices if name in holdout]
     performance = build_performance_reference(
         encode_target(holdout, schema),
-        said,
+        pred,
         task=schema.task,
         metrics=metrics,
-        moments=row_moments(holdout, schema),
+        moments=_row_moments(holdout, schema),
         slices=holdout[judged] if judged else None,
-        features=features,
+        features=holdout[[column.name for column in schema.features]],
         seed=seed,
+    )
+    # a model is too sure of the rows that it was trained on: their predictions are left out
+    padding, proba = ((len(training), 0),), pred.probabilities
+    padded = Predictions(
+        np.pad(pred.values, padding, constant_values=np.nan),
+        None if proba is None else np.pad(proba, (*padding, (0, 0)), constant_values=np.nan),
     )
     rows = pd.concat([training, holdout], ignore_index=True)
     inputs = build_input_reference(
         rows,
         schema,
-        moments=row_moments(rows, schema),
-        predictions=_pad_training_rows(said, n_before=len(training)),
+        moments=_row_moments(rows, schema),
+        predictions=padded,
         window_days=window_days,
         seed=seed,
     )
     return Reference(schema, window_days, inputs, performance, dict(importance))
 
 
-def row_moments(table: pd.DataFrame, schema: TableSchema) -> pd.Series | None:
-    """Return when each row of a clean table was, None where nothing says so.
-
-    A row from the prediction log has its `moment`; any other has the schema's time column, where
-    that is a date and not a counter.
-    """
+def _row_moments(table: pd.DataFrame, schema: TableSchema) -> pd.Series | None:
+    """Return the time of each row, None if neither `moment` nor the time column is a date."""
     time = table[schema.time] if schema.time is not None and schema.time in table else None
     dated = time if time is not None and is_datetime64_any_dtype(time) else None
     if MOMENT_COLUMN not in table or not table[MOMENT_COLUMN].notna().any():
@@ -125,32 +124,21 @@ def cap_reference_loss(reference: Reference, former: Reference | None) -> Refere
     """Return a new champion's reference with a base loss that rose by 0.03 at most.
 
     The baseline never moves up by itself: a champion that is worse than the one before it is
-    held against the better past.
+    compared with the better past.
 
     Parameters
     ----------
-    reference : Reference
-        Of the champion, from its own hold-out.
     former : Reference, optional
         Of the champion before it, capped itself; None where there was none.
     """
     if former is None:
         return reference
-    found, most = reference.performance, former.performance.loss + MAX_LOSS_RISE
-    if found.task != former.performance.task or found.loss <= most:
+    performance, most = reference.performance, former.performance.loss + MAX_LOSS_RISE
+    if performance.task != former.performance.task or performance.loss <= most:
         return reference
-    share = most / found.loss
-    days = tuple(replace(day, total=day.total * share) for day in found.days)
-    return replace(reference, performance=replace(found, loss=most, days=days))
-
-
-def _pad_training_rows(said: Predictions, *, n_before: int) -> Predictions:
-    """Return predictions behind rows that have none: what was learned from is known too well."""
-    values = np.concatenate([np.full(n_before, np.nan), said.values])
-    if said.probabilities is None:
-        return Predictions(values)
-    none = np.full((n_before, said.probabilities.shape[1]), np.nan)
-    return Predictions(values, np.concatenate([none, said.probabilities]))
+    factor = most / performance.loss
+    days = tuple(replace(day, total=day.total * factor) for day in performance.days)
+    return replace(reference, performance=replace(performance, loss=most, days=days))
 
 
 def save_reference(folder: Path, reference: Reference) -> None:

@@ -30,6 +30,12 @@ DAYS_PER_WEEK = 7
 MAX_SEASONS = 168
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+MIN_WINDOWS = 8
+MIN_MEDIAN_ROWS = 30
+MAX_WINDOWS = 1000
+MIN_SHARE_OF_MEDIAN_ROWS = 0.2
+LENGTH_FACTORS = (1, 2, 3, 7, 14, 28)
+MAX_RANDOM_WINDOWS, MIN_RANDOM_WINDOW_ROWS, MIN_RANDOM_WINDOWS = 60, 20, 5
 
 
 def windows_by_days(
@@ -122,15 +128,6 @@ def rows_by_season(
     return np.asarray(rows * (n_rows / rows.sum()), dtype=np.float64)
 
 
-MIN_WINDOWS = 8
-MIN_MEDIAN_ROWS = 30
-MAX_WINDOWS = 1000
-MIN_SHARE_OF_MEDIAN_ROWS = 0.2
-LENGTH_FACTORS = (1, 2, 3, 7, 14, 28)
-MAX_RANDOM_WINDOWS, MIN_RANDOM_WINDOW_ROWS, MIN_RANDOM_WINDOWS = 60, 20, 5
-FIRST_MONDAY_DAY = 4
-
-
 @dataclass(frozen=True, eq=False)
 class ReferenceWindows:
     """Which window each row lies in.
@@ -186,32 +183,38 @@ def split_into_windows(
 
 
 def _time_windows(times: FloatArray, days: float) -> ReferenceWindows:
-    known = ~np.isnan(times)
-    since = times[known] / MICROSECONDS_PER_DAY - FIRST_MONDAY_DAY
-    numbers = np.floor(since / days + 1e-9).astype(np.int64)
-    distinct, places, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    is_known = ~np.isnan(times)
+    since_monday = times[is_known] / MICROSECONDS_PER_DAY - (FIRST_MONDAY - EPOCH).days
+    numbers = np.floor(since_monday / days + 1e-9).astype(np.int64)
+    distinct, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     usual = np.median(counts) if len(counts) else 0
     full = np.flatnonzero(counts >= MIN_SHARE_OF_MEDIAN_ROWS * usual)[-MAX_WINDOWS:]
-    renamed = np.full(len(distinct), -1)
-    renamed[full] = np.arange(len(full))
-    all_places = np.full(len(times), -1)
-    all_places[known] = renamed[places]
-    span = float(np.ptp(distinct[full]) + 1) * days if len(full) else 0.0
-    phases = distinct[full] % n_seasons(days)
-    return ReferenceWindows(all_places, phases, counts[full].astype(np.float64), days, True, span)
+    place_of = np.full(len(distinct), -1)
+    place_of[full] = np.arange(len(full))
+    places = np.full(len(times), -1)
+    places[is_known] = place_of[inverse]
+    return ReferenceWindows(
+        places,
+        phases=distinct[full] % n_seasons(days),
+        rows=counts[full].astype(np.float64),
+        days=days,
+        timed=True,
+        span_days=float(np.ptp(distinct[full]) + 1) * days if len(full) else 0.0,
+    )
 
 
 def _random_windows(n_rows: int, *, window_days: float, seed: int) -> ReferenceWindows:
-    count = min(MAX_RANDOM_WINDOWS, n_rows // MIN_RANDOM_WINDOW_ROWS)
-    count = count if count >= MIN_RANDOM_WINDOWS else 0
-    order = np.random.default_rng(seed).permutation(n_rows)
-    places = order % count if count else np.full(n_rows, -1)
-    rows = np.bincount(places, minlength=count)[:count] if count else np.empty(0)
+    n_windows = min(MAX_RANDOM_WINDOWS, n_rows // MIN_RANDOM_WINDOW_ROWS)
+    places = np.full(n_rows, -1)
+    if n_windows < MIN_RANDOM_WINDOWS:
+        n_windows = 0
+    else:
+        places = np.random.default_rng(seed).permutation(n_rows) % n_windows
     return ReferenceWindows(
-        places.astype(np.int64),
-        np.zeros(count, dtype=np.int64),
-        rows.astype(np.float64),
-        window_days,
-        False,
-        0.0,
+        places,
+        phases=np.zeros(n_windows, dtype=np.int64),
+        rows=np.bincount(places[places >= 0], minlength=n_windows).astype(np.float64),
+        days=window_days,
+        timed=False,
+        span_days=0.0,
     )
