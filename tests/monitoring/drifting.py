@@ -1,4 +1,4 @@
-"""A small table whose days differ, its reference, and windows of it: what tests of drift share."""
+"""A small table whose days differ, its reference, and windows of it, for the tests of drift."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -47,14 +47,14 @@ def people(days: pd.DatetimeIndex, seed: int) -> pd.DataFrame:
     )
 
 
-def days(n_days: int = N_DAYS, start: datetime = FIRST) -> pd.DatetimeIndex:
-    return pd.date_range(start.replace(tzinfo=None), periods=n_days).repeat(ROWS)
+def days(n_days: int = N_DAYS) -> pd.DatetimeIndex:
+    return pd.date_range(FIRST.replace(tzinfo=None), periods=n_days).repeat(ROWS)
 
 
-def said(table: pd.DataFrame) -> Predictions:
-    """Return predictions that go with age."""
-    chance = 1 / (1 + np.exp(-(table["age"].fillna(40).to_numpy() - 40) / 10))
-    return Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
+def predictions_of(table: pd.DataFrame) -> Predictions:
+    """Return predictions that depend on the age."""
+    proba = 1 / (1 + np.exp(-(table["age"].fillna(40).to_numpy() - 40) / 10))
+    return Predictions((proba > 0.5).astype(float), np.column_stack([1 - proba, proba]))
 
 
 @cache
@@ -64,7 +64,7 @@ def reference(n_days: int = N_DAYS, *, timed: bool = True) -> InputReference:
         table,
         SCHEMA,
         moments=pd.Series(days(n_days)) if timed else None,
-        predictions=said(table),
+        predictions=predictions_of(table),
         window_days=1,
         seed=0,
     )
@@ -81,8 +81,14 @@ def rows_of(number: int = 0, n_rows: int = ROWS) -> pd.DataFrame:
     return people(moments, seed=100 + number)
 
 
-def profile(rows: pd.DataFrame, number: int = 0, **known: object) -> WindowProfile:
-    predictions = said(rows) if known.pop("predicted", False) else None
+def profile(
+    rows: pd.DataFrame, number: int = 0, *, predicted: bool = False, **settings: object
+) -> WindowProfile:
+    """Return the profile of a day's rows; the settings are those of its reference."""
     return build_window_profile(
-        rows, reference(**known), SCHEMA, window=day(number), predictions=predictions
+        rows,
+        reference(**settings),
+        SCHEMA,
+        window=day(number),
+        predictions=predictions_of(rows) if predicted else None,
     )

@@ -17,27 +17,33 @@ from evertune.times import TimeWindow
 from tests.monitoring.drifting import ROWS, day, profile, reference, rows_of
 
 
-def found(rows, *, typical_rows=float(ROWS), **moments):
+def findings_of(rows, *, typical_rows=float(ROWS), **moments):
     return contract_findings(
         profile(rows), reference(), limits=ContractSection(), typical_rows=typical_rows, **moments
     )
 
 
-def broken(findings):
-    return [(each.signal, each.part) for each in findings if each.state == "breach"]
+def finding(findings, signal):
+    (found,) = (each for each in findings if each.signal == signal and each.part is None)
+    return found
 
 
-def some(values, share, other):
-    """Return values of which a share is another one."""
-    return values.astype(object).where(values.index >= share * len(values), other)
+def breaches(rows):
+    return [(each.signal, each.part) for each in findings_of(rows) if each.state == "breach"]
+
+
+def with_cells(rows, name, share, cell):
+    """Return rows of which a share has another cell in a column."""
+    cells = rows[name].astype(object).where(rows.index >= share * len(rows), cell)
+    return rows.assign(**{name: cells})
 
 
 def test_a_sound_window_breaks_nothing():
-    assert broken(found(rows_of())) == []
+    assert breaches(rows_of()) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "signal"),
+    ("name", "cell", "signal"),
     [
         ("income", None, "missing"),
         ("member", None, "missing"),
@@ -48,67 +54,59 @@ def test_a_sound_window_breaks_nothing():
         ("plan", "gold", "unseen"),
     ],
 )
-def test_what_is_wrong_with_a_tenth_of_the_cells_breaks_the_contract(name, other, signal):
-    rows = rows_of()
-    assert broken(found(rows.assign(**{name: some(rows[name], 0.1, other)}))) == [(signal, name)]
+def test_a_fault_in_a_tenth_of_the_cells_breaks_the_contract(name, cell, signal):
+    assert breaches(with_cells(rows_of(), name, 0.1, cell)) == [(signal, name)]
 
 
 def test_one_bad_cell_is_shown_but_breaks_nothing():
-    rows = rows_of()
-    findings = found(rows.assign(plan=some(rows["plan"], 0.5 / ROWS, "gold")))
+    findings = findings_of(with_cells(rows_of(), "plan", 0.5 / ROWS, "gold"))
     (unseen,) = (each for each in findings if each.signal == "unseen")
     assert (unseen.state, unseen.value) == ("ok", 1 / ROWS)
     assert "1 of 60 rows, usually 0.00%; such as 'gold'" in unseen.note
 
 
-def test_many_rows_with_a_rise_below_a_point_break_nothing():
+def test_a_rise_below_a_point_breaks_nothing_however_many_rows_there_are():
     rows = pd.concat([rows_of(number) for number in range(100)], ignore_index=True)
-    assert broken(found(rows.assign(plan=some(rows["plan"], 0.009, "gold")))) == [("volume", None)]
+    assert breaches(with_cells(rows, "plan", 0.009, "gold")) == [("volume", None)]
 
 
-def test_a_usual_share_of_missing_cells_is_no_breach_and_a_larger_one_is():
-    rows = rows_of()
-    assert ("missing", "age") not in broken(found(rows))
-    assert ("missing", "age") in broken(found(rows.assign(age=some(rows["age"], 0.5, None))))
+@pytest.mark.parametrize(("share", "is_broken"), [(0.0, False), (0.5, True)])
+def test_missing_cells_break_the_contract_beyond_their_usual_share(share, is_broken):
+    rows = with_cells(rows_of(), "age", share, None)
+    assert (("missing", "age") in breaches(rows)) == is_broken
 
 
 def test_a_column_that_is_not_there_breaks_the_schema_and_an_extra_one_does_not():
-    schema = found(rows_of().drop(columns="age").assign(colour="red"))[0]
-    assert (schema.signal, schema.value, schema.state) == ("schema", 1, "breach")
+    schema = finding(findings_of(rows_of().drop(columns="age").assign(colour="red")), "schema")
+    assert (schema.value, schema.state) == (1, "breach")
     assert schema.note == "not there: 'age'; not known, and not used: 'colour'"
 
 
 def test_repeated_rows_break_the_contract():
-    rows = rows_of()
-    assert broken(found(pd.concat([rows, rows.head(20)]))) == [("duplicates", None)]
+    assert breaches(pd.concat([rows_of(), rows_of().head(20)])) == [("duplicates", None)]
 
 
 @pytest.mark.parametrize(("usual", "state"), [(59, "ok"), (301, "breach"), (11, "breach")])
-def test_volume_is_held_against_the_usual_number_of_rows(usual, state):
-    (volume,) = (each for each in found(rows_of(), typical_rows=usual) if each.signal == "volume")
-    assert volume.state == state
+def test_volume_is_compared_with_the_usual_number_of_rows(usual, state):
+    assert finding(findings_of(rows_of(), typical_rows=usual), "volume").state == state
 
 
 def test_an_empty_window_is_no_data_and_breaks_nothing():
-    findings = found(rows_of().head(0))
+    findings = findings_of(rows_of().head(0))
     assert {(each.value, each.state) for each in findings} == {(None, "no data")}
 
 
 @pytest.mark.parametrize(("days", "state"), [(2, "ok"), (4, "breach")])
 def test_rows_grow_stale(days, state):
-    findings = found(rows_of(), now=day().end + timedelta(days=days))
-    assert (findings[-1].signal, findings[-1].value, findings[-1].state) == (
-        "freshness",
-        days,
-        state,
-    )
+    freshness = findings_of(rows_of(), now=day().end + timedelta(days=days))[-1]
+    assert (freshness.signal, freshness.value, freshness.state) == ("freshness", days, state)
 
 
 def test_an_empty_window_is_stale_by_its_newest_row_or_is_no_data():
     now, empty = day().end, rows_of().head(0)
     newest = now - timedelta(days=9)
-    assert found(empty, now=now, newest=newest)[-1].state == "breach"
-    assert found(empty, now=now)[-1].state == "no data"
+    assert findings_of(empty, now=now, newest=newest)[-1].state == "breach"
+    assert findings_of(empty, now=now)[-1].state == "no data"
 
 
 def test_the_usual_number_of_rows_is_not_known_from_two_windows():
@@ -119,27 +117,26 @@ def test_the_usual_number_of_rows_is_not_known_from_two_windows():
 
 MONDAY = datetime(2024, 5, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-WEEK = [DailyLoss(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7)]
+WEEK = tuple(DailyLoss(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7))
 
 
-def finding(state: str, *hours: int) -> Finding:
-    window = TimeWindow(MONDAY + hours[0] * HOUR, MONDAY + hours[1] * HOUR)
-    return Finding("missing", "contract", window, 0.9, state=state)
+def breach(first_hour, last_hour, **changed):
+    window = TimeWindow(MONDAY + first_hour * HOUR, MONDAY + last_hour * HOUR)
+    return replace(Finding("missing", "contract", window, 0.9, state="breach"), **changed)
 
 
-def test_a_window_is_broken_once_however_much_broke_in_it():
-    twice = [finding("breach", 0, 24), finding("breach", 0, 24), finding("ok", 24, 48)]
-    assert [each.start for each in broken_windows(twice)] == [MONDAY]
+def test_a_window_is_broken_once_however_many_breaches_it_has():
+    findings = [breach(0, 24), breach(0, 24, signal="type"), breach(24, 48, state="ok")]
+    assert [each.start for each in broken_windows(findings)] == [MONDAY]
 
 
-@pytest.mark.parametrize("other", [{"layer": "drift"}, {"signal": "freshness"}])
-def test_what_is_not_about_the_rows_breaks_no_window(other):
-    assert days_with_valid_data(WEEK, [replace(finding("breach", 0, 24), **other)]) == tuple(WEEK)
+@pytest.mark.parametrize("changed", [{"layer": "drift"}, {"signal": "freshness"}])
+def test_a_finding_that_is_not_about_the_rows_breaks_no_window(changed):
+    assert days_with_valid_data(WEEK, [breach(0, 24, **changed)]) == WEEK
 
 
 @pytest.mark.parametrize(
     ("hours", "left"), [((24, 48), [6, 8, 9, 10, 11, 12]), ((30, 60), [6, 9, 10, 11, 12])]
 )
-def test_a_day_that_a_broken_window_touches_is_not_judged(hours, left):
-    days = days_with_valid_data(WEEK, [finding("breach", *hours)])
-    assert [each.day.day for each in days] == left
+def test_a_day_that_a_broken_window_touches_is_left_out(hours, left):
+    assert [each.day.day for each in days_with_valid_data(WEEK, [breach(*hours)])] == left

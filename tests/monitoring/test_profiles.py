@@ -34,22 +34,18 @@ def test_text_cells_count_as_the_typed_ones_that_they_spell():
 
 @pytest.mark.parametrize("name", [column.name for column in SCHEMA.features])
 @pytest.mark.parametrize("cell", BAD_CELLS, ids=lambda cell: repr(cell)[:20])
-def test_no_cell_is_so_bad_that_it_is_not_counted(name, cell):
+def test_a_cell_of_any_kind_is_counted(name, cell):
     rows = rows_of()
     cells = [cell, *rows[name].astype(object).tolist()[1:]]
     found = counts(profile(rows.assign(**{name: pd.Series(cells, dtype=object)})), name)
     assert sum(found.counts) + found.missing == ROWS
 
 
-def test_cells_that_cannot_be_read_are_missing_and_counted_with_an_example():
+def test_faulty_cells_are_counted_with_an_example():
     rows = rows_of()
-    found = counts(profile(rows.assign(age=["old", *rows["age"].astype(str)[1:]])), "age")
-    assert (found.unreadable, found.example) == (1, "old")
-
-
-def test_values_outside_the_range_and_new_categories_are_counted():
-    rows = rows_of().assign(income=1e6, plan=["z", *rows_of()["plan"][1:]])
-    found = profile(rows)
+    ages, plans = ["old", *rows["age"].astype(str)[1:]], ["z", *rows["plan"][1:]]
+    found = profile(rows.assign(age=ages, income=1e6, plan=plans))
+    assert (counts(found, "age").unreadable, counts(found, "age").example) == (1, "old")
     assert counts(found, "income").outside == ROWS
     assert (counts(found, "plan").unseen, counts(found, "plan").example) == (1, "z")
 
@@ -82,18 +78,13 @@ def test_a_reference_of_another_schema_is_refused():
         build_window_profile(rows_of(), reference(), other, window=day(), predictions=None)
 
 
-def test_windows_together_count_as_their_rows_together():
+def test_merged_windows_count_as_their_rows_together():
     one, other = (rows_of(number).drop(columns="joined") for number in (0, 1))
-    apart = merge_profiles([profile(one), profile(other)])
+    merged = merge_profiles([profile(one), profile(other, 1)])
     together = profile(pd.concat([one, other]))
-    assert [each.counts for each in apart.columns] == [each.counts for each in together.columns]
-    assert np.isclose(counts(apart, "age").mean, counts(together, "age").mean)
-
-
-def test_windows_together_last_from_the_first_to_the_end_of_the_last():
-    later = build_window_profile(rows_of(1), reference(), SCHEMA, window=day(1), predictions=None)
-    found = merge_profiles([profile(rows_of()), later])
-    assert (found.window, found.n_windows) == (TimeWindow(day(0).start, day(1).end, 2 * ROWS), 2)
+    assert [each.counts for each in merged.columns] == [each.counts for each in together.columns]
+    assert np.isclose(counts(merged, "age").mean, counts(together, "age").mean)
+    assert (merged.window, merged.n_windows) == (TimeWindow(day(0).start, day(1).end, 2 * ROWS), 2)
 
 
 def test_nothing_and_profiles_of_other_bins_cannot_be_merged():

@@ -17,7 +17,7 @@ SCHEMA = TableSchema((Column("age", "number"),), "left", "binary", ("no", "yes")
 
 
 class Half:
-    """Says that everything is as likely as not."""
+    """Predicts both classes with probability one half."""
 
     classes_ = np.array([0.0, 1.0])
 
@@ -52,14 +52,14 @@ def with_loss(reference, loss):
     return replace(reference, performance=performance)
 
 
-@pytest.mark.parametrize(("loss", "kept"), [(0.1, 0.1), (0.22, 0.22), (0.4, 0.23)])
-def test_the_base_loss_rises_by_three_points_at_most(reference, loss, kept):
+@pytest.mark.parametrize(("loss", "capped"), [(0.1, 0.1), (0.22, 0.22), (0.4, 0.23)])
+def test_the_base_loss_rises_by_three_points_at_most(reference, loss, capped):
     found = cap_reference_loss(with_loss(reference, loss), with_loss(reference, 0.2)).performance
-    assert found.loss == pytest.approx(kept)
-    assert found.days[0].total == pytest.approx(100 * kept)
+    assert found.loss == pytest.approx(capped)
+    assert found.days[0].total == pytest.approx(100 * capped)
 
 
-def test_the_first_champion_is_held_against_itself(reference):
+def test_the_first_champion_is_compared_with_itself(reference):
     assert cap_reference_loss(reference, None) is reference
 
 
