@@ -193,7 +193,7 @@ class ErrorModel:
             column = column.astype("str").map(codes)
         elif pd.api.types.is_datetime64_any_dtype(column):
             column = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return column.astype("float64").to_numpy()
+        return np.asarray(column.astype("float64"), dtype=np.float64)
 
 
 def fit_error_model(
