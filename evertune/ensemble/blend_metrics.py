@@ -72,11 +72,11 @@ def make_blend_scorer(metric: Metric, y_true: FloatArray) -> BlendScorer:
     """
     sign = 1.0 if metric.greater_is_better else -1.0
     slow = (_identity, partial(_call_metric, metric))
-    view, figure = slow if is_custom_metric(metric) else FAST_METRICS.get(metric.name, slow)
+    view, compute = slow if is_custom_metric(metric) else FAST_METRICS.get(metric.name, slow)
 
     def score(blends: FloatArray) -> FloatArray:
-        figures = figure(blends, y_true)
-        return np.where(np.isfinite(figures), sign * figures, -np.inf)
+        scores = compute(blends, y_true)
+        return np.where(np.isfinite(scores), sign * scores, -np.inf)
 
     def tie_break(blends: FloatArray) -> FloatArray:
         return -_log_loss(_true_class_probability(blends, y_true), y_true)
@@ -159,14 +159,14 @@ def _accuracy(blends: FloatArray, y_true: FloatArray) -> FloatArray:
     return np.asarray((_predicted_codes(blends) == y_true).mean(axis=1))
 
 
-def _metric_of_counts(figure: CountMetric, blends: FloatArray, y_true: FloatArray) -> FloatArray:
+def _metric_of_counts(metric: CountMetric, blends: FloatArray, y_true: FloatArray) -> FloatArray:
     """Return a metric of the counts by class: hits, true rows, and predicted rows."""
     width = 2 if blends.ndim == 2 else blends.shape[2]
     codes, true = _predicted_codes(blends), (y_true[:, None] == np.arange(width)).astype(np.float64)
     predicted = [codes == code for code in range(width)]
     hits = np.column_stack([predicted[code] @ true[:, code] for code in range(width)])
     n_predicted = np.column_stack([each.sum(axis=1, dtype=np.float64) for each in predicted])
-    return figure(hits, np.tile(true.sum(axis=0), (len(blends), 1)), n_predicted)
+    return metric(hits, np.tile(true.sum(axis=0), (len(blends), 1)), n_predicted)
 
 
 def _balanced_accuracy(hits: FloatArray, n_truth: FloatArray, _: FloatArray) -> FloatArray:

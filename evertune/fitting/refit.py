@@ -30,7 +30,7 @@ FitMode = Literal["bag", "refit", "single"]
 ModeOption = Literal["auto", "bag", "refit", "single"]
 MAX_FOLD_MODELS = 25  # of one member
 ROUNDS_EXPONENT = 0.5  # more rows bear more rounds, but not in proportion
-CONSTANT_ENCODER_ROWS = 500  # the encoder of a constant, which looks at no column, needs no more
+CONSTANT_ENCODER_ROWS = 500  # for the encoder of a constant, which reads no column
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ MAX_SEARCHES = 20  # of nested cross-validation
 
 
 def tune(
-    work: Objective,
+    objective: Objective,
     config: SearchConfig,
     *,
     started: float,
@@ -78,23 +78,25 @@ def tune(
     ConnectionError
         If the Ray cluster that RAY_ADDRESS names does not answer.
     """
-    training = TrainingSet(work.table, work.y, work.schema, work.seed)
-    fit_mode = resolve_mode(mode, work.folds, n_rows=len(work.table), has_windows=False)
+    training = TrainingSet(objective.table, objective.y, objective.schema, objective.seed)
+    fit_mode = resolve_mode(mode, objective.folds, n_rows=len(objective.table), has_windows=False)
     end = math.inf if budget_seconds is None else started + budget_seconds
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as name:
         pool = Path(name) / "pool"
         pool.mkdir()
-        if work.folds:
+        if objective.folds:
             seconds = budget_seconds
             if seconds is not None:
-                seconds -= _reserve_seconds(training, len(work.folds), fit_mode, seconds)
+                seconds -= _reserve_seconds(training, len(objective.folds), fit_mode, seconds)
             study = Study(
-                work,
+                objective,
                 config,
-                sampler=make_sampler(work, config),
+                sampler=make_sampler(objective, config),
                 budget=Budget(started, seconds=seconds, trials=budget_trials),
-                on_finished=partial(_keep_trial, trials, pool, work.metrics[0].greater_is_better),
+                on_finished=partial(
+                    _keep_trial, trials, pool, objective.metrics[0].greater_is_better
+                ),
             )
             run_search(study, root=Path.cwd(), state=Path(name))
         if all_failed(trials):
@@ -106,11 +108,11 @@ def tune(
             )
         search = SearchResult(
             training=training,
-            folds=work.folds,
+            folds=objective.folds,
             trials=tuple(trials),
             entries=read_entries(pool, models=False),
             read=partial(read_entries, pool),
-            metric=work.metrics[0],
+            metric=objective.metrics[0],
             mode=fit_mode,
             end=end,
         )
@@ -159,7 +161,7 @@ def _score_outer_fold(
     seconds: float | None,
 ) -> MetricValues:
     y = encode_target(rows.table, rows.schema)
-    work = Objective(
+    objective = Objective(
         table=rows.table.iloc[outer.training].reset_index(drop=True),
         y=y[outer.training],
         schema=rows.schema,
@@ -169,7 +171,7 @@ def _score_outer_fold(
     )
     config = SearchConfig.of(search)
     built, _ = tune(
-        work,
+        objective,
         config,
         started=time.monotonic(),
         budget_seconds=seconds,

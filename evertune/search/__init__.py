@@ -3,11 +3,17 @@
 | question | module |
 |---|---|
 | Which families, parameters and ranges are searched? | `space` (values), `configurations` (rules) |
+| Which configurations are tried first? | `portfolio` |
+| Which configuration comes next? | `samplers` (portfolio, tpe, random, grid, given) |
 | What does a search know and decide while it runs? | `study`: `Study.ask`, `report`, `tell` |
-| Which configuration comes next? | `portfolio` (default), `samplers` (tpe, random, grid, given) |
 | When is a trial given up? | `pruning`; ASHA is Ray's, in `ray_tune` |
 | How is one configuration scored on the folds? | `objective`, within `memory`'s limits |
 | Where do trials run? | `run` (this process, or Ray), `ray_tune` (trainable, session, cluster) |
 | What is stored? | `trial_log` |
 | What came of it? | `leaderboard`, `summary` |
+
+The way of one trial, six files: `pipelines/search.py` makes a study, `run` gives it workers, which
+ask `study` for a job; `samplers` proposes its configuration; the worker evaluates it with
+`objective.run_job`, which fits each fold with `evertune.models.families`. On Ray's workers the loop
+is that of `ray_tune` instead of `run`'s.
 """

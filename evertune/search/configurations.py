@@ -55,7 +55,7 @@ def build_space(
         Two numbers are the bounds of a range; anything else is a list of choices. A parameter that
         is named here is searched in any case.
     task, metric : str, optional
-        Class weights are searched if the metric looks at labels.
+        Class weights are searched if the metric judges labels.
     columns : sequence of Column
         The features: encodings of kinds that none of them has are not searched.
 
@@ -98,13 +98,13 @@ def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Pa
     kinds = [column.kind for column in columns]
     n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
     relevant = {"text_encoding": "text" in kinds, "interactions": n_numbers > 1}
-    kept = {name: part for name, part in parameters.items() if relevant.get(name, True)}
-    encoding = kept.get("categorical_encoding")
+    left = {name: part for name, part in parameters.items() if relevant.get(name, True)}
+    encoding = left.get("categorical_encoding")
     if isinstance(encoding, Choice) and not any(map(has_high_cardinality, columns)):
-        kept["categorical_encoding"] = replace(
+        left["categorical_encoding"] = replace(
             encoding, values=tuple(v for v in encoding.values if v != "hashed")
         )
-    return kept
+    return left
 
 
 def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
@@ -169,8 +169,8 @@ def nearest_configuration(configuration: Configuration, space: Space) -> Configu
     family, own = configuration.family, configuration.hyperparameters
     if family not in space:
         return None
-    kept = {name: own[name] for name in own if name not in space[family]}
-    return Configuration(family, kept | nearest_values(configuration, space))
+    others = {name: own[name] for name in own if name not in space[family]}
+    return Configuration(family, others | nearest_values(configuration, space))
 
 
 def grid_points(space: Space, n_values: int = 3) -> tuple[Configuration, ...]:
@@ -220,7 +220,7 @@ def _override_parameters(
 def _override_parameter(
     name: str, declared: Parameter | None, default: ParameterValue, values: Sequence[ParameterValue]
 ) -> Parameter:
-    """Return a parameter with the bounds or choices that are asked for."""
+    """Return a parameter with the bounds or choices that a user asks for."""
     when = None if declared is None else declared.when
     if isinstance(default, str | bool):
         choices = declared.values if isinstance(declared, Choice) else tuple(values)

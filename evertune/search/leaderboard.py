@@ -30,10 +30,11 @@ def top_trials(trials: Sequence[Trial], *, greater_is_better: bool, most: int) -
     Examples
     --------
     >>> from evertune.trials import Configuration, Trial
-    >>> def trial(number, status, score):
+    >>> def make_trial(number, status, score):
     ...     return Trial(number, Configuration("tree"), status, (), score, None, 0.0)
-    >>> trials = [trial(0, "failed", None), trial(1, "stopped", 0.9), trial(2, "complete", 0.8)]
-    >>> [kept.number for kept in top_trials(trials, greater_is_better=True, most=2)]
+    >>> trials = [make_trial(*each) for each in [(0, "failed", None), (1, "stopped", 0.9)]]
+    >>> trials.append(make_trial(2, "complete", 0.8))
+    >>> [trial.number for trial in top_trials(trials, greater_is_better=True, most=2)]
     [2, 1]
     """
     order = {"complete": 0, "stopped": 1, "failed": 2}
@@ -100,7 +101,7 @@ def trial_parameters(trial: Trial) -> dict[str, str]:
 def leaderboard(
     trials: Sequence[Trial], *, greater_is_better: bool, metric: str = ""
 ) -> "pd.DataFrame":
-    """Return all trials as a table, best first: one row a trial, one column a figure.
+    """Return all trials as a table, best first: one row a trial, one column a value.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def best_trial(
     metrics : sequence of Metric
         The first is optimised; guards are among them.
     guards : mapping from metric to float
-        What a figure must reach where greater is better, and must not pass where smaller is.
+        What a metric must reach where greater is better, and must not pass where smaller is.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def best_trial(
 def best_partial_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     """Return the best of the trials that were cut off before they ran on every fold, if any.
 
-    Of those with the most folds, since figures of fewer folds say less.
+    Of those with the most folds, since a mean over fewer folds says less.
     """
     known = [trial for trial in trials if trial.status == "stopped" and trial.score is not None]
     most = max((len(trial.folds) for trial in known), default=0)

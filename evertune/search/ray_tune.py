@@ -145,7 +145,7 @@ def job_from_config(config: Mapping[str, Any]) -> Job:
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Asks the study; `StudyCallback` tells it, so nothing is to be done when a trial ends."""
+    """Asks the study for jobs; `StudyCallback` reports their results to it."""
 
     def __init__(self, study: Study) -> None:
         super().__init__(metric=OBJECTIVE, mode="max")

@@ -5,7 +5,7 @@
 others, for a refit. Their contract is `evertune.search.study.Sampler`.
 
 `suggest_configuration`, `add_past_trial` and `tell_optuna` translate between a space and an Optuna
-study, which always maximizes; stopped trials are told as pruned, failed ones as failed.
+study, which always maximizes; a stopped trial counts as pruned there, a failed one as failed.
 `mutate_configuration` takes a small step away from a good configuration: if only few trials fit
 into the budget, that gains more than a model of the space.
 """
@@ -77,7 +77,7 @@ class GivenSampler(Sampler):
         return not self._waiting
 
     def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
-        """Return the next configuration; nothing could take its place, so killable or not."""
+        """Return the next configuration; whether the worker can be killed makes no difference."""
         number, configuration = self._waiting.pop(0)
         return study.new_job(configuration, "given", number=number)
 
@@ -105,7 +105,7 @@ class OptunaSampler(Sampler):
             if point not in seen:
                 self._waiting.append(point)
                 seen.append(point)
-        self._asked: dict[int, optuna.Trial] = {}
+        self._optuna_trials: dict[int, optuna.Trial] = {}
 
     def _grid(self, seed: int) -> list[Configuration]:  # noqa: ARG002
         return []
@@ -116,16 +116,16 @@ class OptunaSampler(Sampler):
         if given is not None:
             searched = Configuration(given.family, nearest_values(given, self._space))
             enqueue_configuration(self._study, searched)
-        asked = self._study.ask()
+        optuna_trial = self._study.ask()
         # Suggesting is also what makes Optuna record the point; a given one may have more values.
-        suggested = suggest_configuration(asked, self._space)
+        suggested = suggest_configuration(optuna_trial, self._space)
         job = study.new_job(given or suggested, "portfolio" if given else "search")
-        self._asked[job.number] = asked
+        self._optuna_trials[job.number] = optuna_trial
         return job
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
         """Pass the score on to Optuna."""
-        tell_optuna(self._study, self._asked.pop(number), trial, self._metric)
+        tell_optuna(self._study, self._optuna_trials.pop(number), trial, self._metric)
 
 
 class GridSampler(OptunaSampler):
@@ -173,7 +173,7 @@ class PortfolioSampler(Sampler):
                 self._waiting.append(point)
                 seen.append(point)
         self._studies: dict[str, optuna.Study] = {}
-        self._asked: dict[int, tuple[str, optuna.Trial]] = {}
+        self._optuna_trials: dict[int, tuple[str, optuna.Trial]] = {}
         self._exhausted = False
 
     @property
@@ -203,9 +203,9 @@ class PortfolioSampler(Sampler):
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
         """Pass the score on to the Optuna study of the family."""
-        if number in self._asked:
-            family, asked = self._asked.pop(number)
-            tell_optuna(self._studies[family], asked, trial, self._metric)
+        if number in self._optuna_trials:
+            family, optuna_trial = self._optuna_trials.pop(number)
+            tell_optuna(self._studies[family], optuna_trial, trial, self._metric)
 
     def _start_default_in_time(self, study: Study, *, killable: bool) -> Job | None:
         if study.used_share() > START_SHARE:
@@ -269,15 +269,15 @@ class PortfolioSampler(Sampler):
         best = self._best_configuration(study, family)
         if best is not None and study.next_number % 2 == 0:
             enqueue_configuration(optuna_study, mutate_configuration(best, space, self._rng))
-        asked = optuna_study.ask()
-        job = study.new_job(suggest_configuration(asked, space), "search")
-        self._asked[job.number] = (family, asked)
+        optuna_trial = optuna_study.ask()
+        job = study.new_job(suggest_configuration(optuna_trial, space), "search")
+        self._optuna_trials[job.number] = (family, optuna_trial)
         return job
 
     def _spent(self, study: Study, family: str) -> float:
         """Return the time of the family's trials, running ones included; or their number."""
         own = [trial for trial in study.all_trials if trial.configuration.family == family]
-        n_running = sum(each == family for each, _ in self._asked.values())
+        n_running = sum(each == family for each, _ in self._optuna_trials.values())
         if not study.is_timed:
             return float(len(own) + n_running)
         return sum(trial.seconds for trial in own) + n_running * self._trial_cost(study, family)
@@ -343,20 +343,20 @@ def new_optuna_study(kind: str, seed: int, *, startup_trials: int = STARTUP_TRIA
     return optuna.create_study(sampler=sampler, direction="maximize")
 
 
-def suggest_configuration(asked: optuna.Trial, space: Space) -> Configuration:
+def suggest_configuration(optuna_trial: optuna.Trial, space: Space) -> Configuration:
     """Return the configuration that Optuna proposes."""
-    family = asked.suggest_categorical("family", list(space))
+    family = optuna_trial.suggest_categorical("family", list(space))
 
     def suggest(name: str, parameter: Parameter) -> ParameterValue:
         value: ParameterValue
         if isinstance(parameter, Choice):
-            value = asked.suggest_categorical(f"{family}.{name}", list(parameter.values))
+            value = optuna_trial.suggest_categorical(f"{family}.{name}", list(parameter.values))
         elif isinstance(parameter, Float):
-            value = asked.suggest_float(
+            value = optuna_trial.suggest_float(
                 f"{family}.{name}", parameter.low, parameter.high, log=parameter.log
             )
         else:
-            value = asked.suggest_int(
+            value = optuna_trial.suggest_int(
                 f"{family}.{name}", parameter.low, parameter.high, log=parameter.log
             )
         return value
@@ -391,18 +391,18 @@ def add_past_trial(study: optuna.Study, trial: Trial, *, space: Space, metric: M
 
 
 def tell_optuna(
-    study: optuna.Study, asked: optuna.Trial, trial: Trial | None, metric: Metric
+    study: optuna.Study, optuna_trial: optuna.Trial, trial: Trial | None, metric: Metric
 ) -> None:
     """Tell Optuna how its proposal went: a stopped trial was pruned, a failed one is no news."""
     if trial is None or trial.status == "failed" or trial.score is None:
-        study.tell(asked, state=TrialState.FAIL)
+        study.tell(optuna_trial, state=TrialState.FAIL)
         return
     score = maximized_score(trial.score, metric)
     if trial.status == "stopped":
-        asked.report(score, len(trial.folds))
-        study.tell(asked, state=TrialState.PRUNED)
+        optuna_trial.report(score, len(trial.folds))
+        study.tell(optuna_trial, state=TrialState.PRUNED)
     else:
-        study.tell(asked, score)
+        study.tell(optuna_trial, score)
 
 
 def mutate_configuration(

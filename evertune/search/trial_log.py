@@ -86,9 +86,9 @@ def open_trials(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
     The file is written anew, since it may be a link into a cache that must not change.
     """
     lines = read_lines(path)
-    kept = lines[1:] if lines and _is_same_search(lines[0], header) else []
-    write_text(path, "\n".join([_HEADER.dump_json(header).decode(), *kept]) + "\n")
-    return tuple(map(parse_trial, kept))
+    trials = lines[1:] if lines and _is_same_search(lines[0], header) else []
+    write_text(path, "\n".join([_HEADER.dump_json(header).decode(), *trials]) + "\n")
+    return tuple(map(parse_trial, trials))
 
 
 def append_trial(path: Path, trial: Trial) -> None:
@@ -155,6 +155,21 @@ def shrink_pool(
 
 def save_entry(folder: Path, entry: "TrialArtifacts") -> None:
     """Write an entry; an older one of the same number is replaced."""
+    metadata = {
+        "number": entry.number,
+        "configuration": asdict(entry.configuration),
+        "folds": [
+            {
+                "fold": model.fold,
+                "kind": model.kind,
+                "columns": model.columns,
+                "iterations": model.iterations,
+                "whole": model.whole,
+                "probabilities": model.predictions.probabilities is not None,
+            }
+            for model in entry.folds
+        ],
+    }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
 
@@ -162,7 +177,7 @@ def save_entry(folder: Path, entry: "TrialArtifacts") -> None:
             info = zipfile.ZipInfo(name)  # of 1980, so that equal entries give equal bytes
             archive.writestr(info, data, compress_type=zipfile.ZIP_STORED)
 
-        add("entry.json", json.dumps(_entry_metadata(entry), sort_keys=True).encode())
+        add("entry.json", json.dumps(metadata, sort_keys=True).encode())
         for model in entry.folds:
             arrays = {"rows": model.rows, "values": model.predictions.values}
             if model.predictions.probabilities is not None:
@@ -220,26 +235,6 @@ def pool_megabytes(folder: Path) -> float:
 
 def _entry_path(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}{ARCHIVE_SUFFIX}"
-
-
-def _entry_metadata(entry: "TrialArtifacts") -> dict[str, Any]:
-    folds = [
-        {
-            "fold": model.fold,
-            "kind": model.kind,
-            "columns": model.columns,
-            "iterations": model.iterations,
-            "whole": model.whole,
-            "probabilities": model.predictions.probabilities is not None,
-        }
-        for model in entry.folds
-    ]
-    configuration = asdict(entry.configuration)
-    return {
-        "number": entry.number,
-        "configuration": configuration,
-        "folds": folds,
-    }
 
 
 def _read_entry(path: Path, *, models: bool) -> "TrialArtifacts":

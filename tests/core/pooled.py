@@ -1,4 +1,4 @@
-"""Entries of a pool, made from what is said of the rows."""
+"""Entries of a pool, made from predictions of the rows."""
 
 import numpy as np
 
@@ -13,16 +13,18 @@ def folds_of_rows(n_rows, n_folds=4):
     return [Fold(np.setdiff1d(np.arange(n_rows), part), part) for part in parts]
 
 
-def entry(number, said, folds, *, classes=False, family="linear", data=b""):
-    """Return an entry that says something of every row: values, or the positive class's chance."""
+def entry(number, predicted, folds, *, classes=False, family="linear", data=b""):
+    """Return an entry that predicts every row: values, or the positive class's chance."""
     models = [
-        FoldModel(place, fold.validation, _predictions(said[fold.validation], classes), "", data)
+        FoldModel(
+            place, fold.validation, _predictions(predicted[fold.validation], classes), "", data
+        )
         for place, fold in enumerate(folds)
     ]
     return TrialArtifacts(number, Configuration(family, {"n": number}), tuple(models))
 
 
-def _predictions(said, classes):
+def _predictions(predicted, classes):
     if not classes:
-        return Predictions(said)
-    return Predictions((said > 0.5).astype(float), np.column_stack([1 - said, said]))
+        return Predictions(predicted)
+    return Predictions((predicted > 0.5).astype(float), np.column_stack([1 - predicted, predicted]))

@@ -19,8 +19,8 @@ ODDS = np.log(CHANCE / (1 - CHANCE))
 
 
 def unseen(chance, y_true=TRUTH):
-    said = Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
-    return OOFPredictions(np.arange(len(y_true)), np.arange(len(y_true)) % 5, y_true, said)
+    predicted = Predictions((chance > 0.5).astype(float), np.column_stack([1 - chance, chance]))
+    return OOFPredictions(np.arange(len(y_true)), np.arange(len(y_true)) % 5, y_true, predicted)
 
 
 def too_sure(factor=2.5):
@@ -53,9 +53,9 @@ def test_a_threshold_is_found_where_the_positive_class_is_rare(name):
     given = unseen(CHANCE)
     threshold = fit_threshold(given, METRICS[name])
     shares = given.predictions.probabilities
-    said = Predictions(apply_threshold(shares, threshold), shares)
+    predicted = Predictions(apply_threshold(shares, threshold), shares)
     assert 0.2 < threshold < 0.4
-    assert METRICS[name].score(TRUTH, said) > METRICS[name].score(TRUTH, given.predictions)
+    assert METRICS[name].score(TRUTH, predicted) > METRICS[name].score(TRUTH, given.predictions)
 
 
 def test_where_one_half_is_as_good_there_is_no_threshold():

@@ -45,8 +45,8 @@ def test_the_heaviest_member_comes_first():
 
 def test_what_the_selection_says_of_unseen_rows_scores_what_it_reports():
     found = chosen(entries())
-    said = found.unseen.predictions
-    assert RMSE.score(found.unseen.y_true, said) == pytest.approx(found.cross_fitted)
+    predicted = found.unseen.predictions
+    assert RMSE.score(found.unseen.y_true, predicted) == pytest.approx(found.cross_fitted)
 
 
 def test_where_blends_do_not_help_the_best_entry_stands_alone():
@@ -114,8 +114,8 @@ def test_the_best_single_entry_can_be_taken_alone():
 
 def test_classes_are_blended_by_their_probabilities():
     y_true = (DRAWS.random(N_ROWS) < 0.5).astype(float)
-    said = np.clip(0.5 + 0.2 * (y_true - 0.5) + 0.2 * NOISE[:3], 0.01, 0.99)
-    given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
+    predicted = np.clip(0.5 + 0.2 * (y_true - 0.5) + 0.2 * NOISE[:3], 0.01, 0.99)
+    given = [entry(k, predicted[k], FOLDS, classes=True) for k in range(3)]
     found = select_ensemble(given, y_true, METRICS["log_loss"], folds=FOLDS, seed=0)
     assert found.unseen.predictions.probabilities.shape == (N_ROWS, 2)
     assert found.cross_fitted < found.single_score
@@ -129,8 +129,8 @@ def test_a_single_part_of_validation_rows_is_crossed_at_random():
 
 def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
     y_true = (DRAWS.random(N_ROWS) < 0.2).astype(float)
-    said = np.clip(0.2 + 0.2 * (y_true - 0.5) + 0.1 * NOISE[:3], 0.01, 0.99)
-    given = [entry(k, said[k], FOLDS, classes=True) for k in range(3)]
+    predicted = np.clip(0.2 + 0.2 * (y_true - 0.5) + 0.1 * NOISE[:3], 0.01, 0.99)
+    given = [entry(k, predicted[k], FOLDS, classes=True) for k in range(3)]
     by_labels, by_loss = (
         select_ensemble(given, y_true, METRICS[name], folds=FOLDS, seed=0)
         for name in ("f1", "log_loss")
@@ -143,8 +143,8 @@ def test_where_labels_are_judged_weights_are_chosen_by_the_log_loss():
 ERROR = NOISE[0]
 
 
-def stack(*said):
-    return stack_oof([entry(k, each, FOLDS) for k, each in enumerate(said)], TRUTH)
+def stack(*predicted):
+    return stack_oof([entry(k, each, FOLDS) for k, each in enumerate(predicted)], TRUTH)
 
 
 def test_trials_are_ranked_by_their_score():
@@ -213,8 +213,8 @@ CASES = [(task, metric) for task in SAID for metric in metrics_for(task)]
 def test_blends_score_what_the_metric_itself_says(task, metric):
     how = make_blend_scorer(metric, BLEND_METRICS_TRUTH[task])
     scores = how.score(how.view(SAID[task]))
-    said = [blend_to_predictions(each, classes=task != "regression") for each in SAID[task]]
-    figures = [metric.score(BLEND_METRICS_TRUTH[task], each) for each in said]
+    predicted = [blend_to_predictions(each, classes=task != "regression") for each in SAID[task]]
+    figures = [metric.score(BLEND_METRICS_TRUTH[task], each) for each in predicted]
     sign = 1 if metric.greater_is_better else -1
     assert scores == pytest.approx(sign * np.array(figures), abs=2e-4)
 
@@ -222,9 +222,9 @@ def test_blends_score_what_the_metric_itself_says(task, metric):
 def test_a_view_of_a_mean_is_the_mean_of_the_views():
     for metric in metrics_for("regression"):
         view = make_blend_scorer(metric, BLEND_METRICS_TRUTH["regression"]).view
-        said = SAID["regression"]
-        mean = view(said.mean(axis=0, keepdims=True))
-        assert mean == pytest.approx(view(said).mean(axis=0, keepdims=True))
+        predicted = SAID["regression"]
+        mean = view(predicted.mean(axis=0, keepdims=True))
+        assert mean == pytest.approx(view(predicted).mean(axis=0, keepdims=True))
 
 
 def test_rare_chances_keep_their_order():
@@ -261,10 +261,10 @@ def test_labels_are_told_apart_by_their_log_loss():
 GREEDY_WEIGHTS_RMSE, ACCURACY = METRICS["rmse"], METRICS["accuracy"]
 
 
-def weights(said, y_true, metric=GREEDY_WEIGHTS_RMSE, **limits):
+def weights(predicted, y_true, metric=GREEDY_WEIGHTS_RMSE, **limits):
     how = make_blend_scorer(metric, np.array(y_true))
-    free = np.zeros(len(said), dtype=bool)
-    return greedy_weights(how.view(np.array(said)), how, **{"capped": free, **limits}).tolist()
+    free = np.zeros(len(predicted), dtype=bool)
+    return greedy_weights(how.view(np.array(predicted)), how, **{"capped": free, **limits}).tolist()
 
 
 def test_members_whose_errors_cancel_out_share_the_weight():
@@ -289,9 +289,9 @@ def test_equal_labels_are_decided_by_the_log_loss():
 
 
 def test_capped_members_keep_to_their_share():
-    said, y_true = [[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0]
+    predicted, y_true = [[3.0, 3.0], [1.0, 1.0]], [1.0, 1.0]
     capped = np.array([False, True])
-    assert weights(said, y_true, capped=capped, largest_share=0.5) == [0.5, 0.5]
+    assert weights(predicted, y_true, capped=capped, largest_share=0.5) == [0.5, 0.5]
 
 
 def test_where_all_are_capped_none_is():
@@ -307,7 +307,7 @@ def test_where_no_blend_has_a_score_the_first_member_is_taken():
 def test_more_steps_are_never_worse(n_steps):
     draws = np.random.default_rng(0)
     y_true = draws.normal(size=50)
-    said = y_true + draws.normal(size=(5, 50))
-    blend = np.array(weights(said, y_true, n_steps=n_steps)) @ said
-    first = np.array(weights(said, y_true, n_steps=1)) @ said
+    predicted = y_true + draws.normal(size=(5, 50))
+    blend = np.array(weights(predicted, y_true, n_steps=n_steps)) @ predicted
+    first = np.array(weights(predicted, y_true, n_steps=1)) @ predicted
     assert ((blend - y_true) ** 2).mean() <= ((first - y_true) ** 2).mean()

@@ -70,8 +70,8 @@ def test_the_best_trial_is_fitted_on_all_rows(params, capsys):
 @pytest.mark.parametrize(("metric", "value"), [("rmse", 808.5), ("mae", 600.5)])
 def test_without_a_trial_the_model_is_the_zero_rule(params, capsys, metric, value):
     model = fit(params, primary=metric)
-    said = predict(model.fitted, pd.DataFrame({"a": [1.0]}), model.schema).values
-    assert said == pytest.approx([value])
+    predicted = predict(model.fitted, pd.DataFrame({"a": [1.0]}), model.schema).values
+    assert predicted == pytest.approx([value])
     assert "the model is the zero rule" in capsys.readouterr().out
 
 

@@ -52,8 +52,8 @@ def test_a_fit_waits_until_others_have_ended():
 
 
 def test_a_fit_without_room_is_told_with_what_it_needs():
-    told = wait_for_memory(3 * GIGABYTE, until=0.0, free=lambda: GIGABYTE)
-    assert told == "its fit needs about 3,000 MB of memory, but 1,000 MB are free"
+    message = wait_for_memory(3 * GIGABYTE, until=0.0, free=lambda: GIGABYTE)
+    assert message == "its fit needs about 3,000 MB of memory, but 1,000 MB are free"
 
 
 def test_more_rows_and_hungrier_families_need_more():

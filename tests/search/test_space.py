@@ -131,7 +131,7 @@ def test_a_grid_too_large_to_be_run_is_drawn_from():
 
 
 @pytest.mark.parametrize(
-    ("asked", "parameter"),
+    ("overrides", "parameter"),
     [
         ({"max_depth": [2, 4]}, Integer(2, 4, log=True)),
         ({"max_depth": [3]}, Choice((3,))),
@@ -143,9 +143,9 @@ def test_a_grid_too_large_to_be_run_is_drawn_from():
         ({"categorical_encoding": ["hashed"]}, Choice(("hashed",))),
     ],
 )
-def test_a_user_narrows_and_widens_a_space(asked, parameter):
-    (name,) = asked
-    assert build_space(["tree"], {"tree": asked})["tree"][name] == parameter
+def test_a_user_narrows_and_widens_a_space(overrides, parameter):
+    (name,) = overrides
+    assert build_space(["tree"], {"tree": overrides})["tree"][name] == parameter
 
 
 def test_a_value_that_is_only_a_default_can_be_searched():
@@ -155,7 +155,7 @@ def test_a_value_that_is_only_a_default_can_be_searched():
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("overrides", "words"),
     [
         ({"oracle": {}}, r"space must be of families linear, .* but got \['oracle'\]"),
         ({"tree": {"depht": [1, 2]}}, r"space of tree must be of its parameters .*\['depht'\]"),
@@ -172,9 +172,9 @@ def test_a_value_that_is_only_a_default_can_be_searched():
         ),
     ],
 )
-def test_a_space_that_does_not_fit_is_refused(asked, words):
+def test_a_space_that_does_not_fit_is_refused(overrides, words):
     with pytest.raises(ValueError, match=words):
-        build_space(["tree"], asked)
+        build_space(["tree"], overrides)
 
 
 def test_overrides_leave_the_default_space_alone():

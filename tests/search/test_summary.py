@@ -46,8 +46,8 @@ def test_time_is_told_by_what_it_was_for():
 
 
 def test_without_known_workers_nothing_is_said_of_the_time_outside_fits():
-    story = build_search_report(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
-    assert "outside fits" not in [each.phase for each in story.spent]
+    report = build_search_report(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
+    assert "outside fits" not in [each.phase for each in report.spent]
 
 
 def test_time_is_told_by_family_the_most_expensive_first():
