@@ -64,10 +64,7 @@ COMPARED_TABLES = ("clean", "training", "holdout", "selection", "folds")
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A recorded thing beside the same thing now, as a person reads them.
-
-    `difference` and `tolerance` are of numbers; None for what is equal or not.
-    """
+    """What was recorded beside what was made again; `difference` and `tolerance` are of numbers."""
 
     what: str
     recorded: str
@@ -93,14 +90,14 @@ class FoldRefit:
 
 @dataclass(frozen=True)
 class RecordedModel:
-    """What a version's record decides beside files that every project has.
+    """What is known of a registered model beside the files that every project has.
 
     Attributes
     ----------
     pool : tuple of int, optional
         The trials whose models the search had kept; None if that is not known any more.
     members : tuple of Configuration, optional
-        What the registered model is made of, the heaviest first; None if it is no ensemble.
+        Of the ensemble, the heaviest first; None if it is none.
     """
 
     version: str
@@ -235,8 +232,13 @@ def keep_recorded_members(
 
 
 def environment_notes(recorded: str, installed: str) -> tuple[str, ...]:
-    r"""Return where Evertune and what it requires are not installed as recorded."""
-    before, now = _parse_requirements(recorded), _parse_requirements(installed)
+    """Return where Evertune and what it requires are not installed as recorded."""
+
+    def versions(lines: str) -> dict[str, str]:
+        pairs = [line.split("==") for line in lines.splitlines() if "==" in line and line[0] != "#"]
+        return {canonicalize_name(name): number.strip() for name, number in pairs}
+
+    before, now = versions(recorded), versions(installed)
     required = {canonicalize_name(Requirement(line).name) for line in requires("evertune") or ()}
     notes = []
     for name in ["evertune", *sorted((required & (before.keys() | now.keys())) - {"evertune"})]:
@@ -245,7 +247,7 @@ def environment_notes(recorded: str, installed: str) -> tuple[str, ...]:
         note = f"{name} {before.get(name, 'not at all')} was recorded"
         note += f", {now.get(name, 'none')} is installed"
         if name in before:
-            note += f"; same figures need `pip install {name}=={before[name]}`"
+            note += f"; the same metrics need `pip install {name}=={before[name]}`"
         notes.append(note)
     return tuple(notes)
 
@@ -259,26 +261,31 @@ def metric_rows(recorded: MetricValues, rebuilt: MetricValues) -> tuple[Comparis
     """Return the recorded metrics beside those of now, in the order of the record."""
     rows = []
     for name, before in recorded.items():
-        now = rebuilt.get(name)
+        now, difference, tolerance = rebuilt.get(name), None, METRIC_TOLERANCE
         left, right = ("undefined" if score is None else f"{score:.6g}" for score in (before, now))
-        if before is None or now is None:
-            rows.append(ComparisonRow(name, left, right, None, METRIC_TOLERANCE, before == now))
-            continue
-        difference = abs(before - now)
-        tolerance = METRIC_TOLERANCE * max(1.0, abs(before))
-        rows.append(
-            ComparisonRow(name, left, right, difference, tolerance, difference <= tolerance)
-        )
+        equal = before == now
+        if before is not None and now is not None:
+            difference, tolerance = abs(before - now), METRIC_TOLERANCE * max(1.0, abs(before))
+            equal = difference <= tolerance
+        rows.append(ComparisonRow(name, left, right, difference, tolerance, equal))
     return tuple(rows)
 
 
-def worst_metric_row(what: str, recorded: MetricValues, rebuilt: MetricValues) -> ComparisonRow:
-    """Return the metric that differs most, beside its record; it stands for all of them."""
-    rows = metric_rows(recorded, rebuilt)
+def worst_metric_row(
+    what: str, pairs: Iterable[tuple[MetricValues, MetricValues]]
+) -> ComparisonRow:
+    """Return the metric that differs most from its record, which stands for all of them.
+
+    Parameters
+    ----------
+    pairs : iterable of (dict, dict)
+        Recorded metrics and those of now.
+    """
+    rows = [row for pair in pairs for row in metric_rows(*pair)]
     if not rows:
-        return text_row(what, "no figure", "no figure")
-    worst = max(rows, key=_badness)
-    return replace(worst, what=f"{what}: {len(rows)} figures, {worst.what}")
+        return text_row(what, "no metric", "no metric")
+    worst = max(rows, key=lambda row: (not row.equal, row.difference or 0.0))
+    return replace(worst, what=f"{what}: {len(rows)} metrics, {worst.what}")
 
 
 def refit_rows(refits: Iterable[FoldRefit]) -> tuple[ComparisonRow, ...]:
@@ -286,16 +293,13 @@ def refit_rows(refits: Iterable[FoldRefit]) -> tuple[ComparisonRow, ...]:
     families: dict[str, list[FoldRefit]] = {}
     for refit in refits:
         families.setdefault(refit.family, []).append(refit)
-    rows = []
-    for family, found in sorted(families.items()):
-        what = f"{family}, {len(found)} folds fitted again"
-        worst = max(
-            (worst_metric_row("", each.recorded, each.rebuilt) for each in found), key=_badness
+    return tuple(
+        worst_metric_row(
+            f"{family}, {len(folds)} folds fitted again",
+            [(fold.recorded, fold.rebuilt) for fold in folds],
         )
-        n_scores = sum(len(refit.recorded) for refit in found)
-        name = worst.what.rpartition(", ")[2]
-        rows.append(replace(worst, what=f"{what}: {n_scores} figures, {name}"))
-    return tuple(rows)
+        for family, folds in sorted(families.items())
+    )
 
 
 def prediction_row(recorded: Predictions, rebuilt: Predictions) -> ComparisonRow:
@@ -369,11 +373,6 @@ def _recorded_pool(root: Path, folder: Path) -> tuple[int, ...] | None:
     return tuple(sorted(int(Path(name).stem) for name in names)) or None
 
 
-def _parse_requirements(lines: str) -> dict[str, str]:
-    pairs = [line.split("==") for line in lines.splitlines() if "==" in line and line[0] != "#"]
-    return {canonicalize_name(name): number.strip() for name, number in pairs}
-
-
 def _table_rows(folder: Path) -> Iterator[ComparisonRow]:
     places, recorded = read_paths(folder), lock_outputs(folder / LOCK_FILE)
     for name in COMPARED_TABLES:
@@ -387,26 +386,28 @@ def _table_rows(folder: Path) -> Iterator[ComparisonRow]:
 def _evaluation_rows(folder: Path) -> Iterator[ComparisonRow]:
     recorded = read_record(folder / RECORDED_METRICS_FILE, dict[str, Any])
     rebuilt = read_record(read_paths(folder)["figures"], dict[str, Any])
-    training = [
+    training = tuple(
         {row["name"]: row.get("training") for row in each.get("metrics", [])}
         for each in (recorded, rebuilt)
-    ]
+    )
     yield text_row("chosen", recorded["chosen"], rebuilt["chosen"])
-    yield worst_metric_row("training", *training)
+    yield worst_metric_row("training", [training])
     for row in metric_rows(recorded["holdout"], rebuilt["holdout"]):
         yield replace(row, what=f"hold-out {row.what}")
 
 
 def _model_rows(folder: Path, registered: Model) -> Iterator[ComparisonRow]:
+    def members(model: Model) -> str:
+        if not isinstance(model.fitted, Ensemble):
+            return model.configuration.family
+        return ", ".join(f"{m.configuration.family} {m.weight:.3g}" for m in model.fitted.members)
+
     places = read_paths(folder)
     recorded = read_record(folder / RECORDED_METRICS_FILE, dict[str, Any])
-    kind, _, simplest = str(recorded["chosen"]).partition(":")
-    is_simplest = kind == "simplest"
-    model = load_model(
-        places["baselines"] / "models" / simplest if is_simplest else places["model"]
-    )
+    _, _, simplest = str(recorded["chosen"]).partition(":")
+    model = load_model(places["baselines"] / "models" / simplest if simplest else places["model"])
     holdout = read_table(places["holdout"])
-    yield text_row("members", _members_text(registered), _members_text(model))
+    yield text_row("members", members(registered), members(model))
     yield text_row("rows learned from", len(registered.row_keys), len(model.row_keys))
     yield prediction_row(
         *(predict(each.fitted, holdout, each.schema) for each in (registered, model))
@@ -419,7 +420,3 @@ def _members_text(model: Model) -> str:
     return ", ".join(
         f"{member.configuration.family} {member.weight:.3g}" for member in model.fitted.members
     )
-
-
-def _badness(row: ComparisonRow) -> tuple[bool, float]:
-    return not row.equal, row.difference or 0.0

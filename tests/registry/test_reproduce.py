@@ -119,19 +119,17 @@ def members(*weights):
     )
 
 
-def test_what_ran_on_every_fold_is_fitted_again():
-    trials = [trial(0, "stopped"), trial(1, "complete"), trial(2, "complete", score=None)]
-    assert [each.number for each in trials_to_refit(trials, None)] == [1]
-
-
-def test_where_nothing_ran_on_every_fold_the_first_with_a_fold_is_fitted_again():
-    trials = [trial(0, "failed", n_folds=0), trial(1, "stopped"), trial(2, "stopped")]
-    assert [each.number for each in trials_to_refit(trials, None)] == [1]
-
-
-def test_a_pool_that_is_known_says_what_is_fitted_again():
-    trials = [trial(number, "complete") for number in range(3)]
-    assert [each.number for each in trials_to_refit(trials, (0, 2, 9))] == [0, 2]
+@pytest.mark.parametrize(
+    ("trials", "pool", "expected"),
+    [
+        ([trial(0, "stopped"), trial(1, "complete"), trial(2, "complete", score=None)], None, [1]),
+        ([trial(0, "failed", n_folds=0), trial(1, "stopped"), trial(2, "stopped")], None, [1]),
+        ([trial(number, "complete") for number in range(3)], (0, 2, 9), [0, 2]),
+    ],
+    ids=["those that ran on every fold", "else the first with a fold", "the pool if it is known"],
+)
+def test_the_trials_that_the_model_was_chosen_among_are_fitted_again(trials, pool, expected):
+    assert [each.number for each in trials_to_refit(trials, pool)] == expected
 
 
 def test_members_that_there_was_no_time_for_are_left_out_and_the_rest_weighs_one():
@@ -142,14 +140,9 @@ def test_members_that_there_was_no_time_for_are_left_out_and_the_rest_weighs_one
 
 
 @pytest.mark.parametrize("wanted", [None, [LINEAR, TREE], [Configuration("svm")]])
-def test_an_ensemble_stays_where_nothing_is_to_be_left_out(wanted):
-    whole = Ensemble(members(0.75, 0.25))
-    assert keep_recorded_members(whole, wanted) is whole
-
-
-def test_a_single_model_has_no_members_to_leave_out():
-    fitted = FittedPipeline(None, "tree")
-    assert keep_recorded_members(fitted, [LINEAR]) is fitted
+def test_a_model_stays_where_nothing_is_to_be_left_out(wanted):
+    for whole in (Ensemble(members(0.75, 0.25)), FittedPipeline(None, "tree")):
+        assert keep_recorded_members(whole, wanted) is whole
 
 
 @pytest.mark.parametrize(
@@ -169,12 +162,11 @@ def test_figures_are_equal_within_a_millionth_of_their_size_or_of_one(recorded, 
     assert row.equal is equal
 
 
-def test_the_worst_figure_stands_for_all_and_a_missing_one_is_worst():
-    row = worst_metric_row(
-        "training", {"mae": 1.0, "rmse": 2.0, "mape": None}, {"mae": 1.0, "rmse": 2.5}
-    )
-    assert (row.what, row.difference, row.equal) == ("training: 3 figures, rmse", 0.5, False)
-    assert not worst_metric_row("training", {"mae": 1.0, "mape": 3.0}, {"mae": 1.0}).equal
+def test_the_worst_metric_stands_for_all_and_a_missing_one_is_worst():
+    recorded = {"mae": 1.0, "rmse": 2.0, "mape": None}
+    row = worst_metric_row("training", [(recorded, {"mae": 1.0, "rmse": 2.5})])
+    assert (row.what, row.difference, row.equal) == ("training: 3 metrics, rmse", 0.5, False)
+    assert not worst_metric_row("training", [({"mae": 1.0, "mape": 3.0}, {"mae": 1.0})]).equal
 
 
 def test_probabilities_are_compared_as_they_are():
@@ -185,20 +177,18 @@ def test_probabilities_are_compared_as_they_are():
     assert (round(row.difference, 9), row.equal) == (0.01, False)
 
 
-def test_values_are_compared_by_their_spread():
-    left = np.array([0.0, 2000.0])
-    row = prediction_row(Predictions(left), Predictions(left + 0.0005))
-    assert (row.difference, row.equal) == (pytest.approx(5e-7), True)
+@pytest.mark.parametrize(
+    ("recorded", "rebuilt", "difference"),
+    [([0.0, 2000.0], [0.0005, 2000.0005], 5e-7), ([1.0, 1.0], [1.5, 1.5], 0.5)],
+)
+def test_values_are_compared_by_their_spread_if_they_have_one(recorded, rebuilt, difference):
+    row = prediction_row(Predictions(np.array(recorded)), Predictions(np.array(rebuilt)))
+    assert (row.difference, row.equal) == (pytest.approx(difference), difference < 1e-6)
 
 
 def test_predictions_of_other_rows_differ():
     row = prediction_row(Predictions(np.zeros(3)), Predictions(np.zeros(2)))
     assert (row.rebuilt, row.equal) == ("2 rows", False)
-
-
-def test_values_that_are_all_the_same_are_compared_as_they_are():
-    row = prediction_row(Predictions(np.ones(3)), Predictions(np.full(3, 1.5)))
-    assert row.difference == 0.5
 
 
 def test_each_family_has_a_row_with_its_worst_fold():
@@ -210,17 +200,17 @@ def test_each_family_has_a_row_with_its_worst_fold():
         ]
     )
     assert [(row.what, row.difference, row.equal) for row in rows] == [
-        ("linear, 1 folds fitted again: 1 figures, mae", 0.0, True),
-        ("tree, 2 folds fitted again: 2 figures, mae", 0.25, False),
+        ("linear, 1 folds fitted again: 1 metrics, mae", 0.0, True),
+        ("tree, 2 folds fitted again: 2 metrics, mae", 0.25, False),
     ]
 
 
 def test_other_versions_of_what_evertune_requires_are_told_evertune_first():
     recorded = "# by hand\nNumPy==2.0\nscikit_learn==1.9\npip==24\nevertune==0.1.0\n"
     assert environment_notes(recorded, "numpy==2.1\npip==25\nevertune==0.2.0\n") == (
-        "evertune 0.1.0 was recorded, 0.2.0 is installed; same figures need"
+        "evertune 0.1.0 was recorded, 0.2.0 is installed; the same metrics need"
         " `pip install evertune==0.1.0`",
-        "numpy 2.0 was recorded, 2.1 is installed; same figures need `pip install numpy==2.0`",
-        "scikit-learn 1.9 was recorded, none is installed; same figures need"
+        "numpy 2.0 was recorded, 2.1 is installed; the same metrics need `pip install numpy==2.0`",
+        "scikit-learn 1.9 was recorded, none is installed; the same metrics need"
         " `pip install scikit-learn==1.9`",
     )
