@@ -1,12 +1,7 @@
 """The baselines a model must beat: random guesses, the best constant, and simple models.
 
-`expected_guess_metrics` computes what a random guess reaches on average; nothing is drawn.
-`zero_rule` predicts the commonest class, or the median or mean target, for every row.
-`baseline_predictions` collects the baselines that predict row by row, `BaselineResult` is the
-record of one baseline on the folds.
-
-Why not scikit-learn's `DummyClassifier`: one draw of it is a score by chance, which the lift over
-it would inherit.
+`expected_guess_metrics` computes what a random guess scores on average; nothing is drawn.
+scikit-learn's `DummyClassifier` would draw once, and the lift over it would inherit that chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +92,7 @@ def expected_guess_metrics(
     y_true : array of shape (n,)
         Of the rows that are guessed, such as the hold-out.
     y_training : array of shape (m,)
-        What the guess knows.
+        All that the guess knows.
     n_classes : int
         0 in regression.
 
@@ -136,19 +131,11 @@ def expected_guess_metrics(
 def zero_rule(
     y_training: FloatArray, *, n_rows: int, optimised: str, n_classes: int
 ) -> Predictions:
-    """Return the same best guess for every row.
+    """Return the same best guess for each of `n_rows` rows.
 
-    It is the commonest class of training with the shares of the classes as probabilities, or the
-    median of the targets if the optimised metric is mae, mape or pinball, else their mean.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows to predict.
-    optimised : str
-        Name of the metric that is optimised.
-    n_classes : int
-        0 in regression.
+    It is the most common class of training with the class shares as probabilities; in regression
+    (`n_classes` is 0) the median of the targets if the optimised metric is mae, mape or pinball,
+    else their mean.
 
     Examples
     --------
@@ -170,25 +157,18 @@ def baseline_predictions(
     rule: Rule | None,
     models: Mapping[str, Predictions],
 ) -> dict[str, Predictions]:
-    """Return the predictions of every baseline that predicts row by row, by its name.
+    """Return the predictions of every baseline that predicts the rows of a clean table, by name.
+
+    They are NaN where people or the system in use give none.
 
     Parameters
     ----------
-    table : DataFrame, n rows
-        Clean rows, such as the hold-out.
-    y_training : array of shape (m,)
-        What the zero rule knows.
     optimised : str
         Name of the metric that is optimised: the zero rule's constant suits it.
     rule : Rule, optional
         The heuristic, learned on training rows.
     models : mapping from name to Predictions
         Of the simplest models, for the same rows.
-
-    Returns
-    -------
-    dict
-        Predictions are NaN where people or the system in use give none.
     """
     predictions = {
         "zero_rule": zero_rule(

@@ -113,48 +113,29 @@ class Evaluation:
     ----------
     classes : tuple of str
         In the order of their codes; in a binary task the second is the positive class.
-    metric : str
-        The metric that is optimised.
+    metric, metrics
+        The optimised metric; its row is the first of `metrics`.
     confidence : float
         Of every interval.
-    holdout : dict
-        The model's scores on the hold-out.
-    lift : dict
-        By how much each of them is better than the baseline that is best in this metric.
-    best_baseline : str, optional
-        The baseline that is best in the optimised metric on the hold-out.
-    chosen : str
-        `model`; or `simplest:` and a name, if the model is not clearly better than that one.
-    reasons : tuple of str
-        Why that one was chosen.
-    family, settings
-        The family and the hyperparameters of the model's configuration.
-    metrics : tuple of MetricRow
-        The optimised metric comes first.
+    holdout, lift : dict
+        The model's scores on the hold-out, and by how much each is better than the baseline that
+        is best in this metric. `best_baseline` is that of the optimised metric.
+    chosen, reasons
+        `model`, or `simplest:` and a name if the model is not clearly better than that one; why.
     confusion : tuple of tuple of int
         Rows of the hold-out by true class (first index) and predicted class; empty in regression.
     importance : tuple of Importance
         Largest loss first.
-    notes : tuple of str
-        What a reader must know to read the scores rightly.
-    nested : NestedResult, optional
-        What the whole search reaches on rows that chose nothing.
-    purpose, not_for
-        What the model is for and not for, as people wrote it.
+    notes, unknowns : tuple of str
+        What a reader must know to read the scores rightly, and the model's limitations.
     folds_of : str
         What the scores over the folds are of: `ensemble`, `trial`, or "" for nothing.
     data, contributions, story : tuple
         The data, the SHAP values of the boosters and the search: one, or none if not known.
-    phases : tuple of Phase
-        Heuristic, simplest model, optimised simple model, complex model, on the same folds.
-    enough : str
-        The simplest phase that is not worse than the best.
+    phases, enough
+        The four phases on the same folds, and the simplest one that is not worse than the best.
     slices : tuple of SliceRow
-        Declared ones first, then the worst that were found.
-    decisions : tuple of DecisionRule
-        Ways to decide, and what they cost.
-    unknowns : tuple of str
-        What the model does not know.
+        Declared ones first, then the worst.
     """
 
     target: str

@@ -1,8 +1,8 @@
 """Which columns a model relies on: permutation importance, and SHAP values of its boosters.
 
-`permutation_importance` tells what the metric loses when a column is shuffled.
-`shap_contributions` uses the boosters' own SHAP values: a column's share is the mean absolute
-value of its part over the sum of all columns'. Shares have no unit, so that boosters of several
+`permutation_importance` measures how much worse the metric gets when a column is shuffled.
+`shap_contributions` uses the SHAP values of the boosting libraries: a column's share is its mean
+absolute value over the sum of all columns'. Shares have no unit, so that boosters of several
 libraries can be averaged by their weights in the ensemble.
 
 Why not `sklearn.inspection.permutation_importance`: it predicts shuffle by shuffle, and its spread
@@ -37,7 +37,7 @@ MAX_IMPORTANCE_DRAWS = 200  # an interval of a bar needs no more
 class Importance:
     """The mean loss in the optimised metric if one column is shuffled, with its interval.
 
-    It is in the metric's unit; positive means that the model needs the column.
+    The unit is that of the metric; positive means that the model needs the column.
     """
 
     column: str

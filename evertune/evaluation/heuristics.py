@@ -1,10 +1,9 @@
 """The heuristic baseline: one rule on one column (OneR), or an expression that the user writes.
 
-`best_rule` finds the column and threshold that do best in the metric (Holte, 1993), and
+`best_rule` finds the column and threshold that do best in the metric (Holte, 1993),
 `expression_rule` learns the class shares of an expression such as `tenure < 3 and plan ==
-'basic'`. `rule_predictions` applies a `Rule`, `describe_rule` puts it into words. A decision stump
-of scikit-learn would not do: it has no groups for missing values, categories and dates, and it
-does not choose its answers by the metric.
+'basic'`. A decision stump of scikit-learn would not do: it has no groups for missing values,
+categories and dates, and it does not choose its answers by the metric.
 """
 
 import ast

@@ -1,8 +1,7 @@
 """Evaluates a registered model on another table than its own hold-out.
 
-`assess_model` uses only rows that took no part in making the model, and compares with guessing
-by what is known of its training rows. `compare_with_holdout` puts each score beside that of the
-version's own hold-out. `Assessment` records the table, and which rows were left out and why.
+`assess_model` takes only rows that were not used to build the model. `Assessment` records the
+table, the scores beside those of the version's own hold-out, and which rows were left out and why.
 """
 
 from collections.abc import Sequence
@@ -91,15 +90,13 @@ def assess_model(
     section: EvaluationSection,
     own: Evaluation | None,
 ) -> Evaluation:
-    """Return the evaluation of a model by rows of any table that it did not learn from.
+    """Return the evaluation of a model on rows of any table that it was not trained on.
 
     Parameters
     ----------
-    model, table, y_true, pred, metrics, section
-        As for `evertune.evaluation.evaluate.evaluate`.
     own : Evaluation, optional
-        Of the version by its own hold-out; it knows the distribution of the training target, which
-        the zero rule guesses by.
+        Of the version on its own hold-out; the zero rule needs its distribution of the training
+        target.
     """
     guesses = _zero_rule(own, len(y_true))
     evaluation = evaluate(
@@ -128,7 +125,7 @@ def assess_model(
 def compare_with_holdout(
     evaluation: Evaluation, own: Evaluation | None
 ) -> tuple[MetricComparison, ...]:
-    """Return each score beside that of the version's own hold-out, if that is kept."""
+    """Return each score beside that of the version's own hold-out, if that is known."""
 
     def own_score(metric: str) -> tuple[float | None, ...]:
         if own is None or metric not in own.holdout:

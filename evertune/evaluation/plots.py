@@ -1,9 +1,7 @@
 """The plots of an evaluation and of a search, as matplotlib figures and PNG files.
 
-`evaluation_plots` draws all that an evaluation can show, as PNG bytes by name; `search_plots` those
-of a search. Each `plot_...` function returns one figure and leaves no state behind.
-`figure_to_png` gives the same bytes for the same figure, without a time stamp, so that files
-change only when their content does.
+`evaluation_plots` draws all that an evaluation can show, as PNG bytes by name. Each `plot_...`
+function returns one figure and leaves no state behind.
 """
 
 import math
@@ -50,21 +48,11 @@ def evaluation_plots(
     *,
     costs: FloatArray | None = None,
 ) -> dict[str, bytes]:
-    """Return the PNG plots that an evaluation can be shown with.
+    """Return the PNG plots of an evaluation and of the model's predictions for the hold-out.
 
-    Parameters
-    ----------
-    y_true : array of shape (n,)
-        Of the hold-out.
-    pred : Predictions
-        Of the model, for the same rows.
-
-    Returns
-    -------
-    dict
-        `baselines`, `importance`, `contributions` and `slices` if there are any; for classes
-        `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for values
-        `predicted` and `residuals`; and those of `search_plots`.
+    They are `baselines`, `importance`, `contributions` and `slices` if there are any; for classes
+    `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for values
+    `predicted` and `residuals`; and those of `search_plots`.
     """
     figures: dict[str, Figure] = {}
     if evaluation.baselines:
@@ -429,7 +417,7 @@ def _draw_time_spent(axes: Axes, spent: Sequence[TimeSpent]) -> None:
 
 
 def figure_to_png(figure: Figure) -> bytes:
-    """Return a figure as PNG: the same bytes for the same figure."""
+    """Return a figure as PNG: the same bytes for the same figure, without a time stamp."""
     buffer = BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", metadata={"Software": None})

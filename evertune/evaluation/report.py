@@ -1,7 +1,4 @@
-"""The evaluation report: scores as JSON, plots, and one HTML page that needs no other file.
-
-`write_report` writes everything and replaces what the folders held before; the scores come last.
-"""
+"""The evaluation report: scores as JSON, plots, and one HTML page that needs no other file."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -32,16 +29,12 @@ def write_report(
     report: Path,
     assessment: Assessment | None = None,
 ) -> None:
-    """Write an evaluation; what the folders held before is replaced, the scores come last.
+    """Write an evaluation: first the folders of plots and report, at last the JSON file `figures`.
 
     Parameters
     ----------
     pictures : mapping of str to bytes
         PNG by name.
-    figures : Path
-        The JSON file of the scores.
-    plots, report : Path
-        Folders.
     assessment : Assessment, optional
         If the evaluated rows are not the model's own hold-out.
     """

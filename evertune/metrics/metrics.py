@@ -31,7 +31,7 @@ CustomMetricFunction = Callable[[FloatArray, FloatArray, FloatArray | None], flo
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of predictions against the truth.
+    """A score of predictions against the true classes or values.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def custom_metric(
     Parameters
     ----------
     function : callable
-        Called with the truth (class codes or values), the predicted codes or values, and the
+        Called with the true class codes or values, the predicted codes or values, and the
         probabilities of shape (n, n_classes) or None; returns one number, NaN if undefined.
 
     Examples

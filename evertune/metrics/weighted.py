@@ -42,14 +42,14 @@ def mae(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
 
 
 def mape(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
-    """Mean of |error| / |truth|; undefined if a row of positive weight has the truth 0."""
+    """Mean of |error| / |y_true|; undefined if y_true is 0 in a row of positive weight."""
     ratios = np.nan_to_num(safe_divide(np.abs(y_true - pred.values), np.abs(y_true)))
     is_zero = (y_true == 0).astype(np.float64)
     return lambda weights: np.where(weights @ is_zero > 0, np.nan, weighted_mean(ratios, weights))
 
 
 def r2(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
-    """1 - squared error / squared distance of the truth from its mean; undefined if constant."""
+    """1 - squared error / squared distance of y_true from its mean; undefined if constant."""
     centred = y_true - y_true.mean()
     squares = (y_true - pred.values) ** 2
 
@@ -97,7 +97,7 @@ def brier(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
 
 
 def calibration_error(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
-    """Weigh the expected calibration error over 10 bins of equal width (Naeini and others, 2015).
+    """Expected calibration error over 10 bins of equal width (Naeini and others, 2015).
 
     Sum over bins of (weight of the bin) |observed share - mean probability|, of the positive class
     in a binary task, else of the predicted class.
@@ -188,7 +188,7 @@ def accuracy(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
 
 
 def balanced_accuracy(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
-    """Mean recall over the classes that occur in the truth."""
+    """Mean recall over the classes that occur in y_true."""
     return _metric_of_counts(
         lambda hits, n_true, _: row_nanmean(safe_divide(hits, n_true)), y_true, pred, TWO_CLASSES
     )
@@ -270,7 +270,7 @@ def weight_by_repetition(
     y_true: FloatArray,
     pred: Predictions,
 ) -> WeightedMetric:
-    """Weight a function of (truth, values, probabilities or None) by repeating rows.
+    """Weight a function of (y_true, values, probabilities or None) by repeating rows.
 
     Weights that are not whole numbers are scaled to about 10,000 rows and rounded.
     """
