@@ -97,7 +97,7 @@ def brier(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
 
 
 def calibration_error(y_true: FloatArray, pred: Predictions) -> WeightedMetric:
-    """Expected calibration error over 10 bins of equal width (Naeini and others, 2015).
+    """Return the expected calibration error over 10 bins of equal width (Naeini and others, 2015).
 
     Sum over bins of (weight of the bin) |observed share - mean probability|, of the positive class
     in a binary task, else of the predicted class.
