@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from subprocess import Popen
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import httpx
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -17,8 +20,9 @@ from prefect.events import Event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from evertune.config.yaml_file import edit_section
+from evertune.data.example import production_table
 from evertune.orchestration.identity import DECISION_EVENT, ProjectIdentity
-from tests.projects import commit, copied_project, free_port, start
+from tests.projects import commit, copied_with_dvc, free_port, start
 
 pytestmark = pytest.mark.slow
 STARTED = "Press Ctrl-C to stop."
@@ -26,49 +30,63 @@ STARTED = "Press Ctrl-C to stop."
 
 @dataclass
 class Up:
-    """`evertune up`, what it said so far, and where its parts are."""
+    """`evertune up`, what it printed so far, and where its parts are."""
 
     process: Popen[str]
     said: list[str]
     client: SyncPrefectClient
     scoring: str
-    checkout: Path
+    checkouts: list[Path]
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @contextmanager
-def running(root: Path) -> Iterator[Up]:
+def running(*roots: Path) -> Iterator[Up]:
     ports = [free_port() for _ in range(3)]
     options = zip(("--prefect-port", "--mlflow-port", "--port"), map(str, ports), strict=True)
-    process = start(root, "up", *(part for pair in options for part in pair))
+    folders = [str(root) for root in roots]
+    process = start(roots[0], "up", *folders, *(part for pair in options for part in pair))
     said = []
     for line in process.stdout:
         said.append(line.rstrip())
         if said[-1] == STARTED:
             break
     assert said[-1:] == [STARTED], process.communicate()
-    (checkout,) = (path for path in (root / "state" / "deployed").iterdir() if path.is_dir())
+    deployed = [path for root in roots for path in (root / "state" / "deployed").iterdir()]
+    checkouts = [path for path in deployed if path.is_dir()]
     address = f"http://127.0.0.1:{ports[0]}/api"
     with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
-        yield Up(process, said, client, f"http://127.0.0.1:{ports[2]}", checkout)
+        yield Up(process, said, client, f"http://127.0.0.1:{ports[2]}", checkouts)
     process.kill()
     process.communicate()
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a committed project without a champion that is to be watched every minute."""
-    root = copied_project(tmp_path_factory.mktemp("up") / "project")
-    edit_section(root / "params.yaml", "monitoring", {"cron": "* * * * *"})
-    commit(root)
-    return root
+def projects(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return two committed projects whose stages are up to date, without a champion."""
+    folder = tmp_path_factory.mktemp("up")
+    roots = [copied_with_dvc(trained, folder / name) for name in ("churn", "fraud")]
+    for root in roots:
+        shutil.rmtree(root / "state")
+        (root / "data" / "project.json").unlink()
+        edit_section(root / "params.yaml", "registry", {"name": root.name})
+    # The first is monitored every minute.
+    edit_section(roots[0] / "params.yaml", "monitoring", {"cron": "* * * * *"})
+    for root in roots:
+        commit(root)
+    return roots
 
 
 @pytest.fixture(scope="module")
-def up(project: Path) -> Iterator[Up]:
-    with running(project) as everything:
+def project(projects: list[Path]) -> Path:
+    return projects[0]
+
+
+@pytest.fixture(scope="module")
+def up(projects: list[Path]) -> Iterator[Up]:
+    with running(*projects) as everything:
         yield everything
 
 
@@ -88,8 +106,9 @@ def decide(client: SyncPrefectClient, resource_id: str, decision: str) -> None:
     client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
-def test_a_project_without_a_champion_is_trained_first(up: Up) -> None:
-    assert "churn has no champion yet, so a model is trained first." in up.said
+@pytest.mark.parametrize("name", ["churn", "fraud"])
+def test_a_project_without_a_champion_is_trained_first(up: Up, name: str) -> None:
+    assert f"{name} has no champion yet, so a model is trained first." in up.said
     assert any("version 1 is the champion" in line for line in up.said)
 
 
@@ -97,6 +116,23 @@ def test_the_scoring_service_has_the_champion_and_shows_no_documentation(up: Up)
     assert urlopen(f"{up.scoring}/ready").status == 200
     with pytest.raises(HTTPError, match="404"):
         urlopen(f"{up.scoring}/docs")
+
+
+@pytest.mark.parametrize("name", ["churn", "fraud"])
+def test_one_service_answers_for_each_project_under_its_name(up: Up, name: str) -> None:
+    row = json.loads(production_table().head(1).to_json(orient="records", date_format="iso"))[0]
+    answer = httpx.post(f"{up.scoring}/{name}/predict", json={"row": row}, timeout=60)
+    assert (answer.status_code, answer.json()["version"]) == (200, "1"), answer.text
+
+
+def test_two_copies_of_a_project_are_deployed_under_their_own_ids(
+    up: Up, projects: list[Path]
+) -> None:
+    identities = [ProjectIdentity.of(root) for root in projects]
+    assert len({identity.id for identity in identities}) == 2
+    for identity, checkout in zip(identities, up.checkouts, strict=True):
+        deployment = up.client.read_deployment_by_name(f"train/{identity.deployment}")
+        assert deployment.parameters == {"root": str(checkout)}
 
 
 def test_the_scoring_service_predicts_with_one_thread(up: Up) -> None:
@@ -121,8 +157,8 @@ def test_everything_listens_on_this_machine_only(up: Up) -> None:
 def test_runs_work_in_the_checkout_under_the_projects_id(up: Up, project: Path) -> None:
     name = ProjectIdentity.of(project).deployment
     deployment = up.client.read_deployment_by_name(f"monitor/{name}")
-    assert deployment.parameters == {"root": str(up.checkout)}
-    assert ProjectIdentity.of(up.checkout).id == ProjectIdentity.of(project).id
+    assert deployment.parameters == {"root": str(up.checkouts[0])}
+    assert ProjectIdentity.of(up.checkouts[0]).id == ProjectIdentity.of(project).id
 
 
 def test_an_event_of_a_decision_starts_the_retune_with_its_id(up: Up, project: Path) -> None:
