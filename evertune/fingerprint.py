@@ -178,6 +178,8 @@ def _definitions(tree: ast.Module) -> dict[str, list[Any]]:
     nodes: dict[str, ast.stmt] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
+            # methods check values
+            node.body = [inner for inner in node.body if not isinstance(inner, ast.FunctionDef)]
             nodes[node.name] = node
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

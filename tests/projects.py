@@ -62,10 +62,11 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def commit(root: Path) -> None:
-    """Commit all of a project, in a repository of its own."""
+def commit(root: Path, *, without: tuple[str, ...] = ()) -> None:
+    """Commit a project, but for some of its folders, in a repository of its own."""
     author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "change"]):
+    add = ["add", ".", *(f":!{folder}" for folder in without)]
+    for arguments in (["init", "-q"], add, [*author, "commit", "-qm", "change"]):
         subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
 
 

@@ -1,8 +1,9 @@
-"""Checks of params.yaml that involve several values.
+"""Checks of params.yaml that involve several sections, the project's folder, or roles of columns.
 
 A check is a function whose parameters are sections, or `root` for the project's folder. It
 yields the dotted key and the message of each conflict. `find_conflicts` runs all checks whose
-sections could be read, so that one broken section does not hide the faults of the others.
+sections could be read, so that one broken section does not hide the faults of the others (a
+validator of pydantic's model of the whole file would not run then).
 """
 
 import inspect
@@ -11,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from croniter import CroniterError, croniter
-
 from evertune.config.schema import (
     BUSINESS_PREFIX,
     CONTRACT_SIGNAL,
@@ -20,20 +19,16 @@ from evertune.config.schema import (
     DRIFT_SIGNALS,
     ESTIMATED_PREFIX,
     LOSS_SIGNALS,
+    Conflict,
     DataSection,
-    KOfNRule,
     MetricSection,
     MonitoringSection,
     PathsSection,
-    ScoringSection,
-    SearchSection,
-    SequentialRule,
     SplitSection,
+    is_query,
 )
 from evertune.messages import did_you_mean
 from evertune.metrics.metrics import METRICS
-
-Conflict = tuple[str, str]
 
 
 def find_conflicts(sections: Mapping[str, Any]) -> list[Conflict]:
@@ -75,7 +70,7 @@ def _check_data(data: DataSection) -> Iterator[Conflict]:
     if data.target in data.ignore or data.target in data.columns:
         yield "data.target", f"data.target '{data.target}' must not be in data.ignore or .columns."
     key = "data.address_variable"
-    if _is_query(data.source) and data.address_variable is None:
+    if is_query(data.source) and data.address_variable is None:
         yield (
             key,
             (
@@ -83,7 +78,7 @@ def _check_data(data: DataSection) -> Iterator[Conflict]:
                 "that holds the database address."
             ),
         )
-    if not _is_query(data.source) and data.address_variable is not None:
+    if not is_query(data.source) and data.address_variable is not None:
         yield key, f"{key} is for a .sql source, but data.source is '{data.source}'."
     if data.existing_column is not None and data.existing_model is not None:
         key = "data.existing_model"
@@ -122,15 +117,6 @@ def _check_custom_metrics(metric: MetricSection) -> Iterator[Conflict]:
         yield key, f"{key}: '{name}' is the name of a built-in metric; choose another name."
 
 
-def _check_search(search: SearchSection) -> Iterator[Conflict]:
-    if search.budget_seconds is None and search.budget_trials is None:
-        key = "search.budget_seconds"
-        yield key, f"{key} or search.budget_trials must be given, but both are null."
-    for name, count in Counter(search.families).items():
-        if count > 1:
-            yield "search.families", f"search.families: '{name}' is listed {count} times."
-
-
 def _check_signals(
     monitoring: MonitoringSection, metric: MetricSection, data: DataSection
 ) -> Iterator[Conflict]:
@@ -152,77 +138,9 @@ def _check_signals(
             yield key, f"{key}: '{trigger.signal}' is not a signal of production.{hint}"
 
 
-def _check_triggers(monitoring: MonitoringSection) -> Iterator[Conflict]:
-    counts = Counter(trigger.name for trigger in monitoring.triggers)
-    for number, trigger in enumerate(monitoring.triggers):
-        rule, key = trigger.rule, f"monitoring.triggers.{number}"
-        if counts[trigger.name] > 1:  # a record could not tell which one triggered
-            yield (
-                f"{key}.name",
-                f"{key}.name: '{trigger.name}' is used {counts[trigger.name]} times.",
-            )
-        if isinstance(rule, SequentialRule):
-            if trigger.signal != "loss":
-                fault = f"e_process tests the signal 'loss', not '{trigger.signal}'"
-                yield f"{key}.rule", f"{key}.rule: {fault}. Use threshold or k_of_n."
-        elif rule.above is not None and rule.below is not None:
-            yield f"{key}.rule", f"{key}.rule: keep one of above and below, but both are given."
-        elif isinstance(rule, KOfNRule) and rule.above is None and rule.below is None:
-            yield f"{key}.rule", f"{key}.rule: above or below must be given, but both are null."
-        elif isinstance(rule, KOfNRule) and rule.k > rule.n:
-            yield f"{key}.rule.k", f"{key}.rule: k {rule.k} must not be above n {rule.n}."
-
-
-def _check_scoring(scoring: ScoringSection) -> Iterator[Conflict]:
-    if scoring.cron is not None and scoring.source is None:
-        yield "scoring.cron", "scoring.cron needs scoring.source, which is null."
-    queries = [name for name in ("source", "labels") if _is_query(getattr(scoring, name))]
-    if queries and scoring.address_variable is None:
-        key = "scoring.address_variable"
-        yield (
-            key,
-            (
-                f"scoring.{queries[0]} is a query; {key} must name the environment variable that "
-                "holds the database address."
-            ),
-        )
-
-
-def _check_crons(scoring: ScoringSection, monitoring: MonitoringSection) -> Iterator[Conflict]:
-    for key, cron in (("scoring.cron", scoring.cron), ("monitoring.cron", monitoring.cron)):
-        try:
-            croniter.expand(cron or "* * * * *")
-        except CroniterError as error:
-            remedy = "write minute, hour, day, month and weekday, such as '0 6 * * *'"
-            yield key, f"{key}: '{cron}' is not a schedule ({error}); {remedy}."
-
-
-def _check_monitoring(monitoring: MonitoringSection, data: DataSection) -> Iterator[Conflict]:
-    policy, contract, retune = monitoring.policy, monitoring.contract, monitoring.retune
-    if monitoring.window_rows is not None and monitoring.window_rows < monitoring.least_rows:
-        fault = f"must not be below least_rows {monitoring.least_rows}, or no window is judged"
-        yield "monitoring.window_rows", f"monitoring.window_rows: {fault}."
-    if monitoring.horizon_days < monitoring.window_days:
-        key = "monitoring.horizon_days"
-        yield key, f"{key}: must not be below window_days {monitoring.window_days:g}."
+def _check_slices(monitoring: MonitoringSection, data: DataSection) -> Iterator[Conflict]:
     if data.target in monitoring.slices:
         yield "monitoring.slices", f"monitoring.slices: '{data.target}' is the target."
-    if contract.volume_high <= contract.volume_low:
-        key = "monitoring.contract.volume_high"
-        yield key, f"{key}: must be above volume_low {contract.volume_low:g}."
-    if policy.longest_cooldown_days < policy.cooldown_days:
-        key = "monitoring.policy.longest_cooldown_days"
-        yield key, f"{key}: must not be below cooldown_days {policy.cooldown_days:g}."
-    if list(policy.follow_up_days) != sorted(set(policy.follow_up_days)):
-        key = "monitoring.policy.follow_up_days"
-        yield key, f"{key}: each number must be above the one before."
-    if retune.budget_seconds is None and retune.budget_trials is None:
-        key = "monitoring.retune.budget_seconds"
-        yield key, f"{key} or budget_trials must be given, but both are null."
-
-
-def _is_query(source: str | None) -> bool:
-    return source is not None and Path(source).suffix.lower() == ".sql"
 
 
 CHECKS = (
@@ -231,10 +149,6 @@ CHECKS = (
     _check_split,
     _check_metrics,
     _check_custom_metrics,
-    _check_search,
     _check_signals,
-    _check_triggers,
-    _check_scoring,
-    _check_crons,
-    _check_monitoring,
+    _check_slices,
 )

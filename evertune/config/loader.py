@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from evertune.config.checks import find_conflicts
-from evertune.config.schema import Params, PathsSection, former_names
+from evertune.config.schema import CONFLICTS, KEEP_CONFLICTS, Params, PathsSection, former_names
 from evertune.config.yaml_file import (
     ParamsIssue,
     YamlDocument,
@@ -173,9 +173,11 @@ def _lines_of_former_names(
 
 
 def _valid_sections(document: YamlDocument, error: ValidationError) -> dict[str, BaseModel]:
-    broken = {detail["loc"][0] for detail in error.errors()}
+    broken = {detail["loc"][0] for detail in error.errors() if detail["type"] != CONFLICTS}
     return {
-        name: field.annotation.model_validate_json(json.dumps(document.values.get(name, {})))
+        name: field.annotation.model_validate_json(
+            json.dumps(document.values.get(name, {})), context=KEEP_CONFLICTS
+        )
         for name, field in Params.model_fields.items()
         if name not in broken and _is_section(field.annotation)
     }
@@ -186,16 +188,20 @@ def _validation_issues(
 ) -> list[ParamsIssue]:
     """Return one issue for each key that pydantic refused."""
     by_key: dict[str, list[ErrorDetails]] = {}
+    conflicts: list[tuple[str, str]] = []
     for detail in error.errors(include_url=False):
         loc = (prefix, *detail["loc"]) if prefix else detail["loc"]
+        if detail["type"] == CONFLICTS:
+            section = _dotted_key(loc, "", document)
+            conflicts += [(f"{section}.{key}", text) for key, text in detail["ctx"]["conflicts"]]
+            continue
         by_key.setdefault(_dotted_key(loc, detail["type"], document), []).append(detail)
-    return [
-        ParamsIssue(
-            find_line(document, key),
-            _describe_issue(key, details, _enclosing_section(model, key, document)),
-        )
+    described = [
+        (key, _describe_issue(key, details, _enclosing_section(model, key, document)))
         for key, details in by_key.items()
     ]
+    described += [(key, f"{key}: {text}.") for key, text in conflicts]
+    return [ParamsIssue(find_line(document, key), text) for key, text in described]
 
 
 def _dotted_key(loc: tuple[int | str, ...], kind: str, document: YamlDocument) -> str:

@@ -1,16 +1,21 @@
 """The sections of params.yaml: their keys, types, ranges and defaults, each defined once.
 
 `Params` is the whole file. Only `data.source` and `data.target` must be given; all else has a
-default. Unknown keys are refused, values are never converted, and sections are frozen. Rules
-between several values are in `evertune.config.checks`.
+default. Unknown keys are refused, values are never converted, and sections are frozen. A section
+checks its own values against each other (`conflicts`); `evertune.config.checks` has the rules
+between sections, and those of `data`, a section that also describes other tables.
 
 A key that was renamed is read under its former name too (`formerly`); giving both is an error.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
+from croniter import CroniterError, croniter
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -20,7 +25,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from evertune.trials import (
     FORMER_FAMILIES,
@@ -30,12 +38,33 @@ from evertune.trials import (
 )
 from evertune.types import ColumnKind, Task
 
+Conflict = tuple[str, str]  # a key, with dots, and what is wrong with its value
+CONFLICTS = "conflicts"  # the type of pydantic's error that lists those of one section
+KEEP_CONFLICTS = "keep conflicts"  # the context in which a section with conflicts is read
+
+
+def _check_cron(cron: str) -> str:
+    try:
+        croniter.expand(cron)
+    except CroniterError as error:
+        raise ValueError(
+            f"'{cron}' is not a schedule ({error}); write minute, hour, day, month and weekday,"
+            " such as '0 6 * * *'"
+        ) from error
+    return cron
+
+
+def is_query(source: str | None) -> bool:
+    """Return whether a source is a .sql file."""
+    return source is not None and Path(source).suffix.lower() == ".sql"
+
+
 Auto = Literal["auto"]
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$"), AfterValidator(_check_cron)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 ColumnName = Annotated[str, Field(min_length=1)]
 FunctionReference = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
-Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -43,6 +72,18 @@ class Section(BaseModel):
     """A part of params.yaml; unknown keys are refused and values are never converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict between values of this section."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self, info: ValidationInfo) -> Self:
+        conflicts = () if info.context == KEEP_CONFLICTS else tuple(self.conflicts())
+        if conflicts:
+            text = " ".join(f"{key}: {fault}." for key, fault in conflicts)
+            raise PydanticCustomError(CONFLICTS, "{text}", {"text": text, "conflicts": conflicts})
+        return self
 
 
 def formerly(new: str, old: str) -> Any:
@@ -176,6 +217,14 @@ class SearchSection(Section):
     workers: PositiveInt | Auto = "auto"
     seed: NonNegativeInt = 0
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict: no budget, or a family that is listed twice."""
+        if self.budget_seconds is None and self.budget_trials is None:
+            yield "budget_seconds", "this or budget_trials must be given, but both are null"
+        for name, count in Counter(self.families).items():
+            if count > 1:
+                yield "families", f"'{name}' is listed {count} times"
+
 
 class FitSection(Section):
     """How the final model is made."""
@@ -253,6 +302,15 @@ class ScoringSection(Section):
     log_variable: EnvironmentVariable | None = None
     retention_days: PositiveFloat | None = 730
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict: a schedule without a table, or a query without a database."""
+        if self.cron is not None and self.source is None:
+            yield "cron", "it needs source, which is null"
+        queries = [name for name in ("source", "labels") if is_query(getattr(self, name))]
+        if queries and self.address_variable is None:
+            fault = f"{queries[0]} is a query; name the environment variable with the database"
+            yield "address_variable", f"{fault} address"
+
 
 TriggerAction = Literal["alert", "refit", "retune", "block"]
 
@@ -264,6 +322,11 @@ class ThresholdRule(Section):
     above: float | None = None
     below: float | None = None
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield the conflict of two bounds."""
+        if self.above is not None and self.below is not None:
+            yield "above", "keep one of above and below, but both are given"
+
 
 class KOfNRule(Section):
     """Judges k of the latest n windows that can be judged."""
@@ -273,6 +336,15 @@ class KOfNRule(Section):
     below: float | None = None
     k: PositiveInt
     n: PositiveInt
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict: not exactly one bound, or more windows than are judged."""
+        if self.above is not None and self.below is not None:
+            yield "above", "keep one of above and below, but both are given"
+        if self.above is None and self.below is None:
+            yield "above", "this or below must be given, but both are null"
+        if self.k > self.n:
+            yield "k", f"{self.k} must not be above n {self.n}"
 
 
 class SequentialRule(Section):
@@ -290,6 +362,12 @@ class Trigger(Section):
     signal: Annotated[str, Field(min_length=1)]
     rule: Annotated[ThresholdRule | KOfNRule | SequentialRule, Field(discriminator="kind")]
     action: TriggerAction
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield the conflict of the sequential test with another signal than the loss."""
+        if isinstance(self.rule, SequentialRule) and self.signal != "loss":
+            fault = f"e_process tests the signal 'loss', not '{self.signal}'"
+            yield "rule", f"{fault}; use threshold or k_of_n"
 
 
 DEFAULT_TRIGGERS = (
@@ -340,6 +418,12 @@ class ContractSection(Section):
     volume_high: PositiveFloat = 5.0
     stale_days: PositiveFloat = 3.0
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield the conflict of an empty range of volumes."""
+        if self.volume_high <= self.volume_low:
+            fault = f"{self.volume_high:g} must be above volume_low {self.volume_low:g}"
+            yield "volume_high", fault
+
 
 class PolicySection(Section):
     """When a trigger leads to a refit or retune, and when it does not."""
@@ -360,6 +444,16 @@ class PolicySection(Section):
     gain_per_row: NonNegativeFloat | None = None  # of one unit of loss, in the unit of `cost`
     cost: NonNegativeFloat = 0  # of one retune
 
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict between numbers of days."""
+        longest, cooldown = self.longest_cooldown_days, self.cooldown_days
+        if longest < cooldown:
+            fault = f"{longest:g} must not be below cooldown_days {cooldown:g}"
+            yield "longest_cooldown_days", fault
+        if list(self.follow_up_days) != sorted(set(self.follow_up_days)):
+            fault = f"each number must be above the one before, but got {[*self.follow_up_days]}"
+            yield "follow_up_days", fault
+
 
 class RetuneSection(Section):
     """How a retune differs from a first search."""
@@ -375,6 +469,11 @@ class RetuneSection(Section):
     latest_days: PositiveFloat = 90
     half_life_days: PositiveFloat = 60
     warm_starts: PositiveInt = 5
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield the conflict of having no budget."""
+        if self.budget_seconds is None and self.budget_trials is None:
+            yield "budget_seconds", "this or budget_trials must be given, but both are null"
 
 
 class BusinessMetric(Section):
@@ -409,6 +508,20 @@ class MonitoringSection(Section):
     policy: PolicySection = PolicySection()
     retune: RetuneSection = RetuneSection()
     notify: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = ()
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield each conflict between windows, and each trigger's name that is used twice."""
+        if self.window_rows is not None and self.window_rows < self.least_rows:
+            fault = f"{self.window_rows} must not be below least_rows {self.least_rows}"
+            yield "window_rows", f"{fault}, or no window is judged"
+        if self.horizon_days < self.window_days:
+            fault = f"{self.horizon_days:g} must not be below window_days {self.window_days:g}"
+            yield "horizon_days", fault
+        counts = Counter(trigger.name for trigger in self.triggers)
+        for number, trigger in enumerate(self.triggers):
+            if counts[trigger.name] > 1:  # a record could not tell which one triggered
+                fault = f"'{trigger.name}' is used {counts[trigger.name]} times"
+                yield f"triggers.{number}.name", fault
 
 
 class PathsSection(Section):

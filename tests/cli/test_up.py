@@ -75,7 +75,7 @@ def projects(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
     # The first is monitored every minute.
     edit_section(roots[0] / "params.yaml", "monitoring", {"cron": "* * * * *"})
     for root in roots:
-        commit(root)
+        commit(root, without=("data",))
     return roots
 
 

@@ -213,7 +213,7 @@ def test_a_fault_is_named_with_its_line(root, old, new, words):
         ("{kind: k_of_n, above: 1, k: 0, n: 3}", "triggers.2.rule.k must be greater than 0"),
         ("{kind: k_of_n, above: 1, m: 1, k: 1, n: 3}", "rule.m is not known. Known: kind, above"),
         ("{kind: e_process, k: 1}", "rule.k is not known. Known: kind, tolerance, false_alarm"),
-        ("{kind: k_of_n, above: 1, k: 4, n: 3}", "rule: k 4 must not be above n 3"),
+        ("{kind: k_of_n, above: 1, k: 4, n: 3}", "rule.k: 4 must not be above n 3"),
     ],
 )
 def test_a_fault_in_a_rule_is_named_with_its_line(root, new, words):
@@ -227,8 +227,28 @@ def test_a_fault_in_a_rule_is_named_with_its_line(root, new, words):
 def test_all_faults_are_listed_at_once_in_the_order_of_lines(root):
     text = SHIPPED.replace("n_folds: 5", "n_folds: 1").replace("churned", "[]")
     (root / "params.yaml").write_text(text.replace("budget_seconds: 60", "budget_seconds: null"))
-    with pytest.raises(ParamsError, match=r"3 faults:\n.*data.target.*\n.*n_folds.*\n.*budget"):
+    with pytest.raises(
+        ParamsError, match=r"4 faults:\n.*target.*\n.*n_folds.*\n.*h.budget.*\n.*e.budget"
+    ):
         load_params(root)
+
+
+def test_a_section_that_contradicts_itself_hides_no_other_fault(tmp_path):
+    policy = {"cooldown_days": 60, "follow_up_days": [7, 7]}
+    triggers = [TRIGGER | {"signal": "zzz", "rule": THRESHOLD}]
+    with pytest.raises(ParamsError, match="6 faults") as refused:
+        _load(
+            tmp_path,
+            data={"time": "left"},
+            monitoring={"policy": policy, "triggers": triggers, "slices": ["left"]},
+        )
+    words = (
+        "longest_cooldown_days: 56",
+        "follow_up_days",
+        "'zzz' is not a signal",
+        "is the target",
+    )
+    assert [word for word in words if word not in str(refused.value)] == []
 
 
 def test_a_secret_is_refused_and_not_repeated(root):
@@ -255,20 +275,38 @@ def test_a_secret_is_refused_and_not_repeated(root):
         ({"metric": {"primary": "rmse"}, "data": {"task": "binary"}}, "'binary'; use roc_auc"),
         ({"metric": {"guards": {"prfit": 1.0}}}, "metric.guards.prfit: 'prfit' is not a metric"),
         ({"metric": {"custom": {"f1": PROFIT["profit"]}}}, "choose another name"),
-        ({"search": {"budget_seconds": None}}, "or search.budget_trials must be given"),
+        (
+            {"search": {"budget_seconds": None}},
+            "search.budget_seconds: this or budget_trials",
+        ),
         ({"search": {"families": ["linear", "linear"]}}, "'linear' is listed 2 times"),
-        ({"scoring": {"cron": "0 5 * * *"}}, "scoring.cron needs scoring.source"),
+        ({"scoring": {"cron": "0 5 * * *"}}, "scoring.cron: it needs source, which is null"),
         ({"scoring": {"cron": "* 25 * * *", "source": "a.csv"}}, "scoring.cron: .* not a schedule"),
-        ({"scoring": {"source": "a.sql"}}, "scoring.source is a query"),
-        ({"scoring": {"labels": "b.SQL"}}, "scoring.labels is a query"),
-        ({"monitoring": {"window_rows": 10}}, "window_rows: must not be below least_rows 30"),
-        ({"monitoring": {"window_days": 7, "horizon_days": 3}}, "not be below window_days 7"),
+        ({"scoring": {"source": "a.sql"}}, "scoring.address_variable: source is a query"),
+        ({"scoring": {"labels": "b.SQL"}}, "scoring.address_variable: labels is a query"),
+        ({"monitoring": {"window_rows": 10}}, "window_rows: 10 must not be below least_rows 30"),
+        (
+            {"monitoring": {"window_days": 7, "horizon_days": 3}},
+            "3 must not be below window_days 7",
+        ),
         ({"monitoring": {"slices": ["left"]}}, "monitoring.slices: 'left' is the target"),
-        ({"monitoring": {"contract": {"volume_low": 5.0}}}, "must be above volume_low 5"),
-        ({"monitoring": {"policy": {"cooldown_days": 60}}}, "not be below cooldown_days 60"),
-        ({"monitoring": {"policy": {"follow_up_days": [7, 7]}}}, "above the one before"),
+        (
+            {"monitoring": {"contract": {"volume_low": 5.0}}},
+            "5 must be above volume_low 5",
+        ),
+        (
+            {"monitoring": {"policy": {"cooldown_days": 60}}},
+            "56 must not be below cooldown_days 60",
+        ),
+        (
+            {"monitoring": {"policy": {"follow_up_days": [7, 7]}}},
+            r"before, but got \[7.0, 7.0\]",
+        ),
         ({"monitoring": {"retune": {"budget_seconds": None}}}, "both are null"),
-        ({"monitoring": {"triggers": [TRIGGER, TRIGGER]}}, "'one' is used 2 times"),
+        (
+            {"monitoring": {"triggers": [TRIGGER, TRIGGER]}},
+            "1.name: 'one' is used 2 times",
+        ),
         (
             {"monitoring": {"triggers": [TRIGGER | {"signal": "f1"}]}},
             "tests the signal 'loss', not 'f1'",
@@ -279,7 +317,7 @@ def test_a_secret_is_refused_and_not_repeated(root):
         ),
         (
             {"monitoring": {"triggers": [TRIGGER | {"rule": {"kind": "k_of_n", "k": 1, "n": 2}}]}},
-            "above or below must be given",
+            "rule.above: this or below must be given",
         ),
         (
             {"monitoring": {"triggers": [TRIGGER | {"signal": "zzz", "rule": THRESHOLD}]}},
