@@ -51,7 +51,9 @@ def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
             with silence_dvc(), Repo(str(root)) as repo:
                 return action(repo)
         except RWLockFileCorruptedError:
-            _move_torn_lock(root / ".dvc" / "tmp" / "rwlock")
+            # DVC writes this file in place: a kill can leave half of it, which blocks later calls.
+            torn = root / ".dvc" / "tmp" / "rwlock"
+            torn.replace(torn.with_name(f"{torn.name}.torn"))
         except LockError as error:
             if time.monotonic() > deadline:
                 raise BusyError(f"DVC is in use in {root}: {error}") from error
@@ -74,18 +76,8 @@ def silence_dvc() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _move_torn_lock(torn: Path) -> None:
-    # DVC writes this file in place: a kill can leave half of it, which blocks every later call.
-    torn.replace(torn.with_name(f"{torn.name}.torn"))
-
-
 def ensure_project(root: Path) -> None:
-    """Make `root` a DVC project if it is none; whether git is there is looked at each time.
-
-    Parameters
-    ----------
-    root : Path
-        The project's folder. Settings of this machine go to .dvc/config.local.
+    """Make `root` a DVC project if it is none, and say in its local settings whether git is there.
 
     Raises
     ------
@@ -118,19 +110,28 @@ def share_cache(root: Path, other: Path) -> None:
 
 
 def list_stages(root: Path) -> tuple[str, ...]:
-    """Names of the stages of dvc.yaml, each after those that it depends on.
+    """Return the names of the stages of dvc.yaml, each after those that it depends on.
 
     The stage `code`, which writes the fingerprints of the code, is left out: it takes milliseconds
     and is done here, so that whoever asks next what is current asks about the code as it is.
     """
-    names = with_repository(root, _stage_names)
+
+    def sorted_names(repo: Repo) -> tuple[str, ...]:
+        named = {each: each.name for each in repo.index.stages if isinstance(each, PipelineStage)}
+        needs = {
+            name: [named[other] for other in repo.index.graph.successors(stage) if other in named]
+            for stage, name in named.items()
+        }
+        return tuple(TopologicalSorter(needs).static_order())
+
+    names = with_repository(root, sorted_names)
     if CODE_STAGE in names:
         write_fingerprints(root)
     return tuple(name for name in names if name != CODE_STAGE)
 
 
 def is_stage_current(root: Path, stage: str) -> bool:
-    """Whether the stage's dependencies, parameters and outputs are those that DVC recorded."""
+    """Return whether a stage's dependencies, parameters and outputs are as DVC recorded them."""
     return with_repository(root, lambda repo: not repo.status([_stage_address(root, stage)]))
 
 
@@ -148,14 +149,30 @@ def changed_files(root: Path, stage: str) -> tuple[set[str], set[str]]:
 
 
 def dependency_hashes(root: Path, stage: str) -> dict[str, str]:
-    """Hash of each file, folder and section of params.yaml that the stage depends on, as they are.
+    """Return the present hash of each file, folder and section that a stage depends on.
 
     Raises
     ------
     StageError
         A dependency does not exist.
     """
-    return with_repository(root, lambda repo: _dependency_hashes(repo, stage))
+
+    def hash_of(dependency: Any) -> str:
+        if not dependency.exists:
+            raise StageError(
+                f"expected {dependency} to exist, but it does not; run `evertune train`"
+            )
+        value = dependency.get_hash().value
+        if not isinstance(dependency, ParamsDependency):
+            return str(value)
+        text = json.dumps(value, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def hashes(repo: Repo) -> dict[str, str]:
+        loaded = repo.stage.load_one(path=os.path.join(repo.root_dir, "dvc.yaml"), name=stage)
+        return {os.path.relpath(each.fs_path, repo.root_dir): hash_of(each) for each in loaded.deps}
+
+    return with_repository(root, hashes)
 
 
 def commit_stage(root: Path, stage: str) -> None:
@@ -189,11 +206,19 @@ def output_hash(root: Path, path: Path) -> str:
 
 def recorded_hash(root: Path, path: Path) -> str | None:
     """Return the md5 that DVC recorded for an output or an added file, None if there is none."""
-    return with_repository(root, lambda repo: _recorded_md5(repo, path))
+
+    def recorded(repo: Repo) -> str | None:
+        try:
+            found = repo.find_outs_by_path(str(path), strict=True)
+        except OutputNotFoundError:
+            return None
+        return found[0].hash_info.value if found[0].hash_info else None
+
+    return with_repository(root, recorded)
 
 
 def pointer_files(root: Path) -> tuple[Path, ...]:
-    """dvc.lock and the .dvc files: with them, and DVC's store, all data can be got back."""
+    """Return dvc.lock and the .dvc files: with them and DVC's store all data can be restored."""
     pointers = with_repository(root, lambda repo: {Path(s.path_in_repo) for s in repo.index.stages})
     found = {path for path in pointers if path.suffix == ".dvc"} | {Path(LOCK_FILE)}
     return tuple(root / path for path in sorted(found) if (root / path).is_file())
@@ -235,7 +260,7 @@ def run_with_cache_locked(root: Path, action: Callable[[], T]) -> T:
 
 
 def has_remote(root: Path) -> bool:
-    """Whether DVC has a remote to push to (`dvc remote add --default NAME ADDRESS`)."""
+    """Return whether DVC has a remote to push to (`dvc remote add --default NAME ADDRESS`)."""
     return with_repository(root, lambda repo: bool(repo.config["core"].get("remote")))
 
 
@@ -284,44 +309,9 @@ def _set_config(root: Path, level: str, values: dict[str, Any], part: str = "cor
         edited.setdefault(part, {}).update(values)
 
 
-def _stage_names(repo: Repo) -> tuple[str, ...]:
-    named = {stage: stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)}
-    needs = {
-        name: [named[other] for other in repo.index.graph.successors(stage) if other in named]
-        for stage, name in named.items()
-    }
-    return tuple(TopologicalSorter(needs).static_order())
-
-
 def _stage_address(root: Path, stage: str) -> str:
     # A bare name would be looked for in the dvc.yaml of the folder that the process runs in.
     return f"{root / 'dvc.yaml'}:{stage}"
-
-
-def _dependency_hashes(repo: Repo, stage: str) -> dict[str, str]:
-    loaded = repo.stage.load_one(path=os.path.join(repo.root_dir, "dvc.yaml"), name=stage)
-    return {
-        os.path.relpath(dependency.fs_path, repo.root_dir): _dependency_hash(dependency)
-        for dependency in loaded.deps
-    }
-
-
-def _dependency_hash(dependency: Any) -> str:
-    if not dependency.exists:
-        raise StageError(f"expected {dependency} to exist, but it does not; run `evertune train`")
-    value = dependency.get_hash().value
-    if not isinstance(dependency, ParamsDependency):
-        return str(value)
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _recorded_md5(repo: Repo, path: Path) -> str | None:
-    try:
-        found = repo.find_outs_by_path(str(path), strict=True)
-    except OutputNotFoundError:
-        return None
-    return found[0].hash_info.value if found[0].hash_info else None
 
 
 def _cached_path(repo: Repo, md5: str) -> Path:
@@ -340,13 +330,7 @@ def _cached_path(repo: Repo, md5: str) -> Path:
 
 @dataclass(frozen=True)
 class CacheObject:
-    """One file in DVC's store.
-
-    Attributes
-    ----------
-    changed_seconds : float
-        When it was put there, since 1970.
-    """
+    """One file in DVC's store; `changed_seconds` is when it was put there, since 1970."""
 
     md5: str
     path: Path
@@ -364,13 +348,7 @@ def iter_cache_objects(store: Path) -> Iterator[CacheObject]:
 
 
 def folder_contents(store: Path, md5: str) -> dict[str, str]:
-    """Return the md5 of each file of a folder by its path there; empty where it is not kept here.
-
-    Parameters
-    ----------
-    md5 : str
-        Of the folder.
-    """
+    """Return the md5 of each file of a folder by its path there; empty if not in the store."""
     path = store / md5[:2] / md5[2:]
     if not path.is_file():
         return {}

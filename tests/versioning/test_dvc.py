@@ -9,8 +9,6 @@ from dvc.repo import Repo
 
 from evertune.errors import BusyError, StageError
 from evertune.versioning import dvc
-from evertune.versioning import dvc as repositories
-from evertune.versioning.git import current_commit, git_is_dirty
 from tests.projects import copied_with_dvc
 
 pytestmark = pytest.mark.slow
@@ -59,14 +57,10 @@ def test_stages_come_in_the_order_of_the_work(root):
     assert dvc.list_stages(root) == ("early", "late")
 
 
-def test_a_project_is_made_once_and_reports_nothing(root):
-    dvc.ensure_project(root)
-    assert "analytics = False" in (root / ".dvc/config").read_text()
-
-
-def test_a_project_without_git_is_told_so_and_one_with_git_too(root):
+def test_a_project_may_get_git_later(root):
     git(root, "init")
     before = (root / ".dvc/config.local").read_text()
+    assert "analytics = False" in (root / ".dvc/config").read_text()
     dvc.ensure_project(root)
     assert "no_scm = True" in before
     assert "no_scm = False" in (root / ".dvc/config.local").read_text()
@@ -96,12 +90,6 @@ def test_a_project_whose_dvc_folder_alone_git_ignores_is_refused(tmp_path):
         dvc.ensure_project(tmp_path)
 
 
-def test_a_stage_is_current_after_its_commit(root):
-    assert not dvc.is_stage_current(root, "early")
-    made(root)
-    assert dvc.is_stage_current(root, "early")
-
-
 @pytest.mark.parametrize(
     ("path", "text"),
     [
@@ -110,23 +98,20 @@ def test_a_stage_is_current_after_its_commit(root):
         ("params.yaml", "data:\n  target: left\n"),
     ],
 )
-def test_a_change_makes_a_stage_stale(root, path, text):
+def test_a_stage_is_current_from_its_commit_to_the_next_change(root, path, text):
+    assert not dvc.is_stage_current(root, "early")
     made(root)
+    assert dvc.is_stage_current(root, "early")
     (root / path).write_text(text)
     assert not dvc.is_stage_current(root, "early")
 
 
-def test_dvc_itself_agrees_that_a_committed_stage_needs_no_run(root):
-    made(root)
-    with Repo(str(root)) as repo:
-        assert repo.status([f"{root}/dvc.yaml:early"]) == {}
-
-
-def test_the_working_directory_does_not_matter(root, tmp_path, monkeypatch):
+def test_dvc_itself_agrees_on_a_commit_made_from_elsewhere(root, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     made(root)
-    assert dvc.is_stage_current(root, "early")
+    with Repo(str(root)) as repo:
+        assert repo.status([f"{root}/dvc.yaml:early"]) == {}
     assert Path.cwd() == tmp_path / "elsewhere"
 
 
@@ -157,12 +142,6 @@ def test_a_folder_has_a_hash_that_says_so(root):
     assert dvc.output_hash(root, root / "data/late").endswith(".dir")
 
 
-def test_an_added_file_is_found_by_its_md5(root):
-    md5 = dvc.add_file(root, root / "data/raw.txt")
-    assert md5 == hashlib.md5(b"rows").hexdigest()
-    assert dvc.output_hash(root, root / "data/raw.txt") == md5
-
-
 def test_what_was_never_recorded_is_named(root):
     with pytest.raises(StageError, match=r"recorded version of data/early\.txt, but DVC has none"):
         dvc.output_hash(root, root / "data/early.txt")
@@ -177,6 +156,7 @@ def test_the_pointers_are_the_lock_and_the_added_files(root):
 
 def test_an_older_version_comes_back_by_its_md5(root, tmp_path):
     md5 = dvc.add_file(root, root / "data/raw.txt")
+    assert md5 == dvc.output_hash(root, root / "data/raw.txt") == hashlib.md5(b"rows").hexdigest()
     (root / "data/raw.txt").write_text("newer rows")
     dvc.add_file(root, root / "data/raw.txt")
     dvc.restore_by_md5(root, md5, target=tmp_path / "old.txt")
@@ -206,7 +186,7 @@ def test_the_store_is_below_the_project_unless_it_is_shared(root, tmp_path):
 
 
 def test_nothing_is_put_into_the_store_while_it_is_locked(root, monkeypatch):
-    monkeypatch.setattr(repositories, "LOCK_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(dvc, "LOCK_TIMEOUT_SECONDS", 0.1)
     (root / "data/new.txt").write_text("new")
 
     def add() -> None:
@@ -222,21 +202,11 @@ def with_remote(root: Path, url: str) -> None:
     (root / ".dvc/config").write_text(text)
 
 
-def test_without_a_remote_nothing_is_pushed(root):
+def test_a_version_is_pushed_once_and_comes_back_from_the_remote(root, tmp_path):
     assert dvc.push_to_remote(root) is None
-
-
-def test_a_push_copies_what_the_remote_does_not_have(root, tmp_path):
-    with_remote(root, str(tmp_path / "remote"))
-    dvc.add_file(root, root / "data/raw.txt")
-    assert dvc.push_to_remote(root) is True
-    assert dvc.push_to_remote(root) is False
-
-
-def test_a_version_comes_back_from_the_remote(root, tmp_path):
     with_remote(root, str(tmp_path / "remote"))
     md5 = dvc.add_file(root, root / "data/raw.txt")
-    dvc.push_to_remote(root)
+    assert [dvc.push_to_remote(root), dvc.push_to_remote(root)] == [True, False]
     (root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
     dvc.restore_by_md5(root, md5, target=tmp_path / "old.txt")
     assert (tmp_path / "old.txt").read_text() == "rows"
@@ -258,26 +228,10 @@ def test_a_lock_file_torn_by_a_kill_is_set_aside(root):
 
 
 def test_the_lock_of_a_process_that_lives_is_waited_for_and_then_named(root, monkeypatch):
-    monkeypatch.setattr(repositories, "LOCK_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(dvc, "LOCK_TIMEOUT_SECONDS", 0.1)
     made(root)
     holder = {"pid": os.getppid(), "cmd": "dvc repro"}
     held = {"write": {str(root / "data/early.txt"): holder}, "read": {}}
     (root / ".dvc/tmp/rwlock").write_text(json.dumps(held))
     with pytest.raises(BusyError, match="DVC is in use in"):
         dvc.is_stage_current(root, "early")
-
-
-def test_git_says_which_commit_is_checked_out_and_whether_files_differ(root):
-    assert current_commit(root) is None
-    git(root, "init")
-    git(root, "add", "params.yaml")
-    git(root, "commit", "-m", "a")
-    (root / "params.yaml").write_text("data: {}\n")
-    assert len(current_commit(root)) == 40
-    assert git_is_dirty(root)
-
-
-def test_without_git_nothing_is_said_to_differ(root, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert current_commit(root) is None
-    assert not git_is_dirty(root)

@@ -35,6 +35,22 @@ def test_what_is_committed_is_checked_out_and_not_what_is_edited(
     assert (checkout / "params.yaml").read_text() == "committed\n"
 
 
+def test_the_commit_is_known_and_whether_files_differ_from_it(root: Path, tmp_path: Path) -> None:
+    assert len(str(worktrees.current_commit(root))) == 40
+    assert not worktrees.git_is_dirty(root)
+    (root / "params.yaml").write_text("edited\n")
+    assert worktrees.git_is_dirty(root)
+    assert worktrees.current_commit(tmp_path) is None
+
+
+def test_without_git_nothing_is_known_to_differ(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert worktrees.current_commit(root) is None
+    assert not worktrees.git_is_dirty(root)
+
+
 def test_a_half_made_checkout_is_replaced(root: Path, tmp_path: Path) -> None:
     commit, place = worktrees.require_commit(root), tmp_path / "out"
     worktrees.add_worktree(root, place, commit=commit)
