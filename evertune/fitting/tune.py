@@ -9,7 +9,6 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +84,18 @@ def tune(
     with tempfile.TemporaryDirectory() as name:
         pool = Path(name) / "pool"
         pool.mkdir()
+
+        def keep_trial(trial: Trial, artifacts: TrialArtifacts | None) -> None:
+            trials.append(trial)
+            if artifacts is not None:
+                save_entry(pool, artifacts)
+                shrink_pool(
+                    pool,
+                    trials,
+                    greater_is_better=objective.metrics[0].greater_is_better,
+                    max_megabytes=MAX_POOL_MEGABYTES,
+                )
+
         if objective.folds:
             seconds = budget_seconds
             if seconds is not None:
@@ -94,9 +105,7 @@ def tune(
                 config,
                 sampler=make_sampler(objective, config),
                 budget=Budget(started, seconds=seconds, trials=budget_trials),
-                on_finished=partial(
-                    _keep_trial, trials, pool, objective.metrics[0].greater_is_better
-                ),
+                on_finished=keep_trial,
             )
             run_search(study, root=Path.cwd(), state=Path(name))
         if all_failed(trials):
@@ -182,38 +191,18 @@ def _score_outer_fold(
     return compute_metrics(rows.metrics, y[outer.validation], predictions)
 
 
-def _keep_trial(
-    trials: list[Trial],
-    pool: Path,
-    greater_is_better: bool,
-    trial: Trial,
-    artifacts: TrialArtifacts | None,
-) -> None:
-    """Add a trial, and save its fold models; a pool that is too large loses the worst trials."""
-    trials.append(trial)
-    if artifacts is None:
-        return
-    save_entry(pool, artifacts)
-    shrink_pool(pool, trials, greater_is_better=greater_is_better, max_megabytes=MAX_POOL_MEGABYTES)
-
-
 def _reserve_seconds(
     training: TrainingSet, n_folds: int, mode: FitMode, budget_seconds: float
 ) -> float:
     """Return the seconds of the budget to keep back for the steps after the search."""
     share = SELECTION_BUDGET_SHARE + REFIT_BUDGET_SHARES.get(mode, 0.0)
     few, more = PROBE_ROWS
-    seconds = _encoding_seconds(training, (few, few, more))
+    seconds = []
+    for n_rows in (few, few, more):  # the first is a warm-up
+        began = time.monotonic()
+        fit_sample_encoder(training, n_rows)
+        seconds.append(time.monotonic() - began)
     per_row = max(0.0, seconds[2] - seconds[1]) / (more - few)
     encoding = seconds[2] + per_row * max(0, len(training.table) - more)
     wanted = MIN_RESERVE_SECONDS + EXPECTED_ENCODINGS * n_folds * encoding + share * budget_seconds
     return min(wanted, (MAX_RESERVED_SHARE + share) * budget_seconds)
-
-
-def _encoding_seconds(training: TrainingSet, n_rows: Iterable[int]) -> list[float]:
-    seconds = []
-    for rows in n_rows:  # the first is a warm-up
-        began = time.monotonic()
-        fit_sample_encoder(training, rows)
-        seconds.append(time.monotonic() - began)
-    return seconds
