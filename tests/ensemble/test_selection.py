@@ -13,7 +13,7 @@ from evertune.ensemble.selection import (
     single_best,
 )
 from evertune.metrics.metrics import METRICS, custom_metric, metrics_for
-from tests.core.pooled import entry, folds_of_rows
+from tests.ensemble.pooled import entry, folds_of_rows
 
 N_ROWS = 200
 DRAWS = np.random.default_rng(0)

@@ -31,7 +31,7 @@ from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval
 from evertune.stats.results import Estimate
 from evertune.trials import Configuration, FoldResult, Trial
 from evertune.types import Predictions
-from tests.core.pooled import entry, folds_of_rows
+from tests.ensemble.pooled import entry, folds_of_rows
 
 ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]

@@ -43,7 +43,7 @@ from evertune.plan import Plan
 from evertune.search.trial_log import save_entry
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from pipelines.evaluate import run
-from tests.core.pooled import entry
+from tests.ensemble.pooled import entry
 
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
 SEARCH = {"budget_seconds": None, "budget_trials": 1, "families": ("linear",), "workers": 1}

@@ -7,7 +7,7 @@ import pytest
 
 from evertune import fingerprint
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 ALL = set(fingerprint.STAGES)
 
 
