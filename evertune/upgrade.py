@@ -22,18 +22,19 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from evertune.config.loader import load_params, load_paths
-from evertune.config.schema import Params, former_names
+from evertune.config.schema import Family, Params, former_names
 from evertune.config.yaml_file import read_yaml, rename_keys
 from evertune.database import database_url, open_log
 from evertune.errors import InputError
 from evertune.files import project_lock, template_folder, write_text
 from evertune.identity import project_id
+from evertune.trials import FORMER_FAMILIES, FORMER_PARAMETERS, FORMER_VALUES
 from evertune.versioning import dvc
 
 # Every form in which a release wrote a file: the first digits of git's hash, and its path. A file
@@ -43,7 +44,15 @@ CODE_FOLDERS = ("flows", "pipelines", "infra", "tests")
 TEMPLATE_FOLDERS = ("flows", "pipelines")
 IGNORE_FILES = (".gitignore", ".dvcignore")
 OLD_CODE = ("pipelines/", "infra/")  # dependencies of a stage of 0.1 that are no longer
-RENAMED_VALUES = {"monitoring.now": {"newest": "latest_event"}}
+RENAMED_VALUES: dict[str, dict[str, str]] = {
+    "monitoring.now": {"newest": "latest_event"},
+    "search.families": FORMER_FAMILIES,
+    **{
+        f"search.space.{family}.{parameter}": choices
+        for family in get_args(Family)
+        for parameter, choices in FORMER_VALUES.items()
+    },
+}
 
 Reporter = Callable[[str, str], None]
 
@@ -196,7 +205,10 @@ def _renamed_keys() -> dict[str, str]:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from walk(kind, f"{prefix}{name}.")
 
-    return dict(walk(Params, ""))
+    space = {f"search.space.{old}": new for old, new in FORMER_FAMILIES.items()}
+    for family in get_args(Family):
+        space |= {f"search.space.{family}.{old}": new for old, new in FORMER_PARAMETERS.items()}
+    return dict(walk(Params, "")) | space
 
 
 def _upgrade_params(root: Path) -> str:
@@ -273,6 +285,8 @@ def _is_unchanged(root: Path, stage: str, recorded: Mapping[str, Any]) -> bool:
 
 def _renamed(values: Any, prefix: str = "") -> Any:
     """Return values of params.yaml under the keys of today, wherever they come from."""
+    if isinstance(values, list):
+        return [_renamed(value, prefix) for value in values]
     if not isinstance(values, Mapping):
         choices = RENAMED_VALUES.get(prefix.removesuffix("."), {})
         return choices.get(values, values) if isinstance(values, str) else values

@@ -117,7 +117,8 @@ def rename_keys(
     keys : mapping
         New name of a key by its old path with dots: ``{"metric.optimise": "primary"}``.
     values : mapping
-        New texts of a value by the new path of its key: ``{"monitoring.now": {"newest": ...}}``.
+        New texts of a value, or of those in a list, by the new path of its key:
+        ``{"monitoring.now": {"newest": ...}}``.
 
     Returns
     -------
@@ -144,9 +145,11 @@ def rename_keys(
             if new != key.value:
                 edits.append((key, new))
                 renamed.append(old)
-            if str(value.value) in choices and not isinstance(value, CollectionNode):
-                edits.append((value, choices[str(value.value)]))
-                renamed.append(f"{prefix}{new}")
+            words = value.value if isinstance(value, SequenceNode) else [value]
+            for word in words:
+                if isinstance(word, ScalarNode) and str(word.value) in choices:
+                    edits.append((word, choices[str(word.value)]))
+                    renamed.append(f"{prefix}{new}")
             visit(value, f"{prefix}{new}.")
 
     visit(YAML(typ="safe", pure=True).compose(text), "")
@@ -154,7 +157,7 @@ def rename_keys(
         text = text[: node.start_mark.index] + new + text[node.end_mark.index :]
     if edits:
         write_text(path, text)
-    return renamed
+    return list(dict.fromkeys(renamed))
 
 
 def find_line(document: YamlDocument, key: str) -> int:

@@ -61,6 +61,8 @@ def test_the_code_params_and_stages_are_of_this_release(upgraded_project):
     assert "  primary: auto " in text
     assert "  now: latest_event " in text
     assert "optimise:" not in text
+    assert "hist_gradient_boosting: {max_iter: [20]" in text
+    assert "hist_boosting" not in text
     assert load_params(root).monitoring.retune.holdout_fraction == 0.5
 
 
