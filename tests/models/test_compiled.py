@@ -144,8 +144,8 @@ def ensemble_model(raw):
             "linear",
             {"numeric_transform": "spline", "interactions": "both", "text_encoding": "characters"},
         ),
-        Configuration("lightgbm", {"categorical_encoding": "hashed"}),
-        Configuration("extra_trees", {"categorical_encoding": "target"}),
+        Configuration("lightgbm", {"categorical_encoding": "hashed", "n_estimators": 20}),
+        Configuration("extra_trees", {"categorical_encoding": "target", "n_estimators": 10}),
     ]
     models = [model_of(raw, each, "multiclass")[0] for each in configurations]
     members = tuple(EnsembleMember(m.configuration, 1 / 3, (m.fitted,)) for m in models)
