@@ -13,7 +13,7 @@ from tests.projects import CHECKOUT as ROOT
 
 pytestmark = pytest.mark.slow
 
-# each row is told only once it is in the log, as a service acknowledges it
+# each row is printed only once it is in the log, as a service acknowledges it
 WRITER = """
 import sys, pathlib
 from tests.logs import append, label, logged
@@ -36,10 +36,10 @@ def writer(tmp_path, address, model, start, *, times):
 def test_writers_at_once_lose_nothing_and_double_nothing(address, tmp_path):
     names = ["a", "b", "same", "same"]
     processes = [writer(tmp_path, address, "many", name, times=50) for name in names]
-    told = [process.communicate(timeout=120)[0].split() for process in processes]
+    printed = [process.communicate(timeout=120)[0].split() for process in processes]
     with open_log(tmp_path, model="many", address=address) as log:
         frame = prediction_log(log).read(classes=CLASSES)
-    assert [len(numbers) for numbers in told] == [50] * 4
+    assert [len(numbers) for numbers in printed] == [50] * 4
     assert (len(frame), frame["id"].nunique(), frame["truth"].sum()) == (450, 450, 450)
 
 
@@ -48,7 +48,7 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(address, tmp_path):
     process.stdout.readline()
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
-    told = process.communicate()[0].split()
+    printed = process.communicate()[0].split()
     with open_log(tmp_path, model="killed", address=address) as log:
-        known = known_ids(log, (f"k-{number}-2" for number in told))
-    assert len(known) == len(told) > 10
+        known = known_ids(log, (f"k-{number}-2" for number in printed))
+    assert len(known) == len(printed) > 10

@@ -83,10 +83,10 @@ def test_quiet_production_needs_nothing(root, learned):
 @slow
 def test_the_newest_values_are_stored_for_the_metrics_endpoint(root, learned):
     play(root, learned, QUIET)
-    figures = monitor(root, now=day(6)).metrics
-    kept = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
-    assert list(kept.values()) == [figures]
-    assert 0 < figures['ml_window_loss{slice="all"}'] < 0.3
+    metrics = monitor(root, now=day(6)).metrics
+    stored = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
+    assert list(stored.values()) == [metrics]
+    assert 0 < metrics['ml_window_loss{slice="all"}'] < 0.3
 
 
 @slow
@@ -127,11 +127,11 @@ def test_an_alarm_waits_for_enough_labelled_rows(root, learned):
 @slow
 def test_a_past_that_cannot_be_read_blocks(root, learned):
     play(root, learned, QUIET, FLIPPED)
-    asked = monitor(root, now=day(9))
+    request = monitor(root, now=day(9))
     with sqlite3.connect(root / "state" / "predictions.db") as database:
         database.execute("UPDATE decisions SET record = '{}'")
     result = monitor(root, now=day(10))
-    assert (asked.decision.action, result.decision.action) == ("retune", "block")
+    assert (request.decision.action, result.decision.action) == ("retune", "block")
     assert result.decision.ask_a_person
 
 
@@ -149,9 +149,9 @@ def test_rows_of_another_version_do_not_count(root, learned):
 @slow
 def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, learned):
     play(root, learned, QUIET, FLIPPED)
-    asked = monitor(root, now=day(10)).decision
+    request = monitor(root, now=day(10)).decision
     champion(root, learned, identity="2")
-    DecisionLog(log_of(root)).record_outcome(DecisionOutcome(asked.id, day(10), "promoted", "2"))
+    DecisionLog(log_of(root)).record_outcome(DecisionOutcome(request.id, day(10), "promoted", "2"))
     table = rows(10, 5, a_day=120, flipped=True)
     ids = served(root, load_model(learned / "model"), table, version="2")
     labelled(root, table, ids)
@@ -169,12 +169,12 @@ def test_a_champion_that_is_worse_than_the_one_before_is_rolled_back(root, learn
 @slow
 def test_after_a_rollback_only_newer_rows_are_evidence(root, learned):
     play(root, learned, QUIET, FLIPPED)
-    asked = monitor(root, now=day(10))
-    back = DecisionOutcome(asked.decision.id, day(8), "rolled back", "1")
+    request = monitor(root, now=day(10))
+    back = DecisionOutcome(request.decision.id, day(8), "rolled back", "1")
     DecisionLog(log_of(root)).record_outcome(back)
     play(root, learned, rows(8, 2, a_day=120))
     result = monitor(root, now=day(11))
-    assert (asked.decision.action, result.decision.action) == ("retune", "nothing")
+    assert (request.decision.action, result.decision.action) == ("retune", "nothing")
     assert result.windows[0].start == day(8)
 
 
@@ -197,8 +197,8 @@ def test_a_version_without_a_reference_cannot_be_monitored(place, learned):
 @slow
 def test_the_reference_is_stored_in_the_state_folder(root):
     monitor(root, now=day(1))
-    kept = root / "state" / "reference" / "churn" / "1"
-    assert load_reference(kept).performance.metric == "roc_auc"
+    folder = root / "state" / "reference" / "churn" / "1"
+    assert load_reference(folder).performance.metric == "roc_auc"
 
 
 @slow

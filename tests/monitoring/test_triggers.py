@@ -27,7 +27,7 @@ def day(number):
     return TimeWindow(FIRST + timedelta(days=number), FIRST + timedelta(days=number + 1), 100)
 
 
-def figures(*values, signal="roc_auc", layer="performance", state="ok"):
+def values_of(*values, signal="roc_auc", layer="performance", state="ok"):
     return [Finding(signal, layer, day(n), value, state=state) for n, value in enumerate(values)]
 
 
@@ -56,22 +56,22 @@ def alarms(rule, findings, *, signal="roc_auc", processes=None):
     ],
 )
 def test_only_values_that_can_be_judged_trigger_or_clear(rule, values, crossed):
-    assert bool(alarms(rule, figures(*values))) is crossed
+    assert bool(alarms(rule, values_of(*values))) is crossed
 
 
 def test_an_immature_window_neither_triggers_nor_clears():
-    found = [*figures(0.9), *figures(0.9, 0.1, state="immature")[1:]]
+    found = [*values_of(0.9), *values_of(0.9, 0.1, state="immature")[1:]]
     assert alarms(BELOW, found) == ()
 
 
 def test_an_alarm_begins_with_the_latest_unbroken_run_of_windows():
-    (alarm,) = alarms(BELOW, figures(0.6, 0.9, 0.6, 0.5))
+    (alarm,) = alarms(BELOW, values_of(0.6, 0.9, 0.6, 0.5))
     assert (alarm.since, alarm.value, alarm.threshold) == (day(2).start, 0.5, 0.7)
     assert [each.value for each in alarm.findings] == [0.6, 0.5]
 
 
 def test_an_alarm_of_k_of_n_names_the_number_of_windows():
-    (alarm,) = alarms(k_of_n(2, 3, below=0.7), figures(0.6, 0.9, 0.6))
+    (alarm,) = alarms(k_of_n(2, 3, below=0.7), values_of(0.6, 0.9, 0.6))
     assert (
         alarm.evidence == "roc_auc was 0.6 on 2024-05-03, below 0.7, in 2 of the latest 3 windows"
     )
@@ -128,7 +128,7 @@ ALARMING = replace(QUIET, alarm_at=day(2).start, change_from=day(1).start)
 
 
 def test_a_sequential_test_alarms_with_the_windows_since_the_change():
-    found = figures(0.1, 0.2, 0.3, signal="loss")
+    found = values_of(0.1, 0.2, 0.3, signal="loss")
     (alarm,) = alarms(
         SequentialRule(kind="e_process"),
         found,
