@@ -1,21 +1,25 @@
 """Monitoring of a model in production, and the decision to retrain it.
 
-Where to look:
+One run, `monitor.monitor`, step by step:
 
-- `monitor`: one run, from the log to the recorded decision; `monitoring_run`: the windows of one
-  version and their findings
-- `prediction_log`: predictions, labels, export and retention; `load_labels`: tables of late labels;
-  `log_frames`: the log as tables
-- `window_bounds`, `label_delay`: time windows, seasons, and when the labels of a window have
-  matured
-- `reference`, `input_reference`, `performance`: what production is compared with
-- `data_contract`, `drift`, `joint_drift`, `estimation`, `performance`, `loss_process`: findings
+1. read the log: `prediction_log` (predictions, labels, retention), `log_frames` (the log as
+   tables), `window_bounds` (time windows and seasons), `label_delay` (when labels have matured)
+2. measure each window (`monitoring_run`): data quality (`data_contract`), drift (`drift`,
+   `joint_drift`), estimated performance (`estimation`, `loss_estimators`), realised performance (`performance`,
+   `loss_process`)
+3. compare with thresholds: `triggers`
+4. decide to retune, refit, roll back, wait or do nothing: `policy.decide`, from the `state`
+5. record the decision in `evertune.registry.decision_log`, and the `results` for /metrics
+
+Around it:
+
+- `reference`, `reference_store`, `input_reference`: what production is compared with
 - `bins`, `column_reference`, `window_profiles`, `drift_statistics`, `drift_null`: how drift is
   measured
-- `triggers`: which findings raise an alarm; `backtest`: what triggers would have done
-- `policy`: the rules that decide about alarms (`decide`); `state`: what happened before
+- `load_labels`: tables of late labels
 - `retraining`: the snapshot of labelled rows and the plan of a refit or retune
-- `results`, `report`: the result of a run, /metrics, the HTML page and MLflow
+- `backtest`: what triggers would have done
+- `report`: the HTML page and MLflow
 
 The schedule is `monitoring.cron` of params.yaml.
 """

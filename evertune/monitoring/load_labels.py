@@ -4,7 +4,6 @@ A label finds its prediction by `prediction_id` or by the identifier column. The
 that come early, twice or corrected are those of `PredictionLog.append_labels`.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -61,13 +60,6 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
                     dated = not pd.isna(moment)
                     known_at = to_utc_datetime(moment) if dated else now
                     labels.append(Label(ids[key], value, known_at, dated=dated))
-            added = log.append_labels(labels, received=now)
-            counts = replace(
-                counts,
-                new=counts.new + added.new,
-                repeated=counts.repeated + added.repeated,
-                corrected=counts.corrected + added.corrected,
-                early=counts.early + added.early,
-                unknown=counts.unknown + len(batch) - len(labels),
-            )
+            counts += LabelCounts(unknown=len(batch) - len(labels))
+            counts += log.append_labels(labels, received=now)
     return counts

@@ -134,6 +134,11 @@ class LabelCounts:
     refused: int = 0
     faults: tuple[str, ...] = ()
 
+    def __add__(self, other: "LabelCounts") -> "LabelCounts":
+        """Return the counts of both."""
+        names = [field.name for field in fields(self)]
+        return LabelCounts(*(getattr(self, name) + getattr(other, name) for name in names))
+
 
 def open_prediction_log(params: Params) -> "PredictionLog":
     """Return the project's prediction log, with its tables made; `with` closes it.
