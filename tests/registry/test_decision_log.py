@@ -1,5 +1,3 @@
-"""One decision is delivered a hundred times at once, to several processes."""
-
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,7 +40,7 @@ RECORD = DecisionRecord(
     difference=PairedDifference(0.01, 0.001, 0.02, 0.99, 400),
     data={"training": "5d41"},
 )
-LOOK = HoldoutUse("a", NOW, "2", "1", 400, (1, 2, 2**63))
+USE = HoldoutUse("a", NOW, "2", "1", 400, (1, 2, 2**63))
 
 
 @pytest.fixture
@@ -68,10 +66,8 @@ def test_a_decision_comes_back_with_its_evidence(decisions):
 
 def test_a_decision_made_again_is_recorded_once(decisions):
     first = decision("d1")
-    assert [decisions.record_decision(one) for one in (first, decision("d1", "refit"))] == [
-        True,
-        False,
-    ]
+    is_new = [decisions.record_decision(one) for one in (first, decision("d1", "refit"))]
+    assert is_new == [True, False]
     assert decisions.decisions() == (first,)
 
 
@@ -83,14 +79,11 @@ def test_decisions_stand_oldest_first_and_since_a_moment(decisions):
 
 
 def test_a_decision_is_claimed_once(decisions):
-    assert [decisions.claim("d1", by=run, moment=day(0)) for run in ("a", "b", "a")] == [
-        True,
-        False,
-        False,
-    ]
+    claimed = [decisions.claim("d1", by=run, moment=day(0)) for run in ("a", "b", "a")]
+    assert claimed == [True, False, False]
 
 
-def test_what_has_to_be_done_and_nobody_claimed_is_unserved(decisions):
+def test_what_has_to_be_done_and_nobody_claimed_is_waiting(decisions):
     for number, action in enumerate(["nothing", "block", "refit", "retune", "rollback"]):
         decisions.record_decision(decision(f"d{number}", action, number))
     decisions.claim("d3", by="run", moment=day(5))
@@ -121,13 +114,13 @@ def test_a_record_that_cannot_be_read_is_named(decisions, table, text):
         read[table]()
 
 
-def test_a_record_is_kept_once_and_read_as_it_was(decisions: DecisionLog) -> None:
+def test_a_record_is_saved_once_and_read_as_it_was(decisions: DecisionLog) -> None:
     assert decisions.save_record(RECORD)
     assert not decisions.save_record(replace(RECORD, reasons=("worse",)))
     assert decisions.records() == (RECORD,)
 
 
-def test_records_are_read_in_the_order_in_which_they_were_kept(decisions: DecisionLog) -> None:
+def test_records_are_read_in_the_order_in_which_they_were_saved(decisions: DecisionLog) -> None:
     for number, version in enumerate(["2", "3", "2"]):
         earlier = NOW - timedelta(days=number)
         decisions.save_record(replace(RECORD, id=str(number), moment=earlier, version=version))
@@ -138,30 +131,22 @@ def test_records_are_read_in_the_order_in_which_they_were_kept(decisions: Decisi
 def test_the_history_of_champions_only_grows(decisions: DecisionLog) -> None:
     for version, previous in (("1", None), ("2", "1"), ("2", "1"), ("1", "2")):
         decisions.append_champion(version=version, previous=previous, record_id=version, moment=NOW)
-    told = [(each.number, each.version, each.previous) for each in decisions.champion_changes()]
-    assert told == [(1, "1", None), (2, "2", "1"), (3, "1", "2")]
+    changes = [(each.number, each.version, each.previous) for each in decisions.champion_changes()]
+    assert changes == [(1, "1", None), (2, "2", "1"), (3, "1", "2")]
 
 
-def test_looks_are_kept_once_for_each_decision(decisions: DecisionLog) -> None:
-    assert decisions.save_holdout_use(LOOK)
-    assert not decisions.save_holdout_use(LOOK)
-    assert decisions.holdout_uses() == (LOOK,)
+def test_a_use_of_the_hold_out_is_saved_once(decisions: DecisionLog) -> None:
+    assert decisions.save_holdout_use(USE)
+    assert not decisions.save_holdout_use(USE)
+    assert decisions.holdout_uses() == (USE,)
 
 
 def test_models_that_share_a_database_have_records_of_their_own(decisions: DecisionLog) -> None:
     other = ModelLog(decisions.log.engine, f"{decisions.model}-other")
     DecisionLog(other).save_record(RECORD)
-    DecisionLog(other).save_holdout_use(LOOK)
+    DecisionLog(other).save_holdout_use(USE)
     DecisionLog(other).append_champion(version="1", previous=None, record_id=None, moment=NOW)
-    assert (
-        decisions.records(),
-        decisions.holdout_uses(),
-        decisions.champion_changes(),
-    ) == (
-        (),
-        (),
-        (),
-    )
+    assert decisions.records() == decisions.holdout_uses() == decisions.champion_changes() == ()
 
 
 def test_every_decision_is_found_by_its_id_and_listed_with_its_outcome(decisions):

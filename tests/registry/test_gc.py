@@ -46,7 +46,7 @@ def texts(root):
     return {each.path.read_text() for each in iter_cache_objects(dvc.cache_folder(root))}
 
 
-def told(found):
+def removed(found):
     return {part.what: part.count for part in found.removed}
 
 
@@ -63,12 +63,8 @@ def test_what_nothing_names_goes_and_what_the_project_names_stays(root):
     assert found.megabytes == pytest.approx(3e-6)
 
 
-def test_who_only_asks_removes_nothing(root):
-    assert told(preview_garbage(root)) == {"files that no version and no project needs": 1}
-    assert texts(root) == {"old", "new"}
-
-
-def test_what_is_younger_than_was_asked_for_stays(root):
+def test_a_preview_removes_nothing_and_files_that_are_young_enough_stay(root):
+    assert removed(preview_garbage(root)) == {"files that no version and no project needs": 1}
     found = collect_garbage(root, keep_days=1)
     assert texts(root) == {"old", "new"}
     assert "files that are younger than was asked for" in {part.what for part in found.kept}
@@ -87,13 +83,10 @@ def sharing(root):
     return other
 
 
-def test_a_store_that_others_share_is_refused_while_they_are_not_named(sharing):
+def test_a_shared_cache_keeps_what_the_named_projects_need_and_needs_their_names(root, sharing):
     with pytest.raises(InputError, match="which other projects use too"):
         collect_garbage(sharing)
     assert texts(sharing) == {"old", "new", "of the other"}
-
-
-def test_what_projects_that_are_named_need_stays(root, sharing):
     collect_garbage(sharing, others=[root])
     assert texts(sharing) == {"new", "of the other"}
 
@@ -126,7 +119,7 @@ def test_what_a_killed_process_left_goes_after_an_hour(root):
         file_of(path, age=2 * HOUR)
     os.utime(half[0].parent, (0, 0))
     file_of(root / "data" / ".young.json.1e.part")
-    assert told(collect_garbage(root))["files that a killed process left half-written"] == 2
+    assert removed(collect_garbage(root))["files that a killed process left half-written"] == 2
     assert (root / "data" / ".young.json.1e.part").exists()
 
 

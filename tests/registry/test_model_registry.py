@@ -168,28 +168,27 @@ def log_trials(registry, run_id, trials, most=10):
     registry.log_trials(run_id, trials, greater_is_better=True, most=most)
 
 
-def test_the_run_of_a_search_is_found_again(registry):
+def test_the_run_of_a_search_is_found_again_and_the_last_one_is_the_newest(registry):
+    assert registry.last_run() is None
     run_id = registry.open_run("a", title="first")
     assert registry.open_run("a", title="again") == run_id
-    assert registry.open_run("b", title="other") != run_id
+    other = registry.open_run("b", title="other")
+    assert (registry.last_run().run_id, registry.last_run().title) == (other, "other")
+    assert other != run_id
     tags = client_of(registry).get_run(run_id).data.tags
     assert tags["evertune.project_id"] == registry.project_id
 
 
-def test_a_run_is_given_to_one_result_for_good(registry):
+def test_a_run_is_given_to_one_result_for_good_and_shows_it_once_it_is_finished(registry):
     followed = registry.open_run("a", title="search")
     first = registry.open_run("a", title="search", result="1")
     second = registry.open_run("a", title="search", result="2")
     assert first == followed == registry.open_run("a", title="search", result="1")
     assert second not in (first, registry.open_run("a", title="a search done again"))
-
-
-def test_a_run_shows_a_result_once_it_is_finished(registry):
-    run_id = registry.open_run("digest", title="search", result="1")
-    before = registry.shows_result(run_id, result="1")
-    registry.finish_run(run_id)
-    assert (before, registry.shows_result(run_id, result="1")) == (False, True)
-    assert not registry.shows_result(run_id, result="2")
+    before = registry.shows_result(first, result="1")
+    registry.finish_run(first)
+    assert (before, registry.shows_result(first, result="1")) == (False, True)
+    assert not registry.shows_result(first, result="2")
 
 
 def test_a_search_whose_process_died_is_marked_killed_and_a_run_of_a_user_is_not(registry):
@@ -255,13 +254,6 @@ def test_a_page_shows_metrics_tables_and_files(registry, tmp_path):
     kept = registry.download_artifact(run_id, name="report", folder=tmp_path / "kept")
     assert (kept / "report.md").read_text() == "# Report"
     assert registry.download_artifact(run_id, name="nothing", folder=tmp_path) is None
-
-
-def test_the_last_run_is_the_newest_search(registry):
-    assert registry.last_run() is None
-    registry.open_run("a", title="first")
-    run_id = registry.open_run("b", title="second")
-    assert (registry.last_run().run_id, registry.last_run().title) == (run_id, "second")
 
 
 def test_a_model_has_one_run_for_monitoring_with_each_point_once(registry, state):

@@ -42,15 +42,12 @@ EVALUATION = Evaluation(
 SIMPLEST = replace(EVALUATION, chosen="simplest:small_tree")
 
 
-def test_a_title_names_the_model_and_its_figure():
+def test_a_title_names_the_chosen_model_and_its_score():
     assert evaluation_title(EVALUATION) == "lightgbm mae 2"
-
-
-def test_the_simplest_model_is_titled_by_its_own_name_and_figure():
     assert evaluation_title(SIMPLEST) == "small_tree mae 3"
 
 
-def test_unknown_figures_are_not_shown():
+def test_unknown_scores_are_not_shown():
     assert evaluation_metrics(EVALUATION) == {
         "holdout/mae": 2.0,
         "training/mae": 1.5,
@@ -64,42 +61,29 @@ def test_unknown_figures_are_not_shown():
 
 def test_a_description_says_what_was_chosen_and_why():
     assert "Chosen: **simplest:small_tree**. it is better" in evaluation_description(SIMPLEST)
-
-
-def test_settings_are_named_as_parameters_of_the_model():
     assert model_settings(EVALUATION)["model.depth"] == "3"
 
 
 def test_a_regression_gives_one_number():
-    assert output_types(TableSchema((Column("a", "number"),), "price", "regression")) == {
-        "prediction": "double"
-    }
+    schema = TableSchema((Column("a", "number"),), "price", "regression")
+    assert output_types(schema) == {"prediction": "double"}
 
 
-def trial(number, status="complete", score=0.5, figures=None):
-    folds = (FoldResult(0, figures or {"f1": score}, 1.0, 0.5),)
+def trial(number, status="complete", score=0.5, metrics=None):
+    folds = (FoldResult(0, metrics or {"f1": score}, 1.0, 0.5),)
     return Trial(number, Configuration("tree", {"depth": 3}), status, folds, score, "why", 2.0)
 
 
-def test_a_stopped_trial_is_never_ranked_before_a_complete_one():
-    trials = [trial(0, "stopped", 0.9), trial(1, score=0.2), trial(2, "failed", None)]
-    kept = top_trials(trials, greater_is_better=True, most=3)
-    assert [each.number for each in kept] == [1, 0, 2]
+@pytest.mark.parametrize(("greater", "order"), [(True, [3, 1, 0]), (False, [1, 3, 0])])
+def test_the_best_trials_come_first_and_a_complete_one_before_a_stopped_one(greater, order):
+    trials = [trial(0, "stopped", 0.9), trial(1, score=0.2), trial(2, "failed", None), trial(3)]
+    best = top_trials(trials, greater_is_better=greater, most=3)
+    assert [each.number for each in best] == order
 
 
-@pytest.mark.parametrize(("greater", "best"), [(True, 1), (False, 0)])
-def test_the_best_trial_is_kept_whatever_the_direction(greater, best):
-    trials = [trial(0, score=0.1), trial(1, score=0.9)]
-    (kept,) = top_trials(trials, greater_is_better=greater, most=1)
-    assert kept.number == best
-
-
-def test_figures_of_some_folds_only_have_names_of_their_own():
+def test_scores_of_some_folds_have_names_of_their_own_and_undefined_ones_are_left_out():
     assert trial_metrics(trial(0, "stopped"))["partial/f1"] == 0.5
-
-
-def test_a_figure_that_is_undefined_in_every_fold_is_left_out():
-    assert "folds/f1" not in trial_metrics(trial(0, figures={"f1": None}))
+    assert "folds/f1" not in trial_metrics(trial(0, metrics={"f1": None}))
 
 
 def test_a_failed_trial_shows_its_reason():
@@ -113,18 +97,11 @@ def test_the_curve_has_complete_trials_only():
     assert [p.value for p in curve if p.name == "search/best"] == [0.4, 0.4]
 
 
-def test_the_leaderboard_of_no_trials_is_empty():
-    assert leaderboard([], greater_is_better=True).empty
-
-
-def test_the_leaderboard_has_every_setting():
-    row = leaderboard([trial(0)], greater_is_better=True).iloc[0]
-    assert (row["setting.depth"], row["folds/f1"], row["reason"]) == ("3", 0.5, "why")
-
-
-def test_the_leaderboard_shows_the_folds_of_a_metric_one_by_one():
+def test_the_leaderboard_has_every_setting_and_the_folds_of_a_metric_one_by_one():
     row = leaderboard([trial(0)], greater_is_better=True, metric="f1").iloc[0]
+    assert (row["setting.depth"], row["folds/f1"], row["reason"]) == ("3", 0.5, "why")
     assert (row["fold_0"], row["phase"]) == (0.5, "search")
+    assert leaderboard([], greater_is_better=True).empty
 
 
 def test_nested_values_get_dotted_names():

@@ -20,7 +20,7 @@ from evertune.registry.promotion_records import (
 )
 from evertune.stats.results import PairedDifference, TestResult
 
-STANDING = {"champion": "2", "previous": "1", "challenger": "3"}
+ALIASES = {"champion": "2", "previous": "1", "challenger": "3"}
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ STANDING = {"champion": "2", "previous": "1", "challenger": "3"}
     [
         ({}, "1", {"champion": "1"}),
         ({"challenger": "1"}, "1", {"champion": "1"}),
-        (STANDING, "3", {"champion": "3", "previous": "2"}),
-        (STANDING, "4", {"champion": "4", "previous": "2"}),
-        (STANDING, "1", {"champion": "1", "previous": "2", "challenger": "3"}),
-        (STANDING, "2", STANDING),
+        (ALIASES, "3", {"champion": "3", "previous": "2"}),
+        (ALIASES, "4", {"champion": "4", "previous": "2"}),
+        (ALIASES, "1", {"champion": "1", "previous": "2", "challenger": "3"}),
+        (ALIASES, "2", ALIASES),
     ],
 )
 def test_a_promotion_sets_previous_and_removes_a_challenger_that_is_not_newer(
@@ -41,10 +41,10 @@ def test_a_promotion_sets_previous_and_removes_a_challenger_that_is_not_newer(
 
 
 @pytest.mark.parametrize(
-    ("version", "after"), [("4", {**STANDING, "challenger": "4"}), ("2", STANDING)]
+    ("version", "after"), [("4", {**ALIASES, "challenger": "4"}), ("2", ALIASES)]
 )
 def test_a_refused_version_is_challenger_until_the_next_one(version, after):
-    assert aliases_with_challenger(STANDING, version) == after
+    assert aliases_with_challenger(ALIASES, version) == after
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_a_refused_version_is_challenger_until_the_next_one(version, after):
     [
         ("1", {"champion": "1", "previous": "2", "challenger": "3"}),
         ("3", {"champion": "3", "previous": "2"}),
-        ("2", STANDING),
+        ("2", ALIASES),
     ],
 )
 def test_a_rollback_leaves_another_challenger(version, after):
-    assert aliases_after_rollback(STANDING, version) == after
+    assert aliases_after_rollback(ALIASES, version) == after
 
 
 def test_the_id_tells_evidence_apart():
@@ -90,28 +90,28 @@ RECORD = DecisionRecord(
     aliases_before={"champion": "1"},
     aliases_after={"champion": "2"},
 )
-REIGNS = (ChampionChange(1, "1", None, day(1)), ChampionChange(2, "2", "1", day(3), "a"))
+CHANGES = (ChampionChange(1, "1", None, day(1)), ChampionChange(2, "2", "1", day(3), "a"))
 
 
-def test_what_is_recorded_comes_after_what_older_versions_tell():
-    found = merge_champion_history(REIGNS[1:], [(day(2), "4"), (day(1), "1"), (day(5), "9")])
-    told = [(reign.number, reign.version, reign.previous) for reign in found]
-    assert told == [(1, "1", None), (2, "4", "1"), (3, "2", "4")]
+def test_what_is_recorded_comes_after_what_tags_of_older_versions_tell():
+    found = merge_champion_history(CHANGES[1:], [(day(2), "4"), (day(1), "1"), (day(5), "9")])
+    changes = [(change.number, change.version, change.previous) for change in found]
+    assert changes == [(1, "1", None), (2, "4", "1"), (3, "2", "4")]
 
 
-def test_a_version_that_stays_champion_is_one_reign():
-    found = merge_champion_history(REIGNS, [(datetime(2024, 4, 30, tzinfo=UTC), "1")])
-    assert [reign.version for reign in found] == ["1", "2"]
+def test_a_version_that_stays_champion_is_one_period():
+    found = merge_champion_history(CHANGES, [(datetime(2024, 4, 30, tzinfo=UTC), "1")])
+    assert [change.version for change in found] == ["1", "2"]
 
 
 def test_a_version_that_was_registered_a_moment_before_has_the_record_that_made_it():
     registered = datetime(2024, 4, 30, tzinfo=UTC)
     found = merge_champion_history([ChampionChange(1, "1", None, day(1), "a")], [(registered, "1")])
-    assert [(reign.record_id, reign.moment) for reign in found] == [("a", day(1))]
+    assert [(change.record_id, change.moment) for change in found] == [("a", day(1))]
 
 
-def test_a_turn_ends_where_the_next_begins_and_names_what_made_it():
-    first, second = champion_periods(REIGNS, [RECORD], {"2": "roc_auc 0.9"})
+def test_a_period_ends_where_the_next_begins_and_names_what_made_it():
+    first, second = champion_periods(CHANGES, [RECORD], {"2": "roc_auc 0.9"})
     assert (first.until, first.act, first.score) == (day(3), "unknown", "")
     assert (second.act, second.by, second.reason, second.until) == (
         "promotion", "ada", "the campaign needs it", None,
@@ -164,10 +164,10 @@ def test_the_headline_says_what_was_decided(changed, words):
 
 def test_the_page_shows_every_gate_every_test_and_what_is_needed_to_check_it():
     page = record_html(FULL)
-    for told in ("slices", "unknown", "too few rows", "DeLong", "0.0123", "97.5 % interval"):
-        assert told in page
-    for told in ("4,401; 12 were left out", "number 2", "5d41402a", "61 s, 40 trials", FULL.id):
-        assert told in page
+    for words in ("slices", "unknown", "too few rows", "DeLong", "0.0123", "97.5 % interval"):
+        assert words in page
+    for words in ("4,401; 12 were left out", "number 2", "5d41402a", "61 s, 40 trials", FULL.id):
+        assert words in page
 
 
 def test_the_page_shows_the_aliases_before_and_after():

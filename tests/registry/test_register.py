@@ -133,19 +133,32 @@ def test_the_run_shows_the_leaderboard_and_the_best_trials(after_good):
     assert len(json.loads(board.read_text())["data"]) == 3
 
 
-def test_a_better_model_takes_the_place_of_the_champion(after_bad, good):
+def test_a_better_model_is_champion_by_a_record_with_its_evidence_until_it_is_rolled_back(
+    after_bad, good
+):
     made(after_bad, model=good)
-    verdict = register(after_bad)
-    found = read_status(after_bad)
-    assert (verdict.decision, found.champion.version, found.previous) == ("promote", "2", "1")
+    verdict, status = register(after_bad), read_status(after_bad)
+    assert (verdict.decision, status.champion.version, status.previous) == ("promote", "2", "1")
+    with open_decisions(after_bad) as (_, log):
+        first, second = log.records()
+    assert [first.version, second.version, second.rival] == ["1", "2", "1"]
+    assert second.aliases_after == {"champion": "2", "previous": "1"}
+    assert (second.n_rows, second.n_left_out, second.look) == (40, 0, 1)
+    assert {each.name for each in second.tests} == {"paired mae"}
+    roll_back(after_bad, now=datetime.now(UTC))
+    again = register(after_bad)
+    assert (again.decision, again.champion) == ("keep", "1")
+    assert again.reasons == ("version 2 was champion and was rolled back to version 1",)
 
 
-def test_a_worse_model_stays_challenger(after_good, bad):
+def test_a_worse_model_stays_challenger_and_is_not_judged_again(after_good, bad):
+    assert settled_verdict(after_good) == register(after_good)
     made(after_good, model=bad)
-    verdict = register(after_good)
-    found = read_status(after_good)
+    assert settled_verdict(after_good) is None
+    verdict, status = register(after_good), read_status(after_good)
+    assert settled_verdict(after_good) == verdict
     assert (verdict.decision, verdict.champion) == ("keep", "1")
-    assert (found.champion.version, found.challenger) == ("1", "2")
+    assert (status.champion.version, status.challenger) == ("1", "2")
 
 
 def test_the_simplest_model_is_registered_where_it_was_chosen(root, bad, tmp_path):
@@ -176,27 +189,6 @@ def test_a_run_killed_before_the_alias_was_set_is_finished(after_good):
     known.delete_registered_model_alias("houses", "champion")
     known.delete_model_version_tag("houses", "1", "evertune.verdict")
     assert (register(after_good).version, store_of(after_good).champion().number) == ("1", "1")
-
-
-def test_a_version_that_was_rolled_back_is_not_promoted_again(after_bad, good):
-    made(after_bad, model=good)
-    register(after_bad)
-    roll_back(after_bad, now=datetime.now(UTC))
-    verdict = register(after_bad)
-    assert (verdict.decision, verdict.champion) == ("keep", "1")
-    assert verdict.reasons == ("version 2 was champion and was rolled back to version 1",)
-
-
-def test_the_same_question_gets_the_same_verdict(after_good, bad):
-    made(after_good, model=bad)
-    assert register(after_good) == register(after_good)
-
-
-def test_a_verdict_that_was_carried_out_is_known_without_judging_again(after_good, bad):
-    assert settled_verdict(after_good) == register(after_good)
-    made(after_good, model=bad)
-    assert settled_verdict(after_good) is None
-    assert register(after_good) == settled_verdict(after_good)
 
 
 @pytest.mark.parametrize("undone", ["champion", "params", "person"])
@@ -230,21 +222,14 @@ def test_a_model_that_knows_the_rows_that_judge_it_is_refused(after_bad):
     assert verdict.reasons[0].startswith("it was trained on 10 of the 40 hold-out rows")
 
 
-def test_an_equal_model_stays_challenger(after_good):
-    made(after_good, model=fitted(table(60).tail(58)))
-    verdict = register(after_good)
-    assert verdict.decision != "promote"
-    assert store_of(after_good).champion().number == "1"
-
-
-def test_every_comparison_is_a_look_that_asks_for_more_confidence(after_good):
-    worse = [fitted(table(60).assign(price=float(price))) for price in (1, 2)]
-    found = []
-    for model in worse:
-        made(after_good, model=model)
-        found += [register(after_good), register(after_good)]
-    assert [each.look for each in found] == [1, 1, 2, 2]
-    assert found[2].confidence == pytest.approx(1 - 2 * 0.05 / 6)
+def test_every_new_comparison_uses_the_hold_out_and_needs_more_confidence(after_good):
+    verdicts = []
+    for price in (1.0, 2.0):
+        made(after_good, model=fitted(table(60).assign(price=price)))
+        verdicts += [register(after_good), register(after_good)]
+    assert [each.look for each in verdicts] == [1, 1, 2, 2]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[2].confidence == pytest.approx(1 - 2 * 0.05 / 6)
 
 
 def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(after_bad, good):
@@ -256,17 +241,6 @@ def test_a_version_that_passes_waits_for_a_person_who_may_refuse_it(after_bad, g
     assert (found.champion.version, found.challenger) == ("1", "2")
     reject(after_bad, "2", reason="not before June", by="Ada", now=datetime.now(UTC))
     assert register(after_bad).reasons == ("version 2 was rejected by Ada: not before June",)
-
-
-def test_what_was_decided_is_kept_with_its_evidence_before_the_aliases_move(after_bad, good):
-    made(after_bad, model=good)
-    register(after_bad)
-    with open_decisions(after_bad) as (_, log):
-        first, second = log.records()
-    assert [first.version, second.version, second.rival] == ["1", "2", "1"]
-    assert second.aliases_after == {"champion": "2", "previous": "1"}
-    assert (second.n_rows, second.n_left_out, second.look) == (40, 0, 1)
-    assert {each.name for each in second.tests} == {"paired mae"}
 
 
 def test_a_champion_for_another_target_is_not_replaced(root, good):
