@@ -13,6 +13,7 @@ into the budget, that gains more than a model of the space.
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import optuna
@@ -347,19 +348,13 @@ def suggest_configuration(optuna_trial: optuna.Trial, space: Space) -> Configura
     """Return the configuration that Optuna proposes."""
     family = optuna_trial.suggest_categorical("family", list(space))
 
-    def suggest(name: str, parameter: Parameter) -> ParameterValue:
-        value: ParameterValue
+    def suggest(name: str, parameter: Parameter) -> Any:
+        full_name = f"{family}.{name}"
         if isinstance(parameter, Choice):
-            value = optuna_trial.suggest_categorical(f"{family}.{name}", list(parameter.values))
-        elif isinstance(parameter, Float):
-            value = optuna_trial.suggest_float(
-                f"{family}.{name}", parameter.low, parameter.high, log=parameter.log
-            )
-        else:
-            value = optuna_trial.suggest_int(
-                f"{family}.{name}", parameter.low, parameter.high, log=parameter.log
-            )
-        return value
+            return optuna_trial.suggest_categorical(full_name, parameter.values)
+        is_whole = isinstance(parameter, Integer)
+        suggest_number = optuna_trial.suggest_int if is_whole else optuna_trial.suggest_float
+        return suggest_number(full_name, parameter.low, parameter.high, log=parameter.log)
 
     return Configuration(family, draw_values(space[family], suggest))
 

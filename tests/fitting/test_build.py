@@ -88,11 +88,11 @@ def pool(params, number, family, *, folds=2, phase="portfolio"):
         read_table(params.paths.training),
         read_record(params.paths.table_schema, TableSchema),
     )
-    work = Objective(
+    objective = Objective(
         table, encode_target(table, schema), schema, tuple(FOLDS), metrics_for("regression"), 0
     )
     one = Configuration(family)
-    found = [evaluate_fold(work, one, fold, encodings={}) for fold in range(folds)]
+    found = [evaluate_fold(objective, one, fold, encodings={}) for fold in range(folds)]
     models = tuple(each.model for each in found)
     save_entry(params.paths.pool, TrialArtifacts(number, one, models))
     results = tuple(each.result for each in found)

@@ -26,16 +26,16 @@ N_ROWS = 90
 SCHEMA = TableSchema((Column("a", "number"),), "y", "regression")
 TABLE = pd.DataFrame({"a": np.random.default_rng(0).normal(size=N_ROWS)})
 TRUTH = TABLE["a"].to_numpy() * 2
-LESSON = TrainingSet(TABLE, TRUTH, SCHEMA, 0)
+TRAINING = TrainingSet(TABLE, TRUTH, SCHEMA, 0)
 FOLDS = make_folds("kfold", TRUTH, n_folds=3, task="regression")
 FAMILIES = ("linear", "lightgbm")
 NEVER = math.inf
 
 
 def entry(number, family):
-    work = Objective(TABLE, TRUTH, SCHEMA, FOLDS, metrics_for("regression"), 0)
+    objective = Objective(TABLE, TRUTH, SCHEMA, FOLDS, metrics_for("regression"), 0)
     one = Configuration(family)
-    models = [evaluate_fold(work, one, fold, encodings={}).model for fold in range(3)]
+    models = [evaluate_fold(objective, one, fold, encodings={}).model for fold in range(3)]
     return TrialArtifacts(number, one, tuple(models))
 
 
@@ -46,11 +46,11 @@ def entries():
 
 def refit(family, *, seconds=0.0, iterations=None, end=NEVER):
     folds = [FoldResult(0, {}, seconds, 0.0, iterations)]
-    return refit_member(Configuration(family), 0.5, LESSON, folds=folds, fold_rows=60, end=end)
+    return refit_member(Configuration(family), 0.5, TRAINING, folds=folds, fold_rows=60, end=end)
 
 
 def test_fold_models_predict_for_a_folds_rows_what_they_did_in_the_search(entries):
-    members = fold_model_members([(1, 0.7), (0, 0.3)], entries, LESSON, folds=FOLDS, end=NEVER)
+    members = fold_model_members([(1, 0.7), (0, 0.3)], entries, TRAINING, folds=FOLDS, end=NEVER)
     assert {number: member.weight for number, member in members.items()} == {1: 0.7, 0: 0.3}
     for model, fitted in zip(entries[1].folds, members[1].fitted, strict=True):
         predictions = predict(fitted, TABLE.iloc[model.rows], SCHEMA)
@@ -59,14 +59,14 @@ def test_fold_models_predict_for_a_folds_rows_what_they_did_in_the_search(entrie
 
 def test_trials_of_one_encoding_share_their_encoders(entries):
     twice = [entries[0], replace(entries[0], number=7)]
-    members = fold_model_members([(0, 0.7), (7, 0.3)], twice, LESSON, folds=FOLDS, end=NEVER)
+    members = fold_model_members([(0, 0.7), (7, 0.3)], twice, TRAINING, folds=FOLDS, end=NEVER)
     pairs = zip(members[0].fitted, members[7].fitted, strict=True)
     assert all(left.encoder is right.encoder for left, right in pairs)
 
 
 def test_without_time_the_heaviest_member_is_kept_alone(entries):
     past = time.monotonic() - 1
-    members = fold_model_members([(1, 0.7), (0, 0.3)], entries, LESSON, folds=FOLDS, end=past)
+    members = fold_model_members([(1, 0.7), (0, 0.3)], entries, TRAINING, folds=FOLDS, end=past)
     assert list(members) == [1]
 
 
