@@ -20,7 +20,7 @@ from scipy.stats import binom
 
 from evertune.config.schema import ContractSection
 from evertune.data.validation import quote_list
-from evertune.decisions import Finding, FindingState
+from evertune.decisions import Finding
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift_statistics import MISSING, drift_statistics
@@ -61,40 +61,136 @@ def contract_findings(
     newest : datetime, optional
         When the newest row was; by default the end of the window, if it has rows.
     """
-    found = []
+    contract = _Contract(profile, reference, limits)
     if profile.n_rows:
-        found.append(_schema_finding(profile))
-        columns = {column.name: column for column in profile.columns}
-        unusual = _unusually_missing(profile, reference)
+        counts = {column.name: column for column in profile.columns}
+        found = [contract.schema()]
         for column in reference.columns:
-            if column.name in columns:
-                found += _column_findings(
-                    profile,
-                    column,
-                    columns[column.name],
-                    limits=limits,
-                    n_reference_rows=reference.n_rows,
-                    is_unusually_missing=column.name in unusual,
-                )
-        # a larger window has more duplicates by chance
-        larger = max(profile.n_rows / max(reference.usual_rows, 1.0), 1.0)
-        found.append(
-            _share_finding(
-                "duplicates",
-                profile,
-                profile.duplicates,
-                usual=min(reference.duplicates * larger, 1.0),
-                rise=limits.duplicate_rise,
-                p_value=limits.p_value,
-            )
-        )
-        found.append(_volume_finding(profile, limits, typical_rows))
+            if column.name in counts:
+                found += contract.column(column, counts[column.name])
+        found += [contract.duplicates(), contract.volume(typical_rows)]
     else:
         signals = ("schema", "duplicates", "volume")
-        found += [_finding(each, profile, None, note="no rows") for each in signals]
+        found = [contract.finding(signal, None, note="no rows") for signal in signals]
     if now is not None:
-        found.append(_freshness_finding(profile, limits, now, newest))
+        found.append(contract.freshness(now, newest))
     return tuple(found)
+
+
+class _Contract:
+    """The checks of one window."""
+
+    def __init__(
+        self, profile: WindowProfile, reference: InputReference, limits: ContractSection
+    ) -> None:
+        self.profile, self.reference, self.limits = profile, reference, limits
+        self.unusually_missing = self._unusually_missing() if profile.n_rows else set()
+
+    def schema(self) -> Finding:
+        """Return the number of features that are not there."""
+        absent, extra = self.profile.absent, self.profile.extra
+        notes = [f"not there: {quote_list(absent)}"] if absent else []
+        notes += [f"not known, and not used: {quote_list(extra)}"] if extra else []
+        n_absent, note = len(absent), "; ".join(notes)
+        return self.finding("schema", n_absent, threshold=0, is_broken=n_absent > 0, note=note)
+
+    def column(self, column: ColumnReference, counts: ColumnCounts) -> Iterator[Finding]:
+        """Yield the share of missing cells, and of each other fault that a cell has."""
+        limits, example = self.limits, f"such as {counts.example!r}"
+        n_missing, usual = counts.missing - counts.unreadable, column.histogram.missing
+        missing = self.share("missing", n_missing, usual, limits.missing_rise)
+        if missing.state == "breach" and column.name not in self.unusually_missing:
+            note = "no more than in the worst window of the reference"
+            missing = replace(missing, state="ok", note=note)
+        yield replace(missing, part=column.name)
+        known, rare = f"{column.low} to {column.high} is known", 2 / (self.reference.n_rows + 1)
+        for signal, count, usual, rise, note in (
+            ("type", counts.unreadable, 0.0, limits.missing_rise, example),
+            ("range", counts.outside, rare, limits.range_rise, known),
+            ("unseen", counts.unseen, column.singles, limits.unseen_rise, example),
+        ):
+            if count:
+                yield replace(self.share(signal, count, usual, rise, note), part=column.name)
+
+    def duplicates(self) -> Finding:
+        """Return the share of repeated rows; a larger window has more of them by chance."""
+        larger = max(self.profile.n_rows / max(self.reference.usual_rows, 1.0), 1.0)
+        usual = min(self.reference.duplicates * larger, 1.0)
+        return self.share("duplicates", self.profile.duplicates, usual, self.limits.duplicate_rise)
+
+    def volume(self, typical_rows: float | None) -> Finding:
+        """Return the rows of the window over the usual ones."""
+        if not typical_rows:
+            return self.finding("volume", None, note="the usual number of rows is not known yet")
+        low, high = self.limits.volume_low, self.limits.volume_high
+        ratio = self.profile.n_rows / typical_rows
+        return self.finding(
+            "volume",
+            ratio,
+            threshold=low if ratio < 1 else high,
+            is_broken=not low <= ratio <= high,
+            note=f"{self.profile.n_rows} rows, usually {typical_rows:g}",
+        )
+
+    def freshness(self, now: datetime, newest: datetime | None) -> Finding:
+        """Return the age of the newest row in days."""
+        newest = newest or (self.profile.window.end if self.profile.n_rows else None)
+        if newest is None:
+            return self.finding(FRESHNESS, None, note="no rows")
+        days, limit = max((now - newest) / ONE_DAY, 0.0), self.limits.stale_days
+        note = f"the newest row is of {newest:%Y-%m-%d %H:%M}"
+        return self.finding(FRESHNESS, days, threshold=limit, is_broken=days > limit, note=note)
+
+    def share(self, signal: str, count: int, usual: float, rise: float, note: str = "") -> Finding:
+        """Return the share of affected rows.
+
+        It breaks the contract if it exceeds the usual share by more than the allowed rise, and a
+        binomial test rejects the usual share.
+        """
+        n_rows, expected = self.profile.n_rows, min(max(usual, MIN_EXPECTED_SHARE), 1.0)
+        p_value = float(binom.sf(count - 1, n_rows, expected))
+        return self.finding(
+            signal,
+            count / n_rows,
+            threshold=usual + rise,
+            is_broken=count / n_rows > usual + rise and p_value < self.limits.p_value,
+            note=f"{count} of {n_rows} rows, usually {usual:.2%}" + (f"; {note}" if note else ""),
+        )
+
+    def finding(
+        self,
+        signal: str,
+        value: float | None,
+        *,
+        threshold: float | None = None,
+        is_broken: bool = False,
+        note: str,
+    ) -> Finding:
+        """Return a finding about the window; without a value it is "no data"."""
+        return Finding(
+            signal,
+            "contract",
+            self.profile.window,
+            None if value is None else float(value),
+            threshold=threshold,
+            state="no data" if value is None else "breach" if is_broken else "ok",
+            note=note,
+        )
+
+    def _unusually_missing(self) -> set[str]:
+        """Return the columns that miss more cells than in the worst window of the reference."""
+        columns, null = self.reference.columns, self.reference.input_null
+        if null is None:
+            return {column.name for column in columns}
+        phase_rows = np.asarray(self.profile.phases)
+        values = window_statistics(self.profile.columns, columns)
+        z = null.daily.z_scores(values, null.statistics, phase_rows=phase_rows)
+        names = [(c.name, each.name) for c in columns for each in drift_statistics(c)]
+        return {
+            column
+            for (column, statistic), score in zip(names, z, strict=True)
+            if statistic == MISSING and score > null.daily.worst
+        }
 
 
 def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float | None:
@@ -130,154 +226,6 @@ def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float
     return float(np.median(rows[-MAX_PRIOR_WINDOWS:])) if enough else None
 
 
-def _schema_finding(profile: WindowProfile) -> Finding:
-    notes = []
-    if profile.absent:
-        notes.append(f"not there: {quote_list(profile.absent)}")
-    if profile.extra:
-        notes.append(f"not known, and not used: {quote_list(profile.extra)}")
-    count = len(profile.absent)
-    return _finding(
-        "schema", profile, count, threshold=0, is_broken=count > 0, note="; ".join(notes)
-    )
-
-
-def _unusually_missing(profile: WindowProfile, reference: InputReference) -> set[str]:
-    """Return the columns that miss more cells than in the worst window of the reference."""
-    names = [
-        (column.name, statistic.name)
-        for column in reference.columns
-        for statistic in drift_statistics(column)
-    ]
-    null = reference.input_null
-    if null is None:
-        return {name for name, _ in names}
-    z = null.daily.z_scores(
-        window_statistics(profile.columns, reference.columns),
-        null.statistics,
-        phase_rows=np.asarray(profile.phases),
-    )
-    return {
-        name
-        for (name, statistic), score in zip(names, z, strict=True)
-        if statistic == MISSING and score > null.daily.worst
-    }
-
-
-def _column_findings(
-    profile: WindowProfile,
-    column: ColumnReference,
-    counts: ColumnCounts,
-    *,
-    limits: ContractSection,
-    n_reference_rows: int,
-    is_unusually_missing: bool,
-) -> Iterator[Finding]:
-    """Yield the share of missing cells, and of each other fault that a cell of the column has."""
-    example, known = f"such as {counts.example!r}", f"{column.low} to {column.high} is known"
-    missing, rare = counts.missing - counts.unreadable, 2 / (n_reference_rows + 1)
-    for signal, count, usual, rise, note in (
-        ("missing", missing, column.histogram.missing, limits.missing_rise, ""),
-        ("type", counts.unreadable, 0.0, limits.missing_rise, example),
-        ("range", counts.outside, rare, limits.range_rise, known),
-        ("unseen", counts.unseen, column.singles, limits.unseen_rise, example),
-    ):
-        if not count and signal != "missing":
-            continue
-        found = _share_finding(
-            signal, profile, count, usual=usual, rise=rise, p_value=limits.p_value, note=note
-        )
-        if signal == "missing" and found.state == "breach" and not is_unusually_missing:
-            is_usual = "no more than in the worst window of the reference"
-            found = replace(found, state="ok", note=is_usual)
-        yield replace(found, part=column.name)
-
-
-def _share_finding(
-    signal: str,
-    profile: WindowProfile,
-    count: int,
-    *,
-    usual: float,
-    rise: float,
-    p_value: float,
-    note: str = "",
-) -> Finding:
-    """Return the share of affected rows.
-
-    It breaks the contract if it exceeds the usual share by more than the allowed rise, and a
-    binomial test rejects the usual share.
-    """
-    n_rows = profile.n_rows
-    expected = min(max(usual, MIN_EXPECTED_SHARE), 1.0)
-    is_larger = count / n_rows > usual + rise
-    is_broken = is_larger and float(binom.sf(count - 1, n_rows, expected)) < p_value
-    notes = [f"{count} of {n_rows} rows, usually {usual:.2%}", *([note] if note else [])]
-    return _finding(
-        signal,
-        profile,
-        count / n_rows,
-        threshold=usual + rise,
-        is_broken=is_broken,
-        note="; ".join(notes),
-    )
-
-
-def _volume_finding(
-    profile: WindowProfile, limits: ContractSection, typical_rows: float | None
-) -> Finding:
-    """Return the rows of a window over the usual ones."""
-    if not typical_rows:
-        return _finding("volume", profile, None, note="the usual number of rows is not known yet")
-    ratio = profile.n_rows / typical_rows
-    return _finding(
-        "volume",
-        profile,
-        ratio,
-        threshold=limits.volume_low if ratio < 1 else limits.volume_high,
-        is_broken=not limits.volume_low <= ratio <= limits.volume_high,
-        note=f"{profile.n_rows} rows, usually {typical_rows:g}",
-    )
-
-
-def _freshness_finding(
-    profile: WindowProfile, limits: ContractSection, now: datetime, newest: datetime | None
-) -> Finding:
-    newest = newest or (profile.window.end if profile.n_rows else None)
-    if newest is None:
-        return _finding(FRESHNESS, profile, None, note="no rows")
-    days = max((now - newest) / ONE_DAY, 0.0)
-    return _finding(
-        FRESHNESS,
-        profile,
-        days,
-        threshold=limits.stale_days,
-        is_broken=days > limits.stale_days,
-        note=f"the newest row is of {newest:%Y-%m-%d %H:%M}",
-    )
-
-
-def _finding(
-    signal: str,
-    profile: WindowProfile,
-    value: float | None,
-    *,
-    threshold: float | None = None,
-    is_broken: bool = False,
-    note: str,
-) -> Finding:
-    state: FindingState = "breach" if is_broken else "ok"
-    return Finding(
-        signal,
-        "contract",
-        profile.window,
-        None if value is None else float(value),
-        threshold=threshold,
-        state="no data" if value is None else state,
-        note=note,
-    )
-
-
 def checks_rows(finding: Finding) -> bool:
     """Return whether a finding judges the rows of its window by the contract."""
     return finding.layer == "contract" and finding.signal != FRESHNESS
@@ -299,12 +247,6 @@ def breaks_contract(finding: Finding) -> bool:
     return checks_rows(finding) and finding.state == "breach"
 
 
-def broken_windows(findings: Sequence[Finding]) -> tuple[TimeWindow, ...]:
-    """Return the windows whose rows break the contract, oldest first."""
-    found = {each.window.start: each.window for each in findings if breaks_contract(each)}
-    return tuple(found[start] for start in sorted(found))
-
-
 def days_with_valid_data(
     days: Sequence[DailyLoss], findings: Sequence[Finding]
 ) -> tuple[DailyLoss, ...]:
@@ -322,7 +264,7 @@ def days_with_valid_data(
     >>> [each.day.day for each in days_with_valid_data(days, [broke])]
     [7]
     """
-    broken = broken_windows(findings)
+    broken = {each.window for each in findings if breaks_contract(each)}
     return tuple(
         each
         for each in days

@@ -8,7 +8,6 @@ from evertune.config.schema import ContractSection
 from evertune.decisions import Finding
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.data_contract import (
-    broken_windows,
     contract_findings,
     days_with_valid_data,
     typical_row_count,
@@ -123,11 +122,6 @@ WEEK = tuple(DailyLoss(MONDAY + timedelta(days=day), 10, 1.0) for day in range(7
 def breach(first_hour, last_hour, **changed):
     window = TimeWindow(MONDAY + first_hour * HOUR, MONDAY + last_hour * HOUR)
     return replace(Finding("missing", "contract", window, 0.9, state="breach"), **changed)
-
-
-def test_a_window_is_broken_once_however_many_breaches_it_has():
-    findings = [breach(0, 24), breach(0, 24, signal="type"), breach(24, 48, state="ok")]
-    assert [each.start for each in broken_windows(findings)] == [MONDAY]
 
 
 @pytest.mark.parametrize("changed", [{"layer": "drift"}, {"signal": "freshness"}])
