@@ -70,7 +70,7 @@ class JSONRecord(TypeDecorator[Any]):
 
 
 def in_microseconds(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column so that its moments are read as stored, for who converts many at once."""
+    """Return a column whose moments are read as stored numbers, to convert many at once."""
     if not isinstance(column.type, Moment):
         return column
     return type_coerce(column, BigInteger).label(column.key)
@@ -97,13 +97,14 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
         The text is not such a record.
     """
     try:
-        version = _read_version(text) if is_dataclass(kind) else 1
-        if version > RECORD_VERSION:
-            raise StageError(
-                f"The record of {name} in the log's database has schema_version {version}, but this"
-                f" Evertune reads {RECORD_VERSION}: a newer one wrote it. Install that release"
-                " (`pip install -U evertune`)."
-            )
+        if is_dataclass(kind):
+            version = _type_adapter(_Versioned).validate_json(text).schema_version
+            if version > RECORD_VERSION:
+                raise StageError(
+                    f"The record of {name} in the log's database has schema_version {version}, but"
+                    f" this Evertune reads {RECORD_VERSION}: a newer one wrote it. Install that"
+                    " release (`pip install -U evertune`)."
+                )
         record: T = _type_adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
         return record
     except ValidationError as error:
@@ -115,14 +116,9 @@ def read_record(text: str, kind: type[T], *, name: str) -> T:
         ) from error
 
 
-def _read_version(text: str) -> int:
-    """Return the version of a record's JSON; release 0.1 wrote none, which is 1."""
-    return int(_type_adapter(_Versioned).validate_json(text).schema_version)
-
-
 @dataclass
 class _Versioned:
-    schema_version: int = 1
+    schema_version: int = 1  # release 0.1 wrote none
 
 
 @lru_cache

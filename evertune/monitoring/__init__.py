@@ -5,8 +5,8 @@ One run, `monitor.monitor`, step by step:
 1. read the log: `prediction_log` (predictions, labels, retention), `log_frames` (the log as
    tables), `window_bounds` (time windows and seasons), `label_delay` (when labels have matured)
 2. measure each window (`monitoring_run`): data quality (`data_contract`), drift (`drift`,
-   `joint_drift`), estimated performance (`estimation`, `loss_estimators`), realised performance (`performance`,
-   `loss_process`)
+   `joint_drift`), estimated performance (`estimation`, `loss_estimators`), realised performance
+   (`performance`, `loss_process`)
 3. compare with thresholds: `triggers`
 4. decide to retune, refit, roll back, wait or do nothing: `policy.decide`, from the `state`
 5. record the decision in `evertune.registry.decision_log`, and the `results` for /metrics
