@@ -105,7 +105,7 @@ LateLabels.TestCase.settings = settings(max_examples=15, stateful_step_count=15,
 TestLateLabels = LateLabels.TestCase
 
 
-def truths(log):
+def labels_of(log):
     frame = log.read(classes=CLASSES).dropna(subset="truth")
     return dict(zip(frame["id"], frame["truth"], strict=True))
 
@@ -115,11 +115,11 @@ def test_one_batch_may_label_correct_and_repeat(log):
     append(log, logged("a"), logged("early"))
     counts = label(log, ("a", "yes", 1), ("a", "no", 5), ("early", "yes", 3), ("unseen", "no", 1))
     assert counts == LabelCounts(new=1, corrected=1, repeated=1, early=1)
-    assert truths(log) == {"a": 0.0, "early": 1.0}
+    assert labels_of(log) == {"a": 0.0, "early": 1.0}
     assert label(log) == LabelCounts()
 
 
-def test_an_identifier_stands_for_its_latest_prediction(log):
+def test_an_identifier_means_its_latest_prediction(log):
     append(log, logged("a", day(2), identifier="c1"), logged("b", day(1), identifier="c1"))
     assert log.find_ids_by_identifier(["c1", "c2"]) == {"c1": "a"}
 
@@ -128,12 +128,12 @@ def test_an_identifier_stands_for_its_latest_prediction(log):
 def root(tmp_path, state):
     """Return a project with a champion that has a schema and nothing else."""
     shutil.copy(CHECKOUT / "params.yaml", tmp_path)
-    store = open_state(state)
+    registry = open_state(state)
     metadata = ModelMetadata(SCHEMA, Configuration("linear"), {})
     write_record(tmp_path / "made" / "model.json", metadata)
-    run_id = store.open_run("digest", title="search")
-    version = store.register_version(run_id, model=tmp_path / "made", description=PAGE)
-    make_champion(store, version.number)
+    run_id = registry.open_run("digest", title="search")
+    version = registry.register_version(run_id, model=tmp_path / "made", description=PAGE)
+    make_champion(registry, version.number)
     return tmp_path
 
 
@@ -145,7 +145,7 @@ def champions_log(root):
 
 
 @pytest.mark.slow
-def test_labels_of_a_table_come_by_id_or_identifier_and_again_every_day(root, champions_log):
+def test_a_table_of_labels_may_be_loaded_every_day_by_id_or_identifier(root, champions_log):
     by_id = pd.DataFrame({"prediction_id": ["a", "b", "later"], "left": ["no", "", "yes"]})
     by_identifier = pd.DataFrame({"customer": ["c2", "c3"], "left": ["yes", "yes"]})
     assert load_label_table(root, by_id, now=day(9)) == LabelCounts(new=1, early=1)
@@ -153,17 +153,17 @@ def test_labels_of_a_table_come_by_id_or_identifier_and_again_every_day(root, ch
     assert load_label_table(root, by_id, now=day(10)) == LabelCounts(repeated=2)
     corrected = by_id.head(1).assign(left="yes")
     assert load_label_table(root, corrected, now=day(11)) == LabelCounts(corrected=1)
-    assert truths(champions_log) == {"a": 1.0, "b": 1.0}
+    assert labels_of(champions_log) == {"a": 1.0, "b": 1.0}
     assert export_prediction_log(root, root / "log.parquet", start=day(0), end=day(1)) == 2
     assert list(pd.read_parquet(root / "log.parquet")["p_1"]) == [0.75, 0.75]
 
 
 @pytest.mark.slow
-def test_labels_that_cannot_be_used_are_counted_and_the_others_kept(root, champions_log):
+def test_labels_that_cannot_be_used_are_counted_and_the_others_loaded(root, champions_log):
     dates = ["2024-01-02", "2024-01-02", "2099-01-01", "soon"]
     table = pd.DataFrame({"prediction_id": list("abab"), "left": ["no", "?", "no", "no"]})
     counts = load_label_table(root, table.assign(labelled_at=dates), now=day(9))
-    assert (counts.new, counts.refused, truths(champions_log)) == (1, 3, {"a": 0.0})
+    assert (counts.new, counts.refused, labels_of(champions_log)) == (1, 3, {"a": 0.0})
     assert [fault.partition(":")[0] for fault in counts.faults] == [
         "- column 'left'",
         "- column 'labelled_at'",
