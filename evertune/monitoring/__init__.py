@@ -14,8 +14,9 @@ One run, `monitor.monitor`, step by step:
 Around it:
 
 - `reference`, `reference_store`, `input_reference`: what production is compared with
-- `bins`, `column_reference`, `window_profiles`, `drift_statistics`, `drift_null`: how drift is
-  measured
+- how drift is measured: `bins` parses and counts raw columns, `column_reference` and
+  `window_profiles` hold the counts of the reference and of a window, `drift_statistics` compares
+  them, and `drift_null` says how much windows differ when nothing changed
 - `load_labels`: tables of late labels
 - `retraining`: the snapshot of labelled rows and the plan of a refit or retune
 - `backtest`: what triggers would have done

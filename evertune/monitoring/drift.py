@@ -230,7 +230,7 @@ def _check_same_reference(
             raise ValueError(
                 "The profile was counted against another reference: expected its bins of"
                 f" {each.name!r} to be {sizes.get(each.name)}, but found {len(each.counts)}."
-                " Count the window anew."
+                " Count the window again."
             )
 
 

@@ -167,7 +167,7 @@ def check_same_schema(reference: InputReference, schema: TableSchema) -> None:
         raise ValueError(
             f"The reference is of another schema: expected the {len(expected)} features that it "
             f"was made of, but the schema has {len(actual)}; they differ in {shown}. Make the "
-            "reference of this model anew."
+            "reference of this model again."
         )
 
 

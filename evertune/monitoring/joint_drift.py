@@ -3,7 +3,7 @@
 It sees what no single column shows, such as two columns that no longer go together. The score
 is the out-of-fold ROC AUC of a boosted tree (a classifier two-sample test; Lopez-Paz and Oquab,
 2017), calibrated on windows of the reference, each against the rest: `build_joint_reference`,
-then `joint_drift_score`. Rows are kept as a packed sample of at most 2,000 rows of bin codes.
+then `joint_drift_score`. Rows are stored as a packed sample of at most 2,000 rows of bin codes.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The monitoring reference of a registered version, fetched once and kept in the state folder.
+"""The monitoring reference of a registered version, downloaded once to the state folder.
 
 `register` logs the reference's folder with a version's MLflow run; `load_version_reference`
 downloads it to `state/reference/<model>/<version>`. The stored copy has its base loss capped by the
@@ -26,7 +26,7 @@ REFERENCE_ARTIFACT = "reference"
 def load_version_reference(
     store: ModelRegistry, version: ModelVersion, *, state: Path, former: ModelVersion | None = None
 ) -> Reference:
-    """Return the reference of a champion, downloaded once and kept in the state folder.
+    """Return the reference of a champion, downloaded once to the state folder.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class ColumnCounts:
 
 @dataclass(frozen=True)
 class WindowProfile:
-    """What is kept of a window.
+    """The counts of a window, which stand for its rows.
 
     Attributes
     ----------

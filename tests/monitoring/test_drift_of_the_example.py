@@ -20,9 +20,9 @@ CHANGE = pd.Timestamp("2024-11-01")
 
 
 @pytest.fixture(scope="module")
-def known():
+def reference_and_schema():
     prepared, _ = prepare_table(training_table(), TableSpec("churned", positive="yes", time="date"))
-    found = build_input_reference(
+    reference = build_input_reference(
         prepared.clean,
         prepared.schema,
         moments=prepared.clean["date"],
@@ -30,36 +30,39 @@ def known():
         window_days=1,
         seed=0,
     )
-    return replace(found, joint=None), prepared.schema
+    return replace(reference, joint=None), prepared.schema
 
 
-def watched(production, known):
-    """Return the input drift of each day, and all that is broken."""
-    profiles, windows, drift, broken = [], [], {}, []
+def monitored(production, reference, schema):
+    """Return the input drift of each day, and all breaches of the contract."""
+    profiles, drift, breaches = [], {}, []
     for day, rows in production.drop(columns="churned").groupby("date"):
-        windows.append(
-            TimeWindow(to_utc_datetime(day), to_utc_datetime(day) + timedelta(days=1), len(rows))
+        start = to_utc_datetime(day)
+        window = TimeWindow(start, start + timedelta(days=1), len(rows))
+        profile = build_window_profile(rows, reference, schema, window=window, predictions=None)
+        contract = contract_findings(
+            profile,
+            reference,
+            limits=ContractSection(),
+            typical_rows=typical_row_count([each.window for each in profiles], window),
         )
-        profile = build_window_profile(rows, *known, window=windows[-1], predictions=None)
-        found = drift_findings(profile, known[0], recent=profiles)
-        usual = typical_row_count(windows[:-1], windows[-1])
-        found += contract_findings(profile, known[0], limits=ContractSection(), typical_rows=usual)
+        breaches += [each for each in contract if each.state == "breach"]
+        findings = drift_findings(profile, reference, recent=profiles)
+        drift[day] = next(each.value for each in findings if each.signal == "input_drift")
         profiles.append(profile)
-        drift[day] = next(each.value for each in found if each.signal == "input_drift")
-        broken += [each for each in found if each.layer == "contract" and each.state == "breach"]
-    return pd.Series(drift), broken
+    return pd.Series(drift), breaches
 
 
-def test_eight_months_of_the_example_neither_drift_nor_break_the_contract(known):
-    drift, broken = watched(production_table(), known)
+def test_eight_months_of_the_example_neither_drift_nor_break_the_contract(reference_and_schema):
+    drift, breaches = monitored(production_table(), *reference_and_schema)
     assert drift.max() < 1
-    assert broken == []
+    assert breaches == []
 
 
-def test_older_customers_are_found_within_ten_days(known):
+def test_older_customers_are_found_within_ten_days(reference_and_schema):
     production = production_table()
     near = production[production["date"].between("2024-10-20", "2024-11-14")]
     changed = near.assign(age=near["age"].where(near["date"] < CHANGE, near["age"] + 6))
-    drift, _ = watched(changed, known)
+    drift, _ = monitored(changed, *reference_and_schema)
     assert drift[drift > 1].index[0] - CHANGE < pd.Timedelta(days=10)
     assert drift[drift.index < CHANGE].max() < 1
