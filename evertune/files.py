@@ -312,7 +312,7 @@ def _busy_error(owner_path: Path, purpose: str) -> ProjectBusyError:
     try:
         owner = json.loads(owner_path.read_bytes())
         other, pid, host = str(owner["purpose"]), int(owner["pid"]), owner["host"]
-        holder = f"'{other}' (process {pid} on {host}) runs since {owner['since']}"
+        holder = f"'{other}' (process {pid} on {host}) has been running since {owner['since']}"
     except FileNotFoundError:  # it has just taken the lock, or is just giving it back
         other, pid, holder = None, None, "another run holds the project"
     return ProjectBusyError(f"'{purpose}' cannot start: {holder}.", purpose=other, pid=pid)

@@ -12,15 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from evertune.config.loader import load_params
 from evertune.config.schema import DataSection
 from evertune.config.yaml_file import edit_section
 from evertune.data.example import training_table
 from evertune.data.profiling import TableProfile, find_identifier, profile_table
 from evertune.data.readers import SourceTable, clean_or_raise, inspect_source, spec_from_params
-from evertune.data.schema import PreparedTable, TableSchema, TableSpec
 from evertune.errors import EvertuneError, InputError, TableError, UnsafeError
 from evertune.files import template_folder
 from evertune.identity import project_id
@@ -86,17 +83,15 @@ def init_project(
     if params.exists():
         raise InputError(f"{folder} is a project already: it has a params.yaml.")
     if (data is None) != (target is None):
-        raise InputError("--data and --target belong together: name the table and its target.")
+        raise InputError("--data and --target must be given together: the table and its target.")
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         params.write_text(EXAMPLE_PARAMS + _paths_block(), encoding="utf-8")
         try:
-            found = (
-                None
-                if data is None
-                else configure_project(folder, data, target=str(target), **columns)
-            )
+            profile = None
+            if data is not None:
+                profile = configure_project(folder, data, target=str(target), **columns)
         except EvertuneError:
             shutil.rmtree(folder) if is_new else params.unlink()
             raise
@@ -107,7 +102,7 @@ def init_project(
     _ensure_git(folder)
     dvc.ensure_project(folder)
     project_id(folder)
-    return found
+    return profile
 
 
 def _paths_block() -> str:
@@ -178,75 +173,39 @@ def configure_project(
     TableError
         Where the table cannot be used; params.yaml stays as it was.
     """
+    is_example, path = file == EXAMPLE_SOURCE, Path(file).absolute()
+    if not is_example:  # a file in the project is named from its folder
+        inside = path.is_relative_to(root.absolute())
+        file = str(path.relative_to(root.absolute()) if inside else path)
+    data = load_params(root).data
+    if data.source != file:
+        data = DataSection(source=file, target=target)
+    elif data.target != target:
+        data = data.model_copy(update={"task": "auto"})
     roles = {"target": target, "identifier": identifier, "time": time, "group": group}
-    said = _current_data_section(root, source_from_root(file, root), target).model_copy(
-        update=roles | {"positive": positive or "auto", "address_variable": address_variable}
-    )
-    looked = load_source(said, root)
-    prepared, declared = _prepare_source(
-        looked.table, said.model_copy(update={"dialect": looked.dialect})
-    )
-    section = _data_section_values(said, prepared, looked)
-    edit_section(root / "params.yaml", "data", section)
-    edit_section(root / "params.yaml", "registry", {"name": registry_name(file)})
-    found = profile_table(
-        looked.table, prepared, declared, today=datetime.now(UTC).replace(tzinfo=None)
-    )
-    return replace(found, notes=(*looked.notes, *found.notes))
-
-
-def source_from_root(file: str, root: Path) -> str:
-    """Return how params.yaml names a file: from the project's folder where it lies inside it."""
-    if file == EXAMPLE_SOURCE:
-        return file
-    path = Path(file).absolute()
-    return str(path.relative_to(root.absolute()) if path.is_relative_to(root.absolute()) else path)
-
-
-def _current_data_section(root: Path, source: str, target: str) -> DataSection:
-    """Return what params.yaml says about this very source, else nothing but source and target."""
-    known = load_params(root).data
-    if known.source != source:
-        return DataSection(source=source, target=target)
-    return known if known.target == target else known.model_copy(update={"task": "auto"})
-
-
-def load_source(data: DataSection, root: Path) -> SourceTable:
-    """Return the table that is to be used, and how it is written."""
-    return (
-        SourceTable(training_table())
-        if data.source == EXAMPLE_SOURCE
-        else inspect_source(data, root)
-    )
-
-
-def _prepare_source(raw: pd.DataFrame, data: DataSection) -> tuple[PreparedTable, TableSpec]:
-    declared = spec_from_params(data, raw)
-    if declared.target in raw.columns and declared.identifier is None:
-        declared = replace(declared, identifier=find_identifier(raw, declared))
-    prepared = clean_or_raise(raw, declared, source=data.source)
-    _check_positive(data, prepared.schema)
-    return prepared, declared
-
-
-def _check_positive(data: DataSection, schema: TableSchema) -> None:
-    if data.positive == "auto" or schema.task == "binary":
-        return
-    raise TableError(
-        f"{data.source}: expected a target with two classes, one of them {data.positive!r}, but"
-        f" {schema.target!r} makes a {schema.task} task. Leave --positive out, or choose a target"
-        " with two values."
-    )
-
-
-def _data_section_values(
-    data: DataSection, prepared: PreparedTable, looked: SourceTable
-) -> dict[str, object]:
+    given = {"positive": positive or "auto", "address_variable": address_variable}
+    data = data.model_copy(update=roles | given)
+    source = SourceTable(training_table()) if is_example else inspect_source(data, root)
+    spec = spec_from_params(data.model_copy(update={"dialect": source.dialect}), source.table)
+    if target in source.table.columns and identifier is None:
+        spec = replace(spec, identifier=find_identifier(source.table, spec))
+    prepared = clean_or_raise(source.table, spec, source=data.source)
     schema = prepared.schema
-    return data.model_dump(mode="json") | {
+    if data.positive != "auto" and schema.task != "binary":
+        raise TableError(
+            f"{data.source}: expected a target with two classes, one of them {positive!r}, but"
+            f" {schema.target!r} makes a {schema.task} task. Leave --positive out, or choose a"
+            " target with two values."
+        )
+    values = data.model_dump(mode="json") | {
         "identifier": schema.identifier,
         "task": schema.task,
         "positive": schema.classes[1] if schema.task == "binary" else "auto",
         "columns": {column.name: column.kind for column in schema.features},
-        "dialect": looked.dialect.model_dump(exclude_none=True),
+        "dialect": source.dialect.model_dump(exclude_none=True),
     }
+    edit_section(root / "params.yaml", "data", values)
+    edit_section(root / "params.yaml", "registry", {"name": registry_name(file)})
+    today = datetime.now(UTC).replace(tzinfo=None)
+    profile = profile_table(source.table, prepared, spec, today=today)
+    return replace(profile, notes=(*source.notes, *profile.notes))

@@ -128,7 +128,7 @@ def decision_steps(
             take_up = partial(take_up_decision, root, decision_id, now=now, resume=resume)
             taken = yield Step("claim", take_up, _claim_line)
         else:
-            detail = "another run follows it now"
+            detail = "another run is carrying it out"
             taken = DecisionOutcome(decision_id, now, "started", detail=detail)
             yield Step("claim", lambda: taken, _claim_line)
         if isinstance(taken, DecisionOutcome):
@@ -180,7 +180,7 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
         moment = datetime.fromisoformat(now)
     except ValueError as error:
         raise InputError(
-            f"expected an ISO moment such as 2024-11-01T06:00, or {NEWEST}, but got {now!r}"
+            f"expected an ISO time such as 2024-11-01T06:00, or {NEWEST}, but got {now!r}"
         ) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -273,8 +273,8 @@ def _claim_line(taken: MonitoringDecision | DecisionOutcome) -> str:
     if isinstance(taken, MonitoringDecision):
         return f"decision {taken.id}: {taken.action}, {'; '.join(taken.reasons)}"
     if taken.kind == "outdated":
-        return f"outdated: decision {taken.decision_id} is not followed: {taken.detail}"
-    return f"duplicate: decision {taken.decision_id} was taken up before ({taken.kind})"
+        return f"outdated: decision {taken.decision_id} is not carried out: {taken.detail}"
+    return f"duplicate: decision {taken.decision_id} was already taken up ({taken.kind})"
 
 
 def _label_snapshot_line(absorbed: LabelSnapshot) -> str:
@@ -298,7 +298,7 @@ def _outdated_outcome(
     champion = "no version" if number is None else f"version {number}"
     detail = (
         f"it was about version {decision.champion}, but {champion} is champion now;"
-        " the next look decides anew"
+        " the next monitoring run decides again"
     )
     return DecisionOutcome(decision.id, now, "outdated", number, detail)
 

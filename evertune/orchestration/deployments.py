@@ -352,8 +352,8 @@ def _block_id(client: "SyncPrefectClient", name: str) -> UUID:
     except ObjectNotFound as error:
         raise ParamsError(
             f"monitoring.notify: expected a Prefect block '{name}', but the server at"
-            f" {client.api_url} has none. While `evertune up` runs without that line, make it on"
-            " Prefect's page 'Blocks', then start again."
+            f" {client.api_url} has none. Start `evertune up` without that line, create the block"
+            " on Prefect's page 'Blocks', then start again."
         ) from error
 
 

@@ -106,7 +106,7 @@ def restart_if_ended(
             f" {START_WINDOW_SECONDS / 60:.0f} minutes, the last time with code {code}: {reason}."
             f" See {running.service.log}."
         )
-    say(f"The {running.service.name} ended with code {code} ({reason}); it is started again.")
+    say(f"The {running.service.name} ended with code {code} ({reason}); restarting it.")
     again = start(running.service)
     return replace(again, starts=(*starts, *again.starts))
 
@@ -114,7 +114,7 @@ def restart_if_ended(
 def last_log_line(log: Path) -> str:
     """Return the last line of a log, or words for none."""
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
 def wait_until_ready(

@@ -273,7 +273,7 @@ def mlflow_listener(store: "ModelRegistry", *, title: str, most: int) -> Progres
         except BusyError as error:
             answers = False
             print_step(
-                "search", f"goes on without MLflow; registering will add its trials: {error}"
+                "search", f"continues without MLflow; registering will add the trials: {error}"
             )
 
     return tell

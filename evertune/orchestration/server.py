@@ -25,7 +25,7 @@ SERVER_START_TIMEOUT_SECONDS = 180.0
 POLL_SECONDS = 0.05
 AUTH_STATUS_CODES = (401, 403)
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
-# What acts on schedules and automations belongs to a standing server.
+# What acts on schedules and automations belongs to a running server.
 NO_BACKGROUND_SERVICES = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
@@ -41,7 +41,7 @@ def prefect_server(state: Path) -> Iterator[Callable[[], str]]:
     Parameters
     ----------
     state : Path
-        Where the server's log goes, unless PREFECT_API_URL names a standing server.
+        Where the server's log goes, unless PREFECT_API_URL names a running server.
 
     Yields
     ------
@@ -143,7 +143,7 @@ def wait_for_server(address: str, *, process: subprocess.Popen[bytes], log: Path
         raise BusyError(
             f"The Prefect server did not come up within {SERVER_START_TIMEOUT_SECONDS:.0f} s"
             f" (exit code {process.poll()}). Its log is {log}; run again, or set PREFECT_API_URL"
-            " to a standing server."
+            " to a running server."
         )
     return address.removesuffix("/api")
 

@@ -204,7 +204,7 @@ def register(root: str) -> Verdict:
 
 
 def follow_decision(root: str, decision_id: str, *, resume: bool) -> DecisionOutcome:
-    """Carry out a decision, a task for each of its steps, unless it was taken up before."""
+    """Carry out a decision, a task for each of its steps, unless it was already taken up."""
     from evertune.monitoring.monitor import current_time
     from evertune.orchestration.carry_out_decision import decision_steps
 
@@ -284,8 +284,8 @@ NonBlankText = Annotated[str, StringConstraints(strip_whitespace=True, min_lengt
 class Answer(RunInput):
     """What a person decides about a version that waits for approval."""
 
-    approve: bool = Field(False, description="Whether it is to be champion.")
-    reason: NonBlankText = Field(description="Why, for those who read the record.")
+    approve: bool = Field(False, description="Make it the champion.")
+    reason: NonBlankText = Field(description="The reason, for the record.")
     by: NonBlankText = Field(description="Who decides.")
 
 
@@ -293,7 +293,7 @@ def ask_person(version: str) -> Answer:
     """Suspend this flow run until a person has answered in Prefect's UI; no lock is held."""
     question = (
         f"Version {version} has passed every gate. Its report and the record of the decision are"
-        " among the artifacts of its run in MLflow. Shall it be champion?"
+        " among the artifacts of its run in MLflow. Should it become the champion?"
     )
     return suspend_flow_run(wait_for_input=Answer.with_initial_data(description=question))
 
@@ -386,7 +386,8 @@ def _show_verdict(root: Path, verdict: Verdict) -> None:
     create_markdown_artifact(verdict_page(verdict), key="verdict")
     if ask_for_approval(root, verdict):
         print_step(
-            "approve", f"version {verdict.version} waits for a person, here or in Prefect's UI"
+            "approve",
+            f"version {verdict.version} waits for approval: `evertune approve` or Prefect's UI",
         )
 
 

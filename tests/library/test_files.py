@@ -323,7 +323,7 @@ def test_removing_what_is_not_there_does_nothing(tmp_path):
 
 def test_a_second_run_is_told_who_holds_the_project(tmp_path):
     with project_lock(tmp_path, "train"):
-        words = rf"'snapshot' cannot start: 'train' \(process {os.getpid()} on .*\) runs since 20"
+        words = rf"'snapshot' cannot start: 'train' \(process {os.getpid()} on .*\) has been runn"
         with pytest.raises(ProjectBusyError, match=words) as refused:
             project_lock(tmp_path, "snapshot").__enter__()
     assert (refused.value.purpose, refused.value.pid) == ("train", os.getpid())

@@ -96,7 +96,7 @@ def test_what_has_ended_is_a_duplicate(root: Path, kind: OutcomeKind) -> None:
     said: list[str] = []
     found = follow_decision_locally(root, "d", now=NOW, say=lambda _, line: said.append(line))
     assert found.kind == kind
-    assert said == [f"duplicate: decision d was taken up before ({kind})"]
+    assert said == [f"duplicate: decision d was already taken up ({kind})"]
 
 
 def test_only_what_has_failed_is_tried_again_on_request(root: Path) -> None:
@@ -183,7 +183,7 @@ def test_now_is_what_is_said_or_what_the_clock_says(
 
 
 def test_a_moment_that_is_none_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match=r"expected an ISO moment such as .* but got 'soon'"):
+    with pytest.raises(InputError, match=r"expected an ISO time such as .* but got 'soon'"):
         resolve_now(production.project(tmp_path), "soon", real=NOW)
 
 

@@ -95,7 +95,7 @@ def test_a_program_that_ends_is_started_again(tmp_path: Path, capsys) -> None:
         first = ended(start(program(tmp_path, "echo why; exit 3")))
         again = restart_if_ended(first, start, say=print)
     assert len(again.starts) == 2
-    assert "The sleeper ended with code 3 (why); it is started again." in capsys.readouterr().out
+    assert "The sleeper ended with code 3 (why); restarting it." in capsys.readouterr().out
 
 
 def test_a_program_that_ends_again_and_again_is_given_up(tmp_path: Path) -> None:

@@ -248,4 +248,4 @@ def test_a_search_goes_on_where_mlflow_stops_answering(
     tell = mlflow_listener(store, title="search", most=10)
     tell(TrialsSnapshot(HEADER, TRIALS, 3), 1.0)
     tell(TrialsSnapshot(HEADER, TRIALS, 3), 2.0)
-    assert capsys.readouterr().out.count("goes on without MLflow") == 1
+    assert capsys.readouterr().out.count("continues without MLflow") == 1

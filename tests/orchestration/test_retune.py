@@ -96,7 +96,7 @@ def test_the_decision_is_followed_once(root: Path) -> None:
     said: list[str] = []
     again = follow_decision_locally(root, "d1", now=NOW, say=lambda _, line: said.append(line))
     assert again.kind == "promoted"
-    assert said == ["duplicate: decision d1 was taken up before (promoted)"]
+    assert said == ["duplicate: decision d1 was already taken up (promoted)"]
 
 
 def test_the_version_before_can_be_gone_back_to(root: Path) -> None:
