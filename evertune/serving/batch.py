@@ -6,7 +6,6 @@ row that was scored before is not logged again and keeps its first prediction.
 for the same table; monitoring compares the two.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from evertune.data.readers import read_source
 from evertune.data.validation import format_issues
 from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import write_table
-from evertune.models.fitted_model import Model, predict
+from evertune.models.fitted_model import predict
 from evertune.monitoring.log_frames import (
     LoggedPrediction,
     identify_rows,
@@ -29,15 +28,13 @@ from evertune.monitoring.log_frames import (
     scored_table,
 )
 from evertune.monitoring.prediction_log import (
-    PredictionLog,
     ShadowPrediction,
     open_prediction_log,
 )
-from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
-from evertune.serving.model_holder import LoadedModel, load_shadow
+from evertune.registry.model_registry import open_registry
+from evertune.serving.model_holder import load_shadow
 
 EXAMPLE_SOURCE = "example"
-VersionedPredictions = list[tuple[str, LoggedPrediction]]
 
 
 @dataclass(frozen=True)
@@ -82,25 +79,39 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
         There is no champion.
     """
     params = load_params(root)
-    raw = _configured_table(params, root) if table is None else table
+    name = "table"
+    if table is None:
+        name = Path(str(params.scoring.source)).name.split(".")[0]
+        table = _configured_table(params, root)
     store = open_registry(params)
-    standing = store.champion()
-    if standing is None:
+    champion = store.champion()
+    if champion is None:
         raise StageError(
             f"{store.name} has no champion to score with; run `evertune train`, which makes one."
         )
-    model = store.load_model(standing)
-    clean = _parse_table(raw, model, _output_name(params, table))
-    named = identify_rows(raw, model.schema)
+    model = store.load_model(champion)
+    clean, issues = conform_to_schema(table, model.schema)
+    if issues:
+        raise TableError(f"{name}: the table cannot be scored.\n{format_issues(issues)}")
+    if table.empty:
+        raise TableError(f"{name}: 0 rows; expected at least one to score.")
+    identified = identify_rows(table, model.schema)
+    n_logged, scored = 0, list[tuple[str, LoggedPrediction]]()
     with open_prediction_log(params) as log:
-        parts = _predict_and_log_batches(
-            log, named, clean, model, version=standing, now=now, params=params
-        )
-        counts, said = zip(*parts, strict=True)
-    output = root / params.scoring.output / f"{_output_name(params, table)}-{now:%Y-%m-%d}.parquet"
+        for first in range(0, len(table), params.scoring.batch_rows):
+            part = slice(first, first + params.scoring.batch_rows)
+            predictions = predict(model.fitted, clean.iloc[part], model.schema)
+            rows = make_logged_predictions(
+                identified.iloc[part], clean.iloc[part], predictions, model.schema, now=now
+            )
+            added = log.append_predictions(rows, version=champion.number, received=now)
+            n_logged += added
+            known = {} if added == len(rows) else log.find([row.id for row in rows])
+            scored += [known.get(row.id, (champion.number, row)) for row in rows]
+    output = root / params.scoring.output / f"{name}-{now:%Y-%m-%d}.parquet"
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_table(output, scored_table([each for part in said for each in part], model.schema))
-    return ScoringResult(len(raw), sum(counts), standing.number, output)
+    write_table(output, scored_table(scored, model.schema))
+    return ScoringResult(len(table), n_logged, champion.number, output)
 
 
 def read_scoring_source(params: Params, source: str, root: Path) -> pd.DataFrame:
@@ -130,41 +141,6 @@ def _configured_table(params: Params, root: Path) -> pd.DataFrame:
     )
 
 
-def _output_name(params: Params, table: pd.DataFrame | None) -> str:
-    return "table" if table is not None else Path(str(params.scoring.source)).name.split(".")[0]
-
-
-def _parse_table(raw: pd.DataFrame, model: Model, name: str) -> pd.DataFrame:
-    clean, breaches = conform_to_schema(raw, model.schema)
-    if breaches:
-        raise TableError(f"{name}: the table cannot be scored.\n{format_issues(breaches)}")
-    if raw.empty:
-        raise TableError(f"{name}: 0 rows; expected at least one to score.")
-    return clean
-
-
-def _predict_and_log_batches(
-    log: PredictionLog,
-    named: pd.DataFrame,
-    clean: pd.DataFrame,
-    model: Model,
-    *,
-    version: ModelVersion,
-    now: datetime,
-    params: Params,
-) -> Iterator[tuple[int, VersionedPredictions]]:
-    """Yield, batch by batch, how many predictions are new in the log, and what the log says."""
-    for first in range(0, len(named), params.scoring.batch_rows):
-        part = slice(first, first + params.scoring.batch_rows)
-        said = predict(model.fitted, clean.iloc[part], model.schema)
-        rows = make_logged_predictions(
-            named.iloc[part], clean.iloc[part], said, model.schema, now=now
-        )
-        added = log.append_predictions(rows, version=version.number, received=now)
-        known = {} if added == len(rows) else log.find([row.id for row in rows])
-        yield added, [known.get(row.id, (version.number, row)) for row in rows]
-
-
 def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
     """Return for how many rows another version's prediction is new in the log.
 
@@ -182,30 +158,18 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
     """
     params = load_params(root)
     store = open_registry(params)
+    champion = store.champion()
+    if champion is None or not params.scoring.shadow:
+        return 0
     days = params.monitoring.policy.shadow_days
-    other = _load_shadow_model(store, now, days=days) if params.scoring.shadow else None
+    other = load_shadow(store, None, beside=champion, now=now, days=days)
     if other is None:
         return 0
-    rows = [_to_shadow_row(row) for row in _predictions_to_log(table, other, now)]
+    schema = other.model.schema
+    clean, _ = conform_to_schema(table, schema)
+    predictions = predict(other.model.fitted, clean, schema)
+    identified = identify_rows(table, schema)
+    rows = make_logged_predictions(identified, clean, predictions, schema, now=now)
+    shadows = [ShadowPrediction(row.id, row.value, row.probabilities) for row in rows]
     with open_prediction_log(params) as log:
-        return log.append_shadow(rows, version=other.version.number)
-
-
-def _load_shadow_model(store: ModelRegistry, now: datetime, *, days: float) -> LoadedModel | None:
-    standing = store.champion()
-    if standing is None:
-        return None
-    return load_shadow(store, None, beside=standing, now=now, days=days)
-
-
-def _predictions_to_log(
-    table: pd.DataFrame, other: LoadedModel, now: datetime
-) -> list[LoggedPrediction]:
-    clean, _ = conform_to_schema(table, other.model.schema)
-    said = predict(other.model.fitted, clean, other.model.schema)
-    named = identify_rows(table, other.model.schema)
-    return make_logged_predictions(named, clean, said, other.model.schema, now=now)
-
-
-def _to_shadow_row(row: LoggedPrediction) -> ShadowPrediction:
-    return ShadowPrediction(row.id, row.value, row.probabilities)
+        return log.append_shadow(shadows, version=other.version.number)

@@ -36,7 +36,7 @@ class ServiceMetrics:
 
 
 def create_metrics() -> ServiceMetrics:
-    """Return figures that are all 0."""
+    """Return metrics that are all 0."""
     registry = CollectorRegistry()
     counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
     latency, info = "From a request for predictions to its answer.", "The versions in use."
@@ -57,24 +57,24 @@ def create_metrics() -> ServiceMetrics:
     )
 
 
-def render_metrics(figures: ServiceMetrics, log: PredictionLog) -> bytes:
-    """Return all figures in Prometheus' text format.
+def render_metrics(metrics: ServiceMetrics, log: PredictionLog) -> bytes:
+    """Return the service's metrics and the newest of monitoring in Prometheus' text format.
 
     Raises
     ------
     BusyError, StageError
         What monitoring left cannot be read.
     """
-    kept = log.load_window_records(kind="metrics", version="", type_=dict[str, float | None])
-    newest = next(reversed(kept.values()), {})
+    records = log.load_window_records(kind="metrics", version="", type_=dict[str, float | None])
+    newest = next(reversed(records.values()), {})
     known = {name: value for name, value in newest.items() if value is not None}
-    return generate_latest(figures.registry) + "".join(monitoring_metric_lines(known)).encode()
+    return generate_latest(metrics.registry) + "".join(monitoring_metric_lines(known)).encode()
 
 
-def monitoring_metric_lines(figures: Mapping[str, float]) -> Iterator[str]:
-    """Yield figures in Prometheus' text format, those of one name together."""
-    for name, members in groupby(sorted(figures), key=lambda full: full.partition("{")[0]):
+def monitoring_metric_lines(metrics: Mapping[str, float]) -> Iterator[str]:
+    """Yield metrics in Prometheus' text format, those of one name together."""
+    for name, members in groupby(sorted(metrics), key=lambda full: full.partition("{")[0]):
         kind = "counter" if name.endswith(COUNTER_SUFFIX) else "gauge"
         yield f"# HELP {name} As monitoring last found it.\n# TYPE {name} {kind}\n"
         for full in members:
-            yield f"{full} {figures[full]!r}\n"
+            yield f"{full} {metrics[full]!r}\n"

@@ -3,16 +3,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from evertune.cli.app import app
 from evertune.files import project_lock
 from evertune.registry.model_registry import ModelRegistry
 from evertune.registry.overview import list_models
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
 from tests import kept
+from tests.projects import ADDRESSES
 from tests.registries import open_state
 
 pytestmark = [
@@ -21,11 +23,13 @@ pytestmark = [
 ]
 
 
-def evertune(root: Path, *arguments: str) -> CompletedProcess[str]:
-    """Run a command of keeping in a project, to its end."""
-    program = "from evertune.cli.app import main; main()"
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+def evertune(root: Path, *arguments: str) -> Result:
+    """Run a command in a project, in this process: another one would import for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ADDRESSES:
+            patch.delenv(name, raising=False)
+        patch.chdir(root)
+        return CliRunner().invoke(app, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +50,16 @@ def before(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def collected(root: Path, before: dict[str, bytes]) -> CompletedProcess[str]:
+def collected(root: Path, before: dict[str, bytes]) -> Result:
     """Return how `evertune gc` went, after `dvc gc --dry` was asked what it would remove."""
     assert before
     return evertune(root, "gc")
 
 
 @pytest.fixture(scope="module")
-def first(root: Path, collected: CompletedProcess[str]) -> CompletedProcess[str]:
+def first(root: Path, collected: Result) -> Result:
     """Return how making the first version again went, after space was freed."""
-    assert collected.returncode == 0
+    assert collected.exit_code == 0
     return evertune(root, "reproduce", "1")
 
 
@@ -78,7 +82,7 @@ def in_store(root: Path) -> set[str]:
 
 
 def test_a_version_trained_three_versions_ago_is_made_again(first):
-    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.exit_code == 0, first.stdout + first.stderr
     assert "version 1 was reproduced: nothing differs" in first.stdout
     assert "predictions of the hold-out" in first.stdout
 
@@ -86,7 +90,7 @@ def test_a_version_trained_three_versions_ago_is_made_again(first):
 @pytest.mark.usefixtures("collected")
 def test_the_refit_of_a_training_window_is_made_again(root, tmp_path):
     done = evertune(root, "reproduce", "2", "--into", str(tmp_path / "second"))
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.stdout + done.stderr
     assert (tmp_path / "second/data/model/windows.json").is_file()
 
 
@@ -143,14 +147,14 @@ def test_versions_are_found_by_the_data_that_they_learned_from(root):
 @pytest.mark.usefixtures("first")
 def test_a_folder_that_is_not_empty_is_refused(root):
     done = evertune(root, "reproduce", "1")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "expected an empty folder or none" in done.stderr
 
 
 def test_nothing_is_freed_while_a_run_holds_the_project(root):
     with project_lock(root / "state", "evertune train"):
         done = evertune(root, "gc")
-    assert done.returncode == 75
+    assert done.exit_code == 75
     assert "'evertune train'" in done.stderr
 
 
@@ -162,5 +166,5 @@ def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root,
     figures["holdout"]["roc_auc"] += 0.001
     kept_figures.write_text(json.dumps(figures))
     done = evertune(root, "reproduce", "3", "--into", str(tmp_path / "third"))
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert "version 3 was not reproduced: 1 of" in done.stdout
