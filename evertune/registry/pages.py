@@ -90,7 +90,7 @@ def assessment_page(found: Assessment, *, folder: Path) -> RunPage:
     metrics |= {f"assessed/{row.metric}": row.figure for row in found.figures}
     return RunPage(
         title=f"version {found.version} on {found.table}",
-        note="\n\n".join([*lines, f"Judges `models:/{found.model}/{found.version}`."]),
+        note="\n\n".join([*lines, f"Evaluates `models:/{found.model}/{found.version}`."]),
         metrics={name: value for name, value in metrics.items() if value is not None},
         tags={VERSION_TAG: found.version},
         files=((folder, ""),),
@@ -128,31 +128,32 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def evaluation_description(evaluation: Evaluation) -> str:
-    """Return a short text in Markdown: the chosen model, beside the baselines."""
+    """Return a short text in Markdown: the chosen model beside the best baselines."""
 
     def cell(score: float | None) -> str:
         return "" if score is None else f"{score:.4g}"
 
-    scores = chosen_model_metrics(evaluation)
-    rows = [
-        f"| {row.name} | {cell(scores.get(row.name))} | {cell(row.training)} |"
+    scores, is_model = chosen_model_metrics(evaluation), evaluation.chosen == CHOSEN_MODEL
+    rows = [  # the score on training rows is known of the tuned model only
+        f"| {row.name} | {cell(scores.get(row.name))} |"
+        f" {cell(row.training if is_model else None)} |"
         f" {row.baseline or ''} | {cell(row.baseline_holdout)} |"
         for row in evaluation.metrics
     ]
-    chosen = evaluation.chosen if evaluation.chosen != CHOSEN_MODEL else _chosen_name(evaluation)
+    chosen = _chosen_name(evaluation) if is_model else evaluation.chosen
     return "\n".join(
         [
             f"Predicts `{evaluation.target}` ({evaluation.task}). Chosen: **{chosen}**."
-            f" {'; '.join(evaluation.reasons)}",
+            f" {' '.join(evaluation.reasons)}",
             "",
-            f"Optimised for {evaluation.metric}; {evaluation.n_training} training rows,"
-            f" {evaluation.n_holdout} hold-out rows.",
+            f"Optimised for {evaluation.metric}, trained on {evaluation.n_training} rows and"
+            f" evaluated on {evaluation.n_holdout} hold-out rows.",
             "",
-            "| metric | hold-out | training | best baseline | its hold-out |",
+            "| metric | hold-out | training | best baseline | baseline on hold-out |",
             "|---|---|---|---|---|",
             *rows,
             "",
-            "The whole report is `report/report.html` among the artifacts of the run.",
+            "The full report is the artifact `report/report.html` of the run.",
         ]
     )
 

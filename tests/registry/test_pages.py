@@ -61,6 +61,8 @@ def test_unknown_scores_are_not_shown():
 
 def test_a_description_says_what_was_chosen_and_why():
     assert "Chosen: **simplest:small_tree**. it is better" in evaluation_description(SIMPLEST)
+    assert "| mae | 3 |  |" in evaluation_description(SIMPLEST)
+    assert "| mae | 2 | 1.5 |" in evaluation_description(EVALUATION)
     assert model_settings(EVALUATION)["model.depth"] == "3"
 
 
