@@ -172,14 +172,6 @@ def parse_evaluation_table(
         Keys of the rows that the model was trained or selected on.
     extra : sequence of str
         Columns to return as they are if the table has them, such as those that no model may see.
-
-    Examples
-    --------
-    >>> schema = TableSchema((Column("age", "number"),), "left", "binary", ("no", "yes"))
-    >>> raw = pd.DataFrame({"age": ["31", "40"], "left": ["yes", ""]})
-    >>> parsed, issues = parse_evaluation_table(raw, schema, trained=())
-    >>> parsed.table["left"].tolist(), parsed.n_unlabelled, issues
-    (['yes'], 1, ())
     """
     if schema.target not in raw:
         remedy = did_you_mean(schema.target, [str(name) for name in raw.columns]).strip()

@@ -150,11 +150,6 @@ def folds_to_table(folds: Sequence[Fold], n_rows: int) -> pd.DataFrame:
     """Return the folds as a table of int8: one row per training row, one column per fold.
 
     Columns are `fold_0`, `fold_1`, ...; values 0 unused, 1 training, 2 validation.
-
-    Examples
-    --------
-    >>> folds_to_table([Fold(np.array([0]), np.array([2]))], 3)["fold_0"].tolist()
-    [1, 0, 2]
     """
     table = np.zeros((n_rows, len(folds)), dtype=np.int8)
     for number, fold in enumerate(folds):
@@ -175,13 +170,6 @@ def default_n_folds(n_rows: int, n_columns: int, budget_seconds: float | None) -
     """Return how many folds a search should use; 1 stands for a single hold-out.
 
     `budget_seconds` is None if the budget is in trials.
-
-    Examples
-    --------
-    >>> [default_n_folds(*table) for table in ((5_000, 20, 60), (40_000, 9, 60), (40_000, 9, 300))]
-    [5, 3, 5]
-    >>> default_n_folds(1_000_000, 30, 300)
-    1
     """
     seconds = math.inf if budget_seconds is None else budget_seconds
     if n_rows < MANY_ROWS:
@@ -244,12 +232,6 @@ def subsample_folds(folds: Sequence[Fold], n_columns: int, *, seed: int) -> tupl
 
     Configurations are ranked on the part; the chosen ones are fitted on all rows afterwards. Rows
     keep their order, and each fold draws its own.
-
-    Examples
-    --------
-    >>> (fold,) = subsample_folds([Fold(np.arange(900), np.arange(900, 1000))], 40_000, seed=0)
-    >>> len(fold.training), len(fold.validation)
-    (100, 25)
     """
     max_rows = max_training_rows(n_columns)
     rng = np.random.default_rng(seed)

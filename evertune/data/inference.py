@@ -121,11 +121,6 @@ def detect_decimal_sign(raw: pd.DataFrame) -> Literal[".", ","]:
 
     It is the comma if the cells of some column are whole numbers or numbers with a comma, not
     always three digits behind it, and no column of numbers has points.
-
-    Examples
-    --------
-    >>> [detect_decimal_sign(pd.DataFrame({"a": cells})) for cells in (["1,5", "2"], ["1,500"])]
-    [',', '.']
     """
     signs = {_decimal_sign(raw.iloc[:, index]) for index in range(raw.shape[1])}
     return "," if "," in signs and "." not in signs else "."
@@ -176,13 +171,6 @@ def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
 
     Heuristic: nearly unique strings without blanks; or unique integers that either have an
     id-like name or count the rows from 0 or 1.
-
-    Examples
-    --------
-    >>> looks_like_identifier(pd.Series(range(50), name="n"), TableSpec("y"))
-    True
-    >>> looks_like_identifier(pd.Series(range(0, 100, 2), name="area"), TableSpec("y"))
-    False
     """
     missing, decimal = spec.missing_values, spec.decimal
     cells = as_text(column, missing=missing).dropna()

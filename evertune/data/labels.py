@@ -106,15 +106,6 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
 
     The table has the columns that `missing_column_issues` checks for, and optionally
     `labelled_at`. A label later than `now` is refused.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
-    >>> table = pd.DataFrame({"prediction_id": ["a", "b"], "churned": ["yes", "perhaps"]})
-    >>> parsed = parse_label_table(table, schema, now=datetime(2024, 11, 1, tzinfo=UTC))
-    >>> parsed.labels["key"].tolist(), parsed.issues[0].problem
-    (['a'], '1 of 2 cells are not labels')
     """
     table = table.reset_index(drop=True).set_axis(table.columns.map(str), axis="columns")
     by_id = PREDICTION_ID_COLUMN in table.columns

@@ -61,12 +61,6 @@ def row_weights(times: pd.Series, window: TrainingWindow) -> FloatArray | None:
     """Return the weight of each row, 1 for the newest; None if all weigh the same.
 
     A weight is 0.5 ** (age / half-life). A row without a time is as old as the oldest.
-
-    Examples
-    --------
-    >>> times = pd.Series(pd.to_datetime([None, "2024-03-01", "2024-03-11"]))
-    >>> row_weights(times, TrainingWindow("decayed", half_life_days=10)).tolist()
-    [0.5, 0.5, 1.0]
     """
     if window.half_life_days is None or times.isna().all():
         return None

@@ -266,14 +266,7 @@ def read_rows(
 
 
 def event_time(row: Row, reading: RowReader) -> datetime | None:
-    """Return the moment in a row's time column; None if there is no such date.
-
-    Examples
-    --------
-    >>> schema = TableSchema((), "y", "binary", time="day")
-    >>> event_time({"day": "2024-12-31"}, make_row_reader(schema)).isoformat()
-    '2024-12-31T00:00:00+00:00'
-    """
+    """Return the moment in a row's time column; None if there is no such date."""
     if reading.time is None or reading.time.kind != "date":
         return None
     cell = row.get(reading.time.name)

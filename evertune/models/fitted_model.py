@@ -258,11 +258,6 @@ def to_catboost_rows(X: FloatArray, codes: tuple[int, ...]) -> Any:
     ----------
     codes : tuple of int
         The columns that are codes; of a fitted model, `get_cat_feature_indices()`.
-
-    Examples
-    --------
-    >>> to_catboost_rows(np.array([[np.nan, 0.5], [2.0, 0.25]]), (0,)).to_numpy().tolist()
-    [[-1.0, 0.5], [2.0, 0.25]]
     """
     if not codes:
         return X

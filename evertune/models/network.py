@@ -82,13 +82,7 @@ class Network:
 
 
 def codes_with_unknown(codes: FloatArray, n_known: int) -> NDArray[np.int64]:
-    """Return codes as whole numbers; a missing or unknown code becomes `n_known`.
-
-    Examples
-    --------
-    >>> codes_with_unknown(np.array([0.0, np.nan, 7.0]), 3).tolist()
-    [0, 3, 3]
-    """
+    """Return codes as whole numbers; a missing or unknown code becomes `n_known`."""
     with np.errstate(invalid="ignore"):
         known = (codes >= 0) & (codes < n_known)
     return np.where(known, codes, n_known).astype(np.int64)

@@ -120,13 +120,7 @@ def hash_categories(words: Iterable[str]) -> FloatArray:
 
 
 class HashedLevels(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Hash each column of words into 16 columns.
-
-    Examples
-    --------
-    >>> HashedLevels().fit_transform(pd.DataFrame({"city": ["a", "b"], "zip": ["1", "2"]})).shape
-    (2, 32)
-    """
+    """Hash each column of words into 16 columns."""
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: ARG002
         """Learn the names of the columns."""

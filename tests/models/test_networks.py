@@ -98,8 +98,8 @@ def test_a_row_is_predicted_the_same_alone_and_among_others():
     assert network.predict(NETWORK_X) == pytest.approx(alone, rel=1e-12)
 
 
-def test_a_code_is_replaced_by_its_row_of_the_table():
+def test_a_code_is_replaced_by_its_row_of_the_table_and_an_unknown_one_by_the_last():
     table = np.array([[1.0, 2.0], [10.0, 20.0], [0.0, 0.0]])
     network = Network("regression", [table], [np.ones((3, 1))], [np.zeros(1)], "relu")
-    codes = np.array([[0.0, 0.5], [1.0, 0.5], [np.nan, 0.5]])
-    assert network.predict(codes).tolist() == [3.5, 30.5, 0.5]
+    codes = np.array([[0.0, 0.5], [1.0, 0.5], [np.nan, 0.5], [7.0, 0.5]])
+    assert network.predict(codes).tolist() == [3.5, 30.5, 0.5, 0.5]
