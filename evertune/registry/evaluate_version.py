@@ -14,7 +14,7 @@ import pandas as pd
 
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.loader import load_params
-from evertune.config.schema import DataSection, EvaluationSection, Params
+from evertune.config.schema import DialectSection, EvaluationSection
 from evertune.data.feedback import (
     EvaluationTable,
     count_unseen_category_rows,
@@ -38,7 +38,7 @@ from evertune.evaluation.report import write_report
 from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, write_record
 from evertune.models.fitted_model import Model, predict
-from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
+from evertune.registry.model_registry import open_registry
 
 METRICS_FILE = "figures.json"
 
@@ -75,19 +75,31 @@ def assess_version(
         There is no such version, or the table cannot judge it.
     """
     params = load_params(root)
-    registry = open_registry(params)
+    registry, section, name = open_registry(params), params.evaluation, Path(source).name
     judged = registry.version(version)
-    model, own = registry.load_model(judged), _own_evaluation(registry, judged)
-    raw, schema = _read_table(root, params.data, source=source, schema=model.schema)
-    name = Path(source).name
-    rows = _evaluation_rows(raw, schema, model, section=params.evaluation, name=name)
-    found, pictures = _evaluate_version(root, params, model, rows=rows.table, own=own)
+    model = registry.load_model(judged)
+    with TemporaryDirectory() as beside:
+        own_file = registry.download_artifact(judged.run_id, name=METRICS_FILE, folder=Path(beside))
+        own = None if own_file is None else read_record(own_file, Evaluation)
+
+    data = params.data.model_copy(update={"source": source, "dialect": DialectSection()})
+    read = inspect_source(data, root)
+    # The decimal sign is that of this file, everything else as the model knows it.
+    schema = replace(model.schema, decimal=read.dialect.decimal or model.schema.decimal)
+    rows = _labelled_rows(read.table, schema, model, section=section, name=name)
+
+    y_true = encode_target(rows.table, model.schema)
+    pred = predict(model.fitted, rows.table, model.schema)
+    metrics = load_metrics(params.metric, model.schema.task, root)
+    found = assess_model(model, rows.table, y_true, pred, metrics, section=section, own=own)
+    costs = misclassification_costs(section.costs, model.schema.classes)
+    plots = evaluation_plots(found, y_true, pred, costs=costs)
     assessment = Assessment(
         model=registry.name,
         version=judged.number,
         table=name,
-        digest=digest_table(raw),
-        n_rows=len(raw),
+        digest=digest_table(read.table),
+        n_rows=len(read.table),
         n_judged=len(rows.table),
         n_trained=rows.n_trained,
         n_unlabelled=rows.n_unlabelled,
@@ -100,7 +112,7 @@ def assess_version(
         raise InputError(f"expected a folder for the pages, but {folder} is a file")
     write_report(
         found,
-        pictures,
+        plots,
         figures=folder / METRICS_FILE,
         plots=folder / "plots",
         report=folder / "report",
@@ -113,35 +125,20 @@ def assess_version(
         f"the page: {folder}/report/report.html",
     ]
     if logged:
-        run_id = registry.log_assessment(assessment, folder=folder, source=root / source, rows=raw)
+        run_id = registry.log_assessment(
+            assessment, folder=folder, source=root / source, rows=read.table
+        )
         lines.append(f"MLflow shows it as run {run_id}")
     return AssessmentResult(folder, tuple(lines))
 
 
-def _own_evaluation(registry: ModelRegistry, version: ModelVersion) -> Evaluation | None:
-    with TemporaryDirectory() as beside:
-        run_id, folder = version.run_id, Path(beside)
-        kept = registry.download_artifact(run_id, name=METRICS_FILE, folder=folder)
-        return None if kept is None else read_record(kept, Evaluation)
-
-
-def _read_table(
-    root: Path, data: DataSection, *, source: str, schema: TableSchema
-) -> tuple[pd.DataFrame, TableSchema]:
-    """Return the table, and the schema with the decimal sign that its file is written with."""
-    asked = data.model_copy(update={"source": source, "dialect": type(data.dialect)()})
-    looked = inspect_source(asked, root)
-    decimal = looked.dialect.decimal or schema.decimal
-    return looked.table, replace(schema, decimal=decimal)
-
-
-def _evaluation_rows(
+def _labelled_rows(
     raw: pd.DataFrame, schema: TableSchema, model: Model, *, section: EvaluationSection, name: str
 ) -> EvaluationTable:
     extra = (*section.slices, *section.sensitive)
-    rows, breaches = parse_evaluation_table(raw, schema, trained=model.row_keys, extra=extra)
+    rows, issues = parse_evaluation_table(raw, schema, trained=model.row_keys, extra=extra)
     if rows is None:
-        raise TableError(f"{name}: the table cannot judge a model.\n{format_issues(breaches)}")
+        raise TableError(f"{name}: the table cannot judge a model.\n{format_issues(issues)}")
     if rows.table.empty:
         raise TableError(
             f"{name}: expected rows with a target that the version was not trained on, but of"
@@ -149,14 +146,3 @@ def _evaluation_rows(
             " trained on; give newer rows."
         )
     return rows
-
-
-def _evaluate_version(
-    root: Path, params: Params, model: Model, *, rows: pd.DataFrame, own: Evaluation | None
-) -> tuple[Evaluation, dict[str, bytes]]:
-    schema, section = model.schema, params.evaluation
-    y_true, pred = encode_target(rows, schema), predict(model.fitted, rows, schema)
-    metrics = load_metrics(params.metric, schema.task, root)
-    found = assess_model(model, rows, y_true, pred, metrics, section=section, own=own)
-    costs = misclassification_costs(section.costs, schema.classes)
-    return found, evaluation_plots(found, y_true, pred, costs=costs)

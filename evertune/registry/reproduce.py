@@ -386,12 +386,12 @@ def _table_rows(folder: Path) -> Iterator[ComparisonRow]:
 def _evaluation_rows(folder: Path) -> Iterator[ComparisonRow]:
     recorded = read_record(folder / RECORDED_METRICS_FILE, dict[str, Any])
     rebuilt = read_record(read_paths(folder)["figures"], dict[str, Any])
-    training = tuple(
+    before, now = (
         {row["name"]: row.get("training") for row in each.get("metrics", [])}
         for each in (recorded, rebuilt)
     )
     yield text_row("chosen", recorded["chosen"], rebuilt["chosen"])
-    yield worst_metric_row("training", [training])
+    yield worst_metric_row("training", [(before, now)])
     for row in metric_rows(recorded["holdout"], rebuilt["holdout"]):
         yield replace(row, what=f"hold-out {row.what}")
 
