@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 from threadpoolctl import threadpool_limits
 
-from evertune.data.schema import encode_target
+from evertune.data.schema import TableSchema, encode_target
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
@@ -22,13 +22,13 @@ from tests.production import LINEAR, SCHEMA, rows
 PATIENCE_SECONDS = 60
 
 
-def quickly_learned(folder: Path) -> Path:
+def quickly_learned(folder: Path, schema: TableSchema = SCHEMA) -> Path:
     """Write a model, without a reference, and return the folder, as `champion` takes it."""
     known = rows(-20, 20)
-    truth = encode_target(known, SCHEMA)
+    y_true = encode_target(known, schema)
     with threadpool_limits(1):
-        fitted = fit_configuration(LINEAR, known, truth, schema=SCHEMA, seed=0, n_jobs=1)
-    save_model(folder / "model", Model(SCHEMA, LINEAR, fitted, ()))
+        fitted = fit_configuration(LINEAR, known, y_true, schema=schema, seed=0, n_jobs=1)
+    save_model(folder / "model", Model(schema, LINEAR, fitted, ()))
     return folder
 
 

@@ -379,19 +379,19 @@ def body_models(
     prediction: Any = Prediction
     columns: frozenset[str] = frozenset()
     if schema is not None:
-        row = _row_type(f"{name}.Row", schema, ignored)
+        row = _row_type(f"{name}_Row", schema, ignored)
         columns = frozenset(row.__annotations__)
         label = {"enum": list(schema.classes)} if schema.classes else {"type": "number"}
     if schema is not None and schema.classes:
         share = Annotated[float, Field(ge=0, le=1)]
-        shares = make_typed_dict(f"{name}.Probabilities", dict.fromkeys(schema.classes, share))
+        shares = make_typed_dict(f"{name}_Probabilities", dict.fromkeys(schema.classes, share))
         prediction = create_model(
-            f"{name}.Prediction", __base__=Prediction, probabilities=(shares, ...)
+            f"{name}_Prediction", __base__=Prediction, probabilities=(shares, ...)
         )
     # a maximum in the schema would have Schemathesis send that many
     several: Any = {"min_length": 1, "description": f"At most {max_rows:,}."}
     submitted: Any = create_model(
-        f"{name}.SubmittedLabel",
+        f"{name}_SubmittedLabel",
         __base__=SubmittedLabel,
         label=(
             Annotated[str | float | bool, PlainValidator(_check_label), WithJsonSchema(label)],
@@ -401,17 +401,17 @@ def body_models(
     return BodyModels(
         columns,
         create_model(
-            f"{name}.PredictRequest",
+            f"{name}_PredictRequest",
             __base__=PredictRequest,
             __validators__={"check_rows": _list_check("rows", max_rows, alternative="row")},
             row=(row, None),
             rows=(list[row], Field(None, **several)),
         ),
         create_model(
-            f"{name}.PredictResponse", __base__=PredictResponse, predictions=(list[prediction], ...)
+            f"{name}_PredictResponse", __base__=PredictResponse, predictions=(list[prediction], ...)
         ),
         create_model(
-            f"{name}.LabelRequest",
+            f"{name}_LabelRequest",
             __base__=LabelRequest,
             __validators__={"check_labels": _list_check("labels", max_rows)},
             labels=(list[submitted], Field(**several)),

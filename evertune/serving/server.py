@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from evertune.project import Project
 
 HEADER_TIMEOUT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 30
+GRACE_SECONDS = 10
+LISTEN_BACKLOG = 512
 
 
 class HeaderTimeoutProtocol(H11Protocol):
@@ -62,11 +65,6 @@ class HeaderTimeoutProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-KEEP_ALIVE_SECONDS = 30
-GRACE_SECONDS = 10
-LISTEN_BACKLOG = 512
 
 
 def serve_projects(projects: Sequence["Project"], port: int) -> None:

@@ -3,6 +3,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -13,9 +14,9 @@ from evertune.models.persistence import load_model, predict_rows
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
 from evertune.times import TimeWindow
-from tests.production import champion, day, log_of, project, rows
+from tests.production import SCHEMA, champion, day, log_of, project, rows
 from tests.registries import make_champion, open_state
-from tests.services import served, wait
+from tests.services import quickly_learned, served, wait
 
 CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
@@ -142,6 +143,18 @@ def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(roo
         key: version for key, (version, _) in log_of(root).find(["before", "after"]).items()
     } == {"before": "1", "after": "2"}
     wait(lambda: len(log_of(root).read_shadow(version="1", classes=CLASSES)) == 1)
+
+
+def test_a_champion_of_other_columns_changes_what_requests_may_hold(root, client, tmp_path):
+    without_plan = replace(SCHEMA, features=SCHEMA.features[:1])
+    assert predict(client, row=ROW).status_code == 200
+    champion(
+        root, quickly_learned(tmp_path / "other", without_plan), identity="2", with_reference=False
+    )
+    wait(lambda: predict(client, row={"age": 31}).status_code == 200)
+    assert fields(predict(client, row=ROW)) == ["row.plan"]
+    models = client.get("/openapi.json").json()["components"]["schemas"]
+    assert set(models["churn_Row"]["properties"]) == {"age", "day"}
 
 
 def test_no_request_fails_while_the_champion_changes(root, made, client):
