@@ -3,11 +3,12 @@
 | question | module |
 |---|---|
 | What reads and writes MLflow (runs, versions, aliases)? | `model_registry`: `ModelRegistry` |
-| Which store is it, and where do its files lie? | `mlflow_store` |
-| What is written to a run and to a version's page? | `pages`, `inputs` |
+| Which store is it, and where do its files lie? | `mlflow_store`, `embedded_store` |
+| What is written to a run and to a version's page? | `inputs`, `pages`, `run_page` |
 | What makes a version load without Evertune? | `packaging`, `pyfunc` |
-| May a version become champion? | `gates` (rules), `evidence` (figures), `holdout_reuse` (looks) |
-| What registers, promotes, rolls back, approves? | `register`, `promotion` |
+| May a version become champion? | `gates` (the rule), `evidence`, `holdout_reuse` |
+| What registers a result and judges it? | `register`, `settled` |
+| What promotes, approves, rejects, rolls back? | `promotion` |
 | Where are decisions recorded? | `decision_log`, `promotion_records`, `decision_page` |
 | What shows, rebuilds or evaluates versions? | `overview`, `reproduce`, `evaluate_version` |
 | What frees space? | `gc` |

@@ -211,29 +211,31 @@ def evaluate_gates(
         outcome: tuple(each.reason for each in results if each.outcome == outcome)
         for outcome in ("fail", "unknown")
     }
-    better = [each for each in results if each.outcome == "pass" and each.name in IMPROVEMENT_GATES]
-    decision: RecordVerdict
+    better = tuple(
+        each.reason for each in results if each.outcome == "pass" and each.name in IMPROVEMENT_GATES
+    )
+    person: Finding = ("off", "asked once every other gate is passed" if approval else SWITCHED_OFF)
+    decision: RecordVerdict = "not enough evidence"
     rows_needed, n_rows, waits = None, None, False
-    last: Finding = ("off", "asked once every other gate is passed" if approval else SWITCHED_OFF)
     if reasons["fail"]:
         decision, why = "keep", reasons["fail"]
     elif reasons["unknown"]:
-        decision, why = "not enough evidence", reasons["unknown"]
+        why = reasons["unknown"]
         unknown = {each.name for each in results if each.outcome == "unknown"}
         rows_needed, n_rows = _rows_that_would_tell(unknown, evaluation, evidence)
     elif approval:
-        last = ("unknown", f"waits for `evertune approve {evidence.version} --reason ...`")
-        decision, waits = "not enough evidence", True
-        why = (last[1], *(each.reason for each in better))
+        waits = True
+        person = ("unknown", f"waits for `evertune approve {evidence.version} --reason ...`")
+        why = (person[1], *better)
     else:
-        decision, why = "promote", tuple(each.reason for each in better)
+        decision, why = "promote", better
     return Verdict(
         decision,
         why,
         rows_needed=rows_needed,
         version=evidence.version,
         n_rows=n_rows,
-        gates=(*results, GateResult("approval", *last)),
+        gates=(*results, GateResult("approval", *person)),
         tests=evidence.tests,
         look=evidence.holdout_use,
         confidence=evidence.confidence,
