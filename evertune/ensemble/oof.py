@@ -1,9 +1,7 @@
 """Out-of-fold predictions of the trials of a search, stacked on the same rows.
 
 `TrialArtifacts` holds a trial's fold models and their predictions of validation rows.
-`stack_oof` stacks several trials in an `OOFStack`; `blend_oof` averages them and `score_blend`
-scores the mean. `cross_fit_parts` splits the rows so that weights can be chosen on other rows
-than they are scored on.
+`stack_oof` stacks several trials in an `OOFStack`, which blends and scores them.
 """
 
 import math
@@ -91,6 +89,60 @@ class OOFStack:
     folds: IntArray
     classes: bool
 
+    def take(self, index: IntArray) -> "OOFStack":
+        """Return some rows."""
+        return replace(
+            self,
+            values=self.values[:, index],
+            y_true=self.y_true[index],
+            rows=self.rows[index],
+            folds=self.folds[index],
+        )
+
+    def subsample(self, most: int, *, seed: int) -> "OOFStack":
+        """Return at most `most` rows in their order, fewer of many classes: cells decide time."""
+        width = self.values.shape[2] if self.values.ndim > 2 else 1
+        n_rows = max(most // width, most // 10)
+        if len(self.y_true) <= n_rows:
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self.y_true), n_rows, replace=False)
+        return self.take(np.sort(drawn))
+
+    def fold_indices(self) -> list[IntArray]:
+        """Return the indices of each fold's rows; of all rows if a fold has too few."""
+        parts = [np.flatnonzero(self.folds == fold) for fold in np.unique(self.folds)]
+        if min(len(part) for part in parts) < MIN_PART_ROWS:
+            return [np.arange(len(self.y_true))]
+        return parts
+
+    def cross_fit_parts(self, *, seed: int) -> list[IntArray]:
+        """Return two to ten parts of the rows: folds, groups of folds, or random parts of one.
+
+        Weights are chosen on the other parts than they are scored on.
+        """
+        numbers = np.unique(self.folds)
+        if len(numbers) == 1:
+            labels = np.random.default_rng(seed).integers(0, N_RANDOM_PARTS, len(self.y_true))
+        else:
+            labels = np.searchsorted(numbers, self.folds)
+            labels = labels if len(numbers) <= MAX_PARTS else labels % N_RANDOM_PARTS
+        parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        return parts if len(parts) > 1 else []
+
+    def blend(self, weights: FloatArray, rows: IntArray | None = None) -> FloatArray:
+        """Return the weighted mean over the trials, of all rows or of some."""
+        values = self.values if rows is None else self.values[:, rows]
+        return np.asarray(np.tensordot(weights, values, axes=1))
+
+    def predictions(self, blend: FloatArray) -> Predictions:
+        """Return a blend of all rows as predictions."""
+        return blend_to_predictions(blend, classes=self.classes)
+
+    def score(self, metric: Metric, blend: FloatArray) -> float | None:
+        """Return the metric of a blend of all rows; None if it is undefined."""
+        score = metric.score(self.y_true, self.predictions(blend))
+        return score if math.isfinite(score) else None
+
 
 def stack_oof(entries: Sequence[TrialArtifacts], y_true: FloatArray) -> OOFStack:
     """Return the predictions of m trials that ran on the same folds.
@@ -119,64 +171,6 @@ def stack_oof(entries: Sequence[TrialArtifacts], y_true: FloatArray) -> OOFStack
     )
     classes = first.folds[0].predictions.probabilities is not None
     return OOFStack(values, y_true[rows], rows, folds, classes)
-
-
-def take_stack_rows(stack: OOFStack, index: IntArray) -> OOFStack:
-    """Return some rows of a stack."""
-    return replace(
-        stack,
-        values=stack.values[:, index],
-        y_true=stack.y_true[index],
-        rows=stack.rows[index],
-        folds=stack.folds[index],
-    )
-
-
-def subsample_rows(stack: OOFStack, *, most: int, seed: int) -> OOFStack:
-    """Return at most `most` rows in their order, fewer of many classes: cells decide the time."""
-    width = stack.values.shape[2] if stack.values.ndim > 2 else 1
-    n_rows = max(most // width, most // 10)
-    if len(stack.y_true) <= n_rows:
-        return stack
-    drawn = np.random.default_rng(seed).choice(len(stack.y_true), n_rows, replace=False)
-    return take_stack_rows(stack, np.sort(drawn))
-
-
-def fold_row_indices(stack: OOFStack) -> list[IntArray]:
-    """Return the indices of each fold's rows; of all rows if a fold has too few."""
-    parts = [np.flatnonzero(stack.folds == fold) for fold in np.unique(stack.folds)]
-    if min(len(part) for part in parts) < MIN_PART_ROWS:
-        return [np.arange(len(stack.y_true))]
-    return parts
-
-
-def cross_fit_parts(stack: OOFStack, *, seed: int) -> list[IntArray]:
-    """Return two to ten parts of the rows: the folds, groups of folds, or random parts of one."""
-    numbers = np.unique(stack.folds)
-    if len(numbers) == 1:
-        labels = np.random.default_rng(seed).integers(0, N_RANDOM_PARTS, len(stack.y_true))
-    else:
-        labels = np.searchsorted(numbers, stack.folds)
-        labels = labels if len(numbers) <= MAX_PARTS else labels % N_RANDOM_PARTS
-    parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return parts if len(parts) > 1 else []
-
-
-def blend_oof(stack: OOFStack, weights: FloatArray, rows: IntArray | None = None) -> FloatArray:
-    """Return the weighted mean over the trials, of all rows or of some."""
-    values = stack.values if rows is None else stack.values[:, rows]
-    return np.asarray(np.tensordot(weights, values, axes=1))
-
-
-def stack_predictions(stack: OOFStack, blend: FloatArray) -> Predictions:
-    """Return a blend of a stack as predictions."""
-    return blend_to_predictions(blend, classes=stack.classes)
-
-
-def score_blend(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
-    """Return the metric of a blend of all rows; None if it is undefined."""
-    score = metric.score(stack.y_true, stack_predictions(stack, blend))
-    return score if math.isfinite(score) else None
 
 
 def _values(predictions: Predictions) -> FloatArray:

@@ -24,14 +24,7 @@ from evertune.ensemble.calibration import (
 from evertune.ensemble.oof import (
     OOFStack,
     TrialArtifacts,
-    blend_oof,
-    cross_fit_parts,
-    fold_row_indices,
-    score_blend,
     stack_oof,
-    stack_predictions,
-    subsample_rows,
-    take_stack_rows,
 )
 from evertune.metrics.metrics import METRICS, Metric, is_better, keeps_bound
 from evertune.models.fitted_model import apply_threshold
@@ -138,12 +131,12 @@ def select_ensemble(
     named = [(n, float(weight)) for n, weight in zip(numbers, weights, strict=True) if weight > 0]
     return EnsembleSelection(
         weights=tuple(sorted(named, key=lambda pair: -pair[1])),
-        score=score(blend_oof(few, weights)),
+        score=score(few.blend(weights)),
         single=numbers[0],
         single_score=score(few.values[0]),
         cross_fitted=score(blend),
         single_cross_fitted=score(alone),
-        unseen=OOFPredictions(few.rows, few.folds, few.y_true, stack_predictions(few, unseen)),
+        unseen=OOFPredictions(few.rows, few.folds, few.y_true, few.predictions(unseen)),
     )
 
 
@@ -152,7 +145,7 @@ def single_best(
 ) -> EnsembleSelection:
     """Return the selection of the best single trial alone."""
     stack = stack_oof([entry for entry in entries if entry.number == selection.single], y_true)
-    predictions = stack_predictions(stack, stack.values[0])
+    predictions = stack.predictions(stack.values[0])
     return replace(
         selection,
         weights=((selection.single, 1.0),),
@@ -192,8 +185,7 @@ def rank_candidates(
     violating = np.array(
         [
             not all(
-                keeps_bound(guard, score_blend(stack, guard, values), bound)
-                for guard, bound in guards
+                keeps_bound(guard, stack.score(guard, values), bound) for guard, bound in guards
             )
             for values in stack.values
         ]
@@ -270,7 +262,7 @@ def _is_clearly_better(stack: OOFStack, metric: Metric, left: int, right: int) -
         return True
     pair = stack.values[[left, right]]
     gains = []
-    for rows in fold_row_indices(stack):
+    for rows in stack.fold_indices():
         scorer = make_blend_scorer(metric, stack.y_true[rows])
         scores = scorer.score(scorer.view(pair[:, rows]))
         gains.append(float(scores[0] - scores[1]))
@@ -282,7 +274,7 @@ def _is_clearly_better(stack: OOFStack, metric: Metric, left: int, right: int) -
 def _choose_weights(
     stack: OOFStack, *, metric: Metric, capped: NDArray[np.bool_], seed: int
 ) -> FloatArray:
-    drawn = subsample_rows(stack, most=MAX_WEIGHTING_ROWS, seed=seed)
+    drawn = stack.subsample(MAX_WEIGHTING_ROWS, seed=seed)
     scorer = make_blend_scorer(metric, drawn.y_true)
     return greedy_weights(
         scorer.view(drawn.values), scorer, capped=capped, largest_share=MAX_NETWORK_WEIGHT
@@ -294,11 +286,11 @@ def _cross_fit(
 ) -> tuple[FloatArray, FloatArray] | tuple[None, None]:
     """Return, for each part of the rows, the blend and the single trial that other rows choose."""
     blend, alone = np.empty(stack.values.shape[1:]), np.empty(stack.values.shape[1:])
-    parts = cross_fit_parts(stack, seed=seed)
+    parts = stack.cross_fit_parts(seed=seed)
     for part in parts:
-        others = take_stack_rows(stack, np.setdiff1d(np.arange(len(stack.y_true)), part))
+        others = stack.take(np.setdiff1d(np.arange(len(stack.y_true)), part))
         scorer = make_blend_scorer(metric, others.y_true)
-        blend[part] = blend_oof(stack, choose(others), part)
+        blend[part] = stack.blend(choose(others), part)
         alone[part] = stack.values[scorer.score(scorer.view(others.values)).argmax(), part]
     return (blend, alone) if parts else (None, None)
 
@@ -313,20 +305,20 @@ def _beats_single_best(
     """Return whether weights do as well as a single trial, and keep the guards that it keeps."""
     if blend is None or alone is None:
         return False
-    if is_better(metric, score_blend(stack, metric, alone), score_blend(stack, metric, blend)):
+    if is_better(metric, stack.score(metric, alone), stack.score(metric, blend)):
         return False
     return all(
-        keeps_bound(guard, score_blend(stack, guard, blend), bound)
-        or not keeps_bound(guard, score_blend(stack, guard, stack.values[0]), bound)
+        keeps_bound(guard, stack.score(guard, blend), bound)
+        or not keeps_bound(guard, stack.score(guard, stack.values[0]), bound)
         for guard, bound in guards
     )
 
 
 def _score_at_best_threshold(stack: OOFStack, metric: Metric, blend: FloatArray) -> float | None:
-    predictions = stack_predictions(stack, blend)
+    predictions = stack.predictions(blend)
     oof = OOFPredictions(stack.rows, stack.folds, stack.y_true, predictions)
     threshold = fit_threshold(oof, metric)
     if threshold is None or predictions.probabilities is None:
-        return score_blend(stack, metric, blend)
+        return stack.score(metric, blend)
     labels = apply_threshold(predictions.probabilities, threshold)
     return metric.score(stack.y_true, Predictions(labels, predictions.probabilities))

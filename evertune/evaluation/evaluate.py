@@ -19,7 +19,7 @@ from evertune.config.schema import EvaluationSection
 from evertune.data.folds import Fold
 from evertune.data.schema import encode_target
 from evertune.ensemble.calibration import OOFPredictions
-from evertune.ensemble.oof import TrialArtifacts, blend_oof, stack_oof, stack_predictions
+from evertune.ensemble.oof import TrialArtifacts, stack_oof
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,
@@ -503,7 +503,7 @@ def model_oof_predictions(
         return None
     stack = stack_oof(members, truth)
     shares = np.array([weights[entry.number] for entry in members])
-    pred = stack_predictions(stack, blend_oof(stack, shares / shares.sum()))
+    pred = stack.predictions(stack.blend(shares / shares.sum()))
     if isinstance(fitted, Ensemble):
         pred = finalize_predictions(probabilities_or_values(pred), fitted)
     return OOFPredictions(stack.rows, stack.folds, stack.y_true, pred)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evertune.ensemble.blend_metrics import blend_to_predictions, make_blend_scorer
-from evertune.ensemble.oof import cross_fit_parts, stack_oof, subsample_rows
+from evertune.ensemble.oof import stack_oof
 from evertune.ensemble.selection import (
     drop_near_duplicates,
     greedy_weights,
@@ -181,18 +181,18 @@ def test_of_two_that_say_nearly_the_same_the_better_is_kept(most, kept):
 @pytest.mark.parametrize(("n_folds", "n_parts"), [(4, 4), (20, 5), (1, 5)])
 def test_weights_are_cross_fitted_over_a_few_parts(n_folds, n_parts):
     given = stack_oof([entry(0, TRUTH, folds_of_rows(N_ROWS, n_folds))], TRUTH)
-    parts = cross_fit_parts(given, seed=0)
+    parts = given.cross_fit_parts(seed=0)
     assert len(parts) == n_parts
     assert sorted(np.concatenate(parts).tolist()) == list(range(N_ROWS))
 
 
 def test_many_rows_are_drawn_and_keep_their_order():
     given = stack(np.arange(N_ROWS, dtype=float))
-    few = subsample_rows(given, most=30, seed=0)
+    few = given.subsample(30, seed=0)
     assert len(few.rows) == 30
     assert (np.diff(few.rows) > 0).all()
     assert (few.values[0] == few.rows).all()
-    assert len(subsample_rows(given, most=N_ROWS, seed=0).rows) == N_ROWS
+    assert len(given.subsample(N_ROWS, seed=0).rows) == N_ROWS
 
 
 BLEND_METRICS_N_ROWS = 400
