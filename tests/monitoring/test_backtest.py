@@ -24,7 +24,8 @@ ABOVE_ONE = ThresholdRule(kind="threshold", above=1.0)
 
 def backtest(rule, *values, days=(), a_year=1.0):
     """Return the backtest, and that of one trigger on daily windows with these values."""
-    trigger = Trigger(name="t", signal="input_drift", rule=rule, action="alert")
+    signal = "loss" if isinstance(rule, SequentialRule) else "input_drift"
+    trigger = Trigger(name="t", signal=signal, rule=rule, action="alert")
     findings = [
         Finding("input_drift", "drift", TimeWindow(at(n), at(n + 1), 100), value)
         for n, value in enumerate(values)
