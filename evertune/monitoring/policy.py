@@ -77,7 +77,10 @@ def decide(
         pending.action == choice.action or {pending.action, choice.action} == {"refit", "retune"}
     ):
         return pending
-    text = "\n".join([model, str(state.champion), choice.action, choice.evidence])
+    evidence = choice.evidence
+    if evidence is None:
+        evidence = " ".join([f"{now:%Y-%m-%d}", *sorted(alarm.trigger for alarm in alarms)])
+    text = "\n".join([model, str(state.champion), choice.action, evidence])
     gain = state.expected_gain(policy)
     return MonitoringDecision(
         id=hashlib.sha256(text.encode()).hexdigest()[:DECISION_ID_LENGTH],
@@ -143,24 +146,17 @@ class Situation:
     labels_available: bool
     now: datetime
 
-    @property
-    def day(self) -> str:
-        """Evidence of a decision that is made once a day."""
-        return f"{self.now:%Y-%m-%d}"
-
-    @property
-    def day_and_triggers(self) -> str:
-        """Evidence of a decision that is made once a day and set of alarms."""
-        return " ".join([self.day, *sorted(alarm.trigger for alarm in self.alarms)])
-
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule decides and why; equal `evidence` means the same decision."""
+    """What a rule decides and why.
+
+    Equal `evidence` means the same decision; None stands for the day and the alarms.
+    """
 
     action: Action
     reason: str
-    evidence: str = ""
+    evidence: str | None = None
     follow_up: int = RefitReason.ALARM
     change_from: datetime | None = None
     ask_a_person: bool = False
@@ -175,7 +171,7 @@ def past_unreadable(case: Situation) -> Choice | None:
     if fault is None:
         return None
     reason = f"the stored decisions cannot be read: {fault}"
-    return Choice("block", reason, case.day, ask_a_person=True)
+    return Choice("block", reason, f"{case.now:%Y-%m-%d}", ask_a_person=True)
 
 
 def no_champion(case: Situation) -> Choice | None:
@@ -183,7 +179,7 @@ def no_champion(case: Situation) -> Choice | None:
     if case.state.champion is not None:
         return None
     reason = "there is no champion yet: run `evertune train` or `evertune promote VERSION`"
-    return Choice("nothing", reason, case.day)
+    return Choice("nothing", reason, f"{case.now:%Y-%m-%d}")
 
 
 def broken_data(case: Situation) -> Choice | None:
@@ -243,7 +239,7 @@ def no_alarm(case: Situation) -> Choice | None:
     if retraining_alarms(case.alarms):
         return None
     reason = "no action needed: no retraining trigger has fired"
-    return Choice("nothing", reason, case.day_and_triggers)
+    return Choice("nothing", reason)
 
 
 def not_learnable(case: Situation) -> Choice | None:
@@ -255,15 +251,15 @@ def not_learnable(case: Situation) -> Choice | None:
         f"the gate refused {n_failed} attempts in a row: the change is not learnable from these"
         " rows. Look at the causes, fix the data or the features, and acknowledge"
     )
-    return Choice("nothing", reason, case.day_and_triggers, ask_a_person=True)
+    return Choice("nothing", reason, ask_a_person=True)
 
 
 def cooling_down(case: Situation) -> Choice | None:
-    """Wait for the cool-down after an attempt; the evidence is kept."""
+    """Wait for the cool-down after an attempt."""
     until = case.state.cooldown_end(case.policy)
     if until is None or case.now >= until:
         return None
-    return Choice("wait", f"cooling down until {until:%Y-%m-%d %H:%M}", case.day_and_triggers)
+    return Choice("wait", f"cooling down until {until:%Y-%m-%d %H:%M}")
 
 
 def budget_spent(case: Situation) -> Choice | None:
@@ -272,7 +268,7 @@ def budget_spent(case: Situation) -> Choice | None:
     if n_retunes < most:
         return None
     reason = f"{n_retunes} retunes in the last 30 days, and policy.retunes_a_month is {most}"
-    return Choice("wait", reason, case.day_and_triggers)
+    return Choice("wait", reason)
 
 
 def gate_inconclusive(case: Situation) -> Choice | None:
@@ -285,11 +281,11 @@ def gate_inconclusive(case: Situation) -> Choice | None:
         f" {needed.n_rows} labelled rows since the change ({n_rows} so far), or until"
         f" {needed.until:%Y-%m-%d %H:%M}"
     )
-    return Choice("wait", reason, case.day_and_triggers)
+    return Choice("wait", reason)
 
 
 def too_few_rows(case: Situation) -> Choice | None:
-    """Wait for enough labelled rows since the change, where labels come at all."""
+    """Wait for enough labelled rows since the change, if labels come at all."""
     state, least = case.state, case.policy.least_rows
     if state.rows_since_change >= least or not case.labels_available:
         return None
@@ -298,7 +294,7 @@ def too_few_rows(case: Situation) -> Choice | None:
         f"waiting for {'labels' if enough else 'rows'}: {state.rows_since_change} labelled rows"
         f" since the change, {least} are needed"
     )
-    return Choice("wait", reason, case.day_and_triggers)
+    return Choice("wait", reason)
 
 
 def not_worth_it(case: Situation) -> Choice | None:
@@ -307,7 +303,7 @@ def not_worth_it(case: Situation) -> Choice | None:
     if gain is None or gain > case.policy.cost:
         return None
     reason = f"the expected gain, {gain:.4g}, does not exceed the cost, {case.policy.cost:.4g}"
-    return Choice("nothing", reason, case.day_and_triggers)
+    return Choice("nothing", reason)
 
 
 def refit_first(case: Situation) -> Choice | None:
