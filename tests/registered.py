@@ -13,7 +13,6 @@ from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.plan import Plan
-from evertune.registry.inputs import RegistrationInputs
 from evertune.search.summary import SearchSummary
 from evertune.search.trial_log import append_trial, open_trials
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
@@ -130,24 +129,3 @@ def runs(root):
     store = store_of(root)
     found = client_of(store).search_runs([store.experiment_id])
     return [run for run in found if "evertune.trial" not in run.data.tags]
-
-
-def judged_project(tmp_path):
-    """Write what the gate reads of a project, but for the registry and DVC."""
-    (tmp_path / "params.yaml").write_text(PARAMS)
-    paths = load_params(tmp_path).paths
-    write_record(paths.table_schema, SCHEMA)
-    write_table(paths.training, table(60))
-    write_table(paths.holdout, table(40, first=1000))
-    save_model(paths.model, fitted(table(60)))
-    return tmp_path
-
-
-def facts_of(root, old="", new=""):
-    """Return the facts of such a project, once a part of its params.yaml is changed."""
-    path = root / "params.yaml"
-    path.write_text(path.read_text().replace(old, new))
-    params = load_params(root)
-    return RegistrationInputs(
-        root, params, EVALUATION, SCHEMA, HEADER, (), params.paths.model, "ours", {}, "result"
-    )

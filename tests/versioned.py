@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evertune.data.schema import encode_target
-from evertune.database import ModelLog
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
@@ -100,16 +99,6 @@ def judged(version: str = "3", **changed: object) -> DecisionRecord:
 def waiting(version: str = "3") -> DecisionRecord:
     """Return the record of a version that waits for approval."""
     return judged(version, waits_for_approval=True, reasons=("waits for `evertune approve`",))
-
-
-def take_back(root: Path, log: ModelLog) -> None:
-    """Bring aliases and the history to where a decision that was killed would have left them."""
-    known = client_of(store_of(root))
-    for alias, number in ALIASES.items():
-        known.set_registered_model_alias("churn", alias, number)
-    with log.write_transaction() as connection:
-        last = "SELECT max(number) FROM champions"
-        connection.exec_driver_sql(f"DELETE FROM champions WHERE number = ({last})")
 
 
 def broken(root: Path) -> None:

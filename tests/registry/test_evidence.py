@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evertune.config.loader import load_params
 from evertune.data.schema import Column, TableSchema
 from evertune.errors import ParamsError
 from evertune.evaluation.slices import Slice
+from evertune.files import write_table
 from evertune.metrics.metrics import METRICS
+from evertune.models.persistence import save_model
 from evertune.registry.evidence import (
     PairedPredictions,
     compare_on_holdout,
@@ -19,10 +22,11 @@ from evertune.registry.evidence import (
     slice_regressions,
     slice_tests,
 )
+from evertune.registry.inputs import RegistrationInputs
 from evertune.stats.bootstrap import BootstrapConfig
 from evertune.types import Predictions
+from tests.registered import EVALUATION, HEADER, PARAMS, fitted, table
 from tests.registered import SCHEMA as HOUSES
-from tests.registered import facts_of, fitted, judged_project, table
 
 DRAWN = BootstrapConfig(200, 0.95, 0)
 SCHEMA = TableSchema((Column("age", "number"), Column("plan", "category")), "y", "regression")
@@ -123,12 +127,26 @@ def test_rows_without_a_known_target_are_a_fault():
     assert holdout_faults(table, table, SCHEMA) == ("1 hold-out rows have no known target",)
 
 
-GUARDED = "gates: {milliseconds_a_row: 100, megabytes: 1}"
-
-
 @pytest.fixture
 def root(tmp_path):
-    return judged_project(tmp_path)
+    """Return a project with all that the evidence is measured from, but for registry and DVC."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    paths = load_params(tmp_path).paths
+    write_table(paths.training, table(60))
+    write_table(paths.holdout, table(40, first=1000))
+    save_model(paths.model, fitted(table(60)))
+    return tmp_path
+
+
+def inputs_of(root, old="", new=""):
+    """Return what is registered of that project, once a part of its params.yaml is changed."""
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    params = load_params(root)
+    model = params.paths.model
+    return RegistrationInputs(
+        root, params, EVALUATION, HOUSES, HEADER, (), model, "ours", {}, "result"
+    )
 
 
 def gathered(inputs, champion, holdout_use=1):
@@ -144,20 +162,20 @@ def bad():
 
 def test_both_models_are_compared_on_rows_that_neither_knows(root):
     known = fitted(table(40, first=1000).head(5))
-    champion = gathered(facts_of(root), known).champion
+    champion = gathered(inputs_of(root), known).champion
     assert (champion.n_left_out, champion.difference.n_rows) == (5, 35)
 
 
 def test_a_later_use_has_a_wider_interval(root, bad):
-    inputs = facts_of(root)
+    inputs = inputs_of(root)
     first, third = (gathered(inputs, bad, use).champion.difference for use in (1, 3))
     assert third.low < first.low
     assert third.high > first.high
 
 
 def test_the_loss_is_tested_at_the_next_use_unless_it_is_the_metric(root, bad):
-    as_metric = gathered(facts_of(root), bad, holdout_use=2).champion
-    as_loss = gathered(facts_of(root, "{optimise: mae}", "{optimise: rmse}"), bad).champion
+    as_metric = gathered(inputs_of(root), bad, holdout_use=2).champion
+    as_loss = gathered(inputs_of(root, "{optimise: mae}", "{optimise: rmse}"), bad).champion
     assert as_metric.loss is None
     assert as_loss.loss == as_metric.difference
 
@@ -165,32 +183,32 @@ def test_the_loss_is_tested_at_the_next_use_unless_it_is_the_metric(root, bad):
 def test_a_champion_that_says_nothing_finite_cannot_be_compared(root):
     wild = fitted(table(60))
     wild.fitted.predictor.coef_ = np.full_like(wild.fitted.predictor.coef_, np.nan)
-    champion = gathered(facts_of(root), wild).champion
+    champion = gathered(inputs_of(root), wild).champion
     assert champion.obstacle == "it gives no finite prediction for 40 of 40 rows"
 
 
 def test_a_champion_that_cannot_read_the_rows_cannot_be_compared(root, bad):
     needy = replace(HOUSES, features=(*HOUSES.features, Column("rooms", "number")))
-    champion = gathered(facts_of(root), replace(bad, schema=needy)).champion
+    champion = gathered(inputs_of(root), replace(bad, schema=needy)).champion
     assert champion.obstacle.startswith("it cannot read these rows: ")
 
 
 def test_a_slice_of_no_column_is_refused(root, bad):
-    inputs = facts_of(root, "{bootstrap_draws: 100}", "{slices: [sex], bootstrap_draws: 100}")
+    inputs = inputs_of(root, "{bootstrap_draws: 100}", "{slices: [sex], bootstrap_draws: 100}")
     with pytest.raises(ParamsError, match=r"evaluation.slices and .*columns of the table.*sex"):
         gathered(inputs, bad)
 
 
 def test_declared_and_sensitive_columns_are_compared_by_their_values(root, bad):
     named = "{slices: [plan], sensitive: [plan], slice_rows: 5, bootstrap_draws: 100}"
-    found = gathered(facts_of(root, "{bootstrap_draws: 100}", named), bad)
+    found = gathered(inputs_of(root, "{bootstrap_draws: 100}", named), bad)
     assert {each.value for each in found.regressions} == {"a", "b"}
     assert (found.rate_gaps, found.calibration) == (None, None)  # a number is no class
 
 
 def test_time_is_measured_where_it_has_a_limit(root, bad):
-    found = gathered(facts_of(root, "nested_trials: 2", GUARDED), bad)
+    assert gathered(inputs_of(root), bad).milliseconds_a_row is None
+    limits = "gates: {milliseconds_a_row: 100, megabytes: 1}"
+    found = gathered(inputs_of(root, "nested_trials: 2", limits), bad)
     assert found.milliseconds_a_row > 0
     assert 0 < found.megabytes < 1
-    free = gathered(facts_of(root, GUARDED, "nested_trials: 2"), bad)
-    assert free.milliseconds_a_row is None
