@@ -222,8 +222,8 @@ class LocalStack:
 
     def _wait_for_prefect(self, pages: list[RunningProgram]) -> None:
         address = os.environ["PREFECT_API_URL"]
-        if pages and pages[0].service.name == "Prefect server":
-            wait_for_server(address, process=pages[0].process, log=pages[0].service.log)
+        if pages and pages[0].program.name == "Prefect server":
+            wait_for_server(address, process=pages[0].process, log=pages[0].program.log)
         elif not server_responds(
             address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True
         ):
@@ -247,7 +247,7 @@ class LocalStack:
         for what, ready in {
             "The scoring service": lambda: answers(f"{self.scoring_url}/ready"),
             "Deploying the flows": lambda: (
-                DEPLOYED_LINE in runs.service.log.read_text(errors="replace").splitlines()
+                DEPLOYED_LINE in runs.program.log.read_text(errors="replace").splitlines()
             ),
         }.items():
             wait_until_ready(ready, work, what=what, seconds=READY_TIMEOUT_SECONDS)

@@ -5,7 +5,8 @@ Anchors are refused: a parameter file does not need them, and a few lines of the
 memory.
 
 `edit_section` replaces only the lines of the keys that change, at the places that ruamel.yaml
-reports. Its round-trip mode would keep comments too, but wrap every long line of the file anew.
+reports. Its round-trip mode keeps comments, too, but writes the whole file anew: with its own
+indentation, lists of several lines joined into one, and without `null`.
 """
 
 import io

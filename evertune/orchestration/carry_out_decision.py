@@ -189,7 +189,7 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
 def decision_lock(
     root: Path, decision_id: str, *, patience: float = LOCK_TIMEOUT_SECONDS
 ) -> Iterator[bool]:
-    """Hold the project for a decision; another run is waited for, for some minutes."""
+    """Hold the project's lock; yield False if another run carries out the same decision."""
     state, purpose = load_params(root).paths.state, f"evertune retune {decision_id}"
     deadline = time.monotonic() + patience
     with ExitStack() as held:
@@ -211,26 +211,35 @@ def decision_lock(
 def take_up_decision(
     root: Path, decision_id: str, *, now: datetime, resume: bool = False
 ) -> MonitoringDecision | DecisionOutcome:
-    """Return the decision, once it is ours to follow, or what came of it where it is not.
+    """Return the decision if this run has to carry it out, otherwise its outcome so far.
 
-    One about a version that is no longer champion ends as `outdated` before it begins.
+    A decision about a version that is no longer champion ends as `outdated` before it begins.
     """
-    with open_prediction_log(load_params(root)) as log:
+    params = load_params(root)
+    runner = f"{RUN_BY_PREFIX}{socket.gethostname()}:{params.paths.state.resolve()}"
+    with open_prediction_log(params) as log:
         decisions = DecisionLog(log)
         decision = decisions.find_executable(decision_id)
         past = list(decisions.outcomes(decision_id))
-        taken = _earlier_outcome(past, by=_runner_id(root), resume=resume)
-        if taken is not None:
-            return taken
-        decisions.claim(decision_id, by=_runner_id(root), moment=now)
-        outdated = None if past else _outdated_outcome(root, decision, now=now)
-        if outdated is not None:
+        earlier = _earlier_outcome(past, runner=runner, resume=resume)
+        if earlier is not None:
+            return earlier
+        decisions.claim(decision_id, by=runner, moment=now)
+        if past:
+            return decision
+        holder = open_registry(params).champion()
+        number = None if holder is None else holder.number
+        if number != decision.champion:
+            champion = "no version" if number is None else f"version {number}"
+            detail = (
+                f"it was about version {decision.champion}, but {champion} is champion now;"
+                " the next monitoring run decides again"
+            )
+            outdated = DecisionOutcome(decision_id, now, "outdated", number, detail)
             decisions.record_outcome(outdated)
             return outdated
-        if decision.action != "rollback" and not past:
-            decisions.record_outcome(
-                DecisionOutcome(decision_id, now, "started", detail=_runner_id(root))
-            )
+        if decision.action != "rollback":
+            decisions.record_outcome(DecisionOutcome(decision_id, now, "started", detail=runner))
     return decision
 
 
@@ -259,7 +268,7 @@ def record_verdict(
 def recording_failures(
     root: Path, decision: MonitoringDecision, *, now: datetime
 ) -> Iterator[None]:
-    """Record the outcome `failed` where the block ends with a failure of ours."""
+    """Record the outcome `failed` if the block raises an EvertuneError."""
     try:
         yield
     except EvertuneError as error:
@@ -287,32 +296,13 @@ def _plan_line(plan: Plan) -> str:
     return f"{plan.mode}, rows from {plan.judge_from} judge, windows {windows}"
 
 
-def _outdated_outcome(
-    root: Path, decision: MonitoringDecision, *, now: datetime
-) -> DecisionOutcome | None:
-    params = load_params(root)
-    standing = open_registry(params).champion()
-    number = None if standing is None else standing.number
-    if number == decision.champion:
-        return None
-    champion = "no version" if number is None else f"version {number}"
-    detail = (
-        f"it was about version {decision.champion}, but {champion} is champion now;"
-        " the next monitoring run decides again"
-    )
-    return DecisionOutcome(decision.id, now, "outdated", number, detail)
-
-
 def _earlier_outcome(
-    past: list[DecisionOutcome], *, by: str, resume: bool
+    past: list[DecisionOutcome], *, runner: str, resume: bool
 ) -> DecisionOutcome | None:
+    """Return the outcome that keeps this run from carrying the decision out, None if it may."""
     ends = [each for each in past if each.kind in FINAL_OUTCOMES]
     if ends:
         return None if resume and ends[-1].kind == "failed" else ends[-1]
-    others = [each for each in past if each.detail.startswith(RUN_BY_PREFIX) and each.detail != by]
+    runs = [each for each in past if each.detail.startswith(RUN_BY_PREFIX)]
+    others = [each for each in runs if each.detail != runner]
     return others[-1] if others and not resume else None
-
-
-def _runner_id(root: Path) -> str:
-    state = load_params(root).paths.state.resolve()
-    return f"{RUN_BY_PREFIX}{socket.gethostname()}:{state}"
