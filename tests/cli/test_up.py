@@ -192,14 +192,15 @@ def test_a_program_that_is_killed_is_started_again(up: Up) -> None:
     assert any("runner of deployments ended" in line for line in lines)
 
 
-def test_sigterm_ends_it_all_and_what_comes_again_is_not_doubled(up: Up, project: Path) -> None:
+def test_sigterm_ends_it_all_and_a_restart_doubles_nothing(up: Up, projects: list[Path]) -> None:
     family = up.family()
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(timeout=120) == 143
     assert psutil.wait_procs(family, timeout=60)[1] == []
-    with running(project) as again:
+    with running(projects[0]) as again:
         names = [each.name for each in again.client.read_automations()]
         family = again.family()
         again.process.kill()
         assert psutil.wait_procs(family, timeout=60)[1] == []
-    assert names == [f"evertune {ProjectIdentity.of(project).deployment}: retune"]
+    deployments = [ProjectIdentity.of(root).deployment for root in projects]
+    assert sorted(names) == sorted(f"evertune {name}: retune" for name in deployments)
