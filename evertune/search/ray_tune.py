@@ -384,17 +384,17 @@ def _shutting_down_ray() -> Iterator[None]:
 @contextmanager
 def _environment_variables(settings: Mapping[str, str | None]) -> Iterator[None]:
     """Set variables, or unset those that are None, until the block ends."""
+
+    def apply(values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
     before = {name: os.environ.get(name) for name in settings}
-    _set_variables(settings)
+    apply(settings)
     try:
         yield
     finally:
-        _set_variables(before)
-
-
-def _set_variables(settings: Mapping[str, str | None]) -> None:
-    for name, value in settings.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        apply(before)

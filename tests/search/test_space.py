@@ -59,14 +59,6 @@ def test_whatever_a_configuration_names_its_nearest_is_in_the_space(family, numb
             assert part.low <= value <= part.high
 
 
-def test_a_space_has_its_families_cheapest_first():
-    assert list(build_space(["random_forest", "lightgbm", "linear"])) == [
-        "linear",
-        "lightgbm",
-        "random_forest",
-    ]
-
-
 @pytest.mark.parametrize("families", [[], ["linear", "zero_rule"]])
 def test_a_family_that_cannot_be_searched_is_refused(families):
     with pytest.raises(ValueError, match=r"families must be some of linear, .* but got"):

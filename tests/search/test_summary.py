@@ -5,13 +5,11 @@ from evertune.search.summary import (
     EndingCount,
     FamilyRow,
     SearchSummary,
-    Setting,
     TimeSpent,
     build_search_report,
     count_endings,
     failure_reasons,
     find_complete_trial,
-    hyperparameter_settings,
     summarize_search,
 )
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
@@ -34,7 +32,7 @@ TRIALS = (
 )
 
 
-def test_time_is_told_by_what_it_was_for():
+def test_time_is_counted_by_purpose():
     spent = build_search_report(TRIALS, HEADER).spent
     assert [(each.phase, each.seconds, each.trials) for each in spent] == [
         ("portfolio", 2.5, 1),
@@ -45,12 +43,12 @@ def test_time_is_told_by_what_it_was_for():
     ]
 
 
-def test_without_known_workers_nothing_is_said_of_the_time_outside_fits():
+def test_without_known_workers_the_time_outside_fits_is_not_reported():
     report = build_search_report(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
     assert "outside fits" not in [each.phase for each in report.spent]
 
 
-def test_time_is_told_by_family_the_most_expensive_first():
+def test_time_is_counted_by_family_the_most_expensive_first():
     assert build_search_report(TRIALS, HEADER).families == (
         TimeSpent("linear", 5.0, 3),
         TimeSpent("tree", 2.5, 1),
@@ -112,15 +110,6 @@ def test_the_best_family_comes_first(greater, order):
 def test_a_trial_that_was_stopped_is_never_the_best():
     found = summarize_search(SEARCHED_TRIALS, greater_is_better=True)
     assert found.families[0] == FamilyRow("lightgbm", 2, 1, 0.8)
-
-
-def test_no_trial_is_a_search_of_nothing():
-    assert summarize_search([], greater_is_better=True) == SearchSummary(0, 0, 0, 0, 0.0, ())
-
-
-def test_settings_are_in_the_order_of_their_names():
-    found = hyperparameter_settings(Configuration("tree", {"b": 1, "a": "x"}))
-    assert found == (Setting("a", "x"), Setting("b", 1))
 
 
 def test_a_trial_that_was_stopped_is_not_the_one_that_won():
