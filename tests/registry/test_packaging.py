@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -83,6 +84,26 @@ def assert_same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
     assert list(found["prediction"]) == list(wanted["prediction"])
     columns = ["probability_no", "probability_yes"]
     assert np.allclose(found[columns], wanted[columns], rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # MLflow warns of its own type hints
+def test_only_the_note_about_a_missing_pip_is_kept_from_the_user(tmp_path, monkeypatch):
+    from mlflow.utils import environment
+
+    def without_pip(_):
+        logger.warning("a real problem")
+
+    logger, lines = logging.getLogger(environment.__name__), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    monkeypatch.setattr(environment, "_get_package_version", without_pip)
+    logger.addHandler(handler)
+    served(tmp_path, fitted(tmp_path / "model", "linear"))
+    assert set(lines) == {"a real problem"}
+    environment._mlflow_conda_env(additional_pip_deps=["numpy"])
+    logger.removeHandler(handler)
+    assert lines[-1].startswith("Failed to resolve installed pip")
 
 
 def test_the_loader_reaches_little_and_nothing_heavy():
