@@ -146,7 +146,7 @@ def ui(
         project = load_project()
         from evertune.cli.up import serve_mlflow_ui
         from evertune.messages import strip_credentials
-        from evertune.registry.mlflow_store import mlflow_ui_command
+        from evertune.registry.mlflow_connection import mlflow_ui_command
 
         elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
         if elsewhere:

@@ -50,7 +50,7 @@ from evertune.orchestration.server import (
 )
 from evertune.project import Project
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.mlflow_store import mlflow_ui_command
+from evertune.registry.mlflow_connection import mlflow_ui_command
 from evertune.simulation.traffic import project_traffic
 from evertune.versioning.checkout import check_out, use_newest_clock
 from evertune.versioning.git import git_is_dirty

@@ -3,7 +3,7 @@
 | question | module |
 |---|---|
 | What reads and writes MLflow (runs, versions, aliases)? | `model_registry`: `ModelRegistry` |
-| Which store is it, and where do its files lie? | `mlflow_store`, `embedded_store` |
+| Which store is it, and where do its files lie? | `mlflow_connection`, `embedded_store` |
 | What is written to a run and to a version's page? | `inputs`, `pages`, `run_page` |
 | What makes a version load without Evertune? | `packaging`, `pyfunc` |
 | May a version become champion? | `gates` (the rule), `evidence`, `holdout_reuse` |

@@ -28,7 +28,7 @@ from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import read_record, read_table
 from evertune.messages import did_you_mean
 from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
-from evertune.registry.mlflow_store import connect, embedded_address, error_code
+from evertune.registry.mlflow_connection import connect, embedded_address, error_code
 from evertune.registry.run_page import (
     ASSESSMENT_TAG,
     LoggedDataset,

@@ -3,7 +3,8 @@
 `Float`, `Integer` and `Choice` are the parameter types. `DEFAULT_SPACES` has the ranges of each
 family, `EXTRA_SPACES` those of families that need an extra, `SHARED_PARAMETERS` what every family
 takes, and `OPTIONAL_PARAMETERS` what is searched only on request because it is slow or rarely
-helps. `space` builds the space of one search from them.
+helps. `configurations.build_space`
+builds the space of one search from them.
 
 The types are our own, not Optuna's distributions: they carry the condition of a parameter, and
 this module must import quickly.
@@ -62,7 +63,7 @@ IF_ORDINAL = Condition("categorical_encoding", ("ordinal", "ordinal_all"))
 IF_ADAM, IF_SGD = Condition("solver", ("adam",)), Condition("solver", ("sgd",))
 BOOSTING_LEARNING_RATE = Float(0.02, 0.2, log=True)
 
-# What every family takes; `space.relevant_parameters` drops what the columns cannot notice.
+# What every family takes; `configurations.relevant_parameters` drops what no column needs.
 SHARED_PARAMETERS: Parameters = {
     "text_encoding": Choice(("auto", "target", "hashed", "words", "characters")),
     "class_weight": Choice(("none", "balanced")),

@@ -1,1 +1,5 @@
-"""Bootstrap intervals, tests of two models, sequential tests."""
+"""Statistics of scores.
+
+- `bootstrap`: intervals of a metric and of a difference; `comparison`: tests of two models.
+- `sequential`: tests that may be looked at every day; `results`: the records of all of them.
+"""

@@ -22,7 +22,7 @@ from evertune.orchestration.progress import (
     step_progress,
     terminal_listener,
 )
-from evertune.registry.mlflow_store import TranslatingClient
+from evertune.registry.mlflow_connection import TranslatingClient
 from evertune.registry.model_registry import ModelRegistry
 from evertune.trials import Configuration, SearchHeader, Trial
 from tests.registries import open_state

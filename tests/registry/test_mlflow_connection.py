@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from sqlalchemy import create_engine, text
 
 from evertune.errors import BusyError, StageError, UnsafeError
-from evertune.registry import mlflow_store
+from evertune.registry import mlflow_connection
 from tests.registries import client_of, make_champion, open_state
 
 
@@ -23,25 +23,25 @@ def free_port():
 
 
 def test_a_file_and_a_database_that_takes_connections_answer():
-    mlflow_store.check_reachable("sqlite:////nowhere/mlflow.db")
+    mlflow_connection.check_reachable("sqlite:////nowhere/mlflow.db")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        mlflow_store.check_reachable(f"postgresql://127.0.0.1:{server.getsockname()[1]}/runs")
+        mlflow_connection.check_reachable(f"postgresql://127.0.0.1:{server.getsockname()[1]}/runs")
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_down_is_named_without_its_password(scheme, free_port):
     with pytest.raises(BusyError, match=rf"answer from {scheme}://127.0.0.1:{free_port}") as found:
-        mlflow_store.check_reachable(f"{scheme}://me:secret@127.0.0.1:{free_port}")
+        mlflow_connection.check_reachable(f"{scheme}://me:secret@127.0.0.1:{free_port}")
     assert "secret" not in str(found.value)
 
 
 def test_a_server_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr(mlflow_store, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_connection, "TIMEOUT_SECONDS", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(BusyError, match="timed out"),
     ):
-        mlflow_store.check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        mlflow_connection.check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_a_server_that_wants_a_password_answers():
@@ -53,18 +53,18 @@ def test_a_server_that_wants_a_password_answers():
 
     with HTTPServer(("127.0.0.1", 0), Closed) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        mlflow_store.check_reachable(f"http://127.0.0.1:{server.server_port}")
+        mlflow_connection.check_reachable(f"http://127.0.0.1:{server.server_port}")
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_text("garbage garbage garbage")
     with pytest.raises(UnsafeError, match="is not one; nothing was changed"):
-        mlflow_store.connect(tmp_path)
+        mlflow_connection.connect(tmp_path)
 
 
 def test_the_ui_listens_on_this_machine_and_for_its_name_only(tmp_path):
-    command = " ".join(mlflow_store.mlflow_ui_command(tmp_path, 5001))
+    command = " ".join(mlflow_connection.mlflow_ui_command(tmp_path, 5001))
     assert "--host 127.0.0.1 --port 5001" in command
     assert "--allowed-hosts 127.0.0.1:5001,localhost:5001" in command
 
@@ -74,14 +74,14 @@ def test_failures_are_told_apart_by_their_codes(registry, state):
     client, address = registry._client, registry.address
     with pytest.raises(StageError, match=r"MLflow at sqlite:.* refuses: .*Run with id") as found:
         client.get_run("0" * 32)
-    assert mlflow_store.error_code(found.value) == "RESOURCE_DOES_NOT_EXIST"
+    assert mlflow_connection.error_code(found.value) == "RESOURCE_DOES_NOT_EXIST"
     unavailable = MlflowException("asleep", TEMPORARILY_UNAVAILABLE)
-    assert isinstance(mlflow_store.convert_error(address, unavailable), BusyError)
+    assert isinstance(mlflow_connection.convert_error(address, unavailable), BusyError)
     engine = create_engine(f"sqlite:///{state / 'mlflow.db'}")
     with engine.connect() as connection:
         connection.execute(text("BEGIN EXCLUSIVE"))
         busy = create_engine(f"sqlite:///{state / 'mlflow.db'}", connect_args={"timeout": 0})
-        call = mlflow_store.translating_errors(
+        call = mlflow_connection.translating_errors(
             address, lambda: busy.connect().execute(text("SELECT * FROM runs"))
         )
         with pytest.raises(BusyError, match=r"does not answer: .*database is locked"):
@@ -92,7 +92,7 @@ def test_failures_are_told_apart_by_their_codes(registry, state):
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_is_busy(free_port):
-    client = mlflow_store.TranslatingClient(f"http://127.0.0.1:{free_port}")
+    client = mlflow_connection.TranslatingClient(f"http://127.0.0.1:{free_port}")
     with pytest.raises(BusyError, match="does not answer: API request to"):
         client.get_run("0" * 32)
 
@@ -105,7 +105,7 @@ def stored_places(database: Path) -> set[str]:
     with engine.connect() as connection:
         found = [
             value
-            for table, cell in mlflow_store.ARTIFACT_COLUMNS
+            for table, cell in mlflow_connection.ARTIFACT_COLUMNS
             for value in connection.scalars(text(f"SELECT {cell} FROM {table}"))
         ]
     engine.dispose()
@@ -148,10 +148,10 @@ def test_relocation_is_done_once_and_leaves_places_of_others_alone(root, tmp_pat
     client_of(registry).create_experiment("by hand", artifact_location=elsewhere)
     database = root / "state" / "mlflow.db"
     before = stored_places(database)
-    mlflow_store.relocate_artifacts(database, root / "state" / "artifacts")
+    mlflow_connection.relocate_artifacts(database, root / "state" / "artifacts")
     assert stored_places(database) == before
     (tmp_path / "link").symlink_to(root)
-    mlflow_store.relocate_artifacts(database, tmp_path / "link" / "state" / "artifacts")
+    mlflow_connection.relocate_artifacts(database, tmp_path / "link" / "state" / "artifacts")
     assert stored_places(database) == before
     assert elsewhere in before
     assert json.dumps(sorted(before)).count("/project/state/artifacts") == len(before) - 1

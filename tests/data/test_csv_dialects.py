@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evertune.data.csv_files import detect_delimiter, detect_encoding, read_csv
+from evertune.data.csv_dialects import detect_delimiter, detect_encoding, read_csv
 from evertune.errors import TableError
 
 CSV = "age,city,left\n31,Köln,yes\n45,Bonn,no\n"
