@@ -5,8 +5,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
+from unittest.mock import patch
+
+from typer.testing import CliRunner, Result
 
 from evertune.config.yaml_file import edit_section
 from evertune.data.example import training_table
@@ -81,3 +85,14 @@ def run(root: Path, *arguments: str, **environment: str) -> CompletedProcess[str
     with start(root, *arguments, **environment) as process:
         output, errors = process.communicate(timeout=600)
     return CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def invoke(root: Path, *arguments: str, **environment: str) -> Result:
+    """Run the command in a project, in this process: another one would import for seconds."""
+    from evertune.cli.app import app
+
+    with patch.dict(os.environ), chdir(root):
+        for name in ADDRESSES:
+            os.environ.pop(name, None)
+        os.environ.update(environment)
+        return CliRunner().invoke(app, arguments)

@@ -5,31 +5,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from evertune.cli.app import app
 from evertune.files import project_lock
 from evertune.registry.model_registry import ModelRegistry
 from evertune.registry.overview import list_models
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
 from tests import kept
-from tests.projects import ADDRESSES
+from tests.projects import invoke
 from tests.registries import open_state
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # DVC's own
 ]
-
-
-def evertune(root: Path, *arguments: str) -> Result:
-    """Run a command in a project, in this process: another one would import for seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ADDRESSES:
-            patch.delenv(name, raising=False)
-        patch.chdir(root)
-        return CliRunner().invoke(app, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +43,14 @@ def before(root: Path) -> dict[str, bytes]:
 def collected(root: Path, before: dict[str, bytes]) -> Result:
     """Return how `evertune gc` went, after `dvc gc --dry` was asked what it would remove."""
     assert before
-    return evertune(root, "gc")
+    return invoke(root, "gc")
 
 
 @pytest.fixture(scope="module")
 def first(root: Path, collected: Result) -> Result:
     """Return how making the first version again went, after space was freed."""
     assert collected.exit_code == 0
-    return evertune(root, "reproduce", "1")
+    return invoke(root, "reproduce", "1")
 
 
 def own_files(root: Path) -> dict[str, bytes]:
@@ -89,7 +79,7 @@ def test_a_version_trained_three_versions_ago_is_made_again(first):
 
 @pytest.mark.usefixtures("collected")
 def test_the_refit_of_a_training_window_is_made_again(root, tmp_path):
-    done = evertune(root, "reproduce", "2", "--into", str(tmp_path / "second"))
+    done = invoke(root, "reproduce", "2", "--into", str(tmp_path / "second"))
     assert done.exit_code == 0, done.stdout + done.stderr
     assert (tmp_path / "second/data/model/windows.json").is_file()
 
@@ -101,7 +91,7 @@ def test_nothing_of_the_project_is_touched(root, before):
 
 @pytest.mark.usefixtures("first")
 def test_neither_the_versions_nor_their_aliases_are_touched(root):
-    said = evertune(root, "models").stdout
+    said = invoke(root, "models").stdout
     numbers = [line.split()[0] for line in said.splitlines()[1:]]
     assert numbers == ["4", "3", "2", "1"]
 
@@ -132,28 +122,28 @@ def test_every_stage_stays_up_to_date(root):
 
 @pytest.mark.usefixtures("first")
 def test_what_was_made_again_is_freed_and_a_dry_run_only_tells(root):
-    done = evertune(root, "gc", "--dry-run")
+    done = invoke(root, "gc", "--dry-run")
     assert "in 1: versions that were made again" in done.stdout
     assert "files that no version and no project needs" not in done.stdout
     assert (root / "state/reproduced/1").is_dir()
 
 
 def test_versions_are_found_by_the_data_that_they_learned_from(root):
-    done = evertune(root, "models", "--used", source_of(root, "2")[:8])
+    done = invoke(root, "models", "--used", source_of(root, "2")[:8])
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["version", "2"]
     assert "refit" in done.stdout
 
 
 @pytest.mark.usefixtures("first")
 def test_a_folder_that_is_not_empty_is_refused(root):
-    done = evertune(root, "reproduce", "1")
+    done = invoke(root, "reproduce", "1")
     assert done.exit_code == 2
     assert "expected an empty folder or none" in done.stderr
 
 
 def test_nothing_is_freed_while_a_run_holds_the_project(root):
     with project_lock(root / "state", "evertune train"):
-        done = evertune(root, "gc")
+        done = invoke(root, "gc")
     assert done.exit_code == 75
     assert "'evertune train'" in done.stderr
 
@@ -165,6 +155,6 @@ def test_a_figure_that_does_not_come_out_again_is_told_and_ends_with_three(root,
     figures = json.loads(kept_figures.read_text())
     figures["holdout"]["roc_auc"] += 0.001
     kept_figures.write_text(json.dumps(figures))
-    done = evertune(root, "reproduce", "3", "--into", str(tmp_path / "third"))
+    done = invoke(root, "reproduce", "3", "--into", str(tmp_path / "third"))
     assert done.exit_code == 3
     assert "version 3 was not reproduced: 1 of" in done.stdout

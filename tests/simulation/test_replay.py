@@ -11,7 +11,7 @@ from evertune.files import project_lock
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.simulation.replay import replay
 from tests.planted import TARGET, TIME, planted
-from tests.projects import copied_project, run
+from tests.projects import copied_project, invoke
 
 NOBODY = "http://127.0.0.1:9"
 SMALL_POLICY = {"follow_up_days": [], "cooldown_days": 30}
@@ -30,52 +30,53 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(project) -> list[str]:
+def lines(project) -> list[str]:
     """Return what `evertune replay` says of a table whose relation turns over."""
-    options = {"--data": "concept.csv", "--time": TIME, "--target": TARGET, "--windows": "8"}
-    words = [word for option in options.items() for word in option]
-    done = run(project, "replay", *words, "--label-delay", "1", MLFLOW_TRACKING_URI=NOBODY)
-    assert done.returncode == 0, done.stderr
+    table = {"--data": "concept.csv", "--time": TIME, "--target": TARGET, "--windows": "6"}
+    words = [word for option in table.items() for word in option]
+    options = [*words, "--label-delay", "1"]
+    done = invoke(project, "replay", *options, MLFLOW_TRACKING_URI=NOBODY)
+    assert done.exit_code == 0, done.output
     return done.stdout.splitlines()
 
 
-def events(told: list[str]) -> list[str]:
-    """Return the kinds of the events that were told, in their order."""
-    lines = [re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d  (\w+( back)?)", line) for line in told]
+def events(output: list[str]) -> list[str]:
+    """Return the kinds of the events, in their order."""
+    lines = [re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d  (\w+( back)?)", line) for line in output]
     return [found[1] for found in lines if found]
 
 
-def losses(told: list[str]) -> dict[str, float]:
-    titles = next(place for place, line in enumerate(told) if line.startswith("policy "))
-    return {line.split()[0]: float(line.split()[1]) for line in told[titles + 1 : titles + 5]}
+def losses(output: list[str]) -> dict[str, float]:
+    titles = next(place for place, line in enumerate(output) if line.startswith("policy "))
+    return {line.split()[0]: float(line.split()[1]) for line in output[titles + 1 : titles + 5]}
 
 
 @pytest.mark.slow
-def test_a_change_is_noticed_searched_for_and_promoted_with_the_real_steps(told):
-    assert events(told)[:4] == ["trained", "alarmed", "retuned", "promoted"]
+def test_a_change_is_noticed_searched_for_and_promoted_with_the_real_steps(lines):
+    assert events(lines)[:4] == ["trained", "alarmed", "retuned", "promoted"]
 
 
 @pytest.mark.slow
-def test_the_loop_is_better_than_a_model_that_is_never_fitted_anew(told):
-    loss = losses(told)
+def test_the_loop_is_better_than_a_model_that_is_never_fitted_anew(lines):
+    loss = losses(lines)
     assert max(loss["oracle"], loss["loop"]) < loss["never"]
 
 
 @pytest.mark.slow
-def test_the_page_shows_every_event_but_the_first_training(told):
-    page = Path(told[-1].removeprefix("page: ")).read_text()
-    assert page.count("<circle") == len(events(told)) - 1
+def test_the_page_shows_every_event_but_the_first_training(lines):
+    page = Path(lines[-1].removeprefix("page: ")).read_text()
+    assert page.count("<circle") == len(events(lines)) - 1
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("lines")
 def test_the_project_itself_and_its_tracking_server_stay_as_they_were(project):
     assert not (project / "state" / "mlflow.db").exists()
     assert not (project / "data").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("lines")
 def test_the_model_before_predicts_beside_the_new_one(project):
     params = load_params(project / "state" / "replay" / "concept")
     with open_prediction_log(params) as log:
