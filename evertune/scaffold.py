@@ -27,7 +27,7 @@ from evertune.versioning import dvc
 EXAMPLE_SOURCE = "example"
 COPIED = ("flows", "pipelines", "dvc.yaml", ".gitignore", ".dvcignore")
 EXAMPLE_PARAMS = """\
-# What a person edits. Every other key has a default; an unknown key is answered with the known.
+# What a person edits. Every other key has a default; an unknown key is an error that lists the known ones.
 data:
   source: example          # a CSV, Parquet or .sql file; `evertune use` fills this section in
   target: churned
@@ -41,7 +41,7 @@ search: {budget_seconds: 60}
 fit: {budget_seconds: 60}
 evaluation: {slices: []}   # columns by whose values scores are shown, and guarded at the gate
 registry: {name: churn}
-scoring: {source: null, labels: null, cron: null}   # tables that are scored by schedule
+scoring: {source: null, labels: null, cron: null}   # tables to score by schedule
 monitoring: {cron: "0 6 * * *"}
 
 # Where files go; dvc.yaml uses these names.

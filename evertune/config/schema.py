@@ -115,9 +115,9 @@ class DataSection(Section):
 
     source: Annotated[str, Field(min_length=1)]  # `example`, or a CSV, Parquet or .sql file
     target: ColumnName
-    identifier: ColumnName | None = None  # names a row for good
+    identifier: ColumnName | None = None  # names a row uniquely
     time: ColumnName | None = None  # orders the rows; the latest part becomes the hold-out
-    group: ColumnName | None = None  # rows of one group never stand on both sides of a split
+    group: ColumnName | None = None  # rows of one group are never split apart
     task: Task | Auto = "auto"
     positive: str | int | float | bool = "auto"
     ignore: tuple[str, ...] = ()

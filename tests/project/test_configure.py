@@ -36,7 +36,7 @@ def test_what_was_found_stands_in_params_and_comments_stay(root):
         "True",
     )
     assert data.columns == {"tenure": "number", "TotalCharges": "number", "plan": "category"}
-    assert "# the column that names a row for good" in (root / "params.yaml").read_text()
+    assert "# the column that names a row uniquely" in (root / "params.yaml").read_text()
     assert (found.positive_share, found.identifier) == (0.25, "customerID")
 
 
