@@ -27,7 +27,7 @@ from evertune.versioning import dvc
 EXAMPLE_SOURCE = "example"
 COPIED = ("flows", "pipelines", "dvc.yaml", ".gitignore", ".dvcignore")
 EXAMPLE_PARAMS = """\
-# What a person edits. Every other key has a default; an unknown key is an error that lists the known ones.
+# What a person edits. Every other key has a default; an error about a key lists the known ones.
 data:
   source: example          # a CSV, Parquet or .sql file; `evertune use` fills this section in
   target: churned
