@@ -13,7 +13,6 @@ from unittest.mock import patch
 from typer.testing import CliRunner, Result
 
 from evertune.config.yaml_file import edit_section
-from evertune.data.example import training_table
 
 CHECKOUT = Path(__file__).parents[1]
 PROJECT = ("flows", "pipelines", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
@@ -27,14 +26,6 @@ SMALL = {
     },
     "evaluation": {"bootstrap_draws": 100, "importance_rows": 100, "importance_repeats": 1},
 }
-
-
-def small_project(root: Path) -> Path:
-    """Return a project of its own on a part of the example's table, which is trained soon."""
-    copied_project(root)
-    training_table()[::8].to_parquet(root / "rows.parquet", index=False)
-    edit_section(root / "params.yaml", "data", {"source": "rows.parquet"})
-    return root
 
 
 def copied_project(root: Path) -> Path:

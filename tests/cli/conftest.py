@@ -7,12 +7,12 @@ from subprocess import CompletedProcess, Popen
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.projects import ADDRESSES, copied_with_dvc, run, small_project, start
+from tests.projects import ADDRESSES, copied_project, run, start
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    return small_project(tmp_path / "project")
+    return copied_project(tmp_path / "project")
 
 
 @pytest.fixture
@@ -42,16 +42,10 @@ def evertune(project: Path) -> Callable[..., CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project in which `evertune train` has run; first.txt has its output."""
-    root = small_project(tmp_path_factory.mktemp("trained") / "project")
+    root = copied_project(tmp_path_factory.mktemp("trained") / "project")
     done = run(root, "train")
     (root / "first.txt").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
     return root
-
-
-@pytest.fixture
-def trained_copy(trained: Path, tmp_path: Path) -> Path:
-    """Return a trained project of the test's own."""
-    return copied_with_dvc(trained, tmp_path / "trained")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole chain on a small table: the same by Prefect and by DVC, and served afterwards."""
+"""The whole chain on the default table: the same by Prefect and by DVC, and served afterwards."""
 
 import json
 import shutil

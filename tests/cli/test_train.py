@@ -3,6 +3,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
@@ -10,8 +11,9 @@ import psutil
 import pytest
 
 from evertune.config.yaml_file import edit_section
-from tests.projects import run, start
 
+Run = Callable[..., CompletedProcess[str]]
+Start = Callable[..., Popen[str]]
 STEPS = ["snapshot", "prepare", "split", "baseline", "search", "fit", "evaluate", "register"]
 NOISE = ["Traceback", "CancelledError", "Error logging", "WARNING", "INFO", "Warning"]
 
@@ -91,29 +93,31 @@ def test_nothing_runs_on_when_a_run_has_ended(trained: Path, again: CompletedPro
 
 def test_all_that_a_run_writes_lies_in_data_and_state(trained: Path) -> None:
     made = {path.name for path in trained.iterdir()} - {"first.txt", "__pycache__"}
-    given = {"flows", "pipelines", "rows.parquet", "params.yaml", "dvc.yaml", ".gitignore"}
+    given = {"flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore"}
     assert made - given == {"data", "state", "dvc.lock", ".dvc", ".dvcignore"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_continues(
-    trained_copy: Path, number: signal.Signals, code: int
+    started: Start, project: Path, number: signal.Signals, code: int
 ) -> None:
-    edit_section(trained_copy / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
-    with start(trained_copy, "train") as process:
-        family = in_search(process, trained_copy)
+    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
+    with started("train") as process:
+        family = in_search(process, project)
         os.kill(process.pid, number)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.count("continues from there")) == (code, 1)
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
-def test_a_killed_run_leaves_no_process_and_the_next_closes_its_record(trained_copy: Path) -> None:
-    edit_section(trained_copy / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
-    with start(trained_copy, "train") as process:
-        family = in_search(process, trained_copy)
+def test_a_killed_run_leaves_no_process_and_the_next_closes_its_record(
+    started: Start, evertune: Run, project: Path
+) -> None:
+    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
+    with started("train") as process:
+        family = in_search(process, project)
         process.kill()
     assert psutil.wait_procs(family, timeout=60)[1] == []
-    edit_section(trained_copy / "params.yaml", "search", {"budget_trials": 2})
-    assert run(trained_copy, "train").returncode in (0, 3)
-    assert prefect_states(trained_copy, "flow_run")[-2:] == ["CRASHED", "COMPLETED"]
+    edit_section(project / "params.yaml", "search", {"budget_trials": 2})
+    assert evertune("train").returncode in (0, 3)
+    assert prefect_states(project, "flow_run") == ["CRASHED", "COMPLETED"]
