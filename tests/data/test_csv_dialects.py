@@ -29,7 +29,10 @@ def read(tmp_path_factory):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(CSV.encode()), "found a gzip file; give it a name that ends with .gz"),
+        (
+            gzip.compress(CSV.encode(), mtime=0),
+            "found a gzip file; give it a name that ends with .gz",
+        ),
         (b"PK\x03\x04...", "found a zip archive or an Excel workbook"),
         (b"PAR1...PAR1", "found a Parquet file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer"),
@@ -49,8 +52,8 @@ def test_a_gzipped_file_is_unpacked(read):
     ("content", "words"),
     [
         (b"a,b\n1,2\n", "cannot be unpacked"),
-        (gzip.compress(CSV.encode())[:-9], "cannot be unpacked"),
-        (gzip.compress(bytes(80 * 2**20), 1), "unpacks to over 100 times its size"),
+        (gzip.compress(CSV.encode(), mtime=0)[:-9], "cannot be unpacked"),
+        (gzip.compress(bytes(80 * 2**20), 1, mtime=0), "unpacks to over 100 times its size"),
     ],
     ids=["not packed", "cut off", "bomb"],
 )
