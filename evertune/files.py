@@ -12,7 +12,7 @@ dataclasses as sorted JSON (`read_record`, `write_record`). `load_function` impo
 import fcntl
 import filecmp
 import hashlib
-import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from uuid import uuid4
 
@@ -30,7 +31,14 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from evertune.errors import InputError, ParamsError, ProjectBusyError, TableError, UnsafeError
+from evertune.errors import (
+    InputError,
+    ParamsError,
+    ProjectBusyError,
+    StageError,
+    TableError,
+    UnsafeError,
+)
 from evertune.messages import did_you_mean
 
 if TYPE_CHECKING:
@@ -252,6 +260,35 @@ def load_function(reference: str, root: Path) -> Callable[..., Any]:
         hint = did_you_mean(name, vars(module))
         raise ParamsError(f"'{reference}': '{module_name}' has no function '{name}'.{hint}")
     return function
+
+
+def load_project_file(path: Path) -> ModuleType:
+    """Return the module in a file of the project, loaded by its path, anew each time.
+
+    A process may serve several projects, and none gets onto the import path.
+
+    Raises
+    ------
+    StageError
+        The file imports what is not there, as one of an earlier release may.
+    """
+    name = f"evertune_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # what pickle and dataclasses look for
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, (ImportError, SyntaxError)):
+            raise StageError(
+                f"expected to import {path}, but: {error}. Correct it, or, if it is of an earlier"
+                " release of Evertune, run `evertune upgrade`."
+            ) from error
+        raise
+    return module
 
 
 @contextmanager

@@ -8,13 +8,10 @@ that does not answer. `run_flow` runs such a flow in this process.
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -38,7 +35,7 @@ from pydantic import Field, StringConstraints
 from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
 from evertune.errors import BusyError, InputError, ProjectBusyError
-from evertune.files import project_lock
+from evertune.files import load_project_file, project_lock
 from evertune.orchestration.identity import (
     DECISION_EVENT,
     PROCESS_TAG,
@@ -129,14 +126,7 @@ def run_flow(root: Path, name: str, *, about: str = "", **parameters: Any) -> An
 def load_flow(root: Path, name: str) -> Flow[..., Any]:
     """Return a flow of a project: of its own `flows` folder, else the packaged one."""
     path = flow_file(root, name)
-    module_name = f"evertune_flow_{sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: expected a Python file with the flow `{name}`.")
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    flow = getattr(module, name, None)
+    flow = getattr(load_project_file(path), name, None)
     if not isinstance(flow, Flow):
         raise InputError(f"{path}: expected a Prefect flow named `{name}`, but there is none.")
     return flow

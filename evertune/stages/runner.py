@@ -7,15 +7,12 @@ sections of params.yaml that its signature names. DVC decides what is up to date
 Prefect here: the flows make a task of every stage, a replay runs them as they are.
 """
 
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from evertune.config.loader import call_with_sections
 from evertune.errors import StageError
-from evertune.files import template_folder
+from evertune.files import load_project_file, template_folder
 from evertune.versioning import dvc
 
 StageReporter = Callable[[str, str], None]
@@ -50,13 +47,12 @@ def run_outdated_stages(root: Path, say: StageReporter) -> tuple[str, ...]:
 def stage_function(root: Path, name: str) -> Callable[..., None]:
     """Return the function `run` of `pipelines/<name>.py` in the project's folder.
 
-    The file is loaded by its path, anew each time: a process may serve several projects, and none
-    gets onto the import path. A folder without pipelines/ runs the packaged files.
+    A folder without pipelines/ runs the packaged files.
 
     Raises
     ------
     StageError
-        If the project has no such file, or the file no such function.
+        If the project has no such file, the file no such function, or it cannot be imported.
     """
     folder = root.absolute() / "pipelines"
     if not folder.is_dir():  # a version that is rebuilt has its data and values alone
@@ -67,18 +63,7 @@ def stage_function(root: Path, name: str) -> Callable[..., None]:
             f"expected the stage '{name}' in {path}, but there is no such file. Restore it, or "
             "take the stage out of dvc.yaml."
         )
-    module_name = f"evertune_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{name}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # what pickle and dataclasses look for
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
-    run: Callable[..., None] | None = getattr(module, "run", None)
+    run: Callable[..., None] | None = getattr(load_project_file(path), "run", None)
     if not callable(run):
         raise StageError(f"expected a function `run` in {path}, but it has none. Write it.")
     return run

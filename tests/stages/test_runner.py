@@ -93,3 +93,10 @@ def test_a_stage_that_is_up_to_date_is_reported_and_not_run(root: Path) -> None:
     reported: list[tuple[str, str]] = []
     ran = run_outdated_stages(root, lambda name, text: reported.append((name, text)))
     assert (ran, reported) == ((), [("double", "up to date")])
+
+
+def test_a_stage_of_an_earlier_release_is_refused_with_what_to_do(root: Path) -> None:
+    (root / "pipelines").mkdir()
+    (root / "pipelines" / "fit.py").write_text("from evertune.stages.fit import of_old")
+    with pytest.raises(StageError, match=r"fit\.py, but: .*of_old.* run `evertune upgrade`"):
+        stage_function(root, "fit")
