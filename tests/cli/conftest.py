@@ -5,6 +5,7 @@ from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from tests.projects import ADDRESSES, copied_project, run, start
@@ -40,21 +41,36 @@ def evertune(project: Path) -> Callable[..., CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project in which `evertune train` has run; first.txt has its output."""
-    root = copied_project(tmp_path_factory.mktemp("trained") / "project")
-    done = run(root, "train")
-    (root / "first.txt").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Path) -> Path:
+    """Return a project in which `evertune train` has run; first.txt has its output.
+
+    It is made once, whichever process of the test run is the first that needs it.
+    """
+    root = shared / "trained" / "project"
+    with FileLock(shared / "trained.lock"):
+        if not (root / "first.txt").exists():
+            root.parent.mkdir()
+            done = run(copied_project(root), "train")
+            (root / "first.txt").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
     return root
 
 
 @pytest.fixture(scope="session")
-def again(trained: Path) -> CompletedProcess[str]:
-    """Return how a second run went."""
-    return run(trained, "train")
+def again(trained: Path, shared: Path) -> CompletedProcess[str]:
+    """Return how another run went."""
+    with FileLock(shared / "trained.lock"):
+        return run(trained, "train")
 
 
 @pytest.fixture(scope="session")
-def standing(trained: Path) -> CompletedProcess[str]:
+def standing(trained: Path, shared: Path) -> CompletedProcess[str]:
     """Return what `evertune status` says of it."""
-    return run(trained, "status")
+    with FileLock(shared / "trained.lock"):
+        return run(trained, "status")

@@ -9,6 +9,7 @@ from subprocess import CompletedProcess, Popen
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from evertune.config.yaml_file import edit_section
 
@@ -85,9 +86,13 @@ def test_the_standing_names_the_last_run_and_says_what_is_up_to_date(
     assert "finished" in standing.stdout
 
 
-def test_nothing_runs_on_when_a_run_has_ended(trained: Path, again: CompletedProcess[str]) -> None:
+def test_nothing_runs_on_when_a_run_has_ended(
+    trained: Path, again: CompletedProcess[str], shared: Path
+) -> None:
     assert again.returncode is not None
-    left = [each for each in psutil.process_iter() if str(trained) in " ".join(each.cmdline())]
+    with FileLock(shared / "trained.lock"):
+        commands = [" ".join(each.cmdline()) for each in psutil.process_iter()]
+    left = [command for command in commands if str(trained) in command]
     assert left == []
 
 
