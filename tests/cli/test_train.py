@@ -91,7 +91,8 @@ def test_nothing_runs_on_when_a_run_has_ended(
 ) -> None:
     assert again.returncode is not None
     with FileLock(shared / "trained.lock"):
-        commands = [" ".join(each.cmdline()) for each in psutil.process_iter()]
+        found = [each.info["cmdline"] for each in psutil.process_iter(["cmdline"])]
+        commands = [" ".join(parts or []) for parts in found]
     left = [command for command in commands if str(trained) in command]
     assert left == []
 
