@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # inside a git hook these would turn the tests' own repositories into this one
 unset $(git rev-parse --local-env-vars)
+# the many processes that tests start find compiled what an earlier one compiled
+unset PYTHONDONTWRITEBYTECODE
 
 report="$(mktemp)"
 trap 'rm -f "$report"' EXIT
