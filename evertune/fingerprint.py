@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from evertune.errors import StageError
 from evertune.import_graph import imported_modules, imported_names, module_files, reachable_modules
 
 PACKAGE = Path(__file__).parent
@@ -89,10 +90,7 @@ def stage_fingerprints(root: Path) -> dict[str, str]:
         folder by size and time of change.
     """
     modules = _package_modules(root / CACHE)
-    own = sorted(
-        (path.name, _hash(_syntax_tree(path.read_text(encoding="utf-8"))))
-        for path in root.glob("*.py")
-    )
+    own = sorted((path.name, _hash(_syntax_tree(_source_of(path)))) for path in root.glob("*.py"))
     return {
         stage: _fingerprint(*_stage_imports(root, stage, set(modules)), modules, own)
         for stage in STAGES
@@ -104,7 +102,7 @@ def _stage_imports(root: Path, stage: str, names: set[str]) -> tuple[list[str], 
     path = root / "pipelines" / f"{stage}.py"
     if not path.is_file():
         return [], set()
-    imported = imported_names(ast.parse(path.read_text(encoding="utf-8")))
+    imported = imported_names(ast.parse(_source_of(path)))
     settings = {name.removeprefix(f"{SCHEMA}.") for name in imported if name.startswith(SCHEMA)}
     return sorted(filter(_counts, imported_modules(imported, names))), settings
 
@@ -192,6 +190,18 @@ def _definitions(tree: ast.Module) -> dict[str, list[Any]]:
         name: [_hash(_syntax_tree(ast.unparse(node))), sorted(names[name] & set(nodes))]
         for name, node in nodes.items()
     }
+
+
+def _source_of(path: Path) -> str:
+    """Return the text of a Python file of the user's."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise StageError(
+            f"{path}, line {error.lineno}: expected Python, but: {error.msg}. Correct it."
+        ) from error
+    return text
 
 
 def _syntax_tree(text: str) -> str:

@@ -14,6 +14,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from evertune.registry.mlflow_connection import translating_sqlite_errors
+
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow's migrations; this one is of MLflow 3.17
 DELETED_STAGE = "Deleted_Internal"
 PATIENCE_SECONDS = 10.0  # for a process that is writing
@@ -53,10 +55,7 @@ def embedded_store(database: Path) -> "EmbeddedStore | None":
     if "mlflow" in sys.modules or not database.is_file():
         return None
     store = EmbeddedStore(database)
-    try:
-        return store if store.schema() in KNOWN_SCHEMAS else None
-    except sqlite3.Error:  # MLflow's client says what is wrong with it
-        return None
+    return store if store.schema() in KNOWN_SCHEMAS else None
 
 
 class EmbeddedStore:
@@ -116,6 +115,12 @@ class EmbeddedStore:
             for number, run_id, created, source in found
         )
 
+    def has_run(self, run_id: str) -> bool:
+        """Return whether there is a run with this id that was not deleted."""
+        with self._cursor() as cursor:
+            query = "SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
+            return cursor.execute(query, [run_id]).fetchone() is not None
+
     def last_run(self, experiment_id: str, *, tag: str) -> StoredRun | None:
         """Return the newest run of an experiment that has a tag, None if there is none."""
         with self._cursor() as cursor:
@@ -131,5 +136,8 @@ class EmbeddedStore:
     @contextmanager
     def _cursor(self) -> Iterator[sqlite3.Cursor]:
         address = f"{self.database.as_uri()}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as connection:
+        with (
+            translating_sqlite_errors(f"sqlite:///{self.database}"),
+            closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as connection,
+        ):
             yield connection.cursor()

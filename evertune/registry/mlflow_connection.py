@@ -14,8 +14,8 @@ import socket
 import sqlite3
 import sys
 import urllib.request
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,8 @@ def connect(state: Path) -> "TranslatingClient":
                 " put a copy of it back, or move it away to start a new one"
             )
         if database.is_file():
-            relocate_artifacts(database, state / "artifacts")
+            with translating_sqlite_errors(address):
+                relocate_artifacts(database, state / "artifacts")
     return TranslatingClient(address)
 
 
@@ -184,7 +185,7 @@ class TranslatingClient:
     def _client(self) -> Any:
         from mlflow import MlflowClient
 
-        return MlflowClient(tracking_uri=self.address)
+        return translating_errors(self.address, MlflowClient)(tracking_uri=self.address)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a method of MLflow's client."""
@@ -237,18 +238,32 @@ def convert_error(address: str, error: Exception) -> EvertuneError:
     cause = error if isinstance(error, DBAPIError) else error.__cause__ or error.__context__
     if isinstance(cause, DBAPIError):
         name = getattr(cause.orig, "sqlite_errorname", "")  # such as SQLITE_READONLY_DBMOVED
-        if name.startswith(UNUSABLE_DATABASE):
-            return UnsafeError(
-                f"the MLflow database at {place} cannot be used: {text}; nothing was changed:"
-                " make room or make it writable, or put a copy of it back"
-            )
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or (
-            not name and isinstance(cause, OperationalError)
-        ):
+        if not name and isinstance(cause, OperationalError):
             return BusyError(f"MLflow at {place} does not answer: {text}; run again later")
-        return StageError(f"MLflow at {place} refuses: {text}")
+        return _database_error(place, name, text)
     code = getattr(error, "error_code", None)
     if code in UNAVAILABLE_CODES or isinstance(cause, RequestException):
+        return BusyError(f"MLflow at {place} does not answer: {text}; run again later")
+    return StageError(f"MLflow at {place} refuses: {text}")
+
+
+@contextmanager
+def translating_sqlite_errors(address: str) -> Iterator[None]:
+    """Raise Evertune's errors where the embedded database is read or written without MLflow."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        raise _database_error(strip_credentials(address), name, str(error)) from error
+
+
+def _database_error(place: str, sqlite_name: str, text: str) -> EvertuneError:
+    if sqlite_name.startswith(UNUSABLE_DATABASE):
+        return UnsafeError(
+            f"the MLflow database at {place} cannot be used: {text}; nothing was changed:"
+            " make room or make it writable, or put a copy of it back"
+        )
+    if sqlite_name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return BusyError(f"MLflow at {place} does not answer: {text}; run again later")
     return StageError(f"MLflow at {place} refuses: {text}")
 

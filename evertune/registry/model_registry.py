@@ -423,6 +423,18 @@ class ModelRegistry:
             return None
         return self._client.fetch_artifacts(f"runs:/{run_id}/{name}", folder=folder)
 
+    def has_run(self, run_id: str) -> bool:
+        """Return whether there is a run with this id that was not deleted."""
+        store = self._store()
+        if store is not None:
+            return store.has_run(run_id)
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except StageError as error:
+            if error_code(error) == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
     def last_run(self) -> LastRun | None:
         """Return the newest run of a search, None if there is none."""
         store = self._store()

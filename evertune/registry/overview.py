@@ -68,20 +68,20 @@ class ChampionSummary:
 
     Attributes
     ----------
-    metric : str
-        The optimised one.
+    metric : str, optional
+        The optimised one; None if somebody removed the version's tag.
     metrics : dict of str to float
         All scores on the hold-out, when it was registered.
-    data : str
+    data : str, optional
         The md5 of the source table that it was trained on.
     age_seconds : float
         Since it was registered.
     """
 
     version: str
-    metric: str
+    metric: str | None
     metrics: dict[str, float]
-    data: str
+    data: str | None
     age_seconds: float
 
 
@@ -120,13 +120,13 @@ def read_status(root: Path) -> ProjectStatus:
     if version is not None:
         champion = ChampionSummary(
             version=version.number,
-            metric=version.tags["metric"],
+            metric=version.tags.get("metric"),
             metrics={
                 name.removeprefix(METRIC_TAG_PREFIX): float(value)
                 for name, value in version.tags.items()
                 if name.startswith(METRIC_TAG_PREFIX)
             },
-            data=version.tags["dvc.source"],
+            data=version.tags.get("dvc.source"),
             age_seconds=time.time() - version.created_seconds,
         )
     return ProjectStatus(

@@ -34,7 +34,7 @@ def settled_verdict(root: Path) -> Verdict | None:
         version = next(
             (each for each in registry.versions() if each.tags.get(SETTLED_TAG) == mark), None
         )
-        if version is None:
+        if version is None or not registry.has_run(version.run_id):
             return None
         if version.number == champion:
             return champion_already(champion)

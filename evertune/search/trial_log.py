@@ -12,10 +12,10 @@ pickle; equal entries give equal bytes, so DVC's hashes are stable.
 import io
 import json
 import zipfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from evertune.types import Predictions
 if TYPE_CHECKING:
     from evertune.ensemble.oof import FoldModel, TrialArtifacts
 
+T = TypeVar("T")
 ARCHIVE_SUFFIX = ".zip"
 MEGABYTE = 1e6
 
@@ -100,13 +101,26 @@ def read_trials(path: Path) -> tuple[Trial, ...]:
     """Return the trials of the file."""
     lines = read_lines(path)
     if lines:
-        parse_header(lines[0])
-    return tuple(map(parse_trial, lines[1:]))
+        _parse(path, 1, parse_header, lines[0])
+    return tuple(
+        _parse(path, number, parse_trial, line) for number, line in enumerate(lines[1:], 2)
+    )
 
 
 def read_header(path: Path) -> SearchHeader:
     """Return the header of the file: which search its trials belong to."""
-    return parse_header(read_lines(path)[0])
+    return _parse(path, 1, parse_header, next(iter(read_lines(path)), ""))
+
+
+def _parse(path: Path, number: int, parse: Callable[[str], T], line: str) -> T:
+    try:
+        return parse(line)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise InputError(
+            f"{path}, line {number}: expected a line that the search wrote, but {fault['msg']};"
+            " remove the file and run `evertune train`, which searches again"
+        ) from error
 
 
 def parse_header(line: str) -> SearchHeader:

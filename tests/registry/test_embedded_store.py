@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evertune.config.loader import load_params
+from evertune.errors import UnsafeError
 from evertune.registry.embedded_store import KNOWN_SCHEMAS, EmbeddedStore, embedded_store
 from evertune.registry.model_registry import open_registry
 from tests import versioned
@@ -19,6 +20,7 @@ import json, sys
 from dataclasses import asdict
 from pathlib import Path
 from evertune.config.loader import load_params
+from evertune.errors import UnsafeError
 from evertune.registry.model_registry import open_registry
 
 registry = open_registry(load_params(Path.cwd()))
@@ -52,15 +54,36 @@ def test_the_schema_of_the_installed_mlflow_is_known(root):
     assert EmbeddedStore(root / "state" / "mlflow.db").schema() in KNOWN_SCHEMAS
 
 
-def test_another_schema_a_torn_file_and_none_are_left_to_mlflow(tmp_path, monkeypatch):
+def test_another_schema_and_no_file_are_left_to_mlflow_and_a_torn_one_is_refused(
+    tmp_path, monkeypatch
+):
     monkeypatch.delitem(sys.modules, "mlflow", raising=False)
     database = tmp_path / "mlflow.db"
     assert embedded_store(database) is None
     database.write_bytes(b"SQLite format 3\0 torn")
-    assert embedded_store(database) is None
+    with pytest.raises(UnsafeError, match="put a copy of it back"):
+        embedded_store(database)
     database.unlink()
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("INSERT INTO alembic_version VALUES ('of another release')")
     connection.close()
     assert embedded_store(database) is None
+
+
+def test_a_database_that_cannot_be_read_is_one_error_that_says_what_to_do(root, tmp_path):
+    database = tmp_path / "mlflow.db"
+    database.write_bytes((root / "state" / "mlflow.db").read_bytes()[:100_000])
+    with pytest.raises(UnsafeError, match=r"cannot be used: database disk image is malformed"):
+        EmbeddedStore(database).versions("churn")
+
+
+def test_a_deleted_run_is_no_run(root):
+    registry = open_registry(load_params(root))
+    (run_id, *_) = {each.run_id for each in registry.versions()}
+    store = EmbeddedStore(root / "state" / "mlflow.db")
+    assert store.has_run(run_id)
+    client_of(registry).delete_run(run_id)
+    assert not store.has_run(run_id)
+    assert not registry.has_run(run_id)
+    client_of(registry).restore_run(run_id)

@@ -200,3 +200,16 @@ def test_a_file_that_is_no_entry_is_refused(tmp_path):
     (tmp_path / "000001.zip").write_text("torn")
     with pytest.raises(InputError, match=r"000001.zip is not what the search wrote"):
         read_entries(tmp_path)
+
+
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_torn_line_in_the_middle_is_named_with_what_to_do(tmp_path, line):
+    path = tmp_path / "trials.jsonl"
+    open_trials(path, HEADER)
+    append_trial(path, trial(0))
+    append_trial(path, trial(1))
+    lines = path.read_text().splitlines()
+    lines[line - 1] = lines[line - 1][:-20]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"line {line}: .*remove the file and run"):
+        read_trials(path)
