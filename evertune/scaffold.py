@@ -128,15 +128,17 @@ def _copy_into(folder: Path, source: Path) -> None:
 
 
 def _ensure_git(folder: Path) -> None:
-    """Make a git repository unless the folder lies in one, or git is not installed."""
+    """Make a git repository unless the folder lies in one that tracks it, or git is missing."""
     git = shutil.which("git")
     if git is None:
         return
-    inside = subprocess.run(
-        [git, "rev-parse", "--is-inside-work-tree"], cwd=folder, capture_output=True, check=False
-    )
-    if inside.returncode != 0:
-        subprocess.run([git, "init", "--quiet"], cwd=folder, capture_output=True, check=False)
+
+    def holds(*arguments: str) -> bool:
+        done = subprocess.run([git, *arguments], cwd=folder, capture_output=True, check=False)
+        return done.returncode == 0
+
+    if not holds("rev-parse", "--is-inside-work-tree") or holds("check-ignore", "--quiet", "."):
+        holds("init", "--quiet")
 
 
 def configure_project(

@@ -155,8 +155,12 @@ def _reject_constant(name: str) -> NoReturn:
 # Fields
 
 NUMBER_PATTERN = r"^([+-]?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?1?[0-9])?)?$"
-DAY_PATTERN = "(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
-TIME_PATTERN = "T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?(Z|[+-]0[0-9]:00)?"
+# a day that exists in every year; the 29th of February is read too, but no pattern knows when
+DAY_PATTERN = (
+    "(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
+    "|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+)
+TIME_PATTERN = "T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?(Z|[+-](0[0-9]|1[0-4]):(00|30|45))?"
 CELL_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean", "null"]}
 ID_SCHEMA: dict[str, Any] = {
     "type": "string",

@@ -100,3 +100,14 @@ def test_the_wheel_alone_makes_and_trains_a_project(tmp_path: Path) -> None:
         [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
     assert said.split() == [str(site / "evertune" / "__init__.py"), "TunedClassifier"]
+
+
+def test_a_folder_that_the_repository_around_it_ignores_gets_one_of_its_own(tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("/demo/\n")
+    init_project(tmp_path / "demo")
+    added = subprocess.run(["git", "add", "."], cwd=tmp_path / "demo", check=False)
+    assert added.returncode == 0
+    kept = subprocess.check_output(["git", "ls-files"], cwd=tmp_path / "demo", text=True)
+    assert "params.yaml" in kept
+    assert ".dvc/tmp" not in kept
