@@ -224,6 +224,16 @@ class ModelService:
             LOGGER.error("%s", error)
             raise log_unavailable() from error
 
+    def _project_time(self, now: datetime) -> datetime:
+        """Return the moment of a row or label that names none: now, by the project's clock.
+
+        Where the newest event counts as now, a row of today's time would be months ahead of all
+        others, and make them old enough to be removed.
+        """
+        if self.params.monitoring.now == "real":
+            return now
+        return self._log.newest_event() or now
+
     # The models in use
 
     async def _watch_aliases(self, on_new_schema: Callable[[], None]) -> None:
@@ -315,9 +325,9 @@ class ModelService:
         self, champion: LoadedModel, batch: Sequence[PredictRequest]
     ) -> tuple[list[bytes | RequestError], list[IdentifiedRow]]:
         schema, now = champion.model.schema, self.clock()
-        places = count()
+        places, default = count(), self._project_time(now)
         requests = [
-            _request_rows(request, champion.fast.reading, now=now, places=places)
+            _request_rows(request, champion.fast.reading, now=default, places=places)
             for request in batch
         ]
         columns, unread = read_rows(
@@ -430,11 +440,12 @@ class ModelService:
                 errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
         if errors:
             raise RequestError(UNPROCESSABLE, *errors)
-        labels = [
-            Label(label.id, str(text), label.moment or now, dated=label.moment is not None)
-            for label, text in zip(submitted, texts, strict=True)
-        ]
         try:
+            default = self._project_time(now)
+            labels = [
+                Label(label.id, str(text), label.moment or default, dated=label.moment is not None)
+                for label, text in zip(submitted, texts, strict=True)
+            ]
             counts = self._log.append_labels(labels, received=now)
         except EvertuneError as error:
             LOGGER.error("%s", error)

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
+from evertune.config.yaml_file import edit_section
 from evertune.errors import ParamsError
 from evertune.models.persistence import load_model, predict_rows
 from evertune.serving.app import create_app
@@ -73,6 +74,15 @@ def test_a_row_without_its_time_has_that_of_the_request(root, client):
     predict(client, row=untimed, moment="2024-01-03T10:00:00Z")
     predict(client, row=untimed)
     assert logged(root)["moment"].dt.strftime("%m-%d %H").tolist() == ["01-03 10", "01-31 00"]
+
+
+def test_a_row_and_a_label_without_a_time_have_that_of_the_projects_clock(root, start):
+    edit_section(root / "params.yaml", "monitoring", {"now": "latest_event"})
+    untimed = {name: ROW[name] for name in ("age", "plan")}
+    client = start()
+    predict(client, row=untimed, moment="2024-01-03T10:00:00Z")
+    predict(client, row=untimed)
+    assert logged(root)["moment"].dt.strftime("%m-%d %H").tolist() == ["01-03 10"] * 2
 
 
 def test_the_same_request_again_has_the_same_answer_and_is_logged_once(root, client):
