@@ -314,7 +314,8 @@ class DecisionFeed:
                 lines.append(f"{made.moment:%Y-%m-%d} {made.action}: {made.reasons[0]}{asks}")
         for came in outcomes[self._n_outcomes :]:
             version = f" version {came.version}" if came.version else ""
-            detail = f": {came.detail}" if came.detail else ""
+            reasons = came.detail.removeprefix(f"promote, version {came.version} is the champion: ")
+            detail = f": {reasons}" if reasons else ""
             lines.append(f"{came.moment:%Y-%m-%d} {came.kind}{version}{detail}")
         self._decisions |= {made.id for made in decisions}
         self._n_outcomes = len(outcomes)
