@@ -343,11 +343,15 @@ def gc_lines(found: CollectionResult, did: str) -> list[str]:
     ]
 
 
+MIN_WRAPPED_WIDTH = 30  # of the last column of a table
+
+
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return a table as lines.
 
-    In a terminal, rich draws it and folds cells that are too wide. Elsewhere each row is one line
-    with nothing cut off, its cells apart by two blanks or more.
+    In a terminal, rich draws it and wraps the last column. Elsewhere, and in a terminal too narrow
+    for the other columns, each row is one line with nothing cut off, its cells apart by two blanks
+    or more.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -355,10 +359,12 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     from rich.text import Text
 
     console = Console()
-    plain = not console.is_terminal
+    widths = [max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
+    is_narrow = sum(widths[:-1]) + min(widths[-1], MIN_WRAPPED_WIDTH) > console.width
+    plain = is_narrow or not console.is_terminal
     table = Table(box=None if plain else SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     for name in columns:
-        table.add_column(name, no_wrap=plain, overflow="fold")
+        table.add_column(name, no_wrap=plain or name != columns[-1], overflow="fold")
     for row in rows:
         table.add_row(*(Text(" ".join(cell.split())) for cell in row))
     if plain:
