@@ -154,7 +154,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 # Fields
 
-NUMBER_PATTERN = r"^([+-]?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?1?[0-9])?)?$"
+NUMBER_PATTERN = r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?1?[0-9])?"
 # a day that exists in every year; the 29th of February is read too, but no pattern knows when
 DAY_PATTERN = (
     "(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
@@ -166,7 +166,7 @@ ID_SCHEMA: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_ID_LENGTH,
-    "pattern": r"^[ -~]+$",
+    "format": "printable",  # no control characters; what Python calls so has no short pattern
 }
 MOMENT_SCHEMA: dict[str, Any] = {
     "type": ["string", "null"],
@@ -476,11 +476,15 @@ def _cell_schema(column: Column) -> dict[str, Any]:
             "minimum": -MAX_ABSOLUTE_VALUE,
             "maximum": MAX_ABSOLUTE_VALUE,
         }
-        return {"anyOf": [number, {"type": "string", "pattern": NUMBER_PATTERN}]}
+        return {"anyOf": [number, _blank_or(NUMBER_PATTERN)]}
     if column.kind == "boolean":
-        words = sorted(TRUE_WORDS | FALSE_WORDS)
-        return {"anyOf": [{"type": ["boolean", "null"]}, {"enum": [*words, 0, 1]}]}
+        words = "|".join(sorted(TRUE_WORDS | FALSE_WORDS))
+        return {"anyOf": [{"type": ["boolean", "null"]}, {"enum": [0, 1]}, _blank_or(words)]}
     if column.kind == "date":
-        pattern = f"^({DAY_PATTERN}({TIME_PATTERN})?)?$"
-        return {"anyOf": [{"type": "null"}, {"type": "string", "pattern": pattern}]}
+        return {"anyOf": [{"type": "null"}, _blank_or(f"{DAY_PATTERN}({TIME_PATTERN})?")]}
     return CELL_SCHEMA
+
+
+def _blank_or(pattern: str) -> dict[str, str]:
+    """Return the schema of a text that is blank, which means missing, or has a pattern."""
+    return {"type": "string", "pattern": f"^[ \t\r\n]*({pattern})?[ \t\r\n]*$"}

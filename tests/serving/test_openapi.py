@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -30,6 +31,8 @@ CASES = [
     *((place, GenerationMode.NEGATIVE, [*ALWAYS, negative_data_rejection]) for place in PLACES[:2]),
 ]
 EXAMPLES = 60
+PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+schemathesis.openapi.format("printable", PRINTABLE)
 
 
 @pytest.fixture
