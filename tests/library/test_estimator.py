@@ -16,6 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from evertune import TunedClassifier, TunedRegressor
 from evertune.metrics.metrics import METRICS
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 QUICK = {"budget_seconds": None, "budget_trials": 1, "workers": 1, "n_folds": 2}
 LINEAR = QUICK | {"families": ["linear"]}
 N_ROWS = 60

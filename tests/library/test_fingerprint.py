@@ -7,6 +7,8 @@ import pytest
 
 from evertune import fingerprint
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 CHECKOUT = Path(__file__).parents[2]
 ALL = set(fingerprint.STAGES)
 

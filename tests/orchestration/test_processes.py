@@ -18,6 +18,8 @@ from evertune.orchestration.processes import (
     wait_until_ready,
 )
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 STARTER = """
 import os, sys, time
 from pathlib import Path

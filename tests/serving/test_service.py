@@ -19,6 +19,8 @@ from tests.production import SCHEMA, champion, day, log_of, project, rows
 from tests.registries import make_champion, open_state
 from tests.services import quickly_learned, served, wait
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 CLASSES, CLIENTS = ("no", "yes"), 8
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
 

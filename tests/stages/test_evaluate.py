@@ -45,6 +45,8 @@ from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from pipelines.evaluate import run
 from tests.ensemble.pooled import entry
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 FEATURES = (Column("usage", "number"), Column("noise", "number"), Column("plan", "category"))
 SEARCH = {"budget_seconds": None, "budget_trials": 1, "families": ("linear",), "workers": 1}
 SECTION = EvaluationSection(bootstrap_draws=100, importance_rows=200, importance_repeats=2)

@@ -27,6 +27,8 @@ from evertune.stages.rebuild import drop_unrecorded_members, run
 from evertune.trials import Configuration, SearchHeader, Trial
 from evertune.types import probabilities_or_values
 
+pytestmark = pytest.mark.slow  # seconds each, or processes of its own
+
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 SCHEMA = TableSchema(
     (Column("a", "number"), Column("b", "category", ("x", "y"))), "y", "regression"
