@@ -14,11 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MAX_FOLDER_LENGTH = 40  # Ray adds some 60 characters, and the path of a socket may have 107
+MAX_PASSES = 50
+PASS_SECONDS = 0.1
 
 
 def ray_temp_folder(state: Path) -> Path:
@@ -63,9 +66,14 @@ def marked_processes(marker: str) -> Iterator[int]:
 def reap_orphans(marker: str, folder: str) -> None:
     """Wait for the search to end, then end the processes it left and remove its folder."""
     sys.stdin.buffer.read()
-    for process in marked_processes(marker):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    for _ in range(MAX_PASSES):
+        left = list(marked_processes(marker))
+        if not left:
+            break
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(PASS_SECONDS)  # one of them may have started another meanwhile
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -75,6 +75,7 @@ LOCAL_ENVIRONMENT: dict[str, str | None] = {
     "RAY_AUTH_MODE": None,  # unset, ray.init turns tokens on
     "RAY_AUTH_TOKEN": None,
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "SPT_NOENV": "1",  # agents that set their title would overwrite the marker of `orphan_reaper`
 }
 
 

@@ -25,7 +25,11 @@ import ray
 def loss(y, values, probabilities):
     if os.getpid() == {driver}:  # leave the trials to the cluster, however long it takes to start
         time.sleep(3600)
-    Path({folder!r}, ray.get_runtime_context().get_node_id()).touch()
+    seen = Path({folder!r})
+    (seen / ray.get_runtime_context().get_node_id()).touch()
+    stop_at = time.monotonic() + 60
+    while len(list(seen.iterdir())) < 2 and time.monotonic() < stop_at:
+        time.sleep(0.1)  # the other node's worker may need longer to start than all trials here
     time.sleep(0.2)
     return float(abs(y - values).mean())
 """

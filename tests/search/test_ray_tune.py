@@ -3,11 +3,14 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
+from evertune.search.ray_guardian import marked_processes
 from evertune.search.ray_tune import ray_session
 
 
@@ -33,6 +36,18 @@ def _sockets_of(name):
             continue
 
 
+def _agents():
+    """Return the ids of Ray's two agents once they have given themselves titles."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        family = psutil.Process().children(recursive=True)
+        found = {each.pid for each in family if each.name().endswith("Agent")}
+        if len(found) == 2:
+            return found
+        time.sleep(0.1)
+    return set()
+
+
 @pytest.mark.slow
 def test_ray_is_reached_from_this_machine_alone_and_leaves_the_environment_as_it_was(tmp_path):
     before = dict(os.environ)
@@ -41,12 +56,16 @@ def test_ray_is_reached_from_this_machine_alone_and_leaves_the_environment_as_it
         own = {f"socket:[{inode}]": open_ for inode, open_ in _listening().items()}
         reached = [own[file] for file in _sockets_of(str(token).encode()) if file in own]
         mode = stat.S_IMODE(token.stat().st_mode)
+        agents = _agents()
+        marked = set(marked_processes(str(token)))
         names = ("OMP_NUM_THREADS", "PYTHONPATH")
         seen = ray.get(ray.remote(lambda: [os.environ[name] for name in names]).remote())
     assert reached
     assert not any(reached)
     assert mode == 0o600
     assert workers == 1
+    assert len(agents) == 2
+    assert agents <= marked
     assert seen[0] == "1"
     assert seen[1].startswith(str(tmp_path))
     assert {name: os.environ.get(name) for name in before} == before
