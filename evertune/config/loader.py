@@ -30,9 +30,11 @@ from evertune.config.yaml_file import (
 )
 from evertune.errors import EvertuneError, ParamsError
 from evertune.messages import did_you_mean, looks_like_secret, to_safe_json
+from evertune.trials import FORMER_FAMILIES, FORMER_PARAMETERS
 
 FILE = "params.yaml"
 DISCRIMINATOR_KEY = "kind"  # the key that tells which of several sections stands at a place
+FORMER_SPACE_KEYS = FORMER_FAMILIES | FORMER_PARAMETERS  # pydantic names the present ones
 PLAIN_WORDS = {
     "Input should be ": "",
     "String should match pattern ": "text of the form ",
@@ -189,7 +191,7 @@ def _validation_issues(
     """Return one issue for each key that pydantic refused."""
     by_key: dict[str, list[ErrorDetails]] = {}
     conflicts: list[tuple[str, str]] = []
-    for detail in error.errors(include_url=False):
+    for detail in _without_consequences(error.errors(include_url=False)):
         loc = (prefix, *detail["loc"]) if prefix else detail["loc"]
         if detail["type"] == CONFLICTS:
             section = _dotted_key(loc, "", document)
@@ -204,14 +206,31 @@ def _validation_issues(
     return [ParamsIssue(find_line(document, key), text) for key, text in described]
 
 
+def _without_consequences(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is too short where one of its items was refused."""
+    places = [detail["loc"] for detail in details]
+
+    def has_refused_item(loc: tuple[int | str, ...]) -> bool:
+        return any(len(each) > len(loc) and each[: len(loc)] == loc for each in places)
+
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short" or not has_refused_item(detail["loc"])
+    ]
+
+
 def _dotted_key(loc: tuple[int | str, ...], kind: str, document: YamlDocument) -> str:
     steps: list[str] = []
     value: YamlValue = document.values
     for step in loc:
         if isinstance(value, dict) and step not in value and value.get(DISCRIMINATOR_KEY) == step:
             continue  # pydantic names the kind of a rule as if it were a key
-        steps.append(str(step))
-        value = _child_value(value, step)
+        written = step
+        if isinstance(value, dict) and step not in value:
+            written = next((old for old in value if FORMER_SPACE_KEYS.get(old) == step), step)
+        steps.append(str(written))
+        value = _child_value(value, written)
     if kind.startswith("union_tag"):
         return ".".join([*steps, DISCRIMINATOR_KEY])
     while kind != "missing" and steps and ".".join(steps) not in document.lines:

@@ -125,7 +125,7 @@ def project_deployments(
 ) -> "Iterator[RunnerDeployment]":
     """Yield the deployment of each flow; one run of each at a time.
 
-    A decision that finds the retune at work is announced again by the next look at production.
+    A decision that finds the retune at work is announced again by the next monitoring run.
     """
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment

@@ -1,7 +1,7 @@
 """Prefect tasks for the flows of a project, and what runs a flow.
 
 The files in a project's `flows` folder call the functions of this module: `snapshot`, `stages`,
-`stage` and `register`; `follow_decision`; `look` and `emit_decision`; `score_table` and
+`stage` and `register`; `follow_decision`; `check_production` and `emit_decision`; `score_table` and
 `load_labels`; `ask_person` and `apply_answer`. A step that reaches a server is tried again while
 that does not answer. `run_flow` runs such a flow in this process.
 """
@@ -204,8 +204,8 @@ def follow_decision(root: str, decision_id: str, *, resume: bool) -> DecisionOut
     return run_steps(steps, partial(_run_as_task, root=place))
 
 
-def look(root: str, now: str | None) -> "MonitoringResult":
-    """Look at production: findings and a decision, recorded and shown on the page."""
+def check_production(root: str, now: str | None) -> "MonitoringResult":
+    """Measure production and decide; the decision is recorded and shown on the page."""
     from evertune.orchestration.carry_out_decision import resolve_now, run_monitoring
 
     place = Path(root)
@@ -215,7 +215,7 @@ def look(root: str, now: str | None) -> "MonitoringResult":
         create_markdown_artifact(decision_page(found), key="decision")
         return found
 
-    found: MonitoringResult = _run_as_task(Step("look", run, lambda _: ""), place)
+    found: MonitoringResult = _run_as_task(Step("monitor", run, lambda _: ""), place)
     return found
 
 

@@ -41,9 +41,8 @@ from evertune.search.pruning import FoldScores, should_prune
 from evertune.trials import Configuration, FoldResult, ParameterValue, Trial, TrialSource
 
 CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
-BATCH_SIZE = (
-    4  # jobs that are proposed before the sampler learns of any result, in a budget of trials
-)
+# In a budget of trials: jobs that are proposed before the sampler learns of any result.
+BATCH_SIZE = 4
 EXPLORATION_WEIGHT = 0.01  # of a family that the ensemble does not use
 REWEIGHT_AFTER_TRIALS = 3  # that must finish before the ensemble is selected again
 PRUNED = "others were better on the same folds"

@@ -4,7 +4,8 @@
 /churn/predict`); one that is alone answers at `/predict` too. A request goes from here through
 `requests` (its form) and `service` (batches of predictions) to `monitoring.prediction_log`; then it
 is answered. `/openapi.json` is what FastAPI generates, for the columns of the champions of now:
-when another champion reads other columns, the paths are built again.
+when another champion reads other columns, the paths are built again. Only /health and /ready
+answer anybody.
 
 Checked here, before FastAPI parses a body: the caller, content type, size, the time that the body
 may take, and JSON that two readers could read in two ways. Without a token, a service on loopback
@@ -21,7 +22,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect, Request
@@ -92,7 +93,17 @@ def create_app(services: Mapping[str, ModelService], *, host: str = "127.0.0.1")
             yield
 
     title = ", ".join(service.name for service in services.values())
-    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title=title, version="1", lifespan=lifespan, openapi_url=None)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_document(request: Request) -> Response:
+        if any(service.token is None for service in services.values()):
+            try:
+                check_host(request, host)
+            except RequestError as error:
+                return _error_response(error)
+        return JSONResponse(app.openapi())
+
     n_fixed = len(app.router.routes)
 
     def build_paths() -> None:
@@ -172,7 +183,13 @@ def check_caller(service: ModelService, request: Request, host: str) -> None:
         shown = request.headers.get("authorization", "").encode()
         if not compare_digest(shown, b"Bearer " + service.token):
             raise _error(UNAUTHORIZED, "authorization", "expected 'Bearer' and the token")
-    elif host in LOOPBACK_HOSTS and _host_name(request) not in LOOPBACK_HOSTS:
+    else:
+        check_host(request, host)
+
+
+def check_host(request: Request, host: str) -> None:
+    """Turn away who means another machine; `host` is the address that the server listens on."""
+    if host in LOOPBACK_HOSTS and _host_name(request) not in LOOPBACK_HOSTS:
         raise _error(FORBIDDEN, "host", "expected this machine's own name, such as localhost")
 
 

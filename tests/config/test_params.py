@@ -145,6 +145,20 @@ def test_a_part_of_the_space_under_both_names_is_an_error(tmp_path, space, fault
         _load(tmp_path, search={"space": space})
 
 
+@pytest.mark.parametrize(
+    ("search", "line", "fault"),
+    [
+        ("space:\n    neighbours:\n      n_neighbors: {low: x}", 5, "space.neighbours.n_neighbors"),
+        ("space:\n    knn:\n      numbers: {low: x}", 5, "space.knn.numbers"),
+        ("families: [neighbors]", 3, "families.0 must be"),
+    ],
+)
+def test_a_wrong_value_below_a_former_name_is_one_fault_at_its_line(tmp_path, search, line, fault):
+    (tmp_path / "params.yaml").write_text(f"{SHORT}search:\n  {search}\n")
+    with pytest.raises(ParamsError, match=rf"has 1 fault:\n  line {line}: search.{fault}"):
+        load_params(tmp_path)
+
+
 def test_a_conflict_names_the_line_of_a_key_under_its_former_name(tmp_path):
     (tmp_path / "params.yaml").write_text(SHORT + "metric:\n  guards: {}\n  optimise: nothing\n")
     with pytest.raises(ParamsError, match=r"line 4: metric.primary: 'nothing' is not a metric"):

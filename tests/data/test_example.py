@@ -209,3 +209,26 @@ def test_the_columns_are_of_every_kind():
 def test_missing_values_depend_on_who_leaves(name):
     missing = all_customers()[name].isna().to_numpy()
     assert left(all_customers())[missing].mean() > left(all_customers())[~missing].mean() + 0.02
+
+
+def test_a_missing_age_says_nothing():
+    missing = all_customers()["age"].isna().to_numpy()
+    assert 0.04 < missing.mean() < 0.06
+    assert left(all_customers())[missing].mean() == pytest.approx(
+        left(all_customers())[~missing].mean(), abs=0.03
+    )
+
+
+def test_what_customers_do_follows_the_weekday_and_the_season():
+    table = all_customers()
+    weekend = table["date"].dt.day_of_week >= 5
+    winter, summer = (table[table["date"].dt.month == month] for month in (1, 7))
+    assert table["age"][weekend].mean() < table["age"][~weekend].mean() - 2
+    assert winter["usage_hours"].mean() > 1.2 * summer["usage_hours"].mean()
+    assert winter["support_calls"].mean() > summer["support_calls"].mean() + 0.3
+
+
+def test_a_few_of_150_cities_have_most_customers():
+    counts = all_customers()["city"].value_counts()
+    assert len(counts) == 150
+    assert counts.head(30).sum() > 0.4 * counts.sum()

@@ -60,6 +60,7 @@ def test_dropout_preserves_the_mean():
 def test_a_learning_rate_rises_first_and_a_schedule_ends_at_0(schedule, expected):
     factors = [learning_rate_factor(schedule, done) for done in (0.0, 0.025, 0.05, 1.0)]
     assert factors == pytest.approx(expected, abs=0.01)
+    assert factors[-1] == pytest.approx(expected[-1], abs=1e-6)
 
 
 def test_a_dropped_unit_has_no_gradient():

@@ -161,6 +161,12 @@ def test_a_worse_model_stays_challenger_and_is_not_judged_again(after_good, bad)
     assert (status.champion.version, status.challenger) == ("1", "2")
 
 
+def test_an_equal_model_stays_challenger(after_good, good):
+    made(after_good, model=good, evaluation=replace(EVALUATION, chosen="simplest:ridge"))
+    verdict = register(after_good)
+    assert (verdict.decision, verdict.champion) == ("keep", "1")
+
+
 def test_the_simplest_model_is_registered_where_it_was_chosen(root, bad, tmp_path):
     made(root, model=bad, evaluation=replace(EVALUATION, chosen="simplest:ridge"))
     register(root)

@@ -65,6 +65,11 @@ def test_a_family_that_cannot_be_searched_is_refused(families):
         build_space(families)
 
 
+def test_families_stand_from_cheap_to_dear_however_they_are_named():
+    space = build_space(["catboost", "knn", "linear"])
+    assert list(space) == ["linear", "knn", "catboost"]
+
+
 def test_what_is_searched_has_a_default():
     for family, parameters in build_space(DEFAULT_SPACES, metric="f1").items():
         assert parameters.keys() <= (COMMON_DEFAULTS | FAMILIES[family].defaults).keys()

@@ -127,6 +127,12 @@ def test_another_name_for_this_machine_is_turned_away(service, host):
     assert response.status_code == 403
 
 
+def test_the_columns_are_not_told_to_another_name_for_this_machine(service):
+    response = service.get("/openapi.json", headers={"host": "evil.example"})
+    assert response.status_code == 403
+    assert "plan" not in response.text
+
+
 def test_a_moment_may_be_as_far_ahead_as_clocks_differ(service):
     body = {"row": ROW, "moment": "2024-01-31T00:04:00Z"}
     assert service.post("/predict", json=body).status_code == 200
