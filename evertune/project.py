@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evertune.decisions import DecisionOutcome
     from evertune.models.persistence import ServedModel
     from evertune.monitoring.results import MonitoringResult
-    from evertune.registry.model_registry import ModelRegistry
+    from evertune.registry.mlflow_registry import ModelRegistry
     from evertune.registry.overview import ProjectStatus, VersionHistory, VersionSummary
     from evertune.registry.promotion_records import Verdict
     from evertune.serving.batch import ScoringResult
@@ -108,7 +108,7 @@ class Project:
     @cached_property
     def registry(self) -> "ModelRegistry":
         """The project's runs and registered versions in MLflow."""
-        from evertune.registry.model_registry import open_registry
+        from evertune.registry.mlflow_registry import open_registry
 
         return open_registry(self.params)
 

@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from evertune.database import open_log
 from evertune.monitoring.prediction_log import PredictionLog
-from tests import production, versioned
-from tests.registries import open_state
+from tests.support import production, versioned
+from tests.support.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLACES = Path("/usr/lib/postgresql")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from evertune.data.inference import (
+from evertune.data.column_kinds import (
     ParsedColumn,
     describe_time_column,
     find_unusable_columns,

@@ -1,6 +1,7 @@
 """Read CSV files: unpack, decode, find the delimiter, split the rows, and name every fault.
 
-Cells stay text exactly as written. Row numbers in messages count the rows below the header,
+Cells stay text exactly as written; `evertune.data.column_kinds.detect_decimal_sign` finds the
+decimal sign in them. Row numbers in messages count the rows below the header,
 whatever lines they take; blank lines are skipped.
 
 Why not a library: `pandas.read_csv` drops or pads ragged rows without saying which, and

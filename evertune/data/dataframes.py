@@ -18,7 +18,7 @@ from pandas.api.types import (
 )
 
 from evertune.data.cleaning import conform_to_schema, describe_column
-from evertune.data.inference import (
+from evertune.data.column_kinds import (
     ALL_MISSING,
     MAX_ABSOLUTE_VALUE,
     MAX_CATEGORIES,

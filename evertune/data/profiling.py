@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from evertune.data.inference import (
+from evertune.data.column_kinds import (
     IDENTIFIER_NAME_PATTERN,
     LEADING_ZERO_PATTERN,
     literal_missing_words,

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from evertune.config.schema import DataSection, DialectSection
 from evertune.data.cleaning import prepare_table
+from evertune.data.column_kinds import detect_decimal_sign
 from evertune.data.csv_dialects import read_csv
-from evertune.data.inference import detect_decimal_sign
 from evertune.data.schema import PreparedTable, TableSpec
 from evertune.data.validation import format_issues, quote_list
 from evertune.errors import TableError

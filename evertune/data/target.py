@@ -6,7 +6,7 @@ from typing import get_args
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from evertune.data.inference import infer_kind, number_share, read_number
+from evertune.data.column_kinds import infer_kind, number_share, read_number
 from evertune.data.parsing import as_number, as_text, mask_missing_words, normalize_dtype
 from evertune.data.schema import TableSpec
 from evertune.data.validation import DataIssue, quote_list

@@ -57,7 +57,7 @@ from evertune.models.fitted_model import (
     finalize_predictions,
     predict,
 )
-from evertune.models.origin import ModelOrigin
+from evertune.models.provenance import ModelOrigin
 from evertune.search.summary import SearchSummary, find_complete_trial, hyperparameter_settings
 from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval, paired_difference
 from evertune.stats.comparison import corrected_resampled_t

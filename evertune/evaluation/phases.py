@@ -20,7 +20,7 @@ from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.heuristics import Rule
 from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Ensemble, FittedPipeline, Model
-from evertune.models.origin import ModelOrigin
+from evertune.models.provenance import ModelOrigin
 from evertune.search.leaderboard import best_trial
 from evertune.stats.comparison import corrected_resampled_t
 from evertune.stats.results import Estimate

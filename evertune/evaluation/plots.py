@@ -24,7 +24,7 @@ from evertune.evaluation.thresholds import (
     candidate_thresholds,
     threshold_costs,
 )
-from evertune.models.origin import TrialWeight
+from evertune.models.provenance import TrialWeight
 from evertune.search.summary import OVERHEAD, SearchReport, TimeSpent
 from evertune.types import FloatArray, Predictions
 

@@ -58,8 +58,8 @@ from evertune.models.fitted_model import (
     apply_threshold,
     normalized_ensemble,
 )
-from evertune.models.origin import FoldScores, ModelOrigin, TrialWeight, WindowChoice
 from evertune.models.predictor_files import load_predictor
+from evertune.models.provenance import FoldScores, ModelOrigin, TrialWeight, WindowChoice
 from evertune.search.leaderboard import (
     all_failed,
     best_partial_trial,

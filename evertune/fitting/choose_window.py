@@ -11,7 +11,7 @@ from evertune.data.training_windows import TrainingWindow, is_in_window, row_wei
 from evertune.fitting.refit import TrainingSet, fit_on_training_set, iterations_for
 from evertune.metrics.metrics import Metric, compute_metrics, is_better
 from evertune.models.fitted_model import FittedPipeline, predict
-from evertune.models.origin import WindowChoice, WindowFit
+from evertune.models.provenance import WindowChoice, WindowFit
 from evertune.trials import Configuration, FoldResult
 
 MIN_WINDOW_ROWS = 50  # a window with fewer is not fitted

@@ -9,7 +9,7 @@
   stopping.
 - `feature_selection`: choose encoded columns inside a fit.
 - `fitted_model`: fitted models and ensembles, and their predictions; `network`: a trained network.
-- `persistence`: the folder of a model; `predictor_files`: predictors without pickle; `origin`: the
-  record of how a model was built.
+- `persistence`: the folder of a model; `predictor_files`: predictors without pickle; `provenance`:
+  the record of how a model was built.
 - `compiled`, `compiled_rows`: predict a few rows within a millisecond or so.
 """

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 import pandas as pd
 
 from evertune.data.cleaning import conform_to_schema
-from evertune.data.inference import MAX_ABSOLUTE_VALUE
+from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
 from evertune.data.parsing import (
     FALSE_WORDS,
     MISSING_WORDS,

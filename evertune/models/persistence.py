@@ -37,13 +37,13 @@ from evertune.files import (
     write_table,
 )
 from evertune.models.fitted_model import Ensemble, EnsembleMember, FittedPipeline, Model, predict
-from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.predictor_files import (
     PredictorFormat,
     canonical_skops,
     dump_predictor,
     load_predictor,
 )
+from evertune.models.provenance import ModelOrigin, WindowChoice
 from evertune.trials import Configuration
 from evertune.types import Predictions
 

@@ -14,7 +14,7 @@ from evertune.data.labels import missing_column_issues, parse_label_table
 from evertune.data.validation import format_issues
 from evertune.errors import TableError
 from evertune.monitoring.prediction_log import Label, LabelCounts, open_prediction_log
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.times import to_utc_datetime
 
 

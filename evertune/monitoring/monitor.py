@@ -33,7 +33,7 @@ from evertune.monitoring.state import MonitoringState, change_point, with_claime
 from evertune.monitoring.triggers import evaluate_triggers
 from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import ModelRegistry, open_registry
+from evertune.registry.mlflow_registry import ModelRegistry, open_registry
 from evertune.stats.sequential import paired_sequential_test
 from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
 

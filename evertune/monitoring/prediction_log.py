@@ -50,7 +50,7 @@ from evertune.database import (
 from evertune.errors import InputError
 from evertune.files import atomic_write
 from evertune.monitoring.log_frames import LoggedPrediction, keep_effective_labels, make_log_frame
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.times import TimeWindow
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from evertune.monitoring.reference import (
     load_reference,
     save_reference,
 )
-from evertune.registry.model_registry import ModelRegistry, ModelVersion
+from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion
 
 REFERENCE_ARTIFACT = "reference"
 

@@ -24,7 +24,7 @@ from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.monitoring.results import MonitoringResult
 from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.run_page import MetricPoint
 
 WIDTH, HEIGHT, LEFT, TOP = 920, 190, 72, 14

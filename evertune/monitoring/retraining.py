@@ -36,7 +36,7 @@ from evertune.monitoring.log_frames import read_inputs
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
+from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion, open_registry
 from evertune.search.leaderboard import top_trials
 from evertune.search.trial_log import read_header, read_trials
 from evertune.times import to_naive_timestamp, to_utc_datetime

@@ -42,7 +42,7 @@ from evertune.orchestration.steps import (
 )
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.promotion import roll_back_on_decision
 from evertune.registry.promotion_records import Verdict
 from evertune.terminal import decision_line, verdict_line

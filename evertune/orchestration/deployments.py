@@ -20,7 +20,7 @@ from uuid import UUID
 
 from evertune.errors import EvertuneError, InputError, ParamsError
 from evertune.orchestration.environment import DEFAULTS, set_defaults
-from evertune.orchestration.identity import (
+from evertune.orchestration.server_names import (
     DECISION_EVENT,
     FLOW_NAMES,
     ProjectIdentity,

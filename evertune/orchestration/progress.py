@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from evertune.evaluation.baselines import BaselineResult
-    from evertune.registry.model_registry import ModelRegistry
+    from evertune.registry.mlflow_registry import ModelRegistry
 
 PLAIN_LINE_SECONDS = 10.0
 POLL_SECONDS = 0.5

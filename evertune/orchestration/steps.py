@@ -102,7 +102,7 @@ def register_step(root: Path, *, flow_run: str | None = None) -> Step[Verdict]:
     """Register the model, and make it champion if it passes the gates."""
 
     def run() -> Verdict:
-        from evertune.registry.settled import settled_verdict
+        from evertune.registry.already_registered import settled_verdict
 
         settled = settled_verdict(root)
         if settled is not None:

@@ -36,13 +36,6 @@ from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
 from evertune.errors import BusyError, InputError, ProjectBusyError
 from evertune.files import load_project_file, project_lock
-from evertune.orchestration.identity import (
-    DECISION_EVENT,
-    PROCESS_TAG,
-    ProjectIdentity,
-    flow_file,
-    process_tag,
-)
 from evertune.orchestration.progress import (
     ShowProgress,
     follow_search,
@@ -53,6 +46,13 @@ from evertune.orchestration.progress import (
     step_progress,
     terminal_listener,
 )
+from evertune.orchestration.server_names import (
+    DECISION_EVENT,
+    PROCESS_TAG,
+    ProjectIdentity,
+    flow_file,
+    process_tag,
+)
 from evertune.orchestration.steps import (
     SEARCH,
     Step,
@@ -61,7 +61,7 @@ from evertune.orchestration.steps import (
     snapshot_step,
     stage_step,
 )
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.promotion_records import Verdict
 from evertune.terminal import (
     decision_page,

@@ -38,7 +38,7 @@ from evertune.evaluation.report import write_report
 from evertune.evaluation.thresholds import misclassification_costs
 from evertune.files import read_record, write_record
 from evertune.models.fitted_model import Model, predict
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 
 METRICS_FILE = "figures.json"
 

@@ -26,7 +26,7 @@ from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows
 from evertune.registry.gates import ChampionComparison, GateEvidence, RateGap, SliceRegression
 from evertune.registry.holdout_reuse import adjusted_confidence
-from evertune.registry.inputs import RegistrationInputs
+from evertune.registry.registration_inputs import RegistrationInputs
 from evertune.stats.bootstrap import BootstrapConfig, paired_difference
 from evertune.stats.comparison import delong_test, holm_adjust
 from evertune.stats.results import PairedDifference, TestResult

@@ -17,7 +17,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.errors import InputError
 from evertune.files import is_project_locked, remove_path
-from evertune.registry.model_registry import ModelRegistry, open_registry
+from evertune.registry.mlflow_registry import ModelRegistry, open_registry
 from evertune.registry.reproduce import PROJECT_FOLDER, REPRODUCED_FOLDER
 from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning.dvc import (

@@ -2,7 +2,7 @@
 
 Unless MLFLOW_TRACKING_URI is set, MLflow's SQLite database and its artifacts are kept in the
 project's `state` folder. `connect` checks the address before a client would wait for minutes,
-and returns a client whose failures are Evertune's errors. Only `evertune.registry.model_registry`
+and returns a client whose failures are Evertune's errors. Only `evertune.registry.mlflow_registry`
 uses the client; MLflow's own active run is never used.
 
 MLflow stores absolute places of artifacts. `relocate_artifacts` rewrites them when the embedded

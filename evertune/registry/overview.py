@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import is_project_locked, read_record
-from evertune.registry.model_registry import (
+from evertune.registry.mlflow_registry import (
     LastRun,
     ModelRegistry,
     ModelVersion,

@@ -28,7 +28,7 @@ from evertune.database import database_url, open_log, record_to_json
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import (
+from evertune.registry.mlflow_registry import (
     ROLLED_BACK_TAG,
     ModelRegistry,
     ModelVersion,

@@ -22,19 +22,12 @@ from evertune.evaluation.evaluation_record import chosen_model_metrics
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
+from evertune.registry.already_registered import champion_already, mark_settled
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.evidence import HoldoutComparison, compare_on_holdout, gather_evidence
 from evertune.registry.gates import evaluate_gates
 from evertune.registry.holdout_reuse import HoldoutUse, holdout_use_number, row_key_sketch
-from evertune.registry.inputs import (
-    RegistrationInputs,
-    environment_text,
-    json_digest,
-    params_values,
-    read_registration_inputs,
-)
-from evertune.registry.model_registry import ROLLED_BACK_TAG, ModelRegistry, ModelVersion
-from evertune.registry.pages import (
+from evertune.registry.mlflow_pages import (
     evaluation_description,
     evaluation_metrics,
     evaluation_tags,
@@ -44,6 +37,7 @@ from evertune.registry.pages import (
     model_settings,
     output_types,
 )
+from evertune.registry.mlflow_registry import ROLLED_BACK_TAG, ModelRegistry, ModelVersion
 from evertune.registry.promotion import (
     VERDICT_TAG,
     aliases_after_promotion,
@@ -58,6 +52,13 @@ from evertune.registry.promotion_records import (
     holdout_fingerprint,
     make_record_id,
 )
+from evertune.registry.registration_inputs import (
+    RegistrationInputs,
+    environment_text,
+    json_digest,
+    params_values,
+    read_registration_inputs,
+)
 from evertune.registry.run_page import (
     METRIC_TAG_PREFIX,
     MODE_TAG,
@@ -65,7 +66,6 @@ from evertune.registry.run_page import (
     ModelDescription,
     RunPage,
 )
-from evertune.registry.settled import champion_already, mark_settled
 from evertune.search.leaderboard import leaderboard
 from evertune.versioning import dvc, git
 

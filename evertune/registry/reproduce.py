@@ -36,8 +36,8 @@ from evertune.models.fitted_model import (
     predict,
 )
 from evertune.models.persistence import load_model
-from evertune.registry.inputs import environment_text
-from evertune.registry.model_registry import ModelRegistry, ModelVersion, open_registry
+from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion, open_registry
+from evertune.registry.registration_inputs import environment_text
 from evertune.trials import Configuration, MetricValues, Trial
 from evertune.types import Predictions, probabilities_or_values
 from evertune.versioning.dvc import (

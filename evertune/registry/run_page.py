@@ -1,6 +1,6 @@
 """Records of what a run and a registered version show in MLflow, and the names of their tags.
 
-`evertune.registry.pages` makes them from a result, `evertune.registry.model_registry` logs them.
+`mlflow_pages` makes them from a result, `mlflow_registry` logs them.
 """
 
 from collections.abc import Mapping

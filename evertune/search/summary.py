@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from evertune.models.origin import ModelOrigin, TrialWeight, is_baseline
+from evertune.models.provenance import ModelOrigin, TrialWeight, is_baseline
 from evertune.trials import Configuration, ParameterValue, SearchHeader, Trial
 
 OUT_OF_BUDGET = "the budget was used up"

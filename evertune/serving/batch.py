@@ -31,7 +31,7 @@ from evertune.monitoring.prediction_log import (
     ShadowPrediction,
     open_prediction_log,
 )
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.model_holder import load_shadow
 
 EXAMPLE_SOURCE = "example"

@@ -15,7 +15,7 @@ from evertune.errors import StageError
 from evertune.models.compiled import CompiledModel, compile_model, predict_compiled
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import predict_rows
-from evertune.registry.model_registry import ModelRegistry, ModelVersion
+from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion
 from evertune.types import Predictions
 
 PREDICTION_TOLERANCE = 1e-9

@@ -38,7 +38,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from evertune.data.inference import MAX_ABSOLUTE_VALUE
+from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
 from evertune.data.labels import MAX_ID_LENGTH, id_error
 from evertune.data.parsing import FALSE_WORDS, TRUE_WORDS
 from evertune.data.schema import Column, TableSchema

@@ -41,7 +41,7 @@ from evertune.errors import EvertuneError, ParamsError
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
 from evertune.serving.requests import (

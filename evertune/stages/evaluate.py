@@ -21,8 +21,8 @@ from evertune.config.schema import (
     SearchSection,
     SplitSection,
 )
+from evertune.data.column_kinds import find_unusable_columns
 from evertune.data.folds import Fold, folds_from_table
-from evertune.data.inference import find_unusable_columns
 from evertune.data.profiling import data_warnings
 from evertune.data.readers import spec_from_params
 from evertune.data.schema import PreparedTable, encode_target
@@ -53,8 +53,8 @@ from evertune.files import read_record, read_table
 from evertune.fitting.choose_window import window_note
 from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Model, predict
-from evertune.models.origin import ModelOrigin, WindowChoice
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
+from evertune.models.provenance import ModelOrigin, WindowChoice
 from evertune.monitoring.reference import Reference, build_reference
 from evertune.plan import Plan
 from evertune.search.summary import build_search_report, summarize_search

@@ -106,7 +106,7 @@ def _source_table(data: DataSection, root: Path) -> pd.DataFrame:
 
 
 def _with_existing_predictions(table: pd.DataFrame, params: Params) -> pd.DataFrame:
-    from evertune.registry.model_registry import open_registry, predict_with_registered_model
+    from evertune.registry.mlflow_registry import open_registry, predict_with_registered_model
 
     data, store = params.data, open_registry(params)
     predictions = predict_with_registered_model(

@@ -18,7 +18,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from evertune.models.persistence import load_model
-from tests.production import champion, day, labelled, learned, project, rows, served
+from tests.support.production import champion, day, labelled, learned, project, rows, served
 
 ROOT = Path(__file__).parents[2]
 LOOKS = 3

@@ -18,11 +18,11 @@ from evertune.data.schema import Column, TableSchema
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
-from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.mlflow_registry import ModelRegistry
 from evertune.registry.run_page import ModelDescription, RunPage
 from evertune.search.leaderboard import leaderboard
 from evertune.trials import Configuration, FoldResult, Trial
-from tests.registries import make_champion, open_state
+from tests.support.registries import make_champion, open_state
 
 NESTED = 50
 ROWS = pd.DataFrame({"age": np.arange(100.0)})

@@ -1,8 +1,8 @@
 """Play the planted cases through the real steps, and say which events each of them showed.
 
-A case is a table in which something is known to happen (tests/planted.py). Every one is played by
-`evertune replay` in a copy of the project, in a temporary folder unless one is named, where the
-pages can be looked at then; a case takes some minutes.
+A case is a table in which something is known to happen (tests/support/planted.py). Every one is
+played by `evertune replay` in a copy of the project, in a temporary folder unless one is named,
+where the pages can be looked at then; a case takes some minutes.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from evertune.orchestration.environment import set_defaults
 from evertune.simulation.replay import replay
 from evertune.simulation.results import count_events
-from tests.planted import CASES, TARGET, TIME, planted
+from tests.support.planted import CASES, TARGET, TIME, planted
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ["flows", "pipelines", "infra", "params.yaml", "dvc.yaml", ".gitignore"]

@@ -22,7 +22,7 @@ import httpx
 from evertune.config.loader import load_params
 from evertune.data.example import production_table
 from evertune.monitoring.prediction_log import open_prediction_log
-from tests.projects import copied_project, run
+from tests.support.projects import copied_project, run
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 16

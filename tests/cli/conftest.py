@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
-from tests.projects import ADDRESSES, copied_project, run, start
+from tests.support.projects import ADDRESSES, copied_project, run, start
 
 
 @pytest.fixture

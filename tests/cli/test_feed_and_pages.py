@@ -9,7 +9,7 @@ from evertune.database import open_log
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, StageError
 from evertune.registry.decision_log import DecisionLog
-from tests.projects import copied_project, free_port
+from tests.support.projects import copied_project, free_port
 
 DAY = datetime(2024, 11, 20, tzinfo=UTC)
 

@@ -8,13 +8,13 @@ import pytest
 from typer.testing import Result
 
 from evertune.files import project_lock
-from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.mlflow_registry import ModelRegistry
 from evertune.registry.overview import list_models
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
-from tests import kept
-from tests.projects import invoke
-from tests.registries import open_state
+from tests.support import kept
+from tests.support.projects import invoke
+from tests.support.registries import open_state
 
 pytestmark = [
     pytest.mark.slow,

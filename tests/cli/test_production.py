@@ -8,7 +8,7 @@ from typer.testing import Result
 from evertune.cli.up import monitoring_interval_seconds
 from evertune.config.yaml_file import edit_section
 from evertune.files import project_lock
-from tests.projects import free_port
+from tests.support.projects import free_port
 
 Run = Callable[..., Result]
 COMMANDS = ("serve", "score", "label", "log", "monitor", "retune", "replay", "up")

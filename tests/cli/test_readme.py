@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import CHECKOUT, made_small, run
+from tests.support.projects import CHECKOUT, made_small, run
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 TABLES = CHECKOUT.parent / "shared" / "data"

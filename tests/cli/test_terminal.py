@@ -9,7 +9,7 @@ from evertune.monitoring.backtest import Backtest, TriggerBacktest
 from evertune.monitoring.prediction_log import LabelCounts
 from evertune.monitoring.results import Cause, MonitoringResult
 from evertune.registry.decision_log import DecisionEntry
-from evertune.registry.model_registry import LastRun
+from evertune.registry.mlflow_registry import LastRun
 from evertune.registry.overview import (
     ChampionSummary,
     ProjectStatus,
@@ -33,8 +33,8 @@ from evertune.terminal import (
     verdict_page,
 )
 from evertune.times import TimeWindow
-from tests.production import day
-from tests.versioned import NOW, judged
+from tests.support.production import day
+from tests.support.versioned import NOW, judged
 
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
 CHAMPION = ChampionSummary(

@@ -21,8 +21,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from evertune.config.yaml_file import edit_section
 from evertune.data.example import production_table
-from evertune.orchestration.identity import DECISION_EVENT, ProjectIdentity
-from tests.projects import commit, copied_with_dvc, free_port, start
+from evertune.orchestration.server_names import DECISION_EVENT, ProjectIdentity
+from tests.support.projects import commit, copied_with_dvc, free_port, start
 
 pytestmark = pytest.mark.slow
 STARTED = "Press Ctrl-C to stop."

@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 from evertune.cli.app import app
 from evertune.files import project_lock
 from evertune.registry.decision_log import DecisionLog
-from tests import production, versioned
+from tests.support import production, versioned
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evertune.data.inference import detect_decimal_sign, infer_kind
+from evertune.data.column_kinds import detect_decimal_sign, infer_kind
 from evertune.data.parsing import (
     as_boolean,
     as_date,

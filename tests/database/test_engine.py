@@ -9,7 +9,7 @@ from evertune.database import CLAIMS, database_url, open_log
 from evertune.database import engine as database_engine
 from evertune.errors import BusyError, ParamsError, StageError, UnsafeError
 from evertune.registry.decision_log import DecisionLog
-from tests.logs import NEW_YEAR, append, known_ids, logged
+from tests.support.logs import NEW_YEAR, append, known_ids, logged
 
 ROW = {"model": "churn", "id": "d1", "claimed_by": "a", "moment": NEW_YEAR}
 NOBODY = "postgresql://someone:open-sesame@127.0.0.1:1/log"

@@ -14,7 +14,7 @@ from evertune.database.migrations import SCRIPTS, VERSION_TABLE, schema_revision
 from evertune.database.tables import METADATA, SCHEMA_REVISION
 from evertune.errors import UnsafeError
 from evertune.registry.decision_log import DecisionLog
-from tests.logs import CLASSES, NEW_YEAR, append, logged, prediction_log
+from tests.support.logs import CLASSES, NEW_YEAR, append, logged, prediction_log
 
 SECOND_REVISION = """
 import sqlalchemy as sa

@@ -26,7 +26,7 @@ from evertune.evaluation.evaluation_record import (
 from evertune.files import read_record, write_record
 from evertune.metrics.metrics import METRICS
 from evertune.models.fitted_model import Ensemble, Model
-from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.models.provenance import ModelOrigin, TrialWeight
 from evertune.stats.bootstrap import BootstrapConfig, bootstrap_interval
 from evertune.stats.results import Estimate
 from evertune.trials import Configuration, FoldResult, Trial

@@ -18,7 +18,7 @@ from evertune.evaluation.phases import (
 )
 from evertune.metrics.metrics import METRICS
 from evertune.models.fitted_model import Ensemble, EnsembleMember, FittedPipeline
-from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.models.provenance import ModelOrigin, TrialWeight
 from evertune.trials import Configuration, FoldResult, Trial
 
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]

@@ -23,7 +23,7 @@ from evertune.evaluation.plots import (
     search_plots,
 )
 from evertune.evaluation.slices import SliceRow
-from evertune.models.origin import TrialWeight
+from evertune.models.provenance import TrialWeight
 from evertune.search.summary import SearchReport, TimeSpent
 from evertune.types import Predictions
 

@@ -14,7 +14,6 @@ from evertune.data.schema import Column, TableSchema
 from evertune.errors import InputError, TableError
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Ensemble, EnsembleMember, Model, predict
-from evertune.models.origin import ModelOrigin, TrialWeight
 from evertune.models.persistence import (
     ModelVersionWarning,
     load_model,
@@ -24,6 +23,7 @@ from evertune.models.persistence import (
     save_model,
 )
 from evertune.models.predictor_files import load_predictor
+from evertune.models.provenance import ModelOrigin, TrialWeight
 from evertune.registry.pyfunc import _load_pyfunc
 from evertune.trials import Configuration
 

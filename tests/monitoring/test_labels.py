@@ -25,9 +25,9 @@ from evertune.monitoring.prediction_log import (
 )
 from evertune.registry.run_page import ModelDescription
 from evertune.trials import Configuration
-from tests.logs import CLASSES, append, day, label, logged, prediction_log
-from tests.projects import CHECKOUT
-from tests.registries import make_champion, open_state
+from tests.support.logs import CLASSES, append, day, label, logged, prediction_log
+from tests.support.projects import CHECKOUT
+from tests.support.registries import make_champion, open_state
 
 SCHEMA = TableSchema((), "left", "binary", CLASSES, identifier="customer")
 EXAMPLE = pd.DataFrame({"age": [31]})

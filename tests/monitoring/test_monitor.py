@@ -17,7 +17,7 @@ from evertune.monitoring.monitor import (
 from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference import load_reference
 from evertune.registry.decision_log import DecisionLog
-from tests.production import (
+from tests.support.production import (
     champion,
     day,
     labelled,

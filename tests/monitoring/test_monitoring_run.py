@@ -16,7 +16,7 @@ from evertune.monitoring.monitoring_run import (
 )
 from evertune.monitoring.reference import load_reference
 from evertune.times import TimeWindow
-from tests.production import day, labelled, log_of, project, rows, served
+from tests.support.production import day, labelled, log_of, project, rows, served
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
 

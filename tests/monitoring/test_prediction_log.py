@@ -23,7 +23,7 @@ from evertune.monitoring.prediction_log import (
     open_prediction_log,
 )
 from evertune.times import TimeWindow
-from tests.logs import (
+from tests.support.logs import (
     CLASSES,
     NEW_YEAR,
     append,
@@ -34,8 +34,8 @@ from tests.logs import (
     logged,
     prediction_log,
 )
-from tests.production import project
-from tests.projects import CHECKOUT
+from tests.support.production import project
+from tests.support.projects import CHECKOUT
 
 
 def test_a_prediction_comes_back_as_it_was_logged(log):
@@ -264,7 +264,7 @@ def test_inputs_are_read_with_the_columns_of_all_rows():
 # each row is printed only once it is in the log, as a service acknowledges it
 WRITER = """
 import sys, pathlib
-from tests.logs import append, label, logged
+from tests.support.logs import append, label, logged
 from evertune.database import open_log
 log = open_log(pathlib.Path(sys.argv[1]), model=sys.argv[3], address=sys.argv[2])
 for number in range(int(sys.argv[5])):

@@ -27,8 +27,8 @@ from evertune.search.trial_log import append_trial, open_trials
 from evertune.times import TimeWindow
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from evertune.versioning import dvc
-from tests import production
-from tests.registries import client_of, open_state
+from tests.support import production
+from tests.support.registries import client_of, open_state
 
 CHANGE = datetime(2024, 3, 1, tzinfo=UTC)
 CHAMPION, TOP = Configuration("tree", {"max_depth": 3}), Configuration("linear")

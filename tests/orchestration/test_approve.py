@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from evertune.config.loader import load_params
 from evertune.files import template_folder
 from evertune.orchestration.deployments import project_deployments
-from evertune.orchestration.identity import ProjectIdentity
+from evertune.orchestration.server_names import ProjectIdentity
 from evertune.orchestration.tasks import Answer, ask_for_approval
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.promotion_records import Verdict
-from tests import production, versioned
+from tests.support import production, versioned
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

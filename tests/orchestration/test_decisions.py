@@ -17,8 +17,8 @@ from evertune.orchestration.carry_out_decision import (
 )
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.promotion_records import Verdict
-from tests import production
-from tests.registries import client_of, open_state
+from tests.support import production
+from tests.support.registries import client_of, open_state
 
 NOW = production.day(9)
 slow = pytest.mark.slow

@@ -33,14 +33,14 @@ from evertune.orchestration.deployments import (
     project_deployments,
     retune_trigger,
 )
-from evertune.orchestration.identity import (
+from evertune.orchestration.server_names import (
     DECISION_EVENT,
     FLOW_NAMES,
     ProjectIdentity,
     process_tag,
 )
 from evertune.orchestration.tasks import close_abandoned_runs, load_flow
-from tests.projects import copied_project
+from tests.support.projects import copied_project
 
 NOW, DAY = datetime(2026, 1, 10, tzinfo=UTC), timedelta(days=1)
 TEAM = "custom-webhook/team"

@@ -8,10 +8,10 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from evertune.models.persistence import load_model
-from evertune.orchestration.identity import ProjectIdentity
 from evertune.orchestration.server import prefect_server
-from tests.production import labelled, project, rows, served
-from tests.projects import CHECKOUT, run
+from evertune.orchestration.server_names import ProjectIdentity
+from tests.support.production import labelled, project, rows, served
+from tests.support.projects import CHECKOUT, run
 
 pytestmark = pytest.mark.slow
 

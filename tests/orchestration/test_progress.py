@@ -23,9 +23,9 @@ from evertune.orchestration.progress import (
     terminal_listener,
 )
 from evertune.registry.mlflow_connection import TranslatingClient
-from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.mlflow_registry import ModelRegistry
 from evertune.trials import Configuration, SearchHeader, Trial
-from tests.registries import open_state
+from tests.support.registries import open_state
 
 
 def header(digest: str, *, greater_is_better: bool = True) -> SearchHeader:

@@ -9,7 +9,7 @@ from evertune.orchestration.rerun_stages import (
     without_time_limits,
 )
 from evertune.stages.rebuild import AMPLE_SECONDS
-from tests import production
+from tests.support import production
 
 
 def test_no_clock_ends_a_fit_and_no_search_judges_the_search(tmp_path):

@@ -14,9 +14,9 @@ from evertune.orchestration.carry_out_decision import follow_decision_locally
 from evertune.plan import Plan
 from evertune.registry.decision_log import DecisionLog
 from evertune.versioning import dvc
-from tests import production
-from tests.projects import run
-from tests.registries import open_state
+from tests.support import production
+from tests.support.projects import run
+from tests.support.registries import open_state
 
 CHECKOUT = Path(__file__).parents[2]
 NOW, CHANGE = production.day(60), production.day(10)

@@ -12,7 +12,7 @@ from evertune.errors import InputError, TableError
 from evertune.files import template_folder
 from evertune.identity import PROJECT_FILE
 from evertune.scaffold import init_project
-from tests.projects import CHECKOUT, made_small
+from tests.support.projects import CHECKOUT, made_small
 
 TABLE = "age,sex,bought\n" + "".join(f"{n % 7},{'mf'[n % 2]},{n % 3 == 0}\n" for n in range(60))
 

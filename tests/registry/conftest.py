@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import ModelRegistry
-from tests import production
-from tests.registries import open_state
+from evertune.registry.mlflow_registry import ModelRegistry
+from tests.support import production
+from tests.support.registries import open_state
 
 
 @pytest.fixture

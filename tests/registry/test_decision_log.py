@@ -20,8 +20,8 @@ from evertune.registry.holdout_reuse import HoldoutUse
 from evertune.registry.promotion_records import DecisionRecord, GateResult
 from evertune.stats.results import PairedDifference, TestResult
 from evertune.times import TimeWindow
-from tests.logs import day
-from tests.projects import CHECKOUT as ROOT
+from tests.support.logs import day
+from tests.support.projects import CHECKOUT as ROOT
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 RECORD = DecisionRecord(
@@ -190,7 +190,7 @@ import pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
 from evertune.database import open_log
 from evertune.registry.decision_log import DecisionLog
-from tests.logs import day
+from tests.support.logs import day
 folder, address, name, deliveries = sys.argv[1:]
 log = open_log(pathlib.Path(folder), model="delivered", address=address)
 print("ready", flush=True)

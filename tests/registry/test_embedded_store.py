@@ -9,9 +9,9 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
 from evertune.registry.embedded_store import KNOWN_SCHEMAS, EmbeddedStore, embedded_store
-from evertune.registry.model_registry import open_registry
-from tests import versioned
-from tests.registries import client_of
+from evertune.registry.mlflow_registry import open_registry
+from tests.support import versioned
+from tests.support.registries import client_of
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 
 registry = open_registry(load_params(Path.cwd()))
 found = [*registry.versions(), registry.find("champion"), registry.find("9"), registry.last_run()]

@@ -10,8 +10,8 @@ from evertune.evaluation.other_table import Assessment
 from evertune.files import read_record
 from evertune.models.persistence import load_model, save_model
 from evertune.registry.evaluate_version import assess_version
-from tests import production, versioned
-from tests.registries import client_of
+from tests.support import production, versioned
+from tests.support.registries import client_of
 
 pytestmark = pytest.mark.slow
 FIRST = production.rows(0, 5).drop_duplicates(["age", "plan", "day"], ignore_index=True)

@@ -22,11 +22,11 @@ from evertune.registry.evidence import (
     slice_regressions,
     slice_tests,
 )
-from evertune.registry.inputs import RegistrationInputs
+from evertune.registry.registration_inputs import RegistrationInputs
 from evertune.stats.bootstrap import BootstrapConfig
 from evertune.types import Predictions
-from tests.registered import EVALUATION, HEADER, PARAMS, fitted, table
-from tests.registered import SCHEMA as HOUSES
+from tests.support.registered import EVALUATION, HEADER, PARAMS, fitted, table
+from tests.support.registered import SCHEMA as HOUSES
 
 DRAWN = BootstrapConfig(200, 0.95, 0)
 SCHEMA = TableSchema((Column("age", "number"), Column("plan", "category")), "y", "regression")

@@ -16,9 +16,9 @@ from evertune.registry.run_page import RunPage
 from evertune.search.ray_guardian import ray_temp_folder
 from evertune.versioning import dvc
 from evertune.versioning.dvc import iter_cache_objects
-from tests import production
-from tests.projects import copied_with_dvc
-from tests.registries import open_state
+from tests.support import production
+from tests.support.projects import copied_with_dvc
+from tests.support.registries import open_state
 
 pytestmark = pytest.mark.slow
 HOUR = 3600

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from evertune.errors import BusyError, StageError, UnsafeError
 from evertune.registry import mlflow_connection
-from tests.registries import client_of, make_champion, open_state
+from tests.support.registries import client_of, make_champion, open_state
 
 
 @pytest.fixture

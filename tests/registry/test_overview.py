@@ -9,7 +9,7 @@ from evertune.files import project_lock
 from evertune.registry.overview import list_models, read_history, read_status
 from evertune.registry.promotion import promote
 from evertune.versioning import dvc
-from tests import production, versioned
+from tests.support import production, versioned
 
 pytestmark = pytest.mark.slow
 DVC = """stages:

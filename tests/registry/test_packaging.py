@@ -15,15 +15,15 @@ from evertune.data.schema import encode_target
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows, prediction_table, save_model
+from evertune.registry.mlflow_pages import output_types
 from evertune.registry.packaging import (
     model_requirements,
     reached_modules,
     write_served_model,
 )
-from evertune.registry.pages import output_types
 from evertune.registry.pyfunc import LOADER_MODULE
 from evertune.trials import Configuration
-from tests import production
+from tests.support import production
 
 ROWS = production.rows(0, 1)
 RAW = ROWS.drop(columns=["left"]).head(8)
@@ -109,7 +109,7 @@ def test_only_the_note_about_a_missing_pip_is_kept_from_the_user(tmp_path, monke
 def test_the_loader_reaches_little_and_nothing_heavy():
     modules = reached_modules()
     assert {LOADER_MODULE, "evertune.models.persistence"} <= modules
-    heavy = {"evertune.registry.model_registry", "evertune.database", "evertune.search.run"}
+    heavy = {"evertune.registry.mlflow_registry", "evertune.database", "evertune.search.run"}
     assert not heavy & modules
     size = sum(
         Path(*name.split(".")).with_suffix(".py").stat().st_size

@@ -13,7 +13,7 @@ from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, EvertuneError, InputError, StageError
 from evertune.files import project_lock
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.model_registry import ROLLED_BACK_TAG, ModelRegistry
+from evertune.registry.mlflow_registry import ROLLED_BACK_TAG, ModelRegistry
 from evertune.registry.promotion import (
     aliases_after_promotion,
     apply_decision,
@@ -27,9 +27,9 @@ from evertune.registry.promotion import (
 )
 from evertune.registry.promotion_records import DecisionRecord
 from evertune.types import Predictions
-from tests import production, versioned
 from tests.conftest import forget_artifact_places
-from tests.registries import client_of
+from tests.support import production, versioned
+from tests.support.registries import client_of
 
 pytestmark = pytest.mark.slow
 ALIASES = versioned.ALIASES

@@ -12,15 +12,24 @@ from evertune.data.schema import Column
 from evertune.errors import StageError
 from evertune.files import write_record
 from evertune.plan import Plan
-from evertune.registry.model_registry import model_folder
+from evertune.registry.already_registered import settled_verdict
+from evertune.registry.mlflow_registry import model_folder
 from evertune.registry.overview import read_status
 from evertune.registry.promotion import open_decisions, promote, reject, roll_back
 from evertune.registry.register import register
-from evertune.registry.settled import settled_verdict
 from evertune.versioning import dvc
-from tests.projects import copied_with_dvc
-from tests.registered import EVALUATION, SCHEMA, fitted, made, project, runs, store_of, table
-from tests.registries import client_of
+from tests.support.projects import copied_with_dvc
+from tests.support.registered import (
+    EVALUATION,
+    SCHEMA,
+    fitted,
+    made,
+    project,
+    runs,
+    store_of,
+    table,
+)
+from tests.support.registries import client_of
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ from evertune.registry.reproduce import (
 )
 from evertune.trials import Configuration, FoldResult, Trial
 from evertune.types import Predictions
-from tests import production
+from tests.support import production
 
 LOCK = "schema: '2.0'\nstages:\n  split:\n    outs: [{path: data/folds.parquet, md5: '00'}]\n"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from evertune.models.origin import ModelOrigin, TrialWeight
+from evertune.models.provenance import ModelOrigin, TrialWeight
 from evertune.search.summary import (
     EndingCount,
     FamilyRow,

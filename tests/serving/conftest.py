@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
-from tests.production import champion_state, day, project
-from tests.services import quickly_learned, served
+from tests.support.production import champion_state, day, project
+from tests.support.services import quickly_learned, served
 
 NOW = day(30)
 

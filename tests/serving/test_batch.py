@@ -4,7 +4,7 @@ from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import read_table
 from evertune.models.persistence import load_model, predict_rows
 from evertune.serving.batch import score
-from tests.production import champion, day, log_of, project, rows
+from tests.support.production import champion, day, log_of, project, rows
 
 NOW = day(30)
 CLASSES = ("no", "yes")

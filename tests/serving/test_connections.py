@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from evertune.serving.server import HeaderTimeoutProtocol
-from tests.services import served
+from tests.support.services import served
 
 pytestmark = pytest.mark.slow
 PATIENCE_SECONDS = 60

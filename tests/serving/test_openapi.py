@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.services import served
 from tests.serving.conftest import churn_app
+from tests.support.services import served
 
 ALWAYS = [
     not_a_server_error,

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from evertune.serving.requests import parse_json
-from tests.production import project
-from tests.services import served
 from tests.serving.conftest import NOW, churn_app
+from tests.support.production import project
+from tests.support.services import served
 
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
 JSON = {"content-type": "application/json"}

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.production import log_of
-from tests.services import wait
+from tests.support.production import log_of
+from tests.support.services import wait
 
 ROW = {"age": 31, "plan": "a", "day": "2024-01-02"}
 CLIENTS, LEAST_ANSWERS = 4, 200

@@ -15,9 +15,9 @@ from evertune.models.persistence import load_model, predict_rows
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
 from evertune.times import TimeWindow
-from tests.production import SCHEMA, champion, day, log_of, project, rows
-from tests.registries import make_champion, open_state
-from tests.services import quickly_learned, served, wait
+from tests.support.production import SCHEMA, champion, day, log_of, project, rows
+from tests.support.registries import make_champion, open_state
+from tests.support.services import quickly_learned, served, wait
 
 pytestmark = pytest.mark.slow  # seconds each, or processes of its own
 

@@ -17,8 +17,8 @@ from evertune.simulation.replay import (
 )
 from evertune.simulation.results import ReplayResult, mean_loss
 from evertune.trials import Configuration
-from tests.planted import TARGET, TIME, planted
-from tests.projects import copied_project
+from tests.support.planted import TARGET, TIME, planted
+from tests.support.projects import copied_project
 
 WEEKS = 4
 

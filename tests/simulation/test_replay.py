@@ -10,8 +10,8 @@ from evertune.errors import BusyError
 from evertune.files import project_lock
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.simulation.replay import replay
-from tests.planted import TARGET, TIME, planted
-from tests.projects import copied_project, invoke
+from tests.support.planted import TARGET, TIME, planted
+from tests.support.projects import copied_project, invoke
 
 NOBODY = "http://127.0.0.1:9"
 SMALL_POLICY = {"follow_up_days": [], "cooldown_days": 30}

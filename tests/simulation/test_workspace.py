@@ -9,8 +9,8 @@ from evertune.errors import TableError
 from evertune.files import read_table
 from evertune.simulation.replay import ROW_NAME, ReplayProject, create_replay_project
 from evertune.times import to_naive_timestamp
-from tests.planted import TARGET, TIME, planted
-from tests.projects import copied_project
+from tests.support.planted import TARGET, TIME, planted
+from tests.support.projects import copied_project
 
 CASE = planted("quiet", rows_a_day=4)
 

@@ -36,8 +36,8 @@ from evertune.files import (
 )
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
-from evertune.models.origin import ModelOrigin, TrialWeight, WindowChoice, WindowFit
 from evertune.models.persistence import load_model, save_model
+from evertune.models.provenance import ModelOrigin, TrialWeight, WindowChoice, WindowFit
 from evertune.monitoring.reference import load_reference
 from evertune.plan import Plan
 from evertune.search.trial_log import save_entry

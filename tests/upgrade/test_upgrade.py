@@ -14,7 +14,7 @@ from evertune.cli.app import app
 from evertune.config.loader import load_params
 from evertune.errors import InputError
 from evertune.files import template_folder
-from evertune.registry.model_registry import open_registry
+from evertune.registry.mlflow_registry import open_registry
 from evertune.scaffold import init_project
 from evertune.upgrade import SHIPPED_FILE, shipped_line, upgrade_project
 from evertune.versioning import dvc

@@ -9,7 +9,7 @@ from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
 from evertune.versioning import dvc
 from evertune.versioning.checkout import check_out, use_newest_clock
-from tests.projects import commit, copied_project, copied_with_dvc
+from tests.support.projects import commit, copied_project, copied_with_dvc
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from dvc.repo import Repo
 
 from evertune.errors import BusyError, StageError
 from evertune.versioning import dvc
-from tests.projects import copied_with_dvc
+from tests.support.projects import copied_with_dvc
 
 pytestmark = pytest.mark.slow
 STAGES = """stages:

@@ -7,12 +7,12 @@ from evertune.data.schema import encode_target
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
-from evertune.registry.model_registry import ModelRegistry, ModelVersion
+from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion
 from evertune.registry.promotion_records import DecisionRecord, GateResult, make_record_id
 from evertune.registry.run_page import ModelDescription
 from evertune.trials import Configuration
-from tests import production
-from tests.registries import client_of, open_state
+from tests.support import production
+from tests.support.registries import client_of, open_state
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ALIASES = {"champion": "2", "previous": "1", "challenger": "3"}

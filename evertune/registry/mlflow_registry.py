@@ -364,7 +364,7 @@ class ModelRegistry:
 
         The `most` best trials have exactly one run each afterwards.
         """
-        from evertune.registry.pages import score_curves, trial_pages
+        from evertune.registry.mlflow_pages import score_curves, trial_pages
 
         pages = trial_pages(trials, greater_is_better=greater_is_better, most=most)
         nested = self._search_runs(f"tags.`mlflow.parentRunId` = '{run_id}'")
@@ -463,7 +463,7 @@ class ModelRegistry:
         The same version judged by the same table again is shown in the same run. `folder` holds
         the pages, `source` is the file of the table `rows`.
         """
-        from evertune.registry.pages import assessment_page
+        from evertune.registry.mlflow_pages import assessment_page
 
         page = assessment_page(found, folder=folder)
         key = f"{found.version}-{found.digest}"

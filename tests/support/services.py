@@ -17,7 +17,7 @@ from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import save_model
 from evertune.serving.server import HeaderTimeoutProtocol
-from tests.production import LINEAR, SCHEMA, rows
+from tests.support.production import LINEAR, SCHEMA, rows
 
 PATIENCE_SECONDS = 60
 

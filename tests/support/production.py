@@ -20,9 +20,9 @@ from evertune.monitoring.prediction_log import Label, PredictionLog
 from evertune.monitoring.reference import Reference, build_reference, save_reference
 from evertune.registry.run_page import ModelDescription, RunPage
 from evertune.trials import Configuration
-from tests.registries import make_champion, open_state
+from tests.support.registries import make_champion, open_state
 
-PARAMS = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+PARAMS = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 SCHEMA = TableSchema(
     (Column("age", "number", minimum=0.0, maximum=99.0), Column("plan", "category", ("a", "b"))),
     "left",

@@ -11,10 +11,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from evertune.config.loader import load_params
-from evertune.registry.inputs import json_digest, read_result_key
-from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.mlflow_registry import ModelRegistry
 from evertune.registry.promotion import VERDICT_TAG, open_decisions
 from evertune.registry.promotion_records import Verdict
+from evertune.registry.registration_inputs import json_digest, read_result_key
 
 SETTLED_TAG = "evertune.settled"
 

@@ -16,9 +16,9 @@ from evertune.registry.register import register
 from evertune.stages.runner import run_outdated_stages
 from evertune.stages.snapshot import take_snapshot
 from evertune.trials import Configuration
-from tests import production
+from tests.support import production
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 METRIC = """def gain(truth, said, chances):
     return float((said == truth).mean() - (said != truth).mean())
 """

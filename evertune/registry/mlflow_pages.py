@@ -1,7 +1,7 @@
 """What MLflow shows: runs of searches, trials, assessments and monitoring, and model versions.
 
 Pure functions from records to a `RunPage` or a `ModelDescription`;
-`evertune.registry.model_registry` logs them.
+`evertune.registry.mlflow_registry` logs them.
 """
 
 from collections.abc import Mapping, Sequence

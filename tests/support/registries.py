@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from evertune.registry.model_registry import ModelRegistry
+from evertune.registry.mlflow_registry import ModelRegistry
 from evertune.registry.promotion import aliases_after_promotion
 
 PROJECT_ID = "00000000-0000-4000-8000-000000000000"

@@ -17,7 +17,7 @@ from evertune.search.summary import SearchSummary
 from evertune.search.trial_log import append_trial, open_trials
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
 from evertune.versioning import dvc
-from tests.registries import client_of, open_state
+from tests.support.registries import client_of, open_state
 
 SCHEMA = TableSchema(
     (Column("age", "number"), Column("plan", "category", ("a", "b"))), "price", "regression"

@@ -10,11 +10,11 @@ from mlflow import MlflowClient
 
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import write_table
-from evertune.registry.model_registry import ModelRegistry, predict_with_registered_model
+from evertune.registry.mlflow_registry import ModelRegistry, predict_with_registered_model
 from evertune.registry.run_page import LoggedDataset, MetricPoint, ModelDescription, RunPage
 from evertune.trials import Configuration, FoldResult, Trial
-from tests import production
-from tests.registries import client_of, make_champion, open_state
+from tests.support import production
+from tests.support.registries import client_of, make_champion, open_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
 ROWS = production.rows(0, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from evertune.data.schema import Column, TableSchema
 from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
-from evertune.registry.pages import (
+from evertune.registry.mlflow_pages import (
     evaluation_description,
     evaluation_metrics,
     evaluation_title,
