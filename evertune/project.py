@@ -153,8 +153,10 @@ class Project:
         """
         from evertune.orchestration.environment import set_defaults
         from evertune.orchestration.server import prefect_server
+        from evertune.stages.search_space import check_space
 
         set_defaults(self.state)
+        check_space(self.root)
         with self.lock("evertune train"), prefect_server(self.state) as wait_until_ready:
             # The server needs seconds to come up, which is when the work's imports are made.
             from evertune.orchestration.progress import step_progress

@@ -23,6 +23,7 @@ from evertune.orchestration.progress import (
 from evertune.plan import Plan
 from evertune.registry.promotion_records import Verdict
 from evertune.stages.runner import run_and_record, stage_function
+from evertune.stages.search_space import check_space
 from evertune.stages.snapshot import Snapshot, take_snapshot
 from evertune.terminal import snapshot_line, verdict_line
 from evertune.versioning import dvc
@@ -82,9 +83,13 @@ def perform_here(step: Step[T], say: Reporter) -> T:
 
 
 def snapshot_step(root: Path) -> Step[Snapshot]:
-    """Take a version of the source table; new rows begin a new search."""
+    """Take a version of the source table; new rows begin a new search.
+
+    A search that params.yaml describes and that cannot run is refused first.
+    """
 
     def run() -> Snapshot:
+        check_space(root)
         taken = take_snapshot(root)
         if taken.changed:
             write_record(load_params(root).paths.plan, Plan())

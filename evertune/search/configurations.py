@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 
 from evertune.data.schema import Column
+from evertune.messages import did_you_mean
 from evertune.models.embedding_network import check_installed
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES, default_configuration
 from evertune.preprocessing.encoders import has_high_cardinality
@@ -87,6 +88,22 @@ def build_space(
         for family in ALL_SPACES
         if family in wanted
     }
+
+
+def space_faults(overrides: Overrides) -> Iterator[tuple[str, str, str]]:
+    """Yield the family, the name and the fault of each override that cannot be searched.
+
+    Examples
+    --------
+    >>> next(space_faults({"tree": {"max_depth": [4, 2]}}))[:2]
+    ('tree', 'max_depth')
+    """
+    for family, values in overrides.items():
+        for name, choices in values.items():
+            try:
+                _override_parameters(family, {name: choices})
+            except ValueError as error:
+                yield family, name, str(error)
 
 
 def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
@@ -209,6 +226,7 @@ def _override_parameters(
     if unknown:
         raise ValueError(
             f"space of {family} must be of its parameters {', '.join(defaults)}, but got {unknown}."
+            f"{did_you_mean(unknown[0], defaults)}"
         )
     declared = ALL_SPACES[family] | SHARED_PARAMETERS | OPTIONAL_PARAMETERS
     return {
@@ -231,14 +249,17 @@ def _override_parameter(
     if not values or any(isinstance(value, str | bool) or value is None for value in values):
         raise ValueError(f"space of {name} must be numbers, but got {list(values)}.")
     numbers = [float(cast(float, value)) for value in values]
+    if isinstance(default, int) and any(number % 1 for number in numbers):
+        raise ValueError(f"space of {name} must be whole numbers, but got {list(values)}.")
+    if isinstance(declared, Float | Integer) and declared.log and min(numbers) <= 0:
+        raise ValueError(f"space of {name} must be numbers above 0, but got {list(values)}.")
     if len(numbers) != 2 or numbers[0] == numbers[1]:
         return Choice(tuple(values), when)
     low, high = numbers
     log = declared.log if isinstance(declared, Float | Integer) else low > 0
-    if low > high or (log and low <= 0):
+    if low > high:
         raise ValueError(
-            f"space of {name} must be two bounds, the lower one first"
-            f"{' and above 0' if log else ''}, but got {list(values)}."
+            f"space of {name} must be two bounds, the lower one first, but got {list(values)}."
         )
     if isinstance(default, int):
         return Integer(int(low), int(high), log, when)

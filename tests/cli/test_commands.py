@@ -53,6 +53,17 @@ def test_a_fault_in_params_is_told_before_anything_starts(invoke: Invoke, projec
     assert not (project / "state").exists()
 
 
+def test_a_space_that_cannot_be_searched_is_told_before_anything_starts(
+    invoke: Invoke, project: Path
+) -> None:
+    edit_section(project / "params.yaml", "search", {"space": {"tree": {"max_depht": [2, 4]}}})
+    done = invoke("train")
+    assert done.exit_code == 2
+    assert "Did you mean 'max_depth'?" in done.stderr
+    assert not (project / "data").exists()
+    assert "Prefect" not in done.stdout
+
+
 @pytest.mark.parametrize("command", ["train", "snapshot"])
 def test_a_second_run_says_who_holds_the_project(
     invoke: Invoke, project: Path, command: str

@@ -158,6 +158,9 @@ def test_a_value_that_is_only_a_default_can_be_searched():
         ({"tree": {"depht": [1, 2]}}, r"space of tree must be of its parameters .*\['depht'\]"),
         ({"tree": {"max_depth": [4, 2]}}, r"two bounds, the lower one first.*\[4, 2\]"),
         ({"tree": {"max_depth": [0, 2]}}, r"above 0, but got \[0, 2\]"),
+        ({"tree": {"max_depth": [0]}}, r"above 0, but got \[0\]"),
+        ({"tree": {"max_depth": [2.5]}}, r"whole numbers, but got \[2.5\]"),
+        ({"tree": {"max_depht": [2]}}, r"Did you mean 'max_depth'\?"),
         ({"tree": {"max_depth": ["deep"]}}, r"space of tree.max_depth must be numbers"),
         (
             {"tree": {"categorical_encoding": ["odd"]}},
