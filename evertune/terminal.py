@@ -6,7 +6,6 @@ Every function takes a result and returns a line, lines or a page; none prints. 
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -56,10 +55,18 @@ def verdict_page(verdict: Verdict) -> str:
 
 def labels_line(counts: LabelCounts) -> str:
     """Return how many labels were new, corrected and so on, then a line for each fault."""
-    cases = {each.name: getattr(counts, each.name) for each in fields(counts)}
-    faults = cases.pop("faults")
+    from evertune.data.labels import new_classes_note
+    from evertune.monitoring.prediction_log import LABEL_CASES
+
+    cases = {name: getattr(counts, name) for name in LABEL_CASES}
     text = ", ".join(f"{count} {name}" for name, count in cases.items() if count)
-    return "\n".join([text or "no labels", *(f"  {fault}" for fault in faults)])
+    lines = [text or "no labels", *(f"  {fault}" for fault in counts.faults)]
+    if counts.unknown_example:
+        case = "unknown" if counts.unknown else "early"
+        lines.insert(1, f"  {case}, for example: {counts.unknown_example}")
+    if counts.new_classes:
+        lines.append(f"  {new_classes_note(counts.new_classes)}")
+    return "\n".join(lines)
 
 
 def scoring_line(scored: ScoringResult) -> str:

@@ -81,7 +81,7 @@ def label(
         from evertune.terminal import labels_line
 
         data = DataSection(
-            source=str(Path(file).absolute()),
+            source=str(Path(file).resolve()),
             target=project.params.data.target,
             address_variable=project.params.scoring.address_variable,
         )

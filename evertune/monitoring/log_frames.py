@@ -1,9 +1,9 @@
 """Turn rows of the prediction log into tables, and tables into rows of the log.
 
 A *logged frame* has one row for each prediction: `id`, `moment`, `value`, the probabilities
-`p_0`, `p_1`, ... in the order of the class codes, `truth` (NaN while there is no label) and
-`labelled` (when that label became known). `logged_predictions` and `read_inputs` return its
-predictions and its raw input rows.
+`p_0`, `p_1`, ... in the order of the class codes, `truth` (NaN while there is no label, or where
+its class is not known) and `labelled` (when that label became known). `logged_predictions` and
+`read_inputs` return its predictions and its raw input rows.
 
 `identify_rows` gives each row of a table an id, which is a hash of its cells, so that the same
 table can be scored again without logging anything twice.
@@ -142,6 +142,13 @@ def keep_effective_labels(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     same_value = frame.groupby(["id", "truth"], dropna=False, sort=False)["labelled"]
     return frame.assign(labelled=same_value.transform("min"))[last].reset_index(drop=True)
+
+
+def has_new_class(frame: pd.DataFrame) -> pd.Series:
+    """Return a mask of the rows whose label is of a class that the version does not know."""
+    if "labelled" not in frame:
+        return pd.Series(False, index=frame.index)
+    return frame["labelled"].notna() & frame["truth"].isna()
 
 
 def logged_predictions(frame: pd.DataFrame, suffix: str = "") -> Predictions:

@@ -95,7 +95,13 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
         if run is not None:
             recent = [each for each in findings if each.window in run.windows[-N_CAUSE_WINDOWS:]]
             causes = rank_causes(recent, run.reference.importance)
-            result = replace(result, windows=run.windows, causes=causes, notes=run.notes())
+            result = replace(
+                result,
+                windows=run.windows,
+                causes=causes,
+                notes=run.notes(),
+                n_new_class_labels=sum(run.new_classes().values()),
+            )
         result = replace(result, metrics=prometheus_metrics(result, state.outcomes, at=at))
         log.save_window_record(
             kind="metrics", version="", window=METRICS_WINDOW, record=result.metrics

@@ -17,6 +17,7 @@ on that is new, immature or has other labels (`first_stale_window`).
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ import pandas as pd
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.schema import BUSINESS_PREFIX, Params, SequentialRule
 from evertune.data.cleaning import conform_to_schema
+from evertune.data.labels import new_classes_note
 from evertune.data.schema import Column
 from evertune.decisions import Finding
 from evertune.files import load_function
@@ -42,7 +44,12 @@ from evertune.monitoring.data_contract import (
 from evertune.monitoring.drift import drift_findings
 from evertune.monitoring.estimation import estimated_findings
 from evertune.monitoring.label_delay import fit_arrival_curve
-from evertune.monitoring.log_frames import logged_predictions, read_inputs, rows_in_window
+from evertune.monitoring.log_frames import (
+    has_new_class,
+    logged_predictions,
+    read_inputs,
+    rows_in_window,
+)
 from evertune.monitoring.loss_process import LossProcess, run_loss_process
 from evertune.monitoring.performance import matured_loss_days, realised_findings
 from evertune.monitoring.prediction_log import PredictionLog
@@ -207,16 +214,25 @@ class MonitoringRun:
         )
         return days_with_valid_data(days, findings)
 
+    def new_classes(self) -> dict[str, int]:
+        """Return the classes of labels that the version does not know, with their numbers."""
+        if not self.schema.classes:
+            return {}
+        ids = self.frame["id"][has_new_class(self.frame)]
+        return dict(Counter(self.log.effective_labels(list(ids)).values()))
+
     def notes(self) -> tuple[str, ...]:
         """Return what makes the findings less reliable, a sentence each."""
         wanted, known = self.settings.window_days, self.reference.window_days
-        if self.settings.window_rows is not None or wanted == known:
-            return ()
-        return (
-            f"monitoring.window_days is {wanted:g}, but version {self.version} was calibrated on"
-            f" {known:g}-day windows: drift is judged correctly again with the next version that"
-            " `evertune train` makes",
-        )
+        notes = []
+        if self.settings.window_rows is None and wanted != known:
+            notes.append(
+                f"monitoring.window_days is {wanted:g}, but version {self.version} was calibrated"
+                f" on {known:g}-day windows: drift is judged correctly again with the next version"
+                " that `evertune train` makes"
+            )
+        classes = self.new_classes()
+        return (*notes, new_classes_note(classes)) if classes else tuple(notes)
 
     def inputs(self, window: TimeWindow) -> pd.DataFrame:
         """Return the raw input rows of a window, in the order of the frame's."""

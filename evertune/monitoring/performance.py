@@ -28,7 +28,12 @@ from evertune.monitoring.label_delay import (
     is_mature,
     maturity_cutoff,
 )
-from evertune.monitoring.log_frames import logged_predictions, rows_in_window, single_version
+from evertune.monitoring.log_frames import (
+    has_new_class,
+    logged_predictions,
+    rows_in_window,
+    single_version,
+)
 from evertune.monitoring.loss_estimators import (
     ErrorModel,
     IsotonicCalibration,
@@ -197,9 +202,14 @@ def realised_findings(
     if task != reference.task:
         raise ValueError(f"Expected a reference of {task=}, but got {reference.task=}.")
     rows = _LoggedRows(frame, reference, confidence=confidence, seed=seed)
-    mature = [
-        is_mature(curve, window, n_labelled=rows.labelled(window).size, now=now, coverage=coverage)
+    # a label of a class that the model does not know has come, although it cannot be judged
+    n_labels = [
+        rows.labelled(window).size + int(has_new_class(frame.iloc[rows.positions(window)]).sum())
         for window in windows
+    ]
+    mature = [
+        is_mature(curve, window, n_labelled=n, now=now, coverage=coverage)
+        for window, n in zip(windows, n_labels, strict=True)
     ]
     findings: list[Finding] = []
     for window, state in _pool_small_windows(rows, windows, mature, least_rows=least_rows):
@@ -268,6 +278,7 @@ def matured_loss_days(
     if end is None or frame.empty:
         return ()
     rows = frame[frame["moment"] < to_naive_timestamp(end).floor(pd.Timedelta(days=days))]
+    rows = rows[~has_new_class(rows)]
     n_rows = {
         each.day: each.n for each in daily_losses(rows["moment"], np.zeros(len(rows)), days=days)
     }

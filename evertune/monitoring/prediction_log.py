@@ -19,8 +19,8 @@ training stay in their data versions. The log also keeps one record for each mon
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -113,15 +113,20 @@ class LabelCounts:
     new : int
         First label of a prediction in the log.
     repeated : int
-        Same value as the effective label.
+        Same value as the effective label, or an event that the log has already.
     corrected : int
         Another value than the effective label; the newer of the two counts.
     early : int
         Of ids without a prediction so far; such a label counts once the prediction comes.
     unknown : int
         Of identifiers that were never predicted; not kept.
+    unknown_example : str
+        One of the unknown or early ids, and the id of the log that it was probably meant to be.
+    new_classes : dict
+        Classes that the model does not know, each with its number of labels; these are among the
+        labels above.
     refused : int
-        Dated in the future, or no class or number; not kept.
+        Dated in the future, contradicting another label, or no class or number; not kept.
     faults : tuple of str
         Why labels were refused, a sentence each.
     """
@@ -133,11 +138,20 @@ class LabelCounts:
     unknown: int = 0
     refused: int = 0
     faults: tuple[str, ...] = ()
+    unknown_example: str = ""
+    new_classes: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "LabelCounts") -> "LabelCounts":
         """Return the counts of both."""
-        names = [field.name for field in fields(self)]
-        return LabelCounts(*(getattr(self, name) + getattr(other, name) for name in names))
+        return LabelCounts(
+            **{name: getattr(self, name) + getattr(other, name) for name in LABEL_CASES},
+            faults=self.faults + other.faults,
+            unknown_example=self.unknown_example or other.unknown_example,
+            new_classes=Counter(self.new_classes) + Counter(other.new_classes),
+        )
+
+
+LABEL_CASES = tuple(field.name for field in fields(LabelCounts) if field.type is int)
 
 
 def open_prediction_log(params: Params) -> "PredictionLog":
@@ -187,25 +201,28 @@ class PredictionLog(ModelLog):
 
     def append_labels(self, labels: Sequence[Label], *, received: datetime) -> LabelCounts:
         """Write labels, all of them or none, and return how many there were of each kind."""
-        # every writer orders by id; labels of one id stay in the order given
-        ordered = sorted(labels, key=attrgetter("id"))
+        # every writer orders by id; labels of one id and moment stay in the order given
+        ordered = sorted(labels, key=attrgetter("id", "moment"))
         counts: Counter[str] = Counter()
         rows = []
         with self.write_transaction() as connection:
             if self.is_postgresql:
                 # two loaders at once would both call the same label new
                 connection.exec_driver_sql("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE")
-            effective = self._effective_labels(connection, {label.id for label in ordered})
+            ids = {label.id for label in ordered}
+            events, effective = self._label_events(connection, ids)
             for label in ordered:
-                current = effective.get(label.id)
+                current, known = effective.get(label.id), (label.id, label.moment, label.value)
                 if current is not None:
-                    case = "repeated" if current[1] == label.value else "corrected"
+                    is_same = known in events or current[1] == label.value
+                    case = "repeated" if is_same else "corrected"
                 else:
                     case = "new" if label.id in effective else "early"
                 counts[case] += 1
-                if label.dated or case != "repeated":
+                if known not in events and (label.dated or case != "repeated"):
                     row = {"model": self.model, "id": label.id, "moment": label.moment}
                     rows.append(row | {"value": label.value, "received": received})
+                    events.add(known)
                 if current is None or label.moment >= current[0]:
                     effective[label.id] = (label.moment, label.value)
             if rows:
@@ -291,6 +308,34 @@ class PredictionLog(ModelLog):
                     values["probabilities"] = proba
                     found[row.id] = (row.version, LoggedPrediction(**values))
         return found
+
+    def known_ids(self, ids: Iterable[str]) -> set[str]:
+        """Return those ids that have a prediction."""
+        query = select(PREDICTIONS.c.id)
+        with self.read_transaction() as connection:
+            return {
+                each
+                for part in self.select_in_batches(query, PREDICTIONS.c.id, ids)
+                for each in connection.scalars(part)
+            }
+
+    def newest_ids(self, *, of_identifier: bool, most: int) -> list[str]:
+        """Return the ids of the newest predictions, or the values of their identifier column."""
+        column = PREDICTIONS.c.identifier if of_identifier else PREDICTIONS.c.id
+        query = (
+            select(column)
+            .where(PREDICTIONS.c.model == self.model, column.is_not(None))
+            .order_by(PREDICTIONS.c.moment.desc(), PREDICTIONS.c.id)
+            .limit(most)
+        )
+        with self.read_transaction() as connection:
+            return list(dict.fromkeys(connection.scalars(query)))
+
+    def effective_labels(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the value of the effective label of those ids that have one."""
+        with self.read_transaction() as connection:
+            _, effective = self._label_events(connection, ids)
+        return {each: label[1] for each, label in effective.items() if label is not None}
 
     def find_ids_by_identifier(self, identifiers: Iterable[str]) -> dict[str, str]:
         """Return the id of the latest prediction of each identifier that was predicted."""
@@ -435,17 +480,23 @@ class PredictionLog(ModelLog):
         with self.write_transaction() as connection:
             return connection.execute(self.insert_if_absent(table), rows).rowcount
 
-    def _effective_labels(
+    def _label_events(
         self, connection: Connection, ids: Collection[str]
-    ) -> dict[str, tuple[datetime, str] | None]:
-        """Return moment and value of the effective label of each id; None: predicted, no label."""
+    ) -> tuple[set[tuple[str, datetime, str]], dict[str, tuple[datetime, str] | None]]:
+        """Return id, moment and value of each label, and moment and value of each effective one.
+
+        An id that was predicted and has no label has None.
+        """
+        events: set[tuple[str, datetime, str]] = set()
         effective: dict[str, tuple[datetime, str] | None] = {}
         for part in self.select_in_batches(select(PREDICTIONS.c.id), PREDICTIONS.c.id, ids):
             effective |= dict.fromkeys(connection.scalars(part))
         labelled = select(LABELS.c.id, LABELS.c.moment, LABELS.c.value).order_by(*LABEL_ORDER)
         for part in self.select_in_batches(labelled, LABELS.c.id, ids):
-            effective |= {row.id: (row.moment, row.value) for row in connection.execute(part)}
-        return effective
+            for row in connection.execute(part):
+                events.add((row.id, row.moment, row.value))
+                effective[row.id] = (row.moment, row.value)
+        return events, effective
 
     def _labelled(
         self,

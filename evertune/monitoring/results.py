@@ -63,6 +63,8 @@ class MonitoringResult:
         All that were made before, oldest first.
     notes : tuple of str
         What a reader of the findings has to know.
+    n_new_class_labels : int
+        Labels of classes that the champion does not know.
     """
 
     now: datetime
@@ -78,6 +80,7 @@ class MonitoringResult:
     announced: str | None = None
     decisions: tuple[MonitoringDecision, ...] = ()
     notes: tuple[str, ...] = ()
+    n_new_class_labels: int = 0
 
 
 def prometheus_metrics(
@@ -96,6 +99,7 @@ def prometheus_metrics(
         alerts on a monitoring that stopped need the real time.
     """
     metrics = {"ml_monitor_last_success_timestamp_seconds": (at or result.now).timestamp()}
+    metrics["ml_labels_of_unknown_class"] = float(result.n_new_class_labels)
     metrics |= dict(_loss_metrics(result.findings))
     metrics |= dict(_drift_metrics(result.findings))
     for name, points in result.processes.items():

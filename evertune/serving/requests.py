@@ -55,7 +55,7 @@ BAD_REQUEST, CONTENT_TOO_LARGE, UNPROCESSABLE = 400, 413, 422
 
 @dataclass(frozen=True)
 class FieldError:
-    """What is wrong with one field of a request, such as `rows[3].age`; never repeats its value."""
+    """What is wrong with one field of a request, such as `rows[3].age`; a value is cut short."""
 
     field: str
     problem: str

@@ -38,6 +38,7 @@ from evertune.data.labels import (
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
 from evertune.errors import EvertuneError, ParamsError
+from evertune.messages import to_safe_json
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
@@ -63,7 +64,6 @@ SHADOW_WAIT_SECONDS = 0.2
 SHADOW_BATCH_ROWS = 1000
 MAX_SHADOW_QUEUE_ROWS = 50_000
 EXPECTED_BY_KIND = {
-    "number": "expected a number of at most 3.4e38, or null",
     "boolean": "expected true, false or null",
     "date": "expected a date such as 2024-12-31, or null",
 }
@@ -431,13 +431,23 @@ class ModelService:
             raise no_champion()
         schema, now = self.schema, self.clock()
         texts = labels_to_log([label.label for label in submitted], schema)
-        errors = []
+        errors: list[FieldError] = []
+        known: dict[tuple[str, datetime | None], tuple[int, str | None]] = {}
         for place, (label, text) in enumerate(zip(submitted, texts, strict=True)):
+            first, value = known.setdefault((label.id, label.moment), (place, text))
             if text is None:
-                expected = describe_expected_label("", schema)
-                errors.append(FieldError(f"labels[{place}].label", expected))
+                expected = describe_expected_label(label.label, schema)
+                problem = f"got {to_safe_json(label.label)}; {expected}"
+                errors.append(FieldError(f"labels[{place}].label", problem))
+            elif value not in (text, None):
+                problem = (
+                    f"{text!r} contradicts {value!r} of labels[{first}], which has the same id;"
+                    " keep the right one, or give each its moment"
+                )
+                errors.append(FieldError(f"labels[{place}].label", problem))
             if label.moment is not None and label.moment > now:
                 errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
+        self.metrics.labels.labels("refused").inc(len({error.field for error in errors}))
         if errors:
             raise RequestError(UNPROCESSABLE, *errors)
         try:
@@ -531,9 +541,17 @@ def _cell_errors(
     errors = []
     for issue in issues:
         column = str(issue.column)
-        kind = kinds.get(column, "date" if column == schema.time else "text")
-        expected = EXPECTED_BY_KIND.get(kind, "cannot be read")
-        problem = expected if column in row.cells else "is missing"
+        kind, problem = kinds.get(column, "date" if column == schema.time else "text"), "is missing"
+        if column in row.cells:
+            cell = row.cells[column]
+            expected = EXPECTED_BY_KIND.get(kind, "cannot be read")
+            if kind == "number" and isinstance(cell, str):
+                comma = schema.decimal == ","
+                shown = "1,5 (with a comma)" if comma else "1.5 (with a point)"
+                expected = f"expected a number such as {shown}, or null"
+            elif kind == "number":
+                expected = "expected a number of at most 3.4e38, or null"
+            problem = f"{expected}; got {to_safe_json(cell)}"
         errors.append(FieldError(f"{row.field}.{column}", problem))
     fault = None if row.identifier is None else id_error(row.identifier)
     if fault:

@@ -69,7 +69,8 @@ class LateLabels(RuleBasedStateMachine):
         if current is None:
             expected = "new" if row_id in self.predicted else "early"
         else:
-            expected = "repeated" if current[0] == value else "corrected"
+            is_known = (number, value) in self.events[row_id]
+            expected = "repeated" if is_known or current[0] == value else "corrected"
         self.clock += 1
         counts = self.log.append_labels(
             [Label(row_id, value, day(number), dated)], received=day(100 + self.clock)
@@ -148,9 +149,12 @@ def champions_log(root):
 def test_a_table_of_labels_may_be_loaded_every_day_by_id_or_identifier(root, champions_log):
     by_id = pd.DataFrame({"prediction_id": ["a", "b", "later"], "left": ["no", "", "yes"]})
     by_identifier = pd.DataFrame({"customer": ["c2", "c3"], "left": ["yes", "yes"]})
-    assert load_label_table(root, by_id, now=day(9)) == LabelCounts(new=1, early=1)
-    assert load_label_table(root, by_identifier, now=day(9)) == LabelCounts(new=1, unknown=1)
-    assert load_label_table(root, by_id, now=day(10)) == LabelCounts(repeated=2)
+    first = LabelCounts(new=1, early=1, unknown_example="'later'")
+    assert load_label_table(root, by_id, now=day(9)) == first
+    first = LabelCounts(new=1, unknown=1, unknown_example="'c3'")
+    assert load_label_table(root, by_identifier, now=day(9)) == first
+    again = load_label_table(root, by_id, now=day(10))
+    assert again == LabelCounts(repeated=2, unknown_example="'later'")
     corrected = by_id.head(1).assign(left="yes")
     assert load_label_table(root, corrected, now=day(11)) == LabelCounts(corrected=1)
     assert labels_of(champions_log) == {"a": 1.0, "b": 1.0}
@@ -174,6 +178,71 @@ def test_labels_that_cannot_be_used_are_counted_and_the_others_loaded(root, cham
         load_label_table(root, unusable, now=day(9))
     with pytest.raises(TableError, match=r"'prediction_id' or 'customer'.*\n.*'left'"):
         load_label_table(root, pd.DataFrame({"id": ["a"]}), now=day(9))
+
+
+def refusal(root, **columns):
+    """Return why a table of labels is refused."""
+    with pytest.raises(TableError) as caught:
+        load_label_table(root, pd.DataFrame(columns), now=day(9))
+    return str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_table_of_which_no_id_is_known_is_refused_with_the_likely_cause(root, champions_log):
+    append(champions_log, logged("x", day(3), identifier="00300"))
+    said = refusal(root, customer=[300.0, 301.0], left=["no", "yes"])
+    assert "None of the 2 ids" in said
+    assert "'300' where the log has '00300': leading zeros were lost" in said
+    assert labels_of(champions_log) == {}
+    assert "'.0' was added" in refusal(root, customer=["00300.0"], left=["no"])
+    said = refusal(root, customer=["c9"], left=["no"])
+    assert "The one id of the file is not" in said
+    assert "for example, 'c9' and the log '00300': the column 'customer' must have" in said
+    said = refusal(root, prediction_id=["c1"], left=["no"])
+    assert "rename it to 'customer'" in said
+    some = pd.DataFrame({"customer": ["00300", "C1", "c2"], "left": ["no", "no", "no"]})
+    counts = load_label_table(root, some, now=day(9))
+    assert (counts.new, counts.unknown) == (2, 1)
+    assert counts.unknown_example == "'C1', where the log has 'c1': upper and lower case differ"
+
+
+@pytest.mark.slow
+def test_labels_of_an_empty_log_are_refused(root):
+    said = refusal(root, customer=["c1"], left=["no"])
+    assert "The log has no prediction with 'customer' yet" in said
+
+
+@pytest.mark.slow
+def test_labels_of_one_file_that_contradict_each_other_are_named_and_refused(root, champions_log):
+    table = pd.DataFrame({"customer": ["c1", "c2", "c1"], "left": ["no", "no", "yes"]})
+    counts = load_label_table(root, table, now=day(9))
+    assert (counts.new, counts.refused) == (1, 2)
+    assert "'c1' has two labels: 'no' in row 1 and 'yes' in row 3" in counts.faults[0]
+    assert labels_of(champions_log) == {"b": 0.0}
+    again = load_label_table(root, table, now=day(10))
+    assert (again.repeated, again.refused, again.corrected) == (1, 2, 0)
+    history = table.assign(labelled_at=["2024-01-02", "2024-01-02", "2024-01-03"])
+    assert load_label_table(root, history, now=day(10)) == LabelCounts(
+        new=1, repeated=1, corrected=1
+    )
+    assert load_label_table(root, history, now=day(11)) == LabelCounts(repeated=3)
+    assert labels_of(champions_log) == {"a": 1.0, "b": 0.0}
+
+
+@pytest.mark.slow
+def test_a_class_that_the_model_does_not_know_is_counted_and_kept(root, champions_log):
+    table = pd.DataFrame({"customer": ["c1", "c2"], "left": ["moved", "yes"]})
+    counts = load_label_table(root, table, now=day(9))
+    assert counts == LabelCounts(new=2, new_classes={"moved": 1})
+    assert labels_of(champions_log) == {"b": 1.0}
+    assert champions_log.effective_labels(["a", "b"]) == {"a": "moved", "b": "yes"}
+    assert load_label_table(root, table, now=day(10)).repeated == 2
+    fixed = table.assign(left=["no", "yess"])
+    counts = load_label_table(root, fixed, now=day(11))
+    assert (counts.corrected, counts.refused, counts.new_classes) == (1, 1, {})
+    assert labels_of(champions_log) == {"a": 0.0, "b": 1.0}
+    only_new = refusal(root, customer=["c1", "c2"], left=["1", "0"])
+    assert "expected one of 'no', 'yes'" in only_new.replace("Expected", "expected")
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from evertune.monitoring.monitor import (
 )
 from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference import load_reference
+from evertune.monitoring.report import report_html
 from evertune.registry.decision_log import DecisionLog
 from tests.support.production import (
     champion,
@@ -87,6 +88,17 @@ def test_the_newest_values_are_stored_for_the_metrics_endpoint(root, learned):
     stored = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
     assert list(stored.values()) == [metrics]
     assert 0 < metrics['ml_window_loss{slice="all"}'] < 0.3
+
+
+@slow
+def test_labels_of_a_class_that_the_model_does_not_know_are_counted_and_hide_nothing(root, learned):
+    strange = QUIET.assign(left=QUIET["left"].where(QUIET.index % 4 > 0, "moved"))
+    play(root, learned, strange)
+    result = monitor(root, now=day(6))
+    assert "120 labels are of classes that the model does not know ('moved' 120)" in result.notes[0]
+    assert result.metrics["ml_labels_of_unknown_class"] == 120
+    assert [each.state for each in found(result, "loss")][:2] == ["ok", "ok"]
+    assert "&#39;moved&#39; 120" in report_html(result, [])
 
 
 @slow

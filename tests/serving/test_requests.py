@@ -104,6 +104,10 @@ def test_every_cell_that_cannot_be_read_is_named(service):
     status, errors = refused(service, {"rows": [ROW, {"age": "old", "day": "soon"}]})
     assert (status, [*errors]) == (422, ["rows[1].age", "rows[1].plan", "rows[1].day"])
     assert errors["rows[1].plan"] == "is missing"
+    expected = 'expected a number such as 1.5 (with a point), or null; got "old"'
+    assert errors["rows[1].age"] == expected
+    assert errors["rows[1].day"] == 'expected a date such as 2024-12-31, or null; got "soon"'
+    assert refused(service, {"row": ROW | {"age": "1,5"}})[1]["row.age"].endswith('got "1,5"')
 
 
 @pytest.mark.parametrize(

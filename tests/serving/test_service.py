@@ -215,7 +215,21 @@ def test_a_label_that_is_none_or_from_the_future_is_named_and_none_is_kept(root,
     late = {"id": "a", "label": "yes", "moment": "2030-01-01T00:00:00Z"}
     answer = client.post("/label", json={"labels": [{"id": "a", "label": 7}, late]})
     assert fields(answer) == ["labels[0].label", "labels[1].moment"]
+    assert answer.json()["detail"][0]["problem"].startswith("got 7; expected one of 'no', 'yes'")
     assert logged(root)["truth"].isna().all()
+    assert 'ml_labels_total{case="refused"} 2.0' in client.get("/metrics").text
+
+
+def test_labels_of_one_request_that_contradict_each_other_are_refused(root, client):
+    predict(client, row=ROW, request_id="a")
+    labels = [{"id": "a", "label": "no"}, {"id": "a", "label": "yes"}]
+    answer = client.post("/label", json={"labels": labels})
+    assert (answer.status_code, fields(answer)) == (422, ["labels[1].label"])
+    assert "'yes' contradicts 'no' of labels[0]" in answer.json()["detail"][0]["problem"]
+    assert logged(root)["truth"].isna().all()
+    moments = ["2024-01-03T00:00:00Z", "2024-01-04T00:00:00Z"]
+    dated = [label | {"moment": at} for label, at in zip(labels, moments, strict=True)]
+    assert client.post("/label", json={"labels": dated}).json()["corrected"] == 1
 
 
 def test_only_who_shows_the_token_is_served(root, start, monkeypatch):
