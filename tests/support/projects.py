@@ -68,7 +68,8 @@ def commit(root: Path, *, without: tuple[str, ...] = ()) -> None:
 def start(root: Path, *arguments: str, **environment: str) -> Popen[str]:
     own = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
     command = [sys.executable, "-m", "evertune.cli.app", *arguments]
-    settings = own | {"PYTHONPATH": str(root)} | environment
+    paths = os.pathsep.join(filter(None, [str(root), own.get("PYTHONPATH")]))
+    settings = own | {"PYTHONPATH": paths} | environment
     return Popen(command, cwd=root, env=settings, stdout=PIPE, stderr=PIPE, text=True)
 
 
