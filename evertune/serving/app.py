@@ -62,7 +62,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         BAD_REQUEST: "The body is not JSON, or holds no row.",
         UNAUTHORIZED: "The token is missing or wrong.",
         FORBIDDEN: "The host is not this machine.",
-        CONFLICT: "An id was used before, for another row.",
+        CONFLICT: "An id was used before, for another row, or has two labels.",
         CONTENT_TOO_LARGE: "Too large.",
         UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON.",
         UNPROCESSABLE: "Fields cannot be used; each is named.",

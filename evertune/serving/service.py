@@ -432,6 +432,7 @@ class ModelService:
         schema, now = self.schema, self.clock()
         texts = labels_to_log([label.label for label in submitted], schema)
         errors: list[FieldError] = []
+        conflicts: list[FieldError] = []
         known: dict[tuple[str, datetime | None], tuple[int, str | None]] = {}
         for place, (label, text) in enumerate(zip(submitted, texts, strict=True)):
             first, value = known.setdefault((label.id, label.moment), (place, text))
@@ -444,12 +445,12 @@ class ModelService:
                     f"{text!r} contradicts {value!r} of labels[{first}], which has the same id;"
                     " keep the right one, or give each its moment"
                 )
-                errors.append(FieldError(f"labels[{place}].label", problem))
+                conflicts.append(FieldError(f"labels[{place}].label", problem))
             if label.moment is not None and label.moment > now:
                 errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
-        self.metrics.labels.labels("refused").inc(len({error.field for error in errors}))
-        if errors:
-            raise RequestError(UNPROCESSABLE, *errors)
+        self.metrics.labels.labels("refused").inc(len(errors) + len(conflicts))
+        if errors or conflicts:
+            raise RequestError(UNPROCESSABLE if errors else CONFLICT, *errors, *conflicts)
         try:
             default = self._project_time(now)
             labels = [

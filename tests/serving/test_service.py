@@ -224,7 +224,7 @@ def test_labels_of_one_request_that_contradict_each_other_are_refused(root, clie
     predict(client, row=ROW, request_id="a")
     labels = [{"id": "a", "label": "no"}, {"id": "a", "label": "yes"}]
     answer = client.post("/label", json={"labels": labels})
-    assert (answer.status_code, fields(answer)) == (422, ["labels[1].label"])
+    assert (answer.status_code, fields(answer)) == (409, ["labels[1].label"])
     assert "'yes' contradicts 'no' of labels[0]" in answer.json()["detail"][0]["problem"]
     assert logged(root)["truth"].isna().all()
     moments = ["2024-01-03T00:00:00Z", "2024-01-04T00:00:00Z"]
