@@ -8,6 +8,7 @@ changes nothing.
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,8 +50,17 @@ paths:
 """
 
 
+def show_nothing(_text: str, _done: float | None) -> None:
+    """Show no progress."""
+
+
 def init_project(
-    folder: Path, *, data: str | None = None, target: str | None = None, **columns: str | None
+    folder: Path,
+    *,
+    data: str | None = None,
+    target: str | None = None,
+    show: Callable[[str, float | None], None] = show_nothing,
+    **columns: str | None,
 ) -> TableProfile | None:
     """Lay a project out in a folder, which is made where there is none.
 
@@ -61,6 +71,8 @@ def init_project(
         example.
     target : str, optional
         The column to predict; needed with `data`.
+    show : function
+        As for `configure_project`.
     **columns
         The other arguments of `configure_project`.
 
@@ -91,7 +103,7 @@ def init_project(
         try:
             profile = None
             if data is not None:
-                profile = configure_project(folder, data, target=str(target), **columns)
+                profile = configure_project(folder, data, target=str(target), show=show, **columns)
         except EvertuneError:
             shutil.rmtree(folder) if is_new else params.unlink()
             raise
@@ -151,6 +163,7 @@ def configure_project(
     time: str | None = None,
     group: str | None = None,
     address_variable: str | None = None,
+    show: Callable[[str, float | None], None] = show_nothing,
 ) -> TableProfile:
     """Look at a table, write what was found to params.yaml, and return it.
 
@@ -169,6 +182,8 @@ def configure_project(
         The class of interest; the rarer one where it is None.
     address_variable : str, optional
         Of a .sql file: the environment variable that holds the database's address.
+    show : function
+        Called with what is done now, and None: what part of the work is done is not known.
 
     Raises
     ------
@@ -187,7 +202,9 @@ def configure_project(
     roles = {"target": target, "identifier": identifier, "time": time, "group": group}
     given = {"positive": positive or "auto", "address_variable": address_variable}
     data = data.model_copy(update=roles | given)
+    show(f"reading {file}", None)
     source = SourceTable(training_table()) if is_example else inspect_source(data, root)
+    show(f"reading the cells of {source.table.shape[1]} columns", None)
     spec = spec_from_params(data.model_copy(update={"dialect": source.dialect}), source.table)
     if target in source.table.columns and identifier is None:
         spec = replace(spec, identifier=find_identifier(source.table, spec))
@@ -208,6 +225,7 @@ def configure_project(
     }
     edit_section(root / "params.yaml", "data", values)
     edit_section(root / "params.yaml", "registry", {"name": registry_name(file)})
+    show(f"looking for what is suspicious in {source.table.shape[1]} columns", None)
     today = datetime.now(UTC).replace(tzinfo=None)
     profile = profile_table(source.table, prepared, spec, today=today)
     return replace(profile, notes=(*source.notes, *profile.notes))

@@ -77,9 +77,11 @@ def init(
     """Create a project: params.yaml, flows, pipelines, git and DVC, ready for `evertune train`."""
     with error_boundary():
         from evertune.data.profiling import format_profile
+        from evertune.orchestration.progress import step_progress
         from evertune.scaffold import init_project
 
-        profile = init_project(folder, data=data, target=target, **columns)
+        with step_progress("init", stderr=True) as show:
+            profile = init_project(folder, data=data, target=target, show=show, **columns)
         if profile is not None:
             typer.echo("\n".join(format_profile(profile)))
         typer.echo(f"{folder} is a project now. Next: cd {folder} && evertune train")
@@ -97,10 +99,12 @@ def use(
     with error_boundary():
         from evertune.config.loader import find_root
         from evertune.data.profiling import format_profile
+        from evertune.orchestration.progress import step_progress
         from evertune.scaffold import configure_project
 
         root = find_root(Path.cwd())
-        profile = configure_project(root, file, target=target, **columns)
+        with step_progress("use", stderr=True) as show:
+            profile = configure_project(root, file, target=target, show=show, **columns)
         typer.echo("\n".join(format_profile(profile)))
 
 

@@ -7,12 +7,16 @@ explained variance (numbers).
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from evertune.data.column_kinds import (
     IDENTIFIER_NAME_PATTERN,
@@ -24,7 +28,8 @@ from evertune.data.column_kinds import (
 from evertune.data.parsing import as_text, is_text_column, normalize_dtype, strip_cells
 from evertune.data.schema import Column, PreparedTable, TableSpec
 from evertune.data.validation import quote_list
-from evertune.types import ColumnKind, Task
+from evertune.times import times_to_numbers
+from evertune.types import ColumnKind, FloatArray, Task
 
 N_LEAKAGE_BINS = 50
 MIN_LEAKAGE_ROWS = 50
@@ -32,6 +37,8 @@ SUSPICIOUS_SKILL = 0.98
 MOSTLY_MISSING_SHARE = 0.95
 RARE_CLASS_SHARE = 0.01
 MANY_CLASSES = 100
+MAX_NAMES_SHOWN = 20
+MAX_NOTES_SHOWN = 20
 FIRST_PLAUSIBLE_YEAR = 1900
 OUTCOME_NAME_PATTERN = re.compile(
     r"cancel|churn|clos(e|ing)|end(ed)?(_|$)|exit|terminat|resol|paid|default|death|died|discharge"
@@ -101,7 +108,7 @@ def profile_table(
 
 
 def format_profile(profile: TableProfile) -> list[str]:
-    """Return a profile as lines for a terminal."""
+    """Return a profile as lines for a terminal; of many names and notes, the first."""
     task: str = profile.task
     if profile.positive is not None and profile.positive_share is not None:
         share = f"{profile.positive_share:.1%}"
@@ -112,14 +119,28 @@ def format_profile(profile: TableProfile) -> list[str]:
     by_kind: dict[str, list[str]] = {}
     for name, kind in profile.kinds.items():
         by_kind.setdefault(kind, []).append(name)
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in profile.excluded.items():
+        by_reason.setdefault(reason, []).append(name)
+    n_more = len(profile.notes) - MAX_NOTES_SHOWN
     return [
         f"{profile.rows} rows, target {profile.target}: {task}",
         *(f"{role}: {name}" for role, name in roles.items() if name),
-        *(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items()),
-        *(f"left out {name}: {reason}" for name, reason in profile.excluded.items()),
-        *(f"{name} could order the rows: --time {name}" for name in profile.likely_times),
-        *(f"note: {note}" for note in profile.notes),
+        *(f"{kind}: {_join_names(names)}" for kind, names in by_kind.items()),
+        *(f"left out {_join_names(names)}: {reason}" for reason, names in by_reason.items()),
+        *(
+            f"{name} could order the rows: --time {shlex.quote(name)}"
+            for name in profile.likely_times[:MAX_NOTES_SHOWN]
+        ),
+        *(f"note: {note}" for note in profile.notes[:MAX_NOTES_SHOWN]),
+        *([f"note: and {n_more} more; the report lists all notes"] if n_more > 0 else []),
     ]
+
+
+def _join_names(names: list[str]) -> str:
+    """Return names with commas; of many, the first."""
+    shown, n_more = ", ".join(names[:MAX_NAMES_SHOWN]), len(names) - MAX_NAMES_SHOWN
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
 def find_identifier(raw: pd.DataFrame, spec: TableSpec) -> str | None:
@@ -171,44 +192,54 @@ def find_leaky_features(
     """Return the features that alone predict the target nearly perfectly."""
     if len(y_true) < MIN_LEAKAGE_ROWS:
         return []
-    skill = _value_skill if task == "regression" else _class_skill
-    return [name for name in features if skill(clean[name], y_true) >= SUSPICIOUS_SKILL]
+    if task == "regression":
+        skill = partial(_value_skill, y_true=y_true.to_numpy(dtype=np.float64))
+    else:
+        skill = partial(_class_skill, y_codes=pd.factorize(y_true)[0])
+    return [name for name in features if skill(clean[name]) >= SUSPICIOUS_SKILL]
 
 
-def _class_skill(column: pd.Series, y_true: pd.Series) -> float:
+def _class_skill(column: pd.Series, y_codes: NDArray[np.int64]) -> float:
     """Return the share of a majority guess's errors that one column avoids, 0 to 1.
 
     Values with a single row do not count.
     """
-    counts = pd.crosstab(_bin_values(column), y_true.to_numpy())
+    n_rows, n_classes = y_codes.size, int(y_codes.max()) + 1
+    counts = np.bincount(_bin_values(column) * n_classes + y_codes)
+    counts = np.pad(counts, (0, -counts.size % n_classes)).reshape(-1, n_classes)
     single = counts.sum(axis=1) == 1
-    n_majority = counts.sum().max()
-    n_right = counts[~single].max(axis=1).sum() + single.sum() * n_majority / len(y_true)
-    return float(1 - (len(y_true) - n_right) / (len(y_true) - n_majority))
+    n_majority = counts.sum(axis=0).max()
+    n_right = counts[~single].max(axis=1).sum() + single.sum() * n_majority / n_rows
+    return float(1 - (n_rows - n_right) / (n_rows - n_majority))
 
 
-def _value_skill(column: pd.Series, y_true: pd.Series) -> float:
+def _value_skill(column: pd.Series, y_true: FloatArray) -> float:
     """Return how well one column orders or groups a number, 0 to 1.
 
     Of a number, the size of Spearman's rank correlation; of other columns, the share of the
     variance that lies between values with several rows.
     """
     if column.dtype.kind in "fM":
-        filled = column.notna()
-        ranks, y_ranks = column[filled].rank(), y_true[filled].rank()
-        if min(ranks.nunique(), y_ranks.nunique()) <= 1:
+        numbers = times_to_numbers(column.to_numpy())
+        filled = ~np.isnan(numbers)
+        ranks, y_ranks = rankdata(numbers[filled]), rankdata(y_true[filled])
+        if not filled.any() or not np.ptp(ranks) or not np.ptp(y_ranks):
             return 0.0
-        return float(abs(round(ranks.corr(y_ranks), 12)) * filled.mean())
-    groups = y_true.groupby(_bin_values(column)).transform
-    within = np.where(groups("size") > 1, y_true - groups("mean"), y_true - y_true.mean())
-    return float(1 - (within**2).mean() / y_true.var(ddof=0))
+        return float(abs(round(np.corrcoef(ranks, y_ranks)[0, 1], 12)) * filled.mean())
+    groups = _bin_values(column)
+    sizes, sums = np.bincount(groups), np.bincount(groups, weights=y_true)
+    means = np.where(sizes > 1, sums / np.maximum(sizes, 1), y_true.mean())
+    return float(1 - ((y_true - means[groups]) ** 2).mean() / y_true.var())
 
 
-def _bin_values(column: pd.Series) -> np.ndarray:
-    if column.dtype.kind not in "fM" or column.nunique() <= N_LEAKAGE_BINS:
-        return column.astype("str").fillna("").to_numpy(dtype=object)
-    codes = pd.qcut(column, N_LEAKAGE_BINS, labels=False, duplicates="drop")
-    return codes.fillna(-1).to_numpy(dtype=object)
+def _bin_values(column: pd.Series) -> NDArray[np.int64]:
+    """Return the group of each cell: its value, or the quantile bin of many numbers or dates."""
+    codes, values = pd.factorize(column)
+    if column.dtype.kind not in "fM" or len(values) <= N_LEAKAGE_BINS:
+        return codes + 1  # a missing cell is in group 0
+    numbers = times_to_numbers(column.to_numpy())
+    edges = np.nanquantile(numbers, np.linspace(0, 1, N_LEAKAGE_BINS + 1))
+    return np.maximum(np.searchsorted(np.unique(edges), numbers), 1)
 
 
 def _target_warnings(prepared: PreparedTable) -> Iterator[str]:

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from evertune.errors import BusyError
 from evertune.files import read_lines, read_record
@@ -41,25 +41,30 @@ NAME_WIDTH = 10
 ShowProgress = Callable[[str, float | None], None]
 
 
-def print_step(name: str, text: str) -> None:
+def print_step(name: str, text: str, *, stderr: bool = False) -> None:
     """Print one line of a step."""
-    Console().print(_step_line(name, text), soft_wrap=True, markup=False, highlight=False)
+    console = Console(stderr=stderr)
+    console.print(_step_line(name, text), soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
-def step_progress(name: str) -> Iterator[ShowProgress]:
-    """Show a step as running while the block runs.
+def step_progress(name: str, *, stderr: bool = False) -> Iterator[ShowProgress]:
+    """Show a step as running while the block runs, and for how long.
 
     Yields
     ------
     function
-        Called with a text and the part that is done (0 to 1, None where that is not known).
+        Called with a text and the part that is done (0 to 1, None where that is not known). It
+        need not be called: without a terminal the line then says how long the step has run.
     """
-    if not Console().is_terminal:
-        yield _plain_progress(name)
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        with _plain_progress(name, stderr=stderr) as show:
+            yield show
         return
     columns = (TextColumn(_step_line(name, "")), BarColumn(10), TextColumn("{task.description}"))
-    with Progress(*columns, SpinnerColumn(), transient=True) as bar:
+    moving = (TimeElapsedColumn(), SpinnerColumn())
+    with Progress(*columns, *moving, console=console, transient=True) as bar:
         step = bar.add_task("running", total=None)
         yield lambda text, done: bar.update(
             step, description=text, completed=done or 0.0, total=None if done is None else 1.0
@@ -279,16 +284,26 @@ def mlflow_listener(store: "ModelRegistry", *, title: str, most: int) -> Progres
     return tell
 
 
-def _plain_progress(name: str) -> ShowProgress:
-    printed = monotonic()
+@contextmanager
+def _plain_progress(name: str, *, stderr: bool) -> Iterator[ShowProgress]:
+    latest, started, ended = "", monotonic(), Event()
 
     def show(text: str, _: float | None) -> None:
-        nonlocal printed
-        if monotonic() - printed >= PLAIN_LINE_SECONDS:
-            printed = monotonic()
-            print_step(name, text)
+        nonlocal latest
+        latest = text
 
-    return show
+    def print_lines() -> None:
+        while not ended.wait(PLAIN_LINE_SECONDS):
+            running = f"running for {monotonic() - started:.0f} s"
+            print_step(name, latest or running, stderr=stderr)
+
+    lines = Thread(target=print_lines, name="progress", daemon=True)
+    lines.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        lines.join()
 
 
 def _step_line(name: str, text: str) -> str:

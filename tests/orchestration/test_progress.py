@@ -177,9 +177,23 @@ def test_where_there_is_no_terminal_a_line_comes_now_and_then(
 ) -> None:
     with step_progress("search") as show:
         show("too soon", 0.1)
-        monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.0)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.05)
+    with step_progress("search") as show:
         show("after a while [0]", 0.2)
-    assert capsys.readouterr().out == "search     after a while [0]\n"
+        sleep(0.5)
+    assert set(capsys.readouterr().out.splitlines()) == {"search     after a while [0]"}
+
+
+def test_a_step_that_shows_nothing_itself_is_not_silent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.05)
+    with step_progress("evaluate", stderr=True):
+        sleep(0.5)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("evaluate   running for 0 s\n")
 
 
 def test_in_a_terminal_a_bar_moves(
