@@ -4,12 +4,15 @@ Pure functions from records to a `RunPage` or a `ModelDescription`;
 `evertune.registry.mlflow_registry` logs them.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
+from pydantic import BaseModel
 
+from evertune.config.schema import PathsSection
 from evertune.data.schema import TableSchema
 from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,
@@ -216,22 +219,31 @@ def output_types(schema: TableSchema) -> dict[str, str]:
     return {"prediction": "string"} | {f"probability_{name}": "double" for name in schema.classes}
 
 
-def flatten_params(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Return nested values as text under dotted names.
+def parameter_values(section: BaseModel, prefix: str = "") -> dict[str, str]:
+    """Return the values of params.yaml as text under dotted names, without the paths.
+
+    A list, or a mapping whose keys are names of the user's own such as columns, is one value in
+    JSON: MLflow takes only some characters in the name of a parameter.
 
     Examples
     --------
-    >>> flatten_params({"search": {"seed": 0, "families": ["linear", "tree"]}, "data": {}})
-    {'search.seed': '0', 'search.families': 'linear, tree', 'data': ''}
+    >>> from evertune.config.schema import DataSection
+    >>> data = DataSection(source="t.csv", target="y", columns={"Distance (km)": "number"})
+    >>> found = parameter_values(data, "data.")
+    >>> found["data.target"], found["data.columns"]
+    ('y', '{"Distance (km)": "number"}')
     """
     named: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            named |= flatten_params(value, f"{prefix}{key}.")
-        elif isinstance(value, (list, tuple, Mapping)):
-            named[f"{prefix}{key}"] = ", ".join(str(item) for item in value)
+    plain = section.model_dump(mode="json")
+    for key, value in section:
+        if isinstance(value, PathsSection):
+            continue
+        if isinstance(value, BaseModel):
+            named |= parameter_values(value, f"{prefix}{key}.")
+        elif isinstance(plain[key], (dict, list)):
+            named[f"{prefix}{key}"] = json.dumps(plain[key], ensure_ascii=False)
         else:
-            named[f"{prefix}{key}"] = str(value)
+            named[f"{prefix}{key}"] = str(plain[key])
     return named
 
 

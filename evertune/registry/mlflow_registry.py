@@ -35,6 +35,7 @@ from evertune.registry.run_page import (
     MetricPoint,
     ModelDescription,
     RunPage,
+    mlflow_key,
 )
 from evertune.trials import Trial
 
@@ -61,6 +62,8 @@ MODEL_FOLDER = "model"
 EXAMPLE_FILE = "input_example.json"
 MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<number>[0-9]+)|@(?P<alias>.+))")
 MAX_TEXT_LENGTH = 5000
+LONG_PARAMETERS = "long_parameters.json"  # the parameters that are longer, in full
+CUT = f" ... (in full: see {LONG_PARAMETERS})"
 BATCH_SIZE = 100
 
 
@@ -397,6 +400,9 @@ class ModelRegistry:
             tags={**page.tags, "mlflow.note.content": page.note},
         )
         self._log_files(run_id, page)
+        cut = {name: text for name, text in page.parameters.items() if len(text) > MAX_TEXT_LENGTH}
+        if cut:
+            self._client.log_text(run_id, json.dumps(cut, ensure_ascii=False), LONG_PARAMETERS)
         if page.leaderboard is not None:
             text = page.leaderboard.to_json(orient="split", index=False)
             self._client.log_text(run_id, text, "leaderboard.json")
@@ -485,9 +491,9 @@ class ModelRegistry:
         shown = RunPage(title, MONITORING_NOTE, files=((page, ""),))
         run_id = self._get_or_create_run(MONITORING_TAG, self.name, shown, "evertune monitor")
         logged = {
-            (each.key, each.value, each.step, each.timestamp)
+            (name, each.value, each.step, each.timestamp)
             for name in {point.name for point in points}
-            for each in self._client.get_metric_history(run_id, name)
+            for each in self._client.get_metric_history(run_id, mlflow_key(name))
         }
         new = [p for p in points if (p.name, p.value, p.step, p.milliseconds) not in logged]
         self._log_values(run_id, points=new)
@@ -591,7 +597,7 @@ class ModelRegistry:
         return {
             IDENTITY_TAG: description.identity,
             PROJECT_ID_TAG: self.project_id,
-            **description.tags,
+            **{mlflow_key(name): text for name, text in description.tags.items()},
         }
 
     def _log_model(self, run_id: str, model: Path, description: ModelDescription) -> Any:
@@ -633,7 +639,7 @@ class ModelRegistry:
             self._client.log_model_artifacts(logged.model_id, str(served))
         now = int(time.time() * 1000)
         points = [
-            Metric(name, value, now, 0, model_id=logged.model_id)
+            Metric(mlflow_key(name), value, now, 0, model_id=logged.model_id)
             for name, value in description.metrics.items()
         ]
         self._client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -684,9 +690,13 @@ class ModelRegistry:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        metrics = [Metric(p.name, p.value, p.milliseconds or now, p.step) for p in points]
-        params = [Param(name, text[:MAX_TEXT_LENGTH]) for name, text in (parameters or {}).items()]
-        marks = [RunTag(name, text[:MAX_TEXT_LENGTH]) for name, text in (tags or {}).items()]
+        metrics = [
+            Metric(mlflow_key(p.name), p.value, p.milliseconds or now, p.step) for p in points
+        ]
+        params = [Param(name, _shorten(text)) for name, text in (parameters or {}).items()]
+        marks = [
+            RunTag(mlflow_key(name), text[:MAX_TEXT_LENGTH]) for name, text in (tags or {}).items()
+        ]
         for start in range(0, max(len(metrics), len(params), len(marks)), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
             self._client.log_batch(run_id, metrics[part], params[part], marks[part])
@@ -695,6 +705,12 @@ class ModelRegistry:
         for path, folder in page.files:
             add = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
             add(run_id, str(path), folder or None)
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= MAX_TEXT_LENGTH:
+        return text
+    return f"{text[: MAX_TEXT_LENGTH - len(CUT)]}{CUT}"
 
 
 def _points(page: RunPage) -> list[MetricPoint]:

@@ -32,10 +32,10 @@ from evertune.registry.mlflow_pages import (
     evaluation_metrics,
     evaluation_tags,
     evaluation_title,
-    flatten_params,
     input_types,
     model_settings,
     output_types,
+    parameter_values,
 )
 from evertune.registry.mlflow_registry import ROLLED_BACK_TAG, ModelRegistry, ModelVersion
 from evertune.registry.promotion import (
@@ -56,7 +56,6 @@ from evertune.registry.registration_inputs import (
     RegistrationInputs,
     environment_text,
     json_digest,
-    params_values,
     read_registration_inputs,
 )
 from evertune.registry.run_page import (
@@ -312,7 +311,7 @@ def _run_page(inputs: RegistrationInputs, flow_run: str | None) -> RunPage:
     return RunPage(
         title=evaluation_title(found),
         note=evaluation_description(found),
-        parameters={**flatten_params(params_values(inputs.params)), **model_settings(found)},
+        parameters={**parameter_values(inputs.params), **model_settings(found)},
         metrics=evaluation_metrics(found),
         tags={**_filter_tags(inputs), **({FLOW_RUN_TAG: flow_run} if flow_run else {})},
         files=(

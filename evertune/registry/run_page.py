@@ -3,6 +3,8 @@
 `mlflow_pages` makes them from a result, `mlflow_registry` logs them.
 """
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,28 @@ METRIC_TAG_PREFIX = "figure."
 MODE_TAG = "evertune.mode"
 ASSESSMENT_TAG = "evertune.assessment"
 VERSION_TAG = "evertune.version"
+MAX_KEY_LENGTH = 250  # MLflow's
+
+
+def mlflow_key(name: str) -> str:
+    """Return the name under which MLflow keeps a metric or a tag: the same if it allows that.
+
+    MLflow refuses most signs, names above 250 characters, and names that are no plain path, such as
+    ``a/../b``. Such a name gets `_` for each refused sign and an ending by which it differs from
+    all others.
+
+    Examples
+    --------
+    >>> mlflow_key("holdout/roc_auc"), mlflow_key("figure.gain (€)")
+    ('holdout/roc_auc', 'figure.gain ____6ff43f61')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.\-/ ]", "_", name)
+    is_path = all(part.strip(".") for part in plain.split("/"))
+    if plain == name and is_path and len(name) <= MAX_KEY_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    flat = plain if is_path else re.sub(r"[./]", "_", plain)
+    return f"{flat[: MAX_KEY_LENGTH - len(digest) - 1]}_{digest}"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dvc.config import Config, NoRemoteError
+from dvc.config_schema import RelPath
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException, OutputNotFoundError
 from dvc.lock import LockError
@@ -48,7 +49,8 @@ def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
-            with silence_dvc(), Repo(str(root)) as repo:
+            settings = {"core": {"site_cache_dir": _site_caches(root)}}
+            with silence_dvc(), Repo(str(root), config=settings) as repo:
                 return action(repo)
         except RWLockFileCorruptedError:
             # DVC writes this file in place: a kill can leave half of it, which blocks later calls.
@@ -79,6 +81,9 @@ def silence_dvc() -> Iterator[None]:
 def ensure_project(root: Path) -> None:
     """Make `root` a DVC project if it is none, and say in its local settings whether git is there.
 
+    The settings also name a folder in the project for DVC's own caches, by default /var/tmp/dvc. In
+    a folder whose path DVC's files cannot hold, only commands of DVC itself use that default.
+
     Raises
     ------
     StageError
@@ -90,8 +95,9 @@ def ensure_project(root: Path) -> None:
             if not (root / ".dvc").is_dir():
                 Repo.init(str(root), no_scm=not git, subdir=git).close()
                 _set_config(root, "repo", {"analytics": False, "check_update": False})
-            caches = str(root / ".dvc" / "tmp" / "site")
-            _set_config(root, "local", {"no_scm": not git, "site_cache_dir": caches})
+            caches = _site_caches(root)
+            named = caches if _fits_settings(caches) else None
+            _set_config(root, "local", {"no_scm": not git, "site_cache_dir": named})
         except DvcException as error:
             raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
 
@@ -106,7 +112,13 @@ def make_private_project(folder: Path) -> None:
 def share_cache(root: Path, other: Path) -> None:
     """Have DVC keep the versions of the project in `root` where it keeps those of `other`."""
     place = with_repository(other, lambda repo: str(repo.cache.local_cache_dir))
-    _set_config(root, "local", {"dir": place}, part="cache")
+    relative = os.path.relpath(place, root / ".dvc")
+    if not _fits_settings(relative):
+        raise StageError(
+            f"expected a folder for DVC's store whose path DVC's settings can hold, but got {place}"
+            " (plain ASCII without a double quote is safe); set another one: `dvc cache dir FOLDER`"
+        )
+    _set_config(root, "local", {"dir": RelPath(place)}, part="cache")
 
 
 def list_stages(root: Path) -> tuple[str, ...]:
@@ -300,13 +312,28 @@ def _has_git(root: Path) -> bool:
     return done.returncode != 0
 
 
+def _site_caches(root: Path) -> str:
+    return str(root / ".dvc" / "tmp" / "site")
+
+
+def _fits_settings(path: str) -> bool:
+    """Return whether DVC can write a path to its settings and read it again.
+
+    It writes ASCII, and takes ``%(name)s`` for a reference.
+    """
+    return path.isascii() and path.isprintable() and '"' not in path and "%(" not in path
+
+
 def _set_config(root: Path, level: str, values: dict[str, Any], part: str = "core") -> None:
+    """Set values of DVC's settings; None removes one."""
     config = Config(str(root / ".dvc"), validate=False)
     known = config.read(level).get(part, {})
     if all(str(known.get(key)) == str(value) for key, value in values.items()):
         return
     with config.edit(level) as edited:
-        edited.setdefault(part, {}).update(values)
+        section = edited.setdefault(part, {})
+        section.update(values)
+        edited[part] = {key: value for key, value in section.items() if value is not None}
 
 
 def _stage_address(root: Path, stage: str) -> str:

@@ -1,16 +1,19 @@
+import json
+import re
 from dataclasses import replace
 
 import pytest
 
+from evertune.config.schema import Params
 from evertune.data.schema import Column, TableSchema
 from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
 from evertune.registry.mlflow_pages import (
     evaluation_description,
     evaluation_metrics,
     evaluation_title,
-    flatten_params,
     model_settings,
     output_types,
+    parameter_values,
     score_curves,
     trial_page,
 )
@@ -106,5 +109,21 @@ def test_the_leaderboard_has_every_setting_and_the_folds_of_a_metric_one_by_one(
     assert leaderboard([], greater_is_better=True).empty
 
 
-def test_nested_values_get_dotted_names():
-    assert flatten_params({"data": {"dialect": {"decimal": ","}}}) == {"data.dialect.decimal": ","}
+def test_a_parameter_is_named_by_keys_of_the_schema_and_never_by_the_users_own_names():
+    hostile = "Distance (km), [m] %"
+    params = Params.model_validate(
+        {
+            "data": {"source": "t.csv", "target": "y", "columns": {hostile: "number"}},
+            "evaluation": {"costs": {"<=50K": {">50K": 5.0}}},
+            "metric": {"guards": {"f1": 0.5}},
+            "search": {"space": {"linear": {"C": (1.0, 2.0)}}},
+        },
+    )
+    found = parameter_values(params)
+    assert json.loads(found["data.columns"]) == {hostile: "number"}
+    assert json.loads(found["evaluation.costs"]) == {"<=50K": {">50K": 5.0}}
+    assert json.loads(found["metric.guards"]) == {"f1": 0.5}
+    assert json.loads(found["search.space"]) == {"linear": {"C": [1.0, 2.0]}}
+    assert found["search.seed"] == "0"
+    assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name) for name in found)
+    assert not any(name.startswith("paths") for name in found)

@@ -1,3 +1,4 @@
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -6,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import write_table
 from evertune.registry.mlflow_registry import ModelRegistry, predict_with_registered_model
+from evertune.registry.registration_inputs import json_digest
 from evertune.registry.run_page import LoggedDataset, MetricPoint, ModelDescription, RunPage
 from evertune.trials import Configuration, FoldResult, Trial
 from tests.support import production
@@ -254,6 +258,54 @@ def test_a_page_shows_metrics_tables_and_files(registry, tmp_path):
     kept = registry.download_artifact(run_id, name="report", folder=tmp_path / "kept")
     assert (kept / "report.md").read_text() == "# Report"
     assert registry.download_artifact(run_id, name="nothing", folder=tmp_path) is None
+
+
+HOSTILE = (
+    *("Distance (km), [m]", "50 % 'off'", 'say "hi"', "it's #1", "a/b/../c", "..", "/", "a//b"),
+    *("\U0001f600", "e\u0301te\u0301", "two\nlines", "x" * 300, "{json}", "mlflow.runName", " "),
+    *("gain (\u20ac)", "gain ($)", "<b>", "le", "null", "a\n", ":", "- item"),
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
+@given(names=st.lists(st.text(min_size=1, max_size=300), max_size=20, unique=True))
+@example(names=list(HOSTILE))
+def test_metrics_of_any_names_are_logged_each_under_a_name_of_its_own(registry, names):
+    metrics = {f"holdout/{name}": float(place) for place, name in enumerate(names)}
+    metrics |= {name: -1.0 - place for place, name in enumerate(names)}
+    run_id = registry.open_run(json_digest(names), title="search")
+    tags = {f"figure.{name}": name for name in names}
+    registry.log_page(run_id, RunPage("linear", "", metrics=metrics, tags=tags))
+    found = client_of(registry).get_run(run_id).data
+    assert sorted(found.metrics.values()) == sorted(metrics.values())
+    assert set(names) <= set(found.tags.values())
+
+
+def test_columns_and_classes_of_any_names_are_registered(registry, saved_model):
+    described = replace(
+        DESCRIPTION,
+        inputs=dict.fromkeys(HOSTILE, "any"),
+        outputs={f"probability_{name}": "double" for name in HOSTILE},
+        example=pd.DataFrame([dict.fromkeys(HOSTILE, 0.5)]),
+        metrics=dict.fromkeys(HOSTILE, 0.5),
+        tags={"evertune.target": HOSTILE[0], **{f"figure.{name}": "0.5" for name in HOSTILE}},
+    )
+    run_id = registry.open_run("digest", title="search")
+    version = registry.register_version(run_id, model=saved_model, description=described)
+    assert version.tags["evertune.target"] == HOSTILE[0]
+    assert list(registry.example_rows(version).columns) == list(HOSTILE)
+    (logged,) = client_of(registry).search_logged_models([registry.experiment_id])
+    assert len(logged.metrics) == len(HOSTILE)
+
+
+def test_a_parameter_that_mlflow_would_cut_is_kept_in_full_beside_it(registry, tmp_path):
+    columns = json.dumps({f"column {number}": "number" for number in range(1000)})
+    run_id = registry.open_run("digest", title="search")
+    registry.log_page(run_id, RunPage("linear", "", {"data.columns": columns, "seed": "0"}))
+    shown = client_of(registry).get_run(run_id).data.params
+    kept = registry.download_artifact(run_id, name="long_parameters.json", folder=tmp_path)
+    assert shown["data.columns"].endswith("(in full: see long_parameters.json)")
+    assert json.loads(kept.read_text()) == {"data.columns": columns}
 
 
 def test_a_model_has_one_run_for_monitoring_with_each_point_once(registry, state):

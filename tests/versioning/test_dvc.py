@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,23 @@ def test_a_project_in_a_folder_that_git_ignores_is_kept_without_git(tmp_path):
     dvc.ensure_project(project)
     assert "no_scm = True" in (project / ".dvc/config.local").read_text()
     assert dvc.list_stages(project) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["jürgen's #1 (50 %)", 'say "hi", %(home)s', "e\u0301té 😀", "a b"]
+)
+def test_a_folder_may_have_any_name_that_the_disk_takes(new_project, tmp_path, name):
+    root = shutil.copytree(new_project, tmp_path / name / "project", symlinks=True)
+    dvc.ensure_project(root)  # its settings named the folder that it comes from
+    assert str(new_project) not in (root / ".dvc/config.local").read_text(encoding="utf-8")
+    checkout = shutil.copytree(root, root / "state" / "checkout")
+    dvc.ensure_project(checkout)
+    dvc.share_cache(checkout, root)
+    made(checkout)
+    assert dvc.cache_folder(checkout) == dvc.cache_folder(root)
+    assert dvc.is_stage_current(checkout, "early")
+    with Repo(str(checkout)) as repo:  # as the command `dvc` reads the settings
+        assert repo.status([f"{checkout}/dvc.yaml:early"]) == {}
 
 
 def test_a_project_whose_dvc_folder_alone_git_ignores_is_refused(tmp_path):
