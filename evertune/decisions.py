@@ -9,7 +9,7 @@ in tables they are `datetime64[us]` without a time zone, in UTC.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Literal
 
@@ -23,6 +23,7 @@ OutcomeKind = Literal[
 ]
 GateVerdict = Literal["promote", "keep", "not enough evidence"]
 
+MAX_CLOCK_DELAY = timedelta(hours=1)  # of a monitoring run, from its start to its decision
 RETRAINING_ACTIONS: tuple[Action, ...] = ("refit", "retune")
 REQUEST_ACTIONS: tuple[Action, ...] = (*RETRAINING_ACTIONS, "rollback")  # to be carried out
 FINAL_OUTCOMES: tuple[OutcomeKind, ...] = (
@@ -134,6 +135,9 @@ class MonitoringDecision:
         Whether attempts failed so often that the change is not learnable from these rows.
     n_rows : int, optional
         Labelled rows since the change when it was made; None in records of before.
+    recorded_at : datetime, optional
+        The time of day when it was made, which `moment` need not be: in a simulation, and where
+        the newest event counts as now. None in records of before.
     """
 
     id: str
@@ -149,6 +153,19 @@ class MonitoringDecision:
     cost: float | None = None
     ask_a_person: bool = False
     n_rows: int | None = None
+    recorded_at: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        """The action in words."""
+        return "no action" if self.action == "nothing" else self.action
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether `moment` is clearly another time than that of day."""
+        return (
+            self.recorded_at is not None and abs(self.recorded_at - self.moment) > MAX_CLOCK_DELAY
+        )
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{by_plain[nearest[0]]}'?" if nearest else ""
 
 
+def ways_to_a_champion(challenger: str | None) -> str:
+    """Return what to do where there is no champion, a clause.
+
+    Parameters
+    ----------
+    challenger : str, optional
+        The version that was trained and not promoted.
+    """
+    if challenger is None:
+        return "run `evertune train`, which makes the first one"
+    return (
+        f"version {challenger} was trained and not promoted; `evertune promote {challenger}"
+        " --reason ...` makes it the champion, or train another with `evertune train`"
+    )
+
+
 def looks_like_secret(text: str) -> bool:
     """Return whether a text looks like a password, a key or a token, or contains one."""
     return SECRET_PATTERN.search(text) is not None

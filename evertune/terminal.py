@@ -137,7 +137,12 @@ def decision_line(found: MonitoringResult) -> str:
     """Return what was decided and why, in one line."""
     decision = found.decision
     asks = "; a person should look at it" if decision.ask_a_person else ""
-    return f"{decision.action} ({decision.id}): {'; '.join(decision.reasons)}{asks}"
+    return f"{decision.title} ({decision.id}): {'; '.join(decision.reasons)}{asks}"
+
+
+def signal_name(each: Finding) -> str:
+    """Return a finding's signal, the main metric by its own name."""
+    return f"{each.note} (main metric)" if each.signal == "main_metric" else each.signal
 
 
 def decision_page(found: MonitoringResult) -> str:
@@ -145,7 +150,7 @@ def decision_page(found: MonitoringResult) -> str:
     decision = found.decision
     champion = f"version {found.champion}" if found.champion else "no champion"
     lines = [
-        f"# {decision.action.capitalize()}",
+        f"# {decision.title.capitalize()}",
         "",
         f"{found.model}, {champion}, {found.now:%Y-%m-%d %H:%M} UTC, {len(found.windows)} windows."
         f" Decision `{decision.id}`.",
@@ -167,9 +172,10 @@ def monitoring_lines(found: MonitoringResult) -> list[str]:
     from evertune.monitoring.results import latest_finding
 
     shown = [latest_finding(found.findings, signal) for signal in SHOWN_SIGNALS]
-    values = [f"{each.signal} {_finding_value(each)}" for each in shown if each is not None]
+    values = [f"{signal_name(each)} {_finding_value(each)}" for each in shown if each is not None]
+    windows = "1 window" if len(found.windows) == 1 else f"{len(found.windows)} windows"
     return [
-        f"{found.model}: {len(found.windows)} windows until {found.now:%Y-%m-%d %H:%M} UTC",
+        f"{found.model}: {windows} until {found.now:%Y-%m-%d %H:%M} UTC",
         *([f"  {', '.join(values)}"] if values else ["  no window can be judged yet"]),
         *(f"  {note}" for note in found.notes),
         f"decision: {decision_line(found)}",
@@ -217,7 +223,7 @@ def _finding_rows(found: MonitoringResult) -> Iterator[str]:
 
 
 def _finding_row(each: Finding) -> str:
-    name = each.signal if each.part is None else f"{each.signal} of {each.part}"
+    name = signal_name(each) if each.part is None else f"{each.signal} of {each.part}"
     interval = format_interval(each.low, each.high)
     window = f"{each.window.start:%Y-%m-%d %H:%M}"
     return f"| {name} | {_finding_value(each)} | {interval} | {window} | {each.state} |"
@@ -253,7 +259,7 @@ def decision_history_lines(found: VersionHistory) -> list[str]:
     """Return every decision as a table, the newest first."""
     rows = [
         (
-            _format_minute(each.moment),
+            f"{_format_minute(each.moment)}{' (simulated)' if each.is_simulated else ''}",
             each.version or "",
             f"{each.kind}: {each.decision}{f', {each.outcome}' if each.outcome else ''}",
             each.by,
@@ -263,6 +269,8 @@ def decision_history_lines(found: VersionHistory) -> list[str]:
         for each in reversed(found.decisions)
     ]
     table = table_lines(DECISION_COLUMNS, rows) if rows else ["no decision is recorded yet"]
+    if any(each.is_simulated for each in found.decisions):
+        table.append("(simulated): not the time of day, but that of the simulation or of the log")
     return [*_current_champion_lines(found), *table]
 
 

@@ -21,6 +21,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.decisions import Alarm, Finding
 from evertune.errors import StageError
+from evertune.messages import ways_to_a_champion
 from evertune.monitoring.backtest import Backtest, backtest_triggers
 from evertune.monitoring.drift import rank_causes
 from evertune.monitoring.monitoring_run import MonitoringRun, mean_value_since
@@ -51,7 +52,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
     now : datetime
         Windows that end later are ignored; see `current_time`.
     at : datetime, optional
-        The time of day for /metrics, if it is not `now`.
+        The time of day, for /metrics and the record, if it is not `now`.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
             model=registry.name,
             now=now,
         )
+        if at is not None and decision.recorded_at is None and decision.moment == now:
+            decision = replace(decision, recorded_at=at)
         if state.unreadable is None:
             DecisionLog(log).record_decision(decision)
         result = MonitoringResult(
@@ -128,9 +131,9 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
         _, run = _read_log(root, params, log=log, registry=registry, now=now)
         if run is None:
             raise StageError(
-                f"{registry.name} has no champion, so there is nothing to test the triggers on."
-                " Run `evertune train` to make one; `evertune serve` and `evertune score` log"
-                " what it predicts."
+                f"{registry.name} has no champion, so there is nothing to test the triggers on:"
+                f" {ways_to_a_champion(registry.aliases().get('challenger'))}. `evertune serve` and"
+                " `evertune score` log what it predicts."
             )
         findings = run.findings()
         return backtest_triggers(
@@ -160,7 +163,10 @@ def _read_log(
 ) -> tuple[MonitoringState, MonitoringRun | None]:
     """Return past decisions and the champion's production, None if there is no champion."""
     version = registry.champion()
-    state = MonitoringState(None if version is None else version.number)
+    state = MonitoringState(
+        None if version is None else version.number,
+        challenger=registry.aliases().get("challenger"),
+    )
     try:
         past = DecisionLog(log)
         decisions = past.decisions()

@@ -32,6 +32,7 @@ from datetime import datetime
 
 from evertune.config.schema import PolicySection
 from evertune.decisions import REQUEST_ACTIONS, Action, Alarm, MonitoringDecision, RefitReason
+from evertune.messages import ways_to_a_champion
 from evertune.monitoring.state import MonitoringState, change_point, retraining_alarms
 from evertune.monitoring.triggers import signal_layer
 
@@ -68,7 +69,7 @@ def decide(
     >>> day = datetime(2024, 5, 1, tzinfo=UTC)
     >>> decision = decide([], MonitoringState("3"), PolicySection(), model="churn", now=day)
     >>> decision.action, decision.reasons
-    ('nothing', ('no action needed: no retraining trigger has fired',))
+    ('nothing', ('no retraining trigger has fired',))
     """
     case = Situation(tuple(alarms), state, policy, labels_available, now)
     choice = next(made for rule in POLICY_RULES if (made := rule(case)) is not None)
@@ -178,7 +179,7 @@ def no_champion(case: Situation) -> Choice | None:
     """Do nothing without a champion: there is nothing to monitor."""
     if case.state.champion is not None:
         return None
-    reason = "there is no champion yet: run `evertune train` or `evertune promote VERSION`"
+    reason = f"there is no champion: {ways_to_a_champion(case.state.challenger)}"
     return Choice("nothing", reason, f"{case.now:%Y-%m-%d}")
 
 
@@ -238,8 +239,7 @@ def no_alarm(case: Situation) -> Choice | None:
     """Do nothing without a retraining alarm."""
     if retraining_alarms(case.alarms):
         return None
-    reason = "no action needed: no retraining trigger has fired"
-    return Choice("nothing", reason)
+    return Choice("nothing", "no retraining trigger has fired")
 
 
 def not_learnable(case: Situation) -> Choice | None:

@@ -18,10 +18,10 @@ from jinja2 import Environment, StrictUndefined
 
 from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome, Finding, MonitoringDecision, MonitoringLayer
-from evertune.evaluation.formatting import format_interval, format_score
+from evertune.evaluation.formatting import format_interval, format_score, metric_name
 from evertune.files import write_text
 from evertune.monitoring.prediction_log import open_prediction_log
-from evertune.monitoring.results import MonitoringResult
+from evertune.monitoring.results import MonitoringResult, latest_finding
 from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import open_registry
@@ -130,10 +130,17 @@ class _Charts:
         """Return the chart of each signal of the whole table that has a value."""
         whole = [each for each in self.result.findings if each.part is None]
         charts = [
-            self.of_findings(signal, [each for each in whole if each.signal == signal])
+            self.of_findings(self._title(signal), [each for each in whole if each.signal == signal])
             for signal in signals
         ]
         return [chart for chart in charts if chart is not None]
+
+    def _title(self, signal: str) -> str:
+        """Return the name of a signal, the main metric by its own."""
+        latest = latest_finding(self.result.findings, "main_metric")
+        if signal != "main_metric" or latest is None:
+            return metric_name(signal)
+        return f"{metric_name(latest.note)} (main metric)"
 
     def of_parts(self, findings: Iterable[Finding]) -> dict[str, dict[str, object]]:
         """Return the chart and the newest breaches of each column or slice, by its name."""

@@ -74,6 +74,8 @@ class MonitoringState:
         The evidence, if the paired test finds the champion worse than the version before it.
     unreadable : str, optional
         Why the stored past cannot be read.
+    challenger : str, optional
+        The version that was trained last and not promoted.
     """
 
     champion: str | None
@@ -88,6 +90,7 @@ class MonitoringState:
     explained_rise: float | None = None
     worse_than_previous: str | None = None
     unreadable: str | None = None
+    challenger: str | None = None
 
     def champion_change(self) -> DecisionOutcome | None:
         """Return the promotion or rollback that made the champion, None if none is recorded."""

@@ -7,6 +7,7 @@ Rows are only added, never changed or removed, and an insert that is repeated ch
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table, exists, select
@@ -46,6 +47,8 @@ class DecisionEntry:
         The first one.
     outcome : str
         What came of a decision of monitoring, or that a version waits for approval; else empty.
+    is_simulated : bool
+        Whether `moment` is by the clock of a simulation.
     """
 
     id: str
@@ -56,6 +59,7 @@ class DecisionEntry:
     by: str
     reason: str
     outcome: str = ""
+    is_simulated: bool = False
 
 
 class DecisionLog:
@@ -118,35 +122,43 @@ class DecisionLog:
         return found
 
     def entries(self) -> tuple[DecisionEntry, ...]:
-        """Return every decision of either kind, oldest first."""
+        """Return every decision of either kind, oldest first by the time of day."""
         outcomes: dict[str, str] = {each.decision_id: each.kind for each in self.outcomes()}
         by_monitoring = [
-            DecisionEntry(
-                id=each.id,
-                moment=each.moment,
-                kind="monitoring",
-                version=each.champion,
-                decision=each.action,
-                by="evertune monitor",
-                reason=each.reasons[0] if each.reasons else "",
-                outcome=outcomes.get(each.id, ""),
+            (
+                each.recorded_at or each.moment,
+                DecisionEntry(
+                    id=each.id,
+                    moment=each.moment,
+                    kind="monitoring",
+                    version=each.champion,
+                    decision=each.action,
+                    by="evertune monitor",
+                    reason=each.reasons[0] if each.reasons else "",
+                    outcome=outcomes.get(each.id, ""),
+                    is_simulated=each.is_simulated,
+                ),
             )
             for each in self.decisions()
         ]
         about_versions = [
-            DecisionEntry(
-                id=each.id,
-                moment=each.moment,
-                kind=each.act,
-                version=each.version,
-                decision=each.verdict,
-                by=each.by,
-                reason=each.reasons[0] if each.reasons else "",
-                outcome="waits for approval" if each.waits_for_approval else "",
+            (
+                each.moment,
+                DecisionEntry(
+                    id=each.id,
+                    moment=each.moment,
+                    kind=each.act,
+                    version=each.version,
+                    decision=each.verdict,
+                    by=each.by,
+                    reason=each.reasons[0] if each.reasons else "",
+                    outcome="waits for approval" if each.waits_for_approval else "",
+                ),
             )
             for each in self.records()
         ]
-        return tuple(sorted([*about_versions, *by_monitoring], key=lambda each: each.moment))
+        ordered = sorted([*about_versions, *by_monitoring], key=itemgetter(0))
+        return tuple(entry for _, entry in ordered)
 
     # About versions
 

@@ -26,7 +26,7 @@ from evertune.config.loader import find_root
 from evertune.config.schema import Params
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.files import read_record, read_table
-from evertune.messages import did_you_mean
+from evertune.messages import did_you_mean, ways_to_a_champion
 from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
 from evertune.registry.mlflow_connection import connect, embedded_address, error_code
 from evertune.registry.run_page import (
@@ -220,7 +220,8 @@ class ModelRegistry:
         champion = self.champion()
         if champion is None:
             raise StageError(
-                f"{self.name} has no champion yet; run `evertune train`, which makes the first one"
+                f"{self.name} has no champion yet; "
+                f"{ways_to_a_champion(self.aliases().get('challenger'))}"
             )
         return champion
 

@@ -42,7 +42,7 @@ from evertune.serving.requests import (
     form_error,
     parse_json,
 )
-from evertune.serving.service import CONFLICT, NOT_READY, ModelService, no_champion
+from evertune.serving.service import CONFLICT, NOT_READY, ModelService
 
 UNAUTHORIZED, FORBIDDEN, UNSUPPORTED_MEDIA_TYPE, TOO_MANY_REQUESTS = 401, 403, 415, 429
 MAX_ACTIVE_REQUESTS = 128
@@ -201,7 +201,7 @@ def _route_class(service: ModelService, host: str, models: BodyModels) -> type[A
             check_caller(service, self, host)
             body = await read_body(service, self)
             if service.models.champion is None:
-                raise no_champion()
+                raise service.no_champion()
             try:
                 self.content = parse_json(body)
             except ValueError as error:

@@ -20,6 +20,7 @@ from evertune.data.readers import read_source
 from evertune.data.validation import format_issues
 from evertune.errors import ParamsError, StageError, TableError
 from evertune.files import write_table
+from evertune.messages import ways_to_a_champion
 from evertune.models.fitted_model import predict
 from evertune.monitoring.log_frames import (
     LoggedPrediction,
@@ -87,7 +88,8 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     champion = store.champion()
     if champion is None:
         raise StageError(
-            f"{store.name} has no champion to score with; run `evertune train`, which makes one."
+            f"{store.name} has no champion to score with:"
+            f" {ways_to_a_champion(store.aliases().get('challenger'))}."
         )
     model = store.load_model(champion)
     clean, issues = conform_to_schema(table, model.schema)

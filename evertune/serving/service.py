@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -38,7 +38,7 @@ from evertune.data.labels import (
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
 from evertune.errors import EvertuneError, ParamsError
-from evertune.messages import to_safe_json
+from evertune.messages import to_safe_json, ways_to_a_champion
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
 from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
@@ -80,6 +80,8 @@ class ServedModels:
 
     champion: LoadedModel | None = None
     shadow: LoadedModel | None = None
+    # without a champion: what to do
+    missing: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +107,6 @@ class _RequestRow:
 def utc_now() -> datetime:
     """Return the time of day."""
     return datetime.now(UTC)
-
-
-def no_champion() -> RequestError:
-    """Return the error of a service that has no model yet."""
-    problem = "no model is in use yet: run `evertune train`, or `evertune promote VERSION`"
-    return RequestError(NOT_READY, FieldError("champion", problem))
 
 
 def log_unavailable() -> RequestError:
@@ -193,11 +189,15 @@ class ModelService:
             raise RequestError(NOT_READY, FieldError("registry", problem))
         return {"status": "alive"}
 
+    def no_champion(self) -> RequestError:
+        """Return the error of a service that has no model yet."""
+        return RequestError(NOT_READY, FieldError("champion", self.models.missing))
+
     def readiness(self) -> dict[str, str]:
         """Return the version of the champion; fail where there is none."""
         self.health()
         if self.models.champion is None:
-            raise no_champion()
+            raise self.no_champion()
         return {"status": "ready", "version": self.models.champion.version.number}
 
     async def predict(self, request: PredictRequest) -> bytes:
@@ -249,6 +249,10 @@ class ModelService:
         """Use the versions that the aliases name; if that fails those in use stay."""
         try:
             champion, shadow = load_champion(self._store, self.models.champion), None
+            missing = ""
+            if champion is None:
+                challenger = self._store.aliases().get("challenger")
+                missing = f"no model is in use yet: {ways_to_a_champion(challenger)}"
             if champion is not None and self.params.scoring.shadow:
                 shadow = load_shadow(
                     self._store,
@@ -260,8 +264,10 @@ class ModelService:
         except EvertuneError as error:
             LOGGER.error("%s", error)
             self.metrics.failed_loads.inc()
+            failed = "the champion cannot be loaded; the service's own output says why"
+            self.models = replace(self.models, missing=failed)
             return
-        self.models = ServedModels(champion, shadow)
+        self.models = ServedModels(champion, shadow, missing)
         self.metrics.model.clear()
         for alias, used in (("champion", champion), ("shadow", shadow)):
             if used is not None:
@@ -314,7 +320,7 @@ class ModelService:
         """Return the replies to a batch once all is in the log, and the rows predicted, by id."""
         champion = self.models.champion
         if champion is None:
-            return [no_champion() for _ in batch], []
+            return [self.no_champion() for _ in batch], []
         try:
             return self._predict_and_log(champion, batch)
         except EvertuneError as error:
@@ -428,7 +434,7 @@ class ModelService:
 
     def _store_labels(self, submitted: Sequence[SubmittedLabel]) -> LabelResponse:
         if self.schema is None:
-            raise no_champion()
+            raise self.no_champion()
         schema, now = self.schema, self.clock()
         texts = labels_to_log([label.label for label in submitted], schema)
         errors: list[FieldError] = []

@@ -124,6 +124,25 @@ def test_decisions_are_a_table_with_what_waits():
     assert "gate: not enough evidence                      evertune train" in lines[3]
 
 
+def test_the_date_of_a_simulated_decision_is_marked():
+    simulated = replace(JUDGED, id="c", is_simulated=True)
+    lines = decision_history_lines(replace(HISTORY, decisions=(JUDGED, simulated)))
+    assert "(simulated)" in lines[2]
+    assert "(simulated)" not in lines[3]
+    assert lines[4].startswith("(simulated): not the time of day")
+
+
+def test_doing_nothing_and_the_main_metric_are_named():
+    quiet = replace(DECISION, action="nothing", reasons=("all is well",), ask_a_person=False)
+    main = Finding("main_metric", "performance", DAY, 0.9, note="roc_auc")
+    found = replace(FOUND, decision=quiet, findings=(main,))
+    assert monitoring_lines(found)[1:] == [
+        "  roc_auc (main metric) 0.900",
+        "decision: no action (abc): all is well",
+    ]
+    assert decision_page(found).startswith("# No action\n")
+
+
 def test_what_was_done_is_one_line():
     after = {"champion": "3", "previous": "2"}
     made = replace(judged(), id="a", by="ada", aliases_after=after)
@@ -201,7 +220,7 @@ def test_a_page_has_what_a_person_has_to_know():
 
 def test_the_terminal_has_the_latest_figures():
     first, second, third = monitoring_lines(FOUND)
-    assert first == "churn: 1 windows until 2024-01-02 00:00 UTC"
+    assert first == "churn: 1 window until 2024-01-02 00:00 UTC"
     assert (second, third) == ("  loss 0.123", f"decision: {decision_line(FOUND)}")
 
 

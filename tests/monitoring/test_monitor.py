@@ -68,6 +68,18 @@ def test_without_a_champion_there_is_nothing_to_monitor(place):
 
 
 @slow
+def test_a_decision_by_another_clock_than_the_time_of_day_is_known_as_such(root):
+    real = day(900)
+    first, again = (monitor(root, now=day(n), at=real).decision for n in (1, 1.1))
+    assert (first.is_simulated, first.recorded_at) == (True, real)
+    assert again.id == first.id
+    now = monitor(root, now=day(2), at=day(2)).decision
+    assert not now.is_simulated
+    shown = [(each.id, each.is_simulated) for each in DecisionLog(log_of(root)).entries()]
+    assert shown == [(now.id, False), (first.id, True)]  # by the time of day
+
+
+@slow
 def test_an_empty_log_has_no_windows(root):
     result = monitor(root, now=day(1))
     assert (result.windows, result.findings, result.decision.action) == ((), (), "nothing")

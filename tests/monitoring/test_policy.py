@@ -47,7 +47,8 @@ def after(kind, *, days, state=READY, decision=None, verdict=()):
     ("alarms", "changed", "action", "reason"),
     [
         ([LOSS], {"unreadable": "row 3"}, "block", "decisions cannot be read: row 3"),
-        ([LOSS], {"champion": None}, "nothing", "there is no champion yet"),
+        ([LOSS], {"champion": None}, "nothing", "there is no champion: run `evertune train`"),
+        ([], {"champion": None, "challenger": "2"}, "nothing", "`evertune promote 2 --reason"),
         ([LOSS, BROKEN], {}, "block", "the data is broken"),
         ([LOSS, BROKEN], {"worse_than_previous": "worse"}, "block", "the data is broken"),
         ([LOSS], {"worse_than_previous": "worse than version 2"}, "rollback", "worse than"),

@@ -70,6 +70,15 @@ def test_the_page_shows_the_decision_the_alarms_and_a_chart_of_each_signal():
     assert "promoted, version 4: better by 0.04" in page
 
 
+def test_the_page_names_the_main_metric_and_says_what_a_negative_drift_score_means():
+    main = Finding("main_metric", "performance", day(0), 0.8, note="roc_auc")
+    quiet = replace(RETUNE, action="nothing", reasons=("no retraining trigger has fired",))
+    page = report_html(replace(RESULT, findings=(main,), decision=quiet), [])
+    assert "<h3>ROC AUC (main metric)</h3>" in page
+    assert "<b>No action.</b>" in page
+    assert "below 0 it\nis nearer than the farthest of these" in page
+
+
 def test_the_page_loads_nothing_and_keeps_names_as_text():
     page = report_html(RESULT, [])
     assert "default-src 'none'" in page

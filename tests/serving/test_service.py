@@ -146,6 +146,14 @@ def test_a_project_alone_answers_below_its_name_too(client):
     assert client.post("/churn/predict", json={"row": ROW}).status_code == 200
 
 
+def test_a_version_that_was_refused_is_named_where_there_is_no_champion(root, start):
+    store = open_state(root / "state")
+    store.move_aliases(before=store.aliases(), after={"challenger": "1"})
+    answer = predict(start(), row=ROW)
+    assert (answer.status_code, fields(answer)) == (503, ["champion"])
+    assert "`evertune promote 1 --reason ...`" in answer.json()["detail"][0]["problem"]
+
+
 def test_the_next_champion_is_taken_up_and_the_one_before_predicts_in_shadow(root, made, client):
     predict(client, row=ROW, request_id="before")
     champion(root, made, identity="2", with_reference=False)
