@@ -27,6 +27,7 @@ from evertune.monitoring.prediction_log import (
     LabelCounts,
     PredictionLog,
     open_prediction_log,
+    time_of_undated,
 )
 from evertune.registry.mlflow_registry import open_registry
 from evertune.times import to_utc_datetime
@@ -45,7 +46,7 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
         One row for each label: `prediction_id` or the identifier column, the target column, and
         optionally `labelled_at`, when the label became known. Rows without a label are skipped.
     now : datetime
-        Labels from after it are refused.
+        Labels from after it are refused; by `monitoring.now`, the moment of those that say none.
 
     Raises
     ------
@@ -78,6 +79,7 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
         if unknown:
             example = _example_of_unknown(log, unknown, by_id=parsed.by_id)
             counts += LabelCounts(unknown_example=example)
+        undated = time_of_undated(log, params, now=now)
         for first in range(0, len(parsed.labels), params.scoring.batch_rows):
             batch = parsed.labels.iloc[first : first + params.scoring.batch_rows]
             if not parsed.by_id:
@@ -88,7 +90,7 @@ def load_label_table(root: Path, table: pd.DataFrame, *, now: datetime) -> Label
             ):
                 if key in ids:
                     dated = not pd.isna(moment)
-                    known_at = to_utc_datetime(moment) if dated else now
+                    known_at = to_utc_datetime(moment) if dated else undated
                     labels.append(Label(ids[key], value, known_at, dated=dated))
             counts += LabelCounts(unknown=len(batch) - len(labels))
             counts += log.append_labels(labels, received=now)

@@ -21,6 +21,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params
 from evertune.decisions import Alarm, Finding
 from evertune.errors import StageError
+from evertune.failpoints import failpoint
 from evertune.messages import ways_to_a_champion
 from evertune.monitoring.backtest import Backtest, backtest_triggers
 from evertune.monitoring.drift import rank_causes
@@ -84,6 +85,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
             decision = replace(decision, recorded_at=at)
         if state.unreadable is None:
             DecisionLog(log).record_decision(decision)
+            failpoint("monitor.decided")
         result = MonitoringResult(
             now=now,
             model=registry.name,

@@ -48,6 +48,7 @@ from evertune.database import (
     read_record,
 )
 from evertune.errors import InputError
+from evertune.failpoints import failpoint
 from evertune.files import atomic_write
 from evertune.monitoring.log_frames import LoggedPrediction, keep_effective_labels, make_log_frame
 from evertune.registry.mlflow_registry import open_registry
@@ -227,6 +228,7 @@ class PredictionLog(ModelLog):
                     effective[label.id] = (label.moment, label.value)
             if rows:
                 connection.execute(self.insert_if_absent(LABELS), rows)
+        failpoint("log.labels_appended")
         return LabelCounts(counts["new"], counts["repeated"], counts["corrected"], counts["early"])
 
     def read(
@@ -478,7 +480,9 @@ class PredictionLog(ModelLog):
         # two writers that lock the same ids in different orders would wait for each other for ever
         rows.sort(key=itemgetter("id"))
         with self.write_transaction() as connection:
-            return connection.execute(self.insert_if_absent(table), rows).rowcount
+            n_new = connection.execute(self.insert_if_absent(table), rows).rowcount
+        failpoint("log.predictions_appended")
+        return n_new
 
     def _label_events(
         self, connection: Connection, ids: Collection[str]
@@ -540,6 +544,17 @@ def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:
         rest = rows[cut:]
         yield rows[:cut]
     yield rest
+
+
+def time_of_undated(log: PredictionLog, params: Params, *, now: datetime) -> datetime:
+    """Return the moment of a row or label that names none: now, by the project's clock.
+
+    Where the newest event counts as now, a row of today's time would be months ahead of all others,
+    and make them old enough to be removed.
+    """
+    if params.monitoring.now == "real":
+        return now
+    return log.newest_event() or now
 
 
 def apply_retention(root: Path, *, now: datetime) -> int:

@@ -25,6 +25,7 @@ from evertune.decisions import (
     OutcomeKind,
 )
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
+from evertune.failpoints import failpoint
 from evertune.files import project_lock
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
 from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
@@ -240,6 +241,7 @@ def take_up_decision(
             return outdated
         if decision.action != "rollback":
             decisions.record_outcome(DecisionOutcome(decision_id, now, "started", detail=runner))
+    failpoint("decision.claimed")
     return decision
 
 
@@ -261,6 +263,7 @@ def record_verdict(
     )
     with open_prediction_log(load_params(root)) as log:
         DecisionLog(log).record_outcome(outcome)
+    failpoint("decision.outcome_recorded")
     return outcome
 
 

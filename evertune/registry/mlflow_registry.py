@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from evertune.config.loader import find_root
 from evertune.config.schema import Params
 from evertune.errors import BusyError, InputError, ParamsError, StageError
+from evertune.failpoints import failpoint
 from evertune.files import read_record, read_table
 from evertune.messages import did_you_mean, ways_to_a_champion
 from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
@@ -255,6 +256,7 @@ class ModelRegistry:
                 self._client.delete_registered_model_alias(self.name, alias)
             elif wanted is not None and wanted != current.get(alias):
                 self._client.set_registered_model_alias(self.name, alias, wanted)
+            failpoint("promotion.alias_moved")
 
     def register_version(
         self, run_id: str, *, model: Path, description: ModelDescription
@@ -270,6 +272,7 @@ class ModelRegistry:
         if found:
             return _version(found[0], self._all_aliases())
         logged = self._log_model(run_id, model, description)
+        failpoint("register.files_stored")
         made = self._client.create_model_version(
             self.name,
             source=logged.artifact_location,

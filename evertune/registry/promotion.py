@@ -27,6 +27,7 @@ from evertune.config.loader import load_params
 from evertune.database import database_url, open_log, record_to_json
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
+from evertune.failpoints import failpoint
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import (
     ROLLED_BACK_TAG,
@@ -249,6 +250,7 @@ def apply_decision(
     stored = record
     if not log.save_record(record):
         stored = next(each for each in log.records(version=record.version) if each.id == record.id)
+    failpoint("promotion.recorded")
     version = registry.version(record.version)
     if version.run_id:
         for kind, text in (("json", record_to_json(stored)), ("html", record_html(stored))):
@@ -269,7 +271,9 @@ def apply_decision(
         if record.act == "rollback" and replaced is not None:
             registry.tag_version(replaced, {ROLLED_BACK_TAG: f"to version {record.version}"})
         registry.untag_version(record.version, ROLLED_BACK_TAG)
+    failpoint("promotion.tagged")
     registry.move_aliases(before=record.aliases_before, after=record.aliases_after)
+    failpoint("promotion.aliases_moved")
     if record.changes_champion and champion is not None:
         log.append_champion(
             version=champion, previous=replaced, record_id=record.id, moment=record.moment

@@ -19,6 +19,7 @@ from evertune.config.loader import load_params
 from evertune.database import record_to_json
 from evertune.errors import StageError
 from evertune.evaluation.evaluation_record import chosen_model_metrics
+from evertune.failpoints import failpoint
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
@@ -94,9 +95,11 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
     _check_holdout_unseen(inputs)
     with open_decisions(root) as (registry, log):
         run_id = _log_run(registry, inputs, flow_run)
+        failpoint("register.run_logged")
         version = registry.register_version(
             run_id, model=inputs.model, description=_model_description(inputs)
         )
+        failpoint("register.version_made")
         champion = registry.champion()
         if champion is not None and champion.number == version.number:
             resume_decision(registry, log, act="gate", version=version.number)
@@ -121,6 +124,7 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
         )
         apply_decision(registry, log, record)
         mark_settled(registry, version.number, inputs.result)
+        failpoint("register.settled")
         return verdict
 
 
@@ -213,6 +217,7 @@ class Judge:
             tests=2 if comparison.has_second_test else 1,
         )
         self.log.save_holdout_use(use)
+        failpoint("register.holdout_used")
         uses = self.log.holdout_uses()
         earlier = takewhile(lambda each: each.record_id != use.record_id, uses)
         return holdout_use_number(use.sketch, earlier)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from evertune.errors import InputError
+from evertune.failpoints import failpoint
 from evertune.files import append_line, atomic_write, read_lines, write_text
 from evertune.search.leaderboard import all_failed, top_trials
 from evertune.trials import TRIALS_SCHEMA_VERSION, Configuration, SearchHeader, Trial
@@ -70,7 +71,9 @@ class TrialLog:
         """Store a trial, its models first: a trial in the file has its models in the pool."""
         if artifacts is not None:
             save_entry(self._pool, artifacts)
+            failpoint("search.models_stored")
         append_trial(self._path, trial)
+        failpoint("search.trial_recorded", self._path)
         self.trials.append(trial)
         if artifacts is not None:
             shrink_pool(

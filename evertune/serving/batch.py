@@ -31,6 +31,7 @@ from evertune.monitoring.log_frames import (
 from evertune.monitoring.prediction_log import (
     ShadowPrediction,
     open_prediction_log,
+    time_of_undated,
 )
 from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.model_holder import load_shadow
@@ -66,7 +67,7 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     root : Path
         The project's folder.
     now : datetime
-        The moment of predictions whose rows say none.
+        The time of day; by `monitoring.now`, the moment of predictions whose rows say none.
     table : DataFrame, optional
         Instead of the table that scoring.source names.
 
@@ -100,11 +101,12 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     identified = identify_rows(table, model.schema)
     n_logged, scored = 0, list[tuple[str, LoggedPrediction]]()
     with open_prediction_log(params) as log:
+        undated = time_of_undated(log, params, now=now)
         for first in range(0, len(table), params.scoring.batch_rows):
             part = slice(first, first + params.scoring.batch_rows)
             predictions = predict(model.fitted, clean.iloc[part], model.schema)
             rows = make_logged_predictions(
-                identified.iloc[part], clean.iloc[part], predictions, model.schema, now=now
+                identified.iloc[part], clean.iloc[part], predictions, model.schema, now=undated
             )
             added = log.append_predictions(rows, version=champion.number, received=now)
             n_logged += added

@@ -41,7 +41,12 @@ from evertune.errors import EvertuneError, ParamsError
 from evertune.messages import to_safe_json, ways_to_a_champion
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
-from evertune.monitoring.prediction_log import Label, ShadowPrediction, open_prediction_log
+from evertune.monitoring.prediction_log import (
+    Label,
+    ShadowPrediction,
+    open_prediction_log,
+    time_of_undated,
+)
 from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
@@ -224,16 +229,6 @@ class ModelService:
             LOGGER.error("%s", error)
             raise log_unavailable() from error
 
-    def _project_time(self, now: datetime) -> datetime:
-        """Return the moment of a row or label that names none: now, by the project's clock.
-
-        Where the newest event counts as now, a row of today's time would be months ahead of all
-        others, and make them old enough to be removed.
-        """
-        if self.params.monitoring.now == "real":
-            return now
-        return self._log.newest_event() or now
-
     # The models in use
 
     async def _watch_aliases(self, on_new_schema: Callable[[], None]) -> None:
@@ -331,7 +326,7 @@ class ModelService:
         self, champion: LoadedModel, batch: Sequence[PredictRequest]
     ) -> tuple[list[bytes | RequestError], list[IdentifiedRow]]:
         schema, now = champion.model.schema, self.clock()
-        places, default = count(), self._project_time(now)
+        places, default = count(), time_of_undated(self._log, self.params, now=now)
         requests = [
             _request_rows(request, champion.fast.reading, now=default, places=places)
             for request in batch
@@ -458,7 +453,7 @@ class ModelService:
         if errors or conflicts:
             raise RequestError(UNPROCESSABLE if errors else CONFLICT, *errors, *conflicts)
         try:
-            default = self._project_time(now)
+            default = time_of_undated(self._log, self.params, now=now)
             labels = [
                 Label(label.id, str(text), label.moment or default, dated=label.moment is not None)
                 for label, text in zip(submitted, texts, strict=True)

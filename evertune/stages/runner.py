@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evertune.config.loader import call_with_sections
 from evertune.errors import StageError
+from evertune.failpoints import failpoint
 from evertune.files import load_project_file, template_folder
 from evertune.versioning import dvc
 
@@ -79,6 +80,7 @@ def run_and_record(root: Path, name: str, *, run: Callable[..., None]) -> None:
     """
     before = dvc.dependency_hashes(root, name)
     call_with_sections(run, root)
+    failpoint("stage.ran")
     after = dvc.dependency_hashes(root, name)
     changed = sorted(key for key in before | after if before.get(key) != after.get(key))
     if changed:
@@ -87,3 +89,4 @@ def run_and_record(root: Path, name: str, *, run: Callable[..., None]) -> None:
             "state and are not recorded. Run `evertune train` again."
         )
     dvc.commit_stage(root, name)
+    failpoint("stage.recorded")

@@ -23,6 +23,7 @@ from evertune.data.readers import (
     spec_from_params,
 )
 from evertune.data.schema import MOMENT_COLUMN
+from evertune.failpoints import failpoint
 from evertune.files import write_record, write_table_if_changed
 from evertune.plan import Plan
 from evertune.versioning import dvc
@@ -71,6 +72,7 @@ def take_snapshot(root: Path) -> Snapshot:
     if params.data.existing_model is not None:
         table = _with_existing_predictions(table, params)
     changed = write_table_if_changed(params.paths.source, table)
+    failpoint("snapshot.written")
     if not params.paths.plan.exists():
         write_record(params.paths.plan, Plan())
     dvc.ensure_project(root)
@@ -79,6 +81,7 @@ def take_snapshot(root: Path) -> Snapshot:
         write_table_if_changed(params.paths.production_labels, nothing)
         dvc.add_file(root, params.paths.production_labels)
     version = dvc.add_file(root, params.paths.source)
+    failpoint("snapshot.versioned")
     return Snapshot(version, changed, len(table), dvc.push_to_remote(root))
 
 

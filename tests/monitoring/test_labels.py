@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from evertune.config.loader import load_params
+from evertune.config.yaml_file import edit_section
 from evertune.data.schema import TableSchema
 from evertune.database import open_log
 from evertune.errors import StageError, TableError
@@ -160,6 +161,15 @@ def test_a_table_of_labels_may_be_loaded_every_day_by_id_or_identifier(root, cha
     assert labels_of(champions_log) == {"a": 1.0, "b": 1.0}
     assert export_prediction_log(root, root / "log.parquet", start=day(0), end=day(1)) == 2
     assert list(pd.read_parquet(root / "log.parquet")["p_1"]) == [0.75, 0.75]
+
+
+@pytest.mark.slow
+def test_undated_labels_do_not_move_a_clock_that_is_the_newest_event(root, champions_log):
+    edit_section(root / "params.yaml", "monitoring", {"now": "latest_event"})
+    newest = champions_log.newest_event()
+    table = pd.DataFrame({"prediction_id": ["a", "b"], "left": ["no", "yes"]})
+    assert load_label_table(root, table, now=day(3000)).new == 2
+    assert champions_log.newest_event() == newest
 
 
 @pytest.mark.slow
