@@ -66,3 +66,7 @@ class UnsafeError(EvertuneError):
     """The folder or machine that the project runs in cannot be used, e.g. a read-only folder."""
 
     exit_code = 78
+
+
+class EvertuneWarning(UserWarning):
+    """A warning for the user, which the command shows; those of libraries are not shown."""

@@ -1,10 +1,15 @@
-"""Helpers for messages: spelling suggestions, and values shown without secrets."""
+"""Helpers for messages: spelling suggestions, values without secrets, and no foreign warnings."""
 
 import json
 import re
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from urllib.parse import urlsplit
+
+from evertune.errors import EvertuneWarning
 
 SECRET_PATTERN = re.compile(
     r"""://[^/\s:@]*:[^/\s@]+@                                 # a password in an address
@@ -62,6 +67,19 @@ def to_safe_json(value: object) -> str:
     if looks_like_secret(text):
         return "a value that looks like a secret"
     return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "..."
+
+
+@contextmanager
+def without_library_warnings() -> Iterator[None]:
+    """Keep warnings of libraries from a person's terminal: there is nothing to do about them.
+
+    `EvertuneWarning` is shown; `python -W` and PYTHONWARNINGS show all that they ask for.
+    """
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", EvertuneWarning)
+        yield
 
 
 def strip_credentials(address: str) -> str:

@@ -14,6 +14,7 @@ from types import FrameType
 import typer
 
 from evertune.errors import EvertuneError
+from evertune.messages import without_library_warnings
 from evertune.orchestration.environment import set_defaults
 from evertune.project import Project
 
@@ -37,7 +38,8 @@ def error_boundary() -> Iterator[None]:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        yield
+        with without_library_warnings():
+            yield
     except EvertuneError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

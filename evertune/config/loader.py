@@ -29,7 +29,12 @@ from evertune.config.yaml_file import (
     read_yaml,
 )
 from evertune.errors import EvertuneError, ParamsError
-from evertune.messages import did_you_mean, looks_like_secret, to_safe_json
+from evertune.messages import (
+    did_you_mean,
+    looks_like_secret,
+    to_safe_json,
+    without_library_warnings,
+)
 from evertune.trials import FORMER_FAMILIES, FORMER_PARAMETERS
 
 FILE = "params.yaml"
@@ -126,7 +131,8 @@ def call_with_sections(run: Callable[..., Any], root: Path) -> Any:
 def run_stage(run: Callable[..., Any]) -> int:
     """Call `run` for the project that the working directory lies in; return the exit code."""
     try:
-        call_with_sections(run, find_root(Path.cwd()))
+        with without_library_warnings():
+            call_with_sections(run, find_root(Path.cwd()))
     except EvertuneError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -193,27 +193,13 @@ def find_leaky_features(
     if len(y_true) < MIN_LEAKAGE_ROWS:
         return []
     if task == "regression":
-        skill = partial(_value_skill, y_true=y_true.to_numpy(dtype=np.float64))
+        skill = partial(number_skill, y_true=y_true.to_numpy(dtype=np.float64))
     else:
         skill = partial(_class_skill, y_codes=pd.factorize(y_true)[0])
     return [name for name in features if skill(clean[name]) >= SUSPICIOUS_SKILL]
 
 
-def _class_skill(column: pd.Series, y_codes: NDArray[np.int64]) -> float:
-    """Return the share of a majority guess's errors that one column avoids, 0 to 1.
-
-    Values with a single row do not count.
-    """
-    n_rows, n_classes = y_codes.size, int(y_codes.max()) + 1
-    counts = np.bincount(_bin_values(column) * n_classes + y_codes)
-    counts = np.pad(counts, (0, -counts.size % n_classes)).reshape(-1, n_classes)
-    single = counts.sum(axis=1) == 1
-    n_majority = counts.sum(axis=0).max()
-    n_right = counts[~single].max(axis=1).sum() + single.sum() * n_majority / n_rows
-    return float(1 - (n_rows - n_right) / (n_rows - n_majority))
-
-
-def _value_skill(column: pd.Series, y_true: FloatArray) -> float:
+def number_skill(column: pd.Series, y_true: FloatArray) -> float:
     """Return how well one column orders or groups a number, 0 to 1.
 
     Of a number, the size of Spearman's rank correlation; of other columns, the share of the
@@ -230,6 +216,20 @@ def _value_skill(column: pd.Series, y_true: FloatArray) -> float:
     sizes, sums = np.bincount(groups), np.bincount(groups, weights=y_true)
     means = np.where(sizes > 1, sums / np.maximum(sizes, 1), y_true.mean())
     return float(1 - ((y_true - means[groups]) ** 2).mean() / y_true.var())
+
+
+def _class_skill(column: pd.Series, y_codes: NDArray[np.int64]) -> float:
+    """Return the share of a majority guess's errors that one column avoids, 0 to 1.
+
+    Values with a single row do not count.
+    """
+    n_rows, n_classes = y_codes.size, int(y_codes.max()) + 1
+    counts = np.bincount(_bin_values(column) * n_classes + y_codes)
+    counts = np.pad(counts, (0, -counts.size % n_classes)).reshape(-1, n_classes)
+    single = counts.sum(axis=1) == 1
+    n_majority = counts.sum(axis=0).max()
+    n_right = counts[~single].max(axis=1).sum() + single.sum() * n_majority / n_rows
+    return float(1 - (n_rows - n_right) / (n_rows - n_majority))
 
 
 def _bin_values(column: pd.Series) -> NDArray[np.int64]:
@@ -289,7 +289,8 @@ def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterato
     share = float(as_text(raw, missing=missing).isna().mean())
     if share > MOSTLY_MISSING_SHARE:
         yield f"{name} is missing in {share:.1%} of the rows"
-    if column.kind == "number" and looks_like_identifier(raw, spec):
+    # a number of which it is not declared that it is one would have been left out
+    if column.kind == "number" and name in spec.columns and looks_like_identifier(raw, spec):
         yield f"{name} differs in each row: is it an identifier?"
     if column.kind not in {"category", "text"} or name in spec.columns:
         return

@@ -29,7 +29,13 @@ from evertune.evaluation.evaluation_record import (
     MetricRow,
     chosen_model_metrics,
 )
-from evertune.evaluation.explain import Importance, permutation_importance, shap_contributions
+from evertune.evaluation.explain import (
+    Contributions,
+    Importance,
+    permutation_importance,
+    rank_columns,
+    shap_contributions,
+)
 from evertune.evaluation.formatting import humanize, metric_name
 from evertune.evaluation.model_card import model_limitations
 from evertune.evaluation.slices import (
@@ -69,6 +75,8 @@ MAX_SHAP_ROWS = 300  # the mean sizes of SHAP values need no more
 MAX_SLICE_DRAWS = 400
 MAX_IMPORTANCE_PREDICTIONS = 300_000  # of single predictors, for an importance: some ten seconds
 MIN_IMPORTANCE_ROWS = 500  # of an importance, if there are so many
+MAX_IMPORTANCE_CELLS = 200_000_000  # that single predictors read, for an importance: half a minute
+MIN_IMPORTANCE_COLUMNS = 15  # that are shuffled, if there are so many
 MAX_SLICE_VALUES = 12  # of a declared column that are shown
 
 
@@ -183,7 +191,9 @@ def evaluate(
         baselines=baseline_rows,
         confusion=tuple(tuple(row) for row in counts),
         folds_of=folds.of,
-        importance=_importance(model, table, y_true, pred, optimised, section=section),
+        importance=_importance(
+            model, table, y_true, pred, optimised, contributions=contributions, section=section
+        ),
         contributions=(contributions,) if contributions.columns else (),
         slices=slices,
         decisions=evaluate_decision_rules(
@@ -399,6 +409,7 @@ def _importance(
     pred: Predictions,
     metric: Metric,
     *,
+    contributions: Contributions,
     section: EvaluationSection,
 ) -> tuple[Importance, ...]:
     columns = [column.name for column in model.schema.features]
@@ -407,16 +418,21 @@ def _importance(
     n_predictors = 1
     if isinstance(model.fitted, Ensemble):
         n_predictors = sum(len(member.fitted) for member in model.fitted.members)
-    # Many columns and many predictors take fewer rows: each row is predicted once for each.
+    # Many columns and many predictors take fewer rows: each row is predicted once for each. Of
+    # more columns those are shuffled on which the model seems to rely most, since the time grows
+    # with the square of their number.
     per_row = len(columns) * section.importance_repeats * n_predictors
     affordable = max(MAX_IMPORTANCE_PREDICTIONS // per_row, MIN_IMPORTANCE_ROWS)
     n_rows = min(section.importance_rows, affordable)
     rows = _sample_rows(len(table), n_rows, seed=section.seed)
+    cells, predicted = table[columns].iloc[rows], take_rows(pred, rows)
+    n_shuffled = max(MAX_IMPORTANCE_CELLS // (per_row * rows.size), MIN_IMPORTANCE_COLUMNS)
     return permutation_importance(
-        lambda cells: predict(model.fitted, cells, model.schema),
-        table[columns].iloc[rows],
+        lambda shuffled: predict(model.fitted, shuffled, model.schema),
+        cells,
         y_true[rows],
-        take_rows(pred, rows),
+        predicted,
+        columns=rank_columns(cells, predicted, contributions)[:n_shuffled],
         metric=metric,
         repeats=section.importance_repeats,
         bootstrap=bootstrap_config(section),

@@ -9,7 +9,7 @@ Why not `sklearn.inspection.permutation_importance`: it predicts shuffle by shuf
 is that of shuffles, not of rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import OneHotEncoder
 
+from evertune.data.profiling import number_skill
 from evertune.data.schema import TableSchema
 from evertune.metrics.metrics import Metric, compute_metrics, lift
 from evertune.models.fitted_model import (
@@ -28,7 +29,7 @@ from evertune.models.fitted_model import (
 )
 from evertune.preprocessing.encoders import feature_frame
 from evertune.stats.bootstrap import BootstrapConfig
-from evertune.types import FloatArray, Predictions, take_rows
+from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 
 MAX_IMPORTANCE_DRAWS = 200  # an interval of a bar needs no more
 
@@ -55,6 +56,7 @@ def permutation_importance(
     metric: Metric,
     repeats: int,
     bootstrap: BootstrapConfig,
+    columns: Sequence[str] | None = None,
 ) -> tuple[Importance, ...]:
     """Return what a model loses when a column is shuffled, largest loss first.
 
@@ -67,13 +69,15 @@ def permutation_importance(
     predict : callable
         From a table like `table` to predictions for its rows.
     table : DataFrame, n rows
-        Rows that the model was not trained on, with the columns to be shuffled and no others.
+        Rows that the model was not trained on, with the columns that it takes and no others.
     pred : Predictions
         For the rows as they are.
     repeats : int
         Shuffles of each column, at least 1.
     bootstrap : BootstrapConfig
         At most 200 draws are made; its seed shuffles, too.
+    columns : sequence of str, optional
+        Those to shuffle; by default all.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def permutation_importance(
     whole = compute_metrics([metric], y_true, pred)[metric.name]
     stacked = pd.concat([table] * repeats, ignore_index=True)
     rows = []
-    for column in table.columns:
+    for column in table.columns if columns is None else columns:
         order = np.concatenate([rng.permutation(n_rows) for _ in range(repeats)])
         shuffled = table[column].take(order).reset_index(drop=True)
         every = predict(stacked.assign(**{column: shuffled}))
@@ -120,6 +124,33 @@ def permutation_importance(
             low, high = np.nanquantile(gaps, tails)
             rows.append(Importance(str(column), float(np.mean(losses)), float(low), float(high)))
     return tuple(sorted(rows, key=lambda row: (-row.loss, row.column)))
+
+
+def rank_columns(
+    table: pd.DataFrame, pred: Predictions, contributions: "Contributions"
+) -> list[str]:
+    """Return the columns of a table, those first on which a model seems to rely most.
+
+    Their order is that of the SHAP values of the model's boosters. Without boosters it is that of
+    how well a column alone orders or groups the predictions; of several classes, the probability
+    that varies most.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unused": [3.0, 1.0, 2.0], "used": [1.0, 2.0, 3.0]})
+    >>> rank_columns(table, Predictions(np.array([0.1, 0.2, 0.4])), Contributions())
+    ['used', 'unused']
+    """
+    if contributions.columns:
+        strength = {each.column: each.share for each in contributions.columns}
+    else:
+        scores = probabilities_or_values(pred)
+        if scores.ndim == 2:
+            scores = scores[:, scores.var(axis=0).argmax()]
+        if not np.ptp(scores):
+            return list(table.columns)
+        strength = {str(name): number_skill(cells, scores) for name, cells in table.items()}
+    return sorted(table.columns, key=lambda name: -strength.get(name, 0.0))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,13 @@ def evaluation_notes(evaluation: Evaluation, schema: TableSchema) -> tuple[str, 
             f"Rows of the same '{schema.group}' resemble each other, but the intervals treat rows"
             " as independent: they are too narrow."
         )
+    n_shuffled, n_columns = len(evaluation.importance), len(schema.features)
+    if 0 < n_shuffled < n_columns:
+        notes.append(
+            f"The importance of {n_shuffled} columns was measured, those that the model seems to"
+            f" rely on most. The other {n_columns - n_shuffled} were left out: the table has too"
+            " many columns to shuffle each."
+        )
     return tuple(notes)
 
 

@@ -27,7 +27,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.schema import TableSchema
 from evertune.data.validation import format_issues
-from evertune.errors import InputError, TableError
+from evertune.errors import EvertuneWarning, InputError, TableError
 from evertune.files import (
     atomic_folder,
     atomic_write,
@@ -65,7 +65,7 @@ READER_LIBRARIES = {
 RECORDED_LIBRARIES = sorted({*READER_LIBRARIES.values(), "numpy", "pandas", "scipy", "skops"})
 
 
-class ModelVersionWarning(UserWarning):
+class ModelVersionWarning(EvertuneWarning):
     """A model was saved by another release of a library that reads its files."""
 
 

@@ -284,12 +284,14 @@ def _column_features(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]
         yield dates.dt.day_of_week.astype(float)
         yield dates.dt.hour.astype(float)
     elif column.kind in ("category", "text"):
-        yield cells.astype(object).where(cells.notna(), "")
+        texts = cells.to_numpy(dtype=object, na_value="")
+        yield pd.Series(texts, index=cells.index)
         if column.kind == "text":
             yield cells.str.len().astype(float)
             yield cells.map(count_words, na_action="ignore").astype(float)
     else:
-        yield cells.astype(float).clip(-MAX_MAGNITUDE, MAX_MAGNITUDE)
+        numbers = np.clip(cells.to_numpy(dtype=float), -MAX_MAGNITUDE, MAX_MAGNITUDE)
+        yield pd.Series(numbers, index=cells.index)
 
 
 def _time_features(table: pd.DataFrame, name: str) -> Iterator[pd.Series]:

@@ -4,8 +4,11 @@ import pytest
 
 from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.evaluation.explain import (
+    Contribution,
+    Contributions,
     encoded_column_sources,
     permutation_importance,
+    rank_columns,
     shap_contributions,
 )
 from evertune.metrics.metrics import METRICS
@@ -23,7 +26,7 @@ def copy_of_a(table):
     return Predictions(table["a"].to_numpy())
 
 
-def importance(metric="accuracy", repeats=4, seed=0, table=TABLE):
+def importance(metric="accuracy", repeats=4, seed=0, table=TABLE, columns=None):
     return permutation_importance(
         copy_of_a,
         table,
@@ -32,6 +35,7 @@ def importance(metric="accuracy", repeats=4, seed=0, table=TABLE):
         metric=METRICS[metric],
         repeats=repeats,
         bootstrap=BootstrapConfig(100, 0.9, seed),
+        columns=columns,
     )
 
 
@@ -62,6 +66,27 @@ def test_the_loss_lies_in_its_interval_which_gets_narrower_with_rows():
 
 def test_a_metric_that_is_undefined_gives_no_importance():
     assert importance("log_loss") == ()
+
+
+def test_only_the_columns_that_are_named_are_shuffled():
+    assert [row.column for row in importance(columns=["c", "a"])] == ["a", "c"]
+
+
+def test_columns_are_ranked_by_the_boosters_or_by_what_they_tell_about_the_predictions():
+    shares = (Contribution("c", 0.7), Contribution("b", 0.3))
+    assert rank_columns(TABLE, copy_of_a(TABLE), Contributions(shares, 1.0, 4)) == ["c", "b", "a"]
+    rng, proba = np.random.default_rng(0), np.array([[0.5, 0.4, 0.1], [0.5, 0.1, 0.4]] * 20)
+    table = pd.DataFrame(
+        {
+            "number": rng.normal(size=40),
+            "word": [["low", "high"][n % 2] for n in range(40)],
+            "gaps": [float("nan")] * 40,
+        }
+    )
+    ranked = rank_columns(table, Predictions(np.zeros(40), proba), Contributions())
+    assert ranked == ["word", "number", "gaps"]
+    constant = rank_columns(table, Predictions(np.zeros(40)), Contributions())
+    assert constant == ["number", "word", "gaps"]
 
 
 def test_at_least_one_shuffle_is_needed():

@@ -34,6 +34,14 @@ def test_what_a_reader_must_know_about_the_scores_is_noted(evaluation, changed, 
     assert note in " ".join(evaluation_notes(replace(evaluation, **changed), SCHEMA))
 
 
+def test_columns_whose_importance_was_not_measured_are_noted(evaluation):
+    features = tuple(Column(f"x{n}", "number") for n in range(300))
+    notes = evaluation_notes(evaluation, TableSchema(features, "churned", "binary", ("no", "yes")))
+    assert "The importance of 2 columns was measured" in notes[-1]
+    assert "The other 298 were left out" in notes[-1]
+    assert "importance" not in " ".join(evaluation_notes(evaluation, SCHEMA))
+
+
 def test_a_search_that_finished_nothing_has_no_optimistic_scores(evaluation):
     found = replace(evaluation, search=SearchSummary(3, 0, 3, 0, 5.0))
     assert "optimistic" not in " ".join(evaluation_notes(found, SCHEMA))
