@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evertune.config.schema import CONTRACT_SIGNALS
 from evertune.evaluation.formatting import format_interval, format_score
+from evertune.times import in_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,7 +153,7 @@ def decision_page(found: MonitoringResult) -> str:
     lines = [
         f"# {decision.title.capitalize()}",
         "",
-        f"{found.model}, {champion}, {found.now:%Y-%m-%d %H:%M} UTC, {len(found.windows)} windows."
+        f"{found.model}, {champion}, {found.now:%Y-%m-%d %H:%M %Z}, {len(found.windows)} windows."
         f" Decision `{decision.id}`.",
         "",
         *(f"- {reason}" for reason in (*decision.reasons, *found.notes)),
@@ -175,7 +176,7 @@ def monitoring_lines(found: MonitoringResult) -> list[str]:
     values = [f"{signal_name(each)} {_finding_value(each)}" for each in shown if each is not None]
     windows = "1 window" if len(found.windows) == 1 else f"{len(found.windows)} windows"
     return [
-        f"{found.model}: {windows} until {found.now:%Y-%m-%d %H:%M} UTC",
+        f"{found.model}: {windows} until {found.now:%Y-%m-%d %H:%M %Z}",
         *([f"  {', '.join(values)}"] if values else ["  no window can be judged yet"]),
         *(f"  {note}" for note in found.notes),
         f"decision: {decision_line(found)}",
@@ -233,17 +234,17 @@ def _finding_value(each: Finding) -> str:
     return "no data" if each.value is None else format_score(each.value)
 
 
-CHAMPION_COLUMNS = ("since (UTC)", "version", "by", "for", "score", "why")
+CHAMPION_COLUMNS = ("version", "by", "for", "score", "why")
 MODEL_COLUMNS = ("version", "aliases", "registered (UTC)", "score", "data", "mode")
 COMPARISON_COLUMNS = ("", "what", "recorded", "rebuilt", "difference", "tolerance")
-DECISION_COLUMNS = ("when (UTC)", "version", "decided", "by", "id", "why")
+DECISION_COLUMNS = ("version", "decided", "by", "id", "why")
 
 
 def history_lines(found: VersionHistory, *, now: datetime) -> list[str]:
     """Return the champions as a table, the newest first."""
     rows = [
         (
-            _format_minute(period.since),
+            _format_minute(period.since, found.timezone),
             period.version,
             f"{period.act} ({period.by})" if period.record_id else "before there were records",
             _format_duration((period.until or now) - period.since),
@@ -252,14 +253,16 @@ def history_lines(found: VersionHistory, *, now: datetime) -> list[str]:
         )
         for period in reversed(found.periods)
     ]
-    return [*_current_champion_lines(found), *(table_lines(CHAMPION_COLUMNS, rows) if rows else [])]
+    columns = (f"since ({found.timezone})", *CHAMPION_COLUMNS)
+    return [*_current_champion_lines(found), *(table_lines(columns, rows) if rows else [])]
 
 
 def decision_history_lines(found: VersionHistory) -> list[str]:
     """Return every decision as a table, the newest first."""
     rows = [
         (
-            f"{_format_minute(each.moment)}{' (simulated)' if each.is_simulated else ''}",
+            _format_minute(each.moment, found.timezone)
+            + (" (simulated)" if each.is_simulated else ""),
             each.version or "",
             f"{each.kind}: {each.decision}{f', {each.outcome}' if each.outcome else ''}",
             each.by,
@@ -268,7 +271,8 @@ def decision_history_lines(found: VersionHistory) -> list[str]:
         )
         for each in reversed(found.decisions)
     ]
-    table = table_lines(DECISION_COLUMNS, rows) if rows else ["no decision is recorded yet"]
+    columns = (f"when ({found.timezone})", *DECISION_COLUMNS)
+    table = table_lines(columns, rows) if rows else ["no decision is recorded yet"]
     if any(each.is_simulated for each in found.decisions):
         table.append("(simulated): not the time of day, but that of the simulation or of the log")
     return [*_current_champion_lines(found), *table]
@@ -292,8 +296,8 @@ def _current_champion_lines(found: VersionHistory) -> Iterator[str]:
         yield "  its alias was not set by Evertune, so no decision is recorded for it"
 
 
-def _format_minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+def _format_minute(moment: datetime, zone: str) -> str:
+    return f"{in_zone(moment, zone):%Y-%m-%d %H:%M}"
 
 
 def _format_duration(passed: timedelta) -> str:

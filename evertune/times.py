@@ -1,12 +1,15 @@
 """Times as numbers, time windows, and conversion between UTC datetimes and table columns.
 
-In records, times are aware datetimes in UTC. In tables they are `datetime64[us]` without a
-zone, in UTC.
+In records, times are aware datetimes: in UTC, or those of windows and decisions in the time zone
+of `monitoring.timezone`, so that they show the time there (`in_zone`). In tables they are
+`datetime64[us]` without a zone, in UTC. `to_wall_clock` and `from_wall_clock` translate between
+UTC and what a clock on the wall shows, also where that is put forward or back.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timezone
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +55,54 @@ def to_utc_datetime(moment: "pd.Timestamp") -> datetime:
     """Return a table's time, which is UTC without a zone, as an aware datetime."""
     moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
     return moment.to_pydatetime(warn=False)
+
+
+def in_zone(moment: datetime, zone: str) -> datetime:
+    """Return the same moment with the offset that a time zone has then.
+
+    The offset is fixed, so that differences and comparisons are exact where clocks are changed;
+    ``%Z`` writes the name of the zone.
+
+    Examples
+    --------
+    >>> in_zone(datetime(2024, 3, 31, 1, tzinfo=UTC), "Europe/Berlin").isoformat()
+    '2024-03-31T03:00:00+02:00'
+    """
+    if zone == "UTC":
+        return moment.astimezone(UTC)
+    there = moment.astimezone(ZoneInfo(zone))
+    offset = there.utcoffset()
+    return there if offset is None else there.replace(tzinfo=timezone(offset, zone), fold=0)
+
+
+def wall_clock(moment: datetime) -> datetime:
+    """Return what the clock shows at a moment of `in_zone`, as if it were UTC.
+
+    Between midnights there are 24 hours by the wall clock, also on days of 23 or 25 hours.
+    """
+    return moment.replace(tzinfo=UTC)
+
+
+def from_wall_clock(shown: datetime, zone: str) -> datetime:
+    """Return the moment at which the clock of a zone shows a time, given as if it were UTC.
+
+    Of a time that is shown twice it is the first moment; a time that clocks skip is read as if they
+    had not been put forward yet.
+
+    Examples
+    --------
+    >>> midnight = datetime(2024, 4, 1, tzinfo=UTC)
+    >>> from_wall_clock(midnight, "Europe/Berlin").isoformat()
+    '2024-04-01T00:00:00+02:00'
+    """
+    return in_zone(shown.replace(tzinfo=ZoneInfo(zone)), zone)
+
+
+def to_wall_clock(moments: "pd.Series", zone: str) -> "pd.Series":
+    """Return a table's times, which are UTC, as the clocks of a zone show them."""
+    if zone == "UTC":
+        return moments
+    return moments.dt.tz_localize(UTC).dt.tz_convert(zone).dt.tz_localize(None)
 
 
 def to_naive_timestamp(moment: datetime) -> "pd.Timestamp":

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import available_timezones
 
 from croniter import CroniterError, croniter
 from pydantic import (
@@ -30,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from evertune.messages import did_you_mean
 from evertune.trials import (
     FORMER_FAMILIES,
     current_family,
@@ -54,6 +56,16 @@ def _check_cron(cron: str) -> str:
     return cron
 
 
+def _check_timezone(name: str) -> str:
+    known = available_timezones()
+    if name not in known:
+        raise ValueError(
+            f"'{name}' is not a time zone; write an IANA name such as Europe/Berlin, or UTC."
+            f"{did_you_mean(name, known)}"
+        )
+    return name
+
+
 def is_query(source: str | None) -> bool:
     """Return whether a source is a .sql file."""
     return source is not None and Path(source).suffix.lower() == ".sql"
@@ -61,6 +73,7 @@ def is_query(source: str | None) -> bool:
 
 Auto = Literal["auto"]
 Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$"), AfterValidator(_check_cron)]
+TimeZone = Annotated[str, AfterValidator(_check_timezone)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 ColumnName = Annotated[str, Field(min_length=1)]
 FunctionReference = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
@@ -490,6 +503,7 @@ class MonitoringSection(Section):
     """What is monitored in production, what triggers, and what is done then."""
 
     cron: Cron | None = "0 6 * * *"
+    timezone: TimeZone = "UTC"  # of the days of windows, of both crons, and of times that are shown
     now: Annotated[
         Literal["real", "latest_event"], BeforeValidator(_current_name), formerly("now", "clock")
     ] = "real"

@@ -27,7 +27,7 @@ from evertune.monitoring.drift_statistics import MISSING, drift_statistics
 from evertune.monitoring.input_reference import InputReference
 from evertune.monitoring.window_bounds import rows_by_season
 from evertune.monitoring.window_profiles import ColumnCounts, WindowProfile, window_statistics
-from evertune.times import TimeWindow
+from evertune.times import TimeWindow, wall_clock
 
 MIN_EXPECTED_SHARE = 1e-3
 MIN_PRIOR_WINDOWS = 3
@@ -216,7 +216,7 @@ def typical_row_count(before: Sequence[TimeWindow], window: TimeWindow) -> float
     """
 
     def place(each: TimeWindow) -> int:
-        days = (window.end - window.start) / ONE_DAY
+        days = (wall_clock(window.end) - wall_clock(window.start)) / ONE_DAY
         return int(rows_by_season(each.start, each.end, n_rows=1, window_days=days).argmax())
 
     own = place(window)

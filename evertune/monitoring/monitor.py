@@ -37,7 +37,13 @@ from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import ModelRegistry, open_registry
 from evertune.stats.sequential import paired_sequential_test
-from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
+from evertune.times import (
+    TimeWindow,
+    in_zone,
+    to_naive_timestamp,
+    to_utc_datetime,
+    to_wall_clock,
+)
 
 N_CAUSE_WINDOWS = 3
 METRICS_WINDOW = TimeWindow(EPOCH, EPOCH)  # always the same, so that newer metrics replace older
@@ -64,6 +70,7 @@ def monitor(root: Path, *, now: datetime, at: datetime | None = None) -> Monitor
     """
     params = load_params(root)
     settings, registry = params.monitoring, open_registry(params)
+    now = in_zone(now, settings.timezone)
     with open_prediction_log(params) as log:
         state, run = _read_log(root, params, log=log, registry=registry, now=now)
         findings = () if run is None else run.findings()
@@ -148,10 +155,13 @@ def backtest(root: Path, *, now: datetime, false_alarms_a_year: float = 0.1) -> 
 
 
 def current_time(root: Path, *, real: datetime) -> datetime:
-    """Return what counts as now: `real`, or the newest event if `monitoring.now` says so."""
-    if load_params(root).monitoring.now == "real":
-        return real
-    return newest_event_time(root) or real
+    """Return what counts as now: `real`, or the newest event if `monitoring.now` says so.
+
+    Its offset is that of `monitoring.timezone`.
+    """
+    settings = load_params(root).monitoring
+    is_real = settings.now == "real"
+    return in_zone(real if is_real else newest_event_time(root) or real, settings.timezone)
 
 
 def newest_event_time(root: Path) -> datetime | None:
@@ -171,8 +181,16 @@ def _read_log(
     )
     try:
         past = DecisionLog(log)
-        decisions = past.decisions()
-        outcomes = with_claimed_requests(decisions, past.outcomes(), past.unclaimed_decisions())
+        zone = params.monitoring.timezone
+        decisions = tuple(
+            replace(each, moment=in_zone(each.moment, zone)) for each in past.decisions()
+        )
+        outcomes = tuple(
+            replace(each, moment=in_zone(each.moment, zone))
+            for each in with_claimed_requests(
+                decisions, past.outcomes(), past.unclaimed_decisions()
+            )
+        )
         state = replace(state, decisions=decisions, outcomes=outcomes)
     except StageError as error:
         state = replace(state, unreadable=str(error))
@@ -242,8 +260,9 @@ def _worse_than_previous(
         classes=run.schema.classes,
         known_at=run.now,
     )
+    shown = shadow.assign(moment=to_wall_clock(shadow["moment"], run.zone))
     losses = paired_loss_days(
-        shadow[shadow["version"] == run.version],
+        shown[shown["version"] == run.version],
         task=run.schema.task,
         scale=run.reference.performance.scale,
     )

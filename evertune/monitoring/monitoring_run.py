@@ -56,7 +56,15 @@ from evertune.monitoring.prediction_log import PredictionLog
 from evertune.monitoring.reference import Reference
 from evertune.monitoring.window_bounds import windows_by_days, windows_by_rows
 from evertune.monitoring.window_profiles import WindowProfile, build_window_profile
-from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
+from evertune.times import (
+    TimeWindow,
+    from_wall_clock,
+    in_zone,
+    to_naive_timestamp,
+    to_utc_datetime,
+    to_wall_clock,
+    wall_clock,
+)
 
 RECORD_KIND = "window"
 N_RECENT_WINDOWS = 6
@@ -117,7 +125,9 @@ class MonitoringRun:
         now: datetime,
         since: datetime | None = None,
     ) -> None:
-        self.root, self.log, self.version, self.now = root, log, version, now
+        self.root, self.log, self.version = root, log, version
+        self.zone = params.monitoring.timezone
+        self.now = now = in_zone(now, self.zone)
         self.params, self.settings, self.reference = params, params.monitoring, reference
         self.schema = reference.schema
         self.metrics = load_metrics(params.metric, self.schema.task, root)
@@ -147,7 +157,9 @@ class MonitoringRun:
         for window in self.windows:
             rows = self._rows(window)
             known = rows["labelled"]
-            row_marks.append(f"{self.settings.window_days} {len(rows)} {rows['received'].max()}")
+            zone = "" if self.zone == "UTC" else f"{self.zone} "
+            length = f"{zone}{self.settings.window_days}"
+            row_marks.append(f"{length} {len(rows)} {rows['received'].max()}")
             labels = f"{known.count()} {known.max()} {rows['truth'].sum():.6g}"
             label_marks.append(f"{row_marks[-1]} {labels}")
         realised = self._realised(cached, label_marks)
@@ -206,13 +218,15 @@ class MonitoringRun:
         Days on which the findings show broken data are left out.
         """
         days = matured_loss_days(
-            self.frame,
+            self.frame.assign(moment=to_wall_clock(self.frame["moment"], self.zone)),
             self.reference.performance,
             curve=self.curve,
-            now=self.now,
+            now=wall_clock(self.now),
             coverage=self.settings.label_coverage,
         )
-        return days_with_valid_data(days, findings)
+        shown = [replace(each, window=_by_wall_clock(each.window)) for each in findings]
+        valid = days_with_valid_data(days, shown)
+        return tuple(replace(each, day=from_wall_clock(each.day, self.zone)) for each in valid)
 
     def new_classes(self) -> dict[str, int]:
         """Return the classes of labels that the version does not know, with their numbers."""
@@ -231,6 +245,12 @@ class MonitoringRun:
                 f" on {known:g}-day windows: drift is judged correctly again with the next version"
                 " that `evertune train` makes"
             )
+        if self.settings.window_rows is None and self.zone != self.reference.timezone:
+            notes.append(
+                f"monitoring.timezone is {self.zone}, but version {self.version} was calibrated on"
+                f" days of {self.reference.timezone}: windows were measured again, and drift is"
+                " judged correctly with the next version that `evertune train` makes"
+            )
         classes = self.new_classes()
         return (*notes, new_classes_note(classes)) if classes else tuple(notes)
 
@@ -248,14 +268,23 @@ class MonitoringRun:
     def _closed_windows(self) -> tuple[TimeWindow, ...]:
         moments, settings = self.frame["moment"], self.settings
         if settings.window_rows is not None:
-            return windows_by_rows(moments, rows=settings.window_rows)
+            return tuple(
+                replace(
+                    each, start=in_zone(each.start, self.zone), end=in_zone(each.end, self.zone)
+                )
+                for each in windows_by_rows(moments, rows=settings.window_rows)
+            )
         # a version that took over from another starts within a window that is not all its own
         oldest = self.log.oldest_event()
         took_over = (
             oldest is not None and not moments.empty and oldest < to_utc_datetime(moments.iloc[0])
         )
         return windows_by_days(
-            moments, days=settings.window_days, now=self.now, whole_first=took_over
+            moments,
+            days=settings.window_days,
+            now=self.now,
+            whole_first=took_over,
+            zone=self.zone,
         )
 
     def _rows(self, window: TimeWindow) -> pd.DataFrame:
@@ -426,6 +455,10 @@ def mean_value_since(
     ]
     total = sum(n for _, n in values)
     return sum(value * n for value, n in values) / total if total else None
+
+
+def _by_wall_clock(window: TimeWindow) -> TimeWindow:
+    return TimeWindow(wall_clock(window.start), wall_clock(window.end), window.n_rows)
 
 
 def _digest(parts: Sequence[object]) -> str:

@@ -259,7 +259,7 @@ def cooling_down(case: Situation) -> Choice | None:
     until = case.state.cooldown_end(case.policy)
     if until is None or case.now >= until:
         return None
-    return Choice("wait", f"cooling down until {until:%Y-%m-%d %H:%M}")
+    return Choice("wait", f"cooling down until {until:%Y-%m-%d %H:%M %Z}")
 
 
 def budget_spent(case: Situation) -> Choice | None:
@@ -279,7 +279,7 @@ def gate_inconclusive(case: Situation) -> Choice | None:
     reason = (
         f"the gate could not tell version {needed.version} from the champion: waiting for"
         f" {needed.n_rows} labelled rows since the change ({n_rows} so far), or until"
-        f" {needed.until:%Y-%m-%d %H:%M}"
+        f" {needed.until:%Y-%m-%d %H:%M %Z}"
     )
     return Choice("wait", reason)
 

@@ -23,6 +23,7 @@ from evertune.monitoring.performance import (
     PerformanceReference,
     build_performance_reference,
 )
+from evertune.times import to_wall_clock
 from evertune.types import Predictions
 
 MAX_LOSS_RISE = 0.03
@@ -45,6 +46,8 @@ class Reference:
         Of the hold-out alone, which the model never saw.
     importance : dict
         What the model loses when a column is shuffled, by column.
+    timezone : str
+        Whose days the windows are; UTC in references of before.
     """
 
     schema: TableSchema
@@ -52,6 +55,7 @@ class Reference:
     inputs: InputReference
     performance: PerformanceReference
     importance: dict[str, float]
+    timezone: str = "UTC"
 
 
 def build_reference(
@@ -63,6 +67,7 @@ def build_reference(
     importance: Mapping[str, float],
     slices: Sequence[str] = (),
     window_days: float = 1,
+    timezone: str = "UTC",
     seed: int = 0,
 ) -> Reference:
     """Return the reference of a model.
@@ -79,6 +84,8 @@ def build_reference(
         By column, from the evaluation.
     slices : sequence of str
         Columns whose values are judged on their own.
+    timezone : str
+        Whose days make the windows, such as Europe/Berlin.
     """
     schema = model.schema
     pred = predict(model.fitted, holdout, schema)
@@ -88,7 +95,7 @@ def build_reference(
         pred,
         task=schema.task,
         metrics=metrics,
-        moments=_row_moments(holdout, schema),
+        moments=_row_moments(holdout, schema, timezone),
         slices=holdout[judged] if judged else None,
         features=holdout[[column.name for column in schema.features]],
         seed=seed,
@@ -103,21 +110,23 @@ def build_reference(
     inputs = build_input_reference(
         rows,
         schema,
-        moments=_row_moments(rows, schema),
+        moments=_row_moments(rows, schema, timezone),
         predictions=padded,
         window_days=window_days,
         seed=seed,
     )
-    return Reference(schema, window_days, inputs, performance, dict(importance))
+    return Reference(schema, window_days, inputs, performance, dict(importance), timezone)
 
 
-def _row_moments(table: pd.DataFrame, schema: TableSchema) -> pd.Series | None:
-    """Return the time of each row, None if neither `moment` nor the time column is a date."""
+def _row_moments(table: pd.DataFrame, schema: TableSchema, zone: str) -> pd.Series | None:
+    """Return the time of each row there, None if neither `moment` nor the time column is a date."""
     time = table[schema.time] if schema.time is not None and schema.time in table else None
     dated = time if time is not None and is_datetime64_any_dtype(time) else None
     if MOMENT_COLUMN not in table or not table[MOMENT_COLUMN].notna().any():
-        return dated
-    return table[MOMENT_COLUMN] if dated is None else table[MOMENT_COLUMN].fillna(dated)
+        moments = dated
+    else:
+        moments = table[MOMENT_COLUMN] if dated is None else table[MOMENT_COLUMN].fillna(dated)
+    return None if moments is None else to_wall_clock(moments, zone)
 
 
 def cap_reference_loss(reference: Reference, former: Reference | None) -> Reference:

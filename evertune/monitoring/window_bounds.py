@@ -1,7 +1,7 @@
 """Split rows into windows: of production, and of a reference; and place windows in the week.
 
-`windows_by_days` and `windows_by_rows` give the windows of production. Days are counted from
-1970-01-01, so that every run has the same windows.
+`windows_by_days` and `windows_by_rows` give the windows of production. Days are those of a time
+zone, counted from 1970-01-01, so that every run has the same windows.
 
 Mondays are compared with Mondays: `n_seasons` is the number of windows in a week (1 where they
 do not divide it) and `rows_by_season` counts a window's rows by its place in the week.
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from evertune.times import (
     MICROSECONDS_PER_DAY,
     TimeWindow,
+    from_wall_clock,
+    in_zone,
     times_to_numbers,
     to_naive_timestamp,
     to_utc_datetime,
+    wall_clock,
 )
 from evertune.types import FloatArray
 
@@ -39,14 +42,22 @@ MAX_RANDOM_WINDOWS, MIN_RANDOM_WINDOW_ROWS, MIN_RANDOM_WINDOWS = 60, 20, 5
 
 
 def windows_by_days(
-    moments: pd.Series, *, days: float, now: datetime, whole_first: bool = False
+    moments: pd.Series,
+    *,
+    days: float,
+    now: datetime,
+    whole_first: bool = False,
+    zone: str = "UTC",
 ) -> tuple[TimeWindow, ...]:
     """Return the windows from the first row to now, oldest first, empty ones included.
 
-    A window that ends after now is left out.
+    A window that ends after now is left out. Days are those of the zone: where its clocks are
+    changed one has 23 or 25 hours.
 
     Parameters
     ----------
+    moments : Series of datetime64
+        In UTC.
     whole_first : bool
         Leave out the window of the first row unless the row starts it.
 
@@ -60,10 +71,15 @@ def windows_by_days(
     if moments.empty:
         return ()
     length, first = timedelta(days=days), to_utc_datetime(moments.min())
-    number = (first - EPOCH) // length
-    number += whole_first and first > EPOCH + number * length
-    n_windows = max((now - EPOCH) // length - number, 0)
-    edges = [EPOCH + (number + i) * length for i in range(n_windows + 1)]
+    number = (wall_clock(in_zone(first, zone)) - EPOCH) // length
+    last = (wall_clock(in_zone(now, zone)) - EPOCH) // length + 1
+    shown = (EPOCH + i * length for i in range(number, last + 1))
+    # an hour that the clocks skip is no window
+    edges = list(dict.fromkeys(from_wall_clock(each, zone) for each in shown))
+    edges = [each for each in edges if each <= now]
+    edges = edges[1:] if whole_first and edges and first > edges[0] else edges
+    if len(edges) < 2:
+        return ()
     ordered = moments.sort_values().to_numpy()
     positions = np.searchsorted(ordered, [to_naive_timestamp(e).to_datetime64() for e in edges])
     return tuple(
@@ -121,6 +137,7 @@ def rows_by_season(
     array([5., 5., 0., 0., 0., 0., 0.])
     """
     count = n_seasons(window_days)
+    start, end = wall_clock(start), wall_clock(end)  # Monday begins when it does there
     first = int((start - FIRST_MONDAY) / timedelta(days=window_days) + 1e-9)
     steps = round((end - start) / timedelta(days=window_days))
     rows = np.zeros(count)

@@ -47,6 +47,7 @@ from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.promotion import roll_back_on_decision
 from evertune.registry.promotion_records import Verdict
 from evertune.terminal import decision_line, verdict_line
+from evertune.times import in_zone
 from evertune.versioning import dvc
 
 LOCK_TIMEOUT_SECONDS = 600.0
@@ -162,8 +163,8 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
     Parameters
     ----------
     now : str, optional
-        An ISO moment, in UTC where it names no zone, or `newest` for the newest event in the log;
-        None: what `monitoring.now` says.
+        An ISO moment, in UTC where it names no offset, or `newest` for the newest event in the
+        log; None: what `monitoring.now` says.
     real : datetime, optional
         The time of day; None: the machine's.
 
@@ -175,15 +176,16 @@ def resolve_now(root: Path, now: str | None, *, real: datetime | None = None) ->
     real = real or datetime.now(UTC)
     if now is None:
         return current_time(root, real=real)
+    zone = load_params(root).monitoring.timezone
     if now == NEWEST:
-        return newest_event_time(root) or real
+        return in_zone(newest_event_time(root) or real, zone)
     try:
         moment = datetime.fromisoformat(now)
     except ValueError as error:
         raise InputError(
             f"expected an ISO time such as 2024-11-01T06:00, or {NEWEST}, but got {now!r}"
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return in_zone(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment, zone)
 
 
 @contextmanager

@@ -133,7 +133,8 @@ def project_deployments(
     from prefect.schedules import Cron, Interval
 
     crons = {"score": params.scoring.cron, "monitor": params.monitoring.cron}
-    schedules = {name: Cron(cron, timezone="UTC") for name, cron in crons.items() if cron}
+    zone = params.monitoring.timezone
+    schedules = {name: Cron(cron, timezone=zone) for name, cron in crons.items() if cron}
     if every is not None:
         schedules["monitor"] = Interval(every)
     served = [] if folder else [identity.served_tag]

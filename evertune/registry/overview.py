@@ -30,13 +30,15 @@ MIN_HASH_LENGTH = 4  # characters
 class VersionHistory:
     """What happened to the versions of a model; periods and decisions stand oldest first.
 
-    `champion` has the alias now; the last period is another's if somebody else moved it.
+    `champion` has the alias now; the last period is another's if somebody else moved it. Times are
+    shown in `timezone`.
     """
 
     name: str
     champion: str | None
     periods: tuple[ChampionPeriod, ...]
     decisions: "tuple[DecisionEntry, ...]"
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def read_history(root: Path) -> VersionHistory:
             champion=registry.aliases().get("champion"),
             periods=champion_periods(changes, log.records(), scores),
             decisions=log.entries(),
+            timezone=load_params(root).monitoring.timezone,
         )
 
 

@@ -35,6 +35,7 @@ from evertune.monitoring.prediction_log import (
 )
 from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.model_holder import load_shadow
+from evertune.times import in_zone
 
 EXAMPLE_SOURCE = "example"
 
@@ -112,7 +113,8 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
             n_logged += added
             known = {} if added == len(rows) else log.find([row.id for row in rows])
             scored += [known.get(row.id, (champion.number, row)) for row in rows]
-    output = root / params.scoring.output / f"{name}-{now:%Y-%m-%d}.parquet"
+    day = in_zone(now, params.monitoring.timezone)
+    output = root / params.scoring.output / f"{name}-{day:%Y-%m-%d}.parquet"
     output.parent.mkdir(parents=True, exist_ok=True)
     write_table(output, scored_table(scored, model.schema))
     return ScoringResult(len(table), n_logged, champion.number, output)

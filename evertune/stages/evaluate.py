@@ -272,4 +272,5 @@ def production_reference(
             importance={each.column: each.loss for each in result.importance},
             slices=section.slices,
             window_days=section.window_days,
+            timezone=section.timezone,
         )

@@ -18,6 +18,7 @@ from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference import load_reference
 from evertune.monitoring.report import report_html
 from evertune.registry.decision_log import DecisionLog
+from evertune.terminal import monitoring_lines
 from tests.support.production import (
     champion,
     day,
@@ -100,6 +101,24 @@ def test_the_newest_values_are_stored_for_the_metrics_endpoint(root, learned):
     stored = log_of(root).load_window_records(kind="metrics", version="", type_=dict[str, float])
     assert list(stored.values()) == [metrics]
     assert 0 < metrics['ml_window_loss{slice="all"}'] < 0.3
+
+
+@slow
+def test_windows_are_days_of_the_time_zone_and_it_may_be_changed(root, learned):
+    play(root, learned, QUIET)
+    before = monitor(root, now=day(6))
+    project(root, timezone="Asia/Tokyo")
+    there = monitor(root, now=day(6))
+    assert f"{there.windows[0].start:%Y-%m-%d %H:%M %Z}" == "2024-01-01 00:00 Asia/Tokyo"
+    assert there.windows[0].start == day(-9 / 24)
+    assert [each.n_rows for each in there.windows][:4] == [120] * 4
+    assert "calibrated on days of UTC" in there.notes[0]
+    assert monitoring_lines(there)[0] == "churn: 6 windows until 2024-01-07 09:00 Asia/Tokyo"
+    assert "Checked on 2024-01-07 09:00 Asia/Tokyo, 6 windows." in report_html(there, [])
+    assert DecisionLog(log_of(root)).decisions()[0] == before.decision
+    again = monitor(root, now=day(6))
+    assert again.findings == there.findings
+    assert monitor(project(root, timezone="UTC"), now=day(6)).findings == before.findings
 
 
 @slow

@@ -1,9 +1,19 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from evertune.monitoring.window_bounds import split_into_windows, windows_by_days, windows_by_rows
+from evertune.monitoring.data_contract import typical_row_count
+from evertune.monitoring.window_bounds import (
+    rows_by_season,
+    split_into_windows,
+    windows_by_days,
+    windows_by_rows,
+)
+from evertune.times import wall_clock
 
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -37,6 +47,48 @@ def test_an_empty_log_has_no_windows():
 def test_rows_of_one_moment_stay_in_one_window():
     known = moments("2024-05-01", "2024-05-02", "2024-05-02", "2024-05-02", "2024-05-03")
     assert [each.n_rows for each in windows_by_rows(known, rows=2)] == [1, 3]
+
+
+def hourly(first, n_hours):
+    """Return a row every hour, at half past, in UTC."""
+    return pd.Series(pd.date_range(first, periods=n_hours, freq="h")) + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("first", "n_rows"),
+    [("2024-03-29 23:00", [24, 23, 24]), ("2024-10-25 22:00", [24, 25, 24])],
+)
+def test_days_of_a_time_zone_have_23_and_25_hours_where_clocks_change(first, n_rows):
+    rows = hourly(first, 24 * 4)
+    now = rows.iloc[-1].to_pydatetime().replace(tzinfo=UTC)
+    windows = windows_by_days(rows, days=1, now=now, zone="Europe/Berlin")
+    assert [each.n_rows for each in windows][:3] == n_rows
+    assert [(each.end - each.start) / timedelta(hours=1) for each in windows][:3] == n_rows
+    assert {f"{each.start:%H:%M %Z}" for each in windows} == {"00:00 Europe/Berlin"}
+    assert all(a.end == b.start for a, b in pairwise(windows))
+
+
+def test_half_days_and_hours_lose_and_repeat_nothing_where_clocks_change():
+    for days in (0.5, 1 / 24):
+        for first in ("2024-03-30 12:00", "2024-10-26 12:00"):
+            rows = hourly(first, 48)
+            now = rows.iloc[-1].to_pydatetime().replace(tzinfo=UTC) + timedelta(days=1)
+            windows = windows_by_days(rows, days=days, now=now, zone="Europe/Berlin")
+            assert sum(each.n_rows for each in windows) == 48
+            assert all(each.start < each.end for each in windows)
+
+
+def test_a_sunday_of_23_hours_is_a_sunday():
+    rows = hourly("2024-03-01 05:00", 24 * 32)  # New York: UTC-5, from March 10 on UTC-4
+    now = datetime(2024, 4, 1, 5, tzinfo=UTC)
+    windows = windows_by_days(rows, days=1, now=now, zone="America/New_York")
+    sunday = windows[9]
+    assert (f"{sunday.start:%Y-%m-%d %a}", sunday.n_rows) == ("2024-03-10 Sun", 23)
+    places = [
+        rows_by_season(each.start, each.end, n_rows=1, window_days=1).argmax() for each in windows
+    ]
+    assert places == [wall_clock(each.start).weekday() for each in windows]
+    assert typical_row_count([replace(each, n_rows=n) for n, each in enumerate(windows)], sunday)
 
 
 def many_days(n_days, rows_a_day):

@@ -92,6 +92,14 @@ def test_every_flow_has_a_deployment_that_runs_alone_in_the_project(root: Path) 
 def test_production_is_looked_at_by_the_cron_of_params_or_more_often(root: Path) -> None:
     (schedule,) = deployments(root)["monitor"].schedules
     assert schedule.schedule.cron == load_params(root).monitoring.cron
+    assert schedule.schedule.timezone == "UTC"
+    params = load_params(root)
+    monitoring = params.monitoring.model_copy(update={"timezone": "Europe/Berlin"})
+    scoring = params.scoring.model_copy(update={"cron": "0 5 * * *"})
+    there = params.model_copy(update={"monitoring": monitoring, "scoring": scoring})
+    made = project_deployments(root, there, ProjectIdentity.of(root))
+    zones = [each.schedules[0].schedule.timezone for each in made if each.schedules]
+    assert zones == ["Europe/Berlin"] * 2
     (schedule,) = deployments(root, every=timedelta(seconds=30))["monitor"].schedules
     assert schedule.schedule.interval == timedelta(seconds=30)
     assert deployments(root)["train"].schedules == []
