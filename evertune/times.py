@@ -102,7 +102,8 @@ def to_wall_clock(moments: "pd.Series", zone: str) -> "pd.Series":
     """Return a table's times, which are UTC, as the clocks of a zone show them."""
     if zone == "UTC":
         return moments
-    return moments.dt.tz_localize(UTC).dt.tz_convert(zone).dt.tz_localize(None)
+    shown: pd.Series = moments.dt.tz_localize(UTC).dt.tz_convert(zone).dt.tz_localize(None)
+    return shown
 
 
 def to_naive_timestamp(moment: datetime) -> "pd.Timestamp":
