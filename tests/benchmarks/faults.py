@@ -127,7 +127,8 @@ def make_project(root: Path) -> Path:
     made_small(root)
     production.drop(columns="left").to_csv(root / "production.csv", index=False)
     reversed_ = production["left"].map({"yes": "no", "no": "yes"})
-    production.assign(left=reversed_)[["key", "left"]].to_csv(root / "labels.csv", index=False)
+    labels = production[["key"]].assign(left=reversed_, labelled_at=production["day"])
+    labels.to_csv(root / "labels.csv", index=False)
     values = {
         "registry": {"name": MODEL},
         "scoring": {"source": "production.csv"},
