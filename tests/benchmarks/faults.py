@@ -266,13 +266,13 @@ def stored(root: Path) -> dict[str, object]:
         "half-written files": [str(path) for path in root.rglob("*.part")],
         "running flows": running_flows(root),
         **{table: rows_of(root, table, key) for table, key in TABLES.items()},
+        "decisions": rows_of(root, "decisions WHERE action NOT IN ('wait', 'nothing')", "action"),
     }
 
 
 TABLES = {
     "predictions": "id",
     "labels": "id || value",
-    "decisions": "action",
     "outcomes": "kind",
     "records": "act",
     "champions": "version",
