@@ -75,7 +75,7 @@ MAX_SHAP_ROWS = 300  # the mean sizes of SHAP values need no more
 MAX_SLICE_DRAWS = 400
 MAX_IMPORTANCE_PREDICTIONS = 300_000  # of single predictors, for an importance: some ten seconds
 MIN_IMPORTANCE_ROWS = 500  # of an importance, if there are so many
-MAX_IMPORTANCE_CELLS = 200_000_000  # that single predictors read, for an importance: half a minute
+MAX_IMPORTANCE_CELLS = 100_000_000  # that predictors read, for an importance: some ten seconds
 MIN_IMPORTANCE_COLUMNS = 15  # that are shuffled, if there are so many
 MAX_SLICE_VALUES = 12  # of a declared column that are shown
 
