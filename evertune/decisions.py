@@ -19,7 +19,14 @@ MonitoringLayer = Literal["contract", "drift", "estimate", "performance", "busin
 FindingState = Literal["ok", "breach", "no data", "immature"]
 Action = Literal["nothing", "wait", "block", "refit", "retune", "rollback"]
 OutcomeKind = Literal[
-    "started", "promoted", "refused", "failed", "outdated", "rolled back", "acknowledged"
+    "started",
+    "interrupted",
+    "promoted",
+    "refused",
+    "failed",
+    "outdated",
+    "rolled back",
+    "acknowledged",
 ]
 GateVerdict = Literal["promote", "keep", "not enough evidence"]
 
@@ -177,7 +184,8 @@ class DecisionOutcome:
     moment : datetime
         By the same clock as the decision's.
     kind : str
-        `outdated` where another version was champion already when the decision was taken up.
+        `outdated` where another version was champion already when the decision was taken up;
+        `interrupted`, which is never stored, where the run that started it has ended since.
     version : str, optional
         The version that was made, or that is champion after a rollback.
     verdict : str, optional

@@ -1,7 +1,8 @@
-"""The id of a project, under which servers that several projects share tell them apart."""
+"""The ids of a project and of the place where it runs, by which shared servers tell them apart."""
 
 import json
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,6 +11,8 @@ from evertune.errors import InputError, UnsafeError
 
 PROJECT_FILE = Path("data") / "project.json"
 PROJECT_FILE_VERSION = 1
+RUNNER_FILE = "runner.json"
+RUN_BY_PREFIX = "run by "
 
 
 def project_id(root: Path) -> str:
@@ -25,7 +28,34 @@ def project_id(root: Path) -> str:
     UnsafeError
         The file cannot be written.
     """
-    path = root / PROJECT_FILE
+    return _made_once(root / PROJECT_FILE)
+
+
+def runner_name(state: Path) -> str:
+    """Return who runs here, for records: machine, folder, and an id of the `state` folder.
+
+    The id stays where a container is started again under another host name.
+
+    Raises
+    ------
+    InputError, UnsafeError
+        As for `project_id`.
+    """
+    place = state.resolve()
+    return f"{RUN_BY_PREFIX}{socket.gethostname()}:{place} ({_made_once(state / RUNNER_FILE)})"
+
+
+def is_runner_of(name: str, state: Path) -> bool:
+    """Return whether a name of `runner_name`, also of an earlier release, means this folder."""
+    former = f"{RUN_BY_PREFIX}{socket.gethostname()}:{state.resolve()}"
+    if name == former:
+        return True
+    path = state / RUNNER_FILE
+    return path.exists() and name.endswith(f"({_made_once(path)})")
+
+
+def _made_once(path: Path) -> str:
+    """Return the id in a file, which is written with a new one if it is not there."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return _read_project_id(path)
     beside = path.with_name(f".{path.name}.{uuid4().hex}.part")

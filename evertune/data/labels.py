@@ -1,15 +1,15 @@
 """Parse labels that arrive after the prediction, one at a time or as a table.
 
 Labels are normalized to the schema's class names or numbers. A label dated in the future is
-refused, and so are two labels that contradict each other. `parse_label_table` keeps the good rows
-and reports the rest. A label finds its prediction by the prediction's id or by the identifier
-column; `explain_unknown_id` says why one finds none.
+refused (but for clocks that differ by minutes), and so are two labels that contradict each other.
+`parse_label_table` keeps the good rows and reports the rest. A label finds its prediction by the
+prediction's id or by the identifier column; `explain_unknown_id` says why one finds none.
 """
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from difflib import SequenceMatcher
 
@@ -27,6 +27,7 @@ PREDICTION_ID_COLUMN = "prediction_id"
 LABELLED_AT_COLUMN = "labelled_at"
 FUTURE_MESSAGE = "is in the future; a label cannot be known before its time."
 MAX_ID_LENGTH = 200
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # between machines
 MAX_CONFLICTS_SHOWN = 5
 MAX_CLASSES_SHOWN = 5
 MISSPELT_SIMILARITY = 0.85
@@ -144,7 +145,7 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     first_bad = next(iter(table.loc[no_label, schema.target]), "")
     expected = describe_expected_label(first_bad, schema)
     no_key = keys.isna() | keys.map(id_error, na_action="ignore").notna()
-    in_future = moments > to_naive_timestamp(now)
+    in_future = moments > to_naive_timestamp(now + MAX_CLOCK_SKEW)
     checks = (
         (key_name, filled & no_key, "cells name no prediction", "Give the prediction's id."),
         (schema.target, no_label, "cells are not labels", expected[0].upper() + expected[1:]),

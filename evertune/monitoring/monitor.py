@@ -19,9 +19,10 @@ from pathlib import Path
 
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
-from evertune.decisions import Alarm, Finding
+from evertune.decisions import Alarm, DecisionOutcome, Finding
 from evertune.errors import StageError
 from evertune.failpoints import failpoint
+from evertune.files import is_project_locked
 from evertune.messages import ways_to_a_champion
 from evertune.monitoring.backtest import Backtest, backtest_triggers
 from evertune.monitoring.drift import rank_causes
@@ -31,7 +32,12 @@ from evertune.monitoring.policy import decide, notification_kind
 from evertune.monitoring.prediction_log import PredictionLog, open_prediction_log
 from evertune.monitoring.reference_store import load_version_reference
 from evertune.monitoring.results import MonitoringResult, process_points, prometheus_metrics
-from evertune.monitoring.state import MonitoringState, change_point, with_claimed_requests
+from evertune.monitoring.state import (
+    MAX_RUN_TIME,
+    MonitoringState,
+    change_point,
+    with_claimed_requests,
+)
 from evertune.monitoring.triggers import evaluate_triggers
 from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
@@ -188,10 +194,12 @@ def _read_log(
         outcomes = tuple(
             replace(each, moment=in_zone(each.moment, zone))
             for each in with_claimed_requests(
-                decisions, past.outcomes(), past.unclaimed_decisions()
+                decisions, past.current_outcomes(params.paths.state), past.unclaimed_decisions()
             )
         )
         state = replace(state, decisions=decisions, outcomes=outcomes)
+        if not is_project_locked(params.paths.state):
+            state = _close_dead_attempts(state, past, now=now)
     except StageError as error:
         state = replace(state, unreadable=str(error))
     if version is None:
@@ -210,6 +218,20 @@ def _read_log(
         since=change.moment if change and rolled_back else None,
     )
     return state, run
+
+
+def _close_dead_attempts(
+    state: MonitoringState, log: DecisionLog, *, now: datetime
+) -> MonitoringState:
+    """Record as failed what began more than a day ago and has no end."""
+    for each in state.dead_attempts(now):
+        detail = "its run was killed or stopped, and nothing took it up within a day"
+        failed = DecisionOutcome(
+            each.decision_id, each.moment + MAX_RUN_TIME, "failed", detail=detail
+        )
+        log.record_outcome(failed)
+        state = replace(state, outcomes=(*state.outcomes, failed))
+    return state
 
 
 def _with_production(

@@ -12,17 +12,18 @@ The rules, in order:
 3. broken data                   block
 4. worse than the version before roll back
 5. an attempt runs               wait
-6. a follow-up is due            refit on the rows since a promoted retune
-7. a periodic refit is due       refit, also without an alarm: finds changes too slow for any test
-8. no retraining alarm           nothing
-9. too many refused attempts     nothing, ask a person
-10. cool-down                    wait; every refused gate doubles it
-11. monthly budget spent         wait
-12. last gate inconclusive       wait for the rows that it lacked
-13. too few labelled rows        wait
-14. gain below cost              nothing
-15. only the inputs changed      refit
-16. otherwise                    retune
+6. an attempt was interrupted    the same request again, which goes on where it was killed
+7. a follow-up is due            refit on the rows since a promoted retune
+8. a periodic refit is due       refit, also without an alarm: finds changes too slow for any test
+9. no retraining alarm           nothing
+10. too many refused attempts    nothing, ask a person
+11. cool-down                    wait; every refused gate doubles it
+12. monthly budget spent         wait
+13. last gate inconclusive       wait for the rows that it lacked
+14. too few labelled rows        wait
+15. gain below cost              nothing
+16. only the inputs changed      refit
+17. otherwise                    retune
 """
 
 import hashlib
@@ -73,6 +74,8 @@ def decide(
     """
     case = Situation(tuple(alarms), state, policy, labels_available, now)
     choice = next(made for rule in POLICY_RULES if (made := rule(case)) is not None)
+    if choice.request is not None:
+        return choice.request
     pending = state.pending_request()
     if pending is not None and (
         pending.action == choice.action or {pending.action, choice.action} == {"refit", "retune"}
@@ -152,7 +155,8 @@ class Situation:
 class Choice:
     """What a rule decides and why.
 
-    Equal `evidence` means the same decision; None stands for the day and the alarms.
+    Equal `evidence` means the same decision; None stands for the day and the alarms. A `request`
+    that was made before is returned as it is.
     """
 
     action: Action
@@ -161,6 +165,7 @@ class Choice:
     follow_up: int = RefitReason.ALARM
     change_from: datetime | None = None
     ask_a_person: bool = False
+    request: MonitoringDecision | None = None
 
 
 Rule = Callable[[Situation], Choice | None]
@@ -209,6 +214,12 @@ def attempt_running(case: Situation) -> Choice | None:
         return None
     reason = f"decision {begun.decision_id} is being carried out"
     return Choice("wait", reason, begun.decision_id)
+
+
+def attempt_interrupted(case: Situation) -> Choice | None:
+    """Have a request carried out whose run was killed; it goes on where it was."""
+    request = case.state.interrupted_request(case.now)
+    return None if request is None else Choice(request.action, "", request=request)
 
 
 def follow_up_due(case: Situation) -> Choice | None:
@@ -336,6 +347,7 @@ POLICY_RULES: tuple[Rule, ...] = (
     broken_data,
     worse_than_previous,
     attempt_running,
+    attempt_interrupted,
     follow_up_due,
     periodic_refit_due,
     no_alarm,

@@ -11,7 +11,8 @@ repeated. Every append is one transaction.
 
 Labels are append-only events that may come in any order, late or more than once. The effective
 label of a prediction is the one with the newest moment; of two with the same moment, the one
-received last. The same event (id, moment and value) given again changes nothing.
+received last. A label without a date counts after those that are there, also where its machine's
+clock is some minutes behind. The same event (id, moment and value) given again changes nothing.
 
 `remove_older` drops predictions with their labels and shadows; rows that were snapshot for
 training stay in their data versions. The log also keeps one record for each monitored window
@@ -20,7 +21,7 @@ training stay in their data versions. The log also keeps one record for each mon
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -34,7 +35,7 @@ from sqlalchemy import Connection, Select, Table, and_, delete, exists, func, se
 
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
-from evertune.data.labels import id_error
+from evertune.data.labels import MAX_CLOCK_SKEW, id_error
 from evertune.data.validation import truncate_cell
 from evertune.database import (
     LABELS,
@@ -56,6 +57,7 @@ from evertune.times import TimeWindow
 
 T = TypeVar("T")
 CHUNK_ROWS = 10_000
+MICROSECOND = timedelta(microseconds=1)
 LOGGED_FIELDS = tuple(field.name for field in fields(LoggedPrediction))
 PREDICTION_COLUMNS = [
     PREDICTIONS.c[name]
@@ -212,8 +214,11 @@ class PredictionLog(ModelLog):
                 connection.exec_driver_sql("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE")
             ids = {label.id for label in ordered}
             events, effective = self._label_events(connection, ids)
-            for label in ordered:
-                current, known = effective.get(label.id), (label.id, label.moment, label.value)
+            for given in ordered:
+                current, label = effective.get(given.id), given
+                if current is not None and _is_behind(given, current[0]):
+                    label = replace(given, moment=current[0] + MICROSECOND)
+                known = (label.id, label.moment, label.value)
                 if current is not None:
                     is_same = known in events or current[1] == label.value
                     case = "repeated" if is_same else "corrected"
@@ -533,6 +538,11 @@ class PredictionLog(ModelLog):
             result = connection.execute(query)
             frame = make_log_frame(result.all(), list(result.keys()), classes=classes)
         return keep_effective_labels(frame)
+
+
+def _is_behind(label: Label, newest: datetime) -> bool:
+    """Return whether an undated label is older than one before, by another machine's clock."""
+    return not label.dated and label.moment < newest <= label.moment + MAX_CLOCK_SKEW
 
 
 def _chunks_of_whole_ids(result: Any) -> Iterator[list[Any]]:

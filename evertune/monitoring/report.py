@@ -48,7 +48,7 @@ def publish_report(root: Path, result: MonitoringResult) -> Path:
     """
     params = load_params(root)
     with open_prediction_log(params) as log:
-        outcomes = DecisionLog(log).outcomes()
+        outcomes = DecisionLog(log).current_outcomes(params.paths.state)
     page = params.paths.state / "monitoring" / "monitoring.html"
     write_text(page, report_html(result, outcomes))
     open_registry(params).log_monitoring(page=page, points=metric_points(result))

@@ -123,6 +123,31 @@ class MonitoringState:
         ]
         return running[-1] if running else None
 
+    def interrupted_request(self, now: datetime) -> MonitoringDecision | None:
+        """Return the newest request about the champion whose run was killed within a day."""
+        last = {each.decision_id: each for each in self.outcomes}
+        return next(
+            (
+                each
+                for each in reversed(self._decisions_about_champion())
+                if each.id in last
+                and last[each.id].kind == "interrupted"
+                and now - last[each.id].moment < MAX_RUN_TIME
+            ),
+            None,
+        )
+
+    def dead_attempts(self, now: datetime) -> tuple[DecisionOutcome, ...]:
+        """Return the starts of attempts that have no end after a day."""
+        ended = {each.decision_id for each in self.outcomes if each.kind in FINAL_OUTCOMES}
+        return tuple(
+            each
+            for each in self.outcomes
+            if each.kind in ("started", "interrupted")
+            and each.decision_id not in ended
+            and now - each.moment >= MAX_RUN_TIME
+        )
+
     def attempts(self) -> tuple[DecisionOutcome, ...]:
         """Return the last outcome of every attempt, oldest first.
 

@@ -7,7 +7,6 @@ here. A decision is claimed once, under the project's lock. A killed run release
 whoever holds it and finds a claimed decision without an outcome goes on with it.
 """
 
-import socket
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,7 @@ from evertune.decisions import (
 from evertune.errors import EvertuneError, InputError, ProjectBusyError
 from evertune.failpoints import failpoint
 from evertune.files import project_lock
+from evertune.identity import RUN_BY_PREFIX, is_runner_of, runner_name
 from evertune.monitoring.monitor import current_time, monitor, newest_event_time
 from evertune.monitoring.prediction_log import apply_retention, open_prediction_log
 from evertune.monitoring.report import publish_report
@@ -52,7 +52,6 @@ from evertune.versioning import dvc
 
 LOCK_TIMEOUT_SECONDS = 600.0
 LOCK_POLL_SECONDS = 2.0
-RUN_BY_PREFIX = "run by "
 NEWEST = "newest"
 
 
@@ -219,12 +218,12 @@ def take_up_decision(
     A decision about a version that is no longer champion ends as `outdated` before it begins.
     """
     params = load_params(root)
-    runner = f"{RUN_BY_PREFIX}{socket.gethostname()}:{params.paths.state.resolve()}"
+    runner = runner_name(params.paths.state)
     with open_prediction_log(params) as log:
         decisions = DecisionLog(log)
         decision = decisions.find_executable(decision_id)
         past = list(decisions.outcomes(decision_id))
-        earlier = _earlier_outcome(past, runner=runner, resume=resume)
+        earlier = _earlier_outcome(past, state=params.paths.state, resume=resume)
         if earlier is not None:
             return earlier
         decisions.claim(decision_id, by=runner, moment=now)
@@ -302,12 +301,12 @@ def _plan_line(plan: Plan) -> str:
 
 
 def _earlier_outcome(
-    past: list[DecisionOutcome], *, runner: str, resume: bool
+    past: list[DecisionOutcome], *, state: Path, resume: bool
 ) -> DecisionOutcome | None:
     """Return the outcome that keeps this run from carrying the decision out, None if it may."""
     ends = [each for each in past if each.kind in FINAL_OUTCOMES]
     if ends:
         return None if resume and ends[-1].kind == "failed" else ends[-1]
     runs = [each for each in past if each.detail.startswith(RUN_BY_PREFIX)]
-    others = [each for each in runs if each.detail != runner]
+    others = [each for each in runs if not is_runner_of(each.detail, state)]
     return others[-1] if others and not resume else None

@@ -5,9 +5,10 @@ Rows are only added, never changed or removed, and an insert that is repeated ch
 `DecisionLog.find` knows every id, whichever table it is in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table, exists, select
@@ -22,8 +23,15 @@ from evertune.database import (
     ModelLog,
     read_record,
 )
-from evertune.decisions import REQUEST_ACTIONS, DecisionOutcome, MonitoringDecision
+from evertune.decisions import (
+    FINAL_OUTCOMES,
+    REQUEST_ACTIONS,
+    DecisionOutcome,
+    MonitoringDecision,
+)
 from evertune.errors import InputError
+from evertune.files import is_project_locked
+from evertune.identity import is_runner_of
 from evertune.messages import did_you_mean
 from evertune.registry.holdout_reuse import HoldoutUse
 from evertune.registry.promotion_records import ChampionChange, DecisionRecord
@@ -121,9 +129,16 @@ class DecisionLog:
             )
         return found
 
-    def entries(self) -> tuple[DecisionEntry, ...]:
-        """Return every decision of either kind, oldest first by the time of day."""
-        outcomes: dict[str, str] = {each.decision_id: each.kind for each in self.outcomes()}
+    def entries(self, state: Path | None = None) -> tuple[DecisionEntry, ...]:
+        """Return every decision of either kind, oldest first by the time of day.
+
+        Parameters
+        ----------
+        state : Path, optional
+            The project's `state` folder, to tell what was interrupted from what is running.
+        """
+        found = self.outcomes() if state is None else self.current_outcomes(state)
+        outcomes: dict[str, str] = {each.decision_id: each.kind for each in found}
         by_monitoring = [
             (
                 each.recorded_at or each.moment,
@@ -274,6 +289,26 @@ class DecisionLog:
         if decision_id is not None:
             query = query.where(OUTCOMES.c.id == decision_id)
         return self._read(query, DecisionOutcome)
+
+    def current_outcomes(self, state: Path) -> tuple[DecisionOutcome, ...]:
+        """Return all outcomes; where a run of this folder was killed, `interrupted` for `started`.
+
+        A run holds the project's lock until its outcome is recorded. What another machine began
+        stays `started`.
+        """
+        begun = {each.decision_id for each in self.outcomes() if each.kind == "started"}
+        if is_project_locked(state):
+            return self.outcomes()
+        found = self.outcomes()  # it may have ended since they were read
+        ended = {each.decision_id for each in found if each.kind in FINAL_OUTCOMES}
+        return tuple(
+            replace(each, kind="interrupted")
+            if each.kind == "started"
+            and each.decision_id in begun - ended
+            and is_runner_of(each.detail, state)
+            else each
+            for each in found
+        )
 
     # Inside
 

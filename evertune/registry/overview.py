@@ -158,6 +158,7 @@ def read_history(root: Path) -> VersionHistory:
     """Return the champions and all decisions of the project in `root`."""
     from evertune.registry.promotion import open_decisions, read_champion_history
 
+    params = load_params(root)
     with open_decisions(root) as (registry, log):
         scores = {}
         for version in registry.versions():
@@ -168,8 +169,8 @@ def read_history(root: Path) -> VersionHistory:
             name=registry.name,
             champion=registry.aliases().get("champion"),
             periods=champion_periods(changes, log.records(), scores),
-            decisions=log.entries(),
-            timezone=load_params(root).monitoring.timezone,
+            decisions=log.entries(params.paths.state),
+            timezone=params.monitoring.timezone,
         )
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -31,6 +31,7 @@ import pandas as pd
 from evertune.config.loader import load_params
 from evertune.data.labels import (
     FUTURE_MESSAGE,
+    MAX_CLOCK_SKEW,
     describe_expected_label,
     id_error,
     normalize_label_column,
@@ -64,7 +65,6 @@ LOGGER = logging.getLogger(__name__)
 CONFLICT, NOT_READY = 409, 503
 RELOAD_SECONDS = 1.0
 MAX_BATCH_ROWS = 256
-MAX_CLOCK_SKEW = timedelta(minutes=5)
 SHADOW_WAIT_SECONDS = 0.2
 SHADOW_BATCH_ROWS = 1000
 MAX_SHADOW_QUEUE_ROWS = 50_000
@@ -447,7 +447,7 @@ class ModelService:
                     " keep the right one, or give each its moment"
                 )
                 conflicts.append(FieldError(f"labels[{place}].label", problem))
-            if label.moment is not None and label.moment > now:
+            if label.moment is not None and label.moment - now > MAX_CLOCK_SKEW:
                 errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
         self.metrics.labels.labels("refused").inc(len(errors) + len(conflicts))
         if errors or conflicts:

@@ -7,6 +7,8 @@ from threadpoolctl import threadpool_limits
 
 from evertune.decisions import DecisionOutcome
 from evertune.errors import StageError
+from evertune.files import project_lock
+from evertune.identity import runner_name
 from evertune.models.persistence import load_model, predict_rows
 from evertune.monitoring.monitor import (
     backtest,
@@ -16,7 +18,7 @@ from evertune.monitoring.monitor import (
 )
 from evertune.monitoring.prediction_log import ShadowPrediction
 from evertune.monitoring.reference import load_reference
-from evertune.monitoring.report import report_html
+from evertune.monitoring.report import publish_report, report_html
 from evertune.registry.decision_log import DecisionLog
 from evertune.terminal import monitoring_lines
 from tests.support.production import (
@@ -139,6 +141,27 @@ def test_a_changed_relation_gives_one_request_until_it_is_carried_out(root, lear
     assert (first.decision.action, first.announced, again.announced) == ("retune",) * 3
     assert again.decision == first.decision == DecisionLog(log_of(root)).decisions()[-1]
     assert day(3) <= first.decision.change_from <= day(5)
+
+
+@slow
+def test_a_request_whose_run_was_killed_is_taken_up_again_and_closed_after_a_day(root, learned):
+    play(root, learned, QUIET, FLIPPED)
+    request, log, state = (
+        monitor(root, now=day(10)).decision,
+        DecisionLog(log_of(root)),
+        root / "state",
+    )
+    with project_lock(state, "a run"):
+        begun = DecisionOutcome(request.id, day(10), "started", detail=runner_name(state))
+        log.record_outcome(begun)
+        assert monitor(root, now=day(10.1)).decision.action == "wait"
+    again = monitor(root, now=day(10.2))
+    assert (again.decision, again.announced) == (request, "retune")
+    assert "interrupted" in publish_report(root, again).read_text(encoding="utf-8")
+    later = monitor(root, now=day(11.5))
+    assert [each.kind for each in log.outcomes()] == ["started", "failed"]
+    assert later.decision.id != request.id
+    assert "cooling down until 2024-01-19 00:00 UTC" in later.decision.reasons[0]
 
 
 @slow

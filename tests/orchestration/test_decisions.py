@@ -1,3 +1,4 @@
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,6 +88,23 @@ def test_what_a_killed_run_began_is_gone_on_with_and_started_once(watched: Path)
     crown(watched, "2")  # as by this very run, before it was killed
     assert take_up_decision(watched, "d", now=NOW + timedelta(hours=2)) == decision
     assert kinds(watched) == ["started"]
+
+
+@slow
+def test_what_was_killed_is_interrupted_and_goes_on_also_under_another_host_name(
+    watched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision, log = decided(watched), DecisionLog(production.log_of(watched))
+    state = watched / "state"
+    with project_lock(state, "evertune retune d"):
+        take_up_decision(watched, "d", now=NOW)
+        assert [each.kind for each in log.current_outcomes(state)] == ["started"]
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    assert [each.kind for each in log.current_outcomes(state)] == ["interrupted"]
+    assert [each.outcome for each in log.entries(state)] == ["interrupted"]
+    assert take_up_decision(watched, "d", now=NOW + timedelta(hours=2)) == decision
+    came(watched, "refused")
+    assert [each.kind for each in log.current_outcomes(state)] == ["started", "refused"]
 
 
 @pytest.mark.parametrize("kind", ["promoted", "refused", "failed", "rolled back"])
