@@ -163,5 +163,10 @@ def test_leaky_features_are_those_that_a_plain_definition_finds(seed, task):
     clean = pd.DataFrame(columns)
     plain = share_of_a_number_explained if task == "regression" else share_of_errors_avoided
     found = find_leaky_features(clean, list(clean), y_true, task)
-    wanted = [name for name in clean if plain(clean[name], y_true) >= SUSPICIOUS_SKILL]
-    assert found == wanted
+    # a cell on the edge of a quantile bin may fall on either side
+    slack = 1e-9 if task == "regression" else 4 / n_rows
+    for name in clean:
+        skill = plain(clean[name], y_true)
+        assert (name in found) == (skill >= SUSPICIOUS_SKILL) or abs(
+            skill - SUSPICIOUS_SKILL
+        ) < slack
