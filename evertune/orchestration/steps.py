@@ -6,6 +6,7 @@ Prefect task (`evertune.orchestration.tasks`); `evertune monitor --act` and a re
 (`perform_here`). Nothing here imports Prefect.
 """
 
+import errno
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from evertune.config.loader import load_params
+from evertune.errors import UnsafeError
 from evertune.files import read_lines, write_record
 from evertune.orchestration.progress import (
     parse_trial_lines,
@@ -30,6 +32,7 @@ from evertune.versioning import dvc
 
 SEARCH = "search"
 UP_TO_DATE = "up to date"
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 T = TypeVar("T")
 Reporter = Callable[[str, str], None]
 
@@ -55,6 +58,25 @@ class Step(Generic[T]):
     line: Callable[[T], str]
     retried: bool = True
 
+    def perform(self) -> T:
+        """Run it.
+
+        Raises
+        ------
+        UnsafeError
+            The disk is full or cannot be written to, whichever library found out.
+        """
+        try:
+            return self.run()
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            raise UnsafeError(
+                f"'{self.name}' could not write{where}: {str(error.strerror).lower()}. Make room, "
+                "and run the same command again: finished work is kept."
+            ) from error
+
 
 def run_steps(steps: Generator[Step[Any], Any, T], perform: Callable[[Step[Any]], Any]) -> T:
     """Perform each step that a generator yields, and return what the generator returns.
@@ -77,7 +99,7 @@ def run_steps(steps: Generator[Step[Any], Any, T], perform: Callable[[Step[Any]]
 
 def perform_here(step: Step[T], say: Reporter) -> T:
     """Run a step in this process, report its line, and return its result."""
-    result = step.run()
+    result = step.perform()
     say(step.name, step.line(result))
     return result
 

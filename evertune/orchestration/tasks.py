@@ -338,7 +338,7 @@ def _run_as_task(step: Step[T], root: Path, **options: Any) -> T:
 
     def perform() -> T:
         with step_progress(step.name) as show, _showing_search(step, root, show):
-            result = step.run()
+            result = step.perform()
         line = step.line(result)
         if line:
             print_step(step.name, line)
