@@ -12,6 +12,7 @@ one project from another.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from evertune.registry.promotion_records import Verdict
     from evertune.serving.batch import ScoringResult
 
+MAX_NAME_LENGTH = 100  # of a name that is made from a file's
 TABLE_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|gz|parquet|pq|sql))+$", re.IGNORECASE)
 
 
@@ -245,6 +247,11 @@ class Project:
 
 
 def registry_name(file: str) -> str:
-    """Return a file's name without its endings, as a name that the registry accepts."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", TABLE_SUFFIXES.sub("", Path(file).name)).strip("-_.")
-    return plain or "model"
+    """Return a file's name without its endings, as a name that the registry accepts.
+
+    Accents are left out, and what else MLflow, Prefect or the address of the service refuses
+    becomes a dash.
+    """
+    letters = unicodedata.normalize("NFKD", TABLE_SUFFIXES.sub("", Path(file).name))
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", re.sub(r"[\u0300-\u036f]", "", letters))
+    return plain.strip("-_.")[:MAX_NAME_LENGTH].rstrip("-_.") or "model"

@@ -88,9 +88,10 @@ def init_project(
     TableError
         The table cannot be used; nothing is written.
     UnsafeError
-        The folder cannot be written.
+        The folder cannot be written, or DVC cannot work in one with that path.
     """
     folder = folder.absolute()
+    dvc.check_folder_path(folder)
     params = folder / "params.yaml"
     if params.exists():
         raise InputError(f"{folder} is a project already: it has a params.yaml.")
@@ -189,7 +190,10 @@ def configure_project(
     ------
     TableError
         Where the table cannot be used; params.yaml stays as it was.
+    UnsafeError
+        DVC cannot work in a folder with that path.
     """
+    dvc.check_folder_path(root.absolute())
     is_example, path = file == EXAMPLE_SOURCE, Path(file).absolute()
     if not is_example:  # a file in the project is named from its folder
         inside = path.is_relative_to(root.absolute())

@@ -9,6 +9,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -84,7 +85,7 @@ def init(
             profile = init_project(folder, data=data, target=target, show=show, **columns)
         if profile is not None:
             typer.echo("\n".join(format_profile(profile)))
-        typer.echo(f"{folder} is a project now. Next: cd {folder} && evertune train")
+        typer.echo(f"{folder} is a project now. Next: cd {quote(str(folder))} && evertune train")
 
 
 @app.command()

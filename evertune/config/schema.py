@@ -284,7 +284,7 @@ class GatesSection(Section):
 class RegistrySection(Section):
     """The registered model's name, the gates, and how much of a search is logged."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "model"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)] = "model"
     logged_trials: Annotated[NonNegativeInt, formerly("logged_trials", "nested_trials")] = 50
     # chance that luck promotes at one hold-out, over all uses of it
     alpha: Annotated[float, Field(gt=0, le=0.5), formerly("alpha", "false_promotions")] = 0.05

@@ -34,10 +34,11 @@ from dvc.scm import SCM, SCMError
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
-from evertune.errors import BusyError, StageError
+from evertune.errors import BusyError, StageError, UnsafeError
 from evertune.fingerprint import write_fingerprints
 
 LOCK_TIMEOUT_SECONDS = 10.0
+MISLEADING_SIGNS = "@\\{}\n"  # in paths: DVC looks for stages, templates and separators there
 CODE_STAGE = "code"
 LOCK_FILE = "dvc.lock"
 FOLDER_SUFFIX = ".dir"  # ends the md5 of a folder
@@ -88,7 +89,10 @@ def ensure_project(root: Path) -> None:
     ------
     StageError
         DVC refuses, for example because git ignores .dvc.
+    UnsafeError
+        DVC cannot work in a folder with that path.
     """
+    check_folder_path(root)
     with silence_dvc():
         git = _has_git(root)
         try:
@@ -100,6 +104,30 @@ def ensure_project(root: Path) -> None:
             _set_config(root, "local", {"no_scm": not git, "site_cache_dir": named})
         except DvcException as error:
             raise StageError(f"DVC cannot keep versions in {root}: {error}") from error
+
+
+def check_folder_path(folder: Path) -> None:
+    """Check that DVC can work in a folder; most signs are fine, and a few mislead it.
+
+    Raises
+    ------
+    UnsafeError
+        The path has such a sign, or is not UTF-8.
+    """
+    path = str(folder)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UnsafeError(
+            f"expected a folder whose path is UTF-8, but got {path!r}: set LC_ALL to C.UTF-8 if the"
+            " terminal shows it wrongly, or else rename it"
+        ) from None
+    found = next((sign for sign in MISLEADING_SIGNS if sign in path), None)
+    if found is not None:
+        raise UnsafeError(
+            "expected a folder without any of @, \\, {, } and line ends in its path, which DVC"
+            f" misreads, but got {path!r} with {found!r}; move the project or rename the folder"
+        )
 
 
 def make_private_project(folder: Path) -> None:

@@ -70,7 +70,10 @@ def test_importing_a_project_imports_nothing_heavy() -> None:
     ("file", "name"),
     [
         ("a/telco churn.csv.gz", "telco-churn"),
-        ("/data/Größe 2.parquet", "Gr-e-2"),
+        ("/data/Kündigungen 2.parquet", "Kundigungen-2"),
+        ("e\u0301te\u0301 (50 %) #1.csv", "ete-50-1"),
+        ("\u5ba2\u6237.csv", "model"),
+        ("x" * 250 + ".csv", "x" * 100),
         ("_.sql", "model"),
         (".csv", "model"),
         ("v1.2.csv", "v1.2"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from evertune.errors import BusyError, StageError
+from evertune.errors import BusyError, StageError, UnsafeError
 from evertune.versioning import dvc
 from tests.support.projects import copied_with_dvc
 
@@ -99,6 +99,14 @@ def test_a_folder_may_have_any_name_that_the_disk_takes(new_project, tmp_path, n
     assert dvc.is_stage_current(checkout, "early")
     with Repo(str(checkout)) as repo:  # as the command `dvc` reads the settings
         assert repo.status([f"{checkout}/dvc.yaml:early"]) == {}
+
+
+@pytest.mark.parametrize("name", ["me@work", "{x}", "back\\slash", "two\nlines", "caf\udce9"])
+def test_a_folder_whose_path_misleads_dvc_is_refused_and_nothing_is_written(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UnsafeError, match="expected a folder w"):
+        dvc.ensure_project(tmp_path / name)
+    assert list((tmp_path / name).iterdir()) == []
 
 
 def test_a_project_whose_dvc_folder_alone_git_ignores_is_refused(tmp_path):
