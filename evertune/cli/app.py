@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,31 +24,48 @@ app = typer.Typer(
     help="Keep a tabular model tuned: search, register, serve, monitor, and search again on drift.",
 )
 
-# What the columns of a table are: options of `init` and of `use`.
-COLUMN_OPTIONS = {
+# What a table and its columns are: options of `init` and of `use`.
+TABLE_OPTIONS = {
+    "task": ("TASK", "binary, multiclass or regression; by default what the target looks like."),
     "positive": ("CLASS", "The class of interest; by default the rarer one."),
-    "identifier": ("COLUMN", "The column whose values name a row uniquely."),
-    "time": ("COLUMN", "The column that orders the rows in time."),
-    "group": ("COLUMN", "Rows with the same value are never split between training and hold-out."),
+    "identifier": ("COLUMN", "The column whose values name a row uniquely; null: none."),
+    "time": ("COLUMN", "The column that orders the rows in time; null: none."),
+    "group": (
+        "COLUMN",
+        "Rows with the same value are never split between training and hold-out; null: none.",
+    ),
+    "missing": ("WORD", "A word that means a missing cell; can be repeated."),
+    "ignore": ("COLUMN", "A column that no model may see; can be repeated."),
+    "kind": (
+        "COLUMN=KIND",
+        "What a column holds: number, boolean, category, text or date; can be repeated.",
+    ),
+    "delimiter": ("SIGN", "What separates the cells of a CSV file; tab for a tabulator."),
+    "encoding": ("NAME", "The encoding of a CSV file, such as utf-8 or cp1252."),
+    "decimal": ("SIGN", "The decimal sign of a CSV file, a point or a comma."),
     "address_variable": (
         "NAME",
         "For a .sql file: the environment variable that holds the database's address.",
     ),
 }
+REPEATED_OPTIONS = {"missing", "ignore", "kind"}
 
 
-def with_column_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that takes `**columns` an option for each of `COLUMN_OPTIONS`."""
+def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes `**options` an option for each of `TABLE_OPTIONS`."""
     signature = inspect.signature(command)
     *own, _ = signature.parameters.values()
     options = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, typer.Option(metavar=metavar, help=text)],
+            default=[] if name in REPEATED_OPTIONS else None,
+            annotation=Annotated[
+                list[str] if name in REPEATED_OPTIONS else str | None,
+                typer.Option(metavar=metavar, help=text, show_default=False),
+            ],
         )
-        for name, (metavar, text) in COLUMN_OPTIONS.items()
+        for name, (metavar, text) in TABLE_OPTIONS.items()
     ]
     command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     return command
@@ -60,7 +77,7 @@ def main() -> None:
 
 
 @app.command()
-@with_column_options
+@with_table_options
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     *,
@@ -73,7 +90,7 @@ def init(
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="With --data: the column to predict.")
     ] = None,
-    **columns: str | None,
+    **options: Any,
 ) -> None:
     """Create a project: params.yaml, flows, pipelines, git and DVC, ready for `evertune train`."""
     with error_boundary():
@@ -82,30 +99,30 @@ def init(
         from evertune.scaffold import init_project
 
         with step_progress("init", stderr=True) as show:
-            profile = init_project(folder, data=data, target=target, show=show, **columns)
+            profile = init_project(folder, data=data, target=target, show=show, **options)
         if profile is not None:
             typer.echo("\n".join(format_profile(profile)))
         typer.echo(f"{folder} is a project now. Next: cd {quote(str(folder))} && evertune train")
 
 
 @app.command()
-@with_column_options
+@with_table_options
 def use(
     file: Annotated[str, typer.Argument(help="A CSV, Parquet or .sql file, or `example`.")],
     *,
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
-    **columns: str | None,
+    **options: Any,
 ) -> None:
     """Inspect a table, print what was found, and write it to params.yaml."""
     with error_boundary():
         from evertune.config.loader import find_root
+        from evertune.configure import configure_project
         from evertune.data.profiling import format_profile
         from evertune.orchestration.progress import step_progress
-        from evertune.scaffold import configure_project
 
         root = find_root(Path.cwd())
         with step_progress("use", stderr=True) as show:
-            profile = configure_project(root, file, target=target, show=show, **columns)
+            profile = configure_project(root, file, target=target, show=show, **options)
         typer.echo("\n".join(format_profile(profile)))
 
 

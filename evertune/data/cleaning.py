@@ -11,8 +11,10 @@ from dataclasses import replace
 import pandas as pd
 
 from evertune.data.column_kinds import (
+    LOOKS_LIKE_IDENTIFIER,
     ParsedColumn,
     describe_time_column,
+    feature_advice,
     find_unusable_columns,
     infer_kind,
     read_column,
@@ -20,7 +22,14 @@ from evertune.data.column_kinds import (
     text_issues,
 )
 from evertune.data.parsing import as_number, as_text, detect_day_first
-from evertune.data.schema import RESERVED_COLUMNS, Column, PreparedTable, TableSchema, TableSpec
+from evertune.data.schema import (
+    NO_COLUMN,
+    RESERVED_COLUMNS,
+    Column,
+    PreparedTable,
+    TableSchema,
+    TableSpec,
+)
 from evertune.data.target import (
     infer_classes,
     parse_class_labels,
@@ -28,10 +37,17 @@ from evertune.data.target import (
     resolve_task,
     target_issues,
 )
-from evertune.data.validation import DataIssue, issue_for_cells, quote_list
+from evertune.data.validation import (
+    DataIssue,
+    issue_for_cells,
+    option,
+    quote_list,
+    quote_name,
+)
 from evertune.messages import did_you_mean
 
 MIN_TABLE_ROWS = 10
+OPTIONAL_ROLES = ("identifier", "time", "group")  # those that `evertune use` has an option for
 
 
 def prepare_table(
@@ -54,23 +70,40 @@ def prepare_table(
         problem = f"{len(raw)} rows, need at least {MIN_TABLE_ROWS}"
         issues.append(DataIssue(None, problem, remedy="Give more rows."))
     issues += target_issues(raw[spec.target], spec)
-    for name in filter(None, (spec.identifier, spec.group, spec.time)):
-        issues += issue_for_cells(
-            raw[name],
-            as_text(raw[name], missing=spec.missing_values).isna(),
-            problem="cells are missing",
-            remedy="Fill them, or take the rows out; a column with this role must be complete.",
-        )
+    for role, name in spec.roles.items():
+        if role in OPTIONAL_ROLES:
+            issues += issue_for_cells(
+                raw[name],
+                as_text(raw[name], missing=spec.missing_values).isna(),
+                problem=f"cells are missing, but the {role} must be complete",
+                remedy="Fill them, or take the rows out.",
+                options=_without_role(role),
+            )
     excluded = find_unusable_columns(raw, spec)
     spec = replace(spec, ignore=(*spec.ignore, *excluded))
     if len({*spec.roles.values(), *spec.ignore}) == raw.shape[1]:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in excluded.items())
-        remedy = f"Give more columns.{f' Left out: {reasons}.' if reasons else ''}"
-        issues.append(DataIssue(None, "no column is left to learn from", remedy=remedy))
+        reasons = "; ".join(f"{quote_name(name)}, {why}" for name, why in excluded.items())
+        remedy = f"Give more columns.{f' Left out are {reasons}.' if reasons else ''}"
+        options = [
+            feature_advice(raw[name], spec)
+            for name, why in excluded.items()
+            if why == LOOKS_LIKE_IDENTIFIER
+        ]
+        problem = "no column is left to learn from"
+        issues.append(DataIssue(None, problem, remedy=remedy, options=" ".join(options)))
         return None, tuple(issues)
     schema = infer_schema(raw, spec)
     features, feature_issues = conform_to_schema(raw, schema)
-    issues += feature_issues
+    without_time = (
+        "To leave the column out, add "
+        f"`{option('time', NO_COLUMN)} {option('ignore', str(spec.time))}`."
+    )
+    issues += [
+        replace(issue, words=(), kind=None, options=f"{issue.options} {without_time}".strip())
+        if issue.column == spec.time
+        else issue
+        for issue in feature_issues
+    ]
     parts = [features, parse_target(raw[schema.target], schema.task, spec).reset_index(drop=True)]
     for column in schema.features:
         if column.kind in {"category", "text"}:
@@ -78,7 +111,7 @@ def prepare_table(
     for name in filter(None, (schema.human, schema.existing)):
         predictions, prediction_issues = parse_given_predictions(raw[name], schema, spec)
         parts.append(predictions.reset_index(drop=True))
-        issues += prediction_issues
+        issues += [replace(issue, kind=None) for issue in prediction_issues]
     if issues:
         return None, tuple(issues)
     table = pd.concat(parts, axis="columns")
@@ -201,22 +234,29 @@ def parse_given_predictions(
 
 def _name_issues(names: list[str], spec: TableSpec) -> Iterator[DataIssue]:
     """Yield roles that name no column or share one, and columns with a reserved name."""
-    declared = {**spec.roles} | {f"ignore ({name})": name for name in spec.ignore}
-    declared |= {f"columns ({name})": name for name in spec.columns}
-    for role, name in declared.items():
-        if name not in names:
-            key = role.split(" ")[0]
-            hint = did_you_mean(name, names)
-            remedy = f"Columns are {quote_list(names)}.{hint} Set data.{key} in params.yaml."
-            yield DataIssue(name, f"the table has no such column, named as {key}", remedy=remedy)
+    declared = [*spec.roles.items(), *(("ignore", name) for name in spec.ignore)]
+    declared += [("columns", name) for name in spec.columns]
+    absent = [(role, name) for role, name in declared if name not in names]
+    for number, (role, name) in enumerate(absent, start=1):
+        hint = did_you_mean(name, names).strip()
+        known = f"Columns are {quote_list(names, most=30)}." if number == len(absent) else ""
+        remedy = " ".join(filter(None, (hint, known)))
+        yield DataIssue(name, f"the table has no such column, named as {role}", remedy=remedy)
     by_name: dict[str, list[str]] = {}
     for role, name in spec.roles.items():
         by_name.setdefault(name, []).append(role)
     for name, roles in by_name.items():
         if len(roles) > 1:
             problem = f"one column cannot be {' and '.join(roles)}"
-            yield DataIssue(name, problem, remedy="Set one of them to another column or to null.")
+            optional = [_without_role(role) for role in roles if role in OPTIONAL_ROLES]
+            remedy = "Give each role a column of its own."
+            yield DataIssue(name, problem, remedy=remedy, options=" ".join(optional[:1]))
     reserved = [name for name in RESERVED_COLUMNS if name != spec.existing]
     for name in names:
         if name in reserved or name.lower() in reserved:
             yield DataIssue(name, "the name is reserved", remedy="Rename the column.")
+
+
+def _without_role(role: str) -> str:
+    article = "an" if role == "identifier" else "a"
+    return f"To do without {article} {role} column, add `{option(role, NO_COLUMN)}`."

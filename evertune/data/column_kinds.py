@@ -17,6 +17,7 @@ learn from. `read_column` parses a column as its kind and reports the cells that
 
 import re
 from collections.abc import Collection
+from functools import partial
 from typing import Literal
 
 import pandas as pd
@@ -37,7 +38,7 @@ from evertune.data.parsing import (
     strip_cells,
 )
 from evertune.data.schema import Column, TableSpec
-from evertune.data.validation import DataIssue, issue_for_cells
+from evertune.data.validation import DataIssue, issue_for_cells, option
 from evertune.types import ColumnKind
 
 MIN_KIND_SHARE = 0.9
@@ -56,6 +57,7 @@ IDENTIFIER_NAME_PATTERN = re.compile(
     r"(^|[_\W])(id|key|uuid|guid|nr|no|number|code)$|[a-z](ID|Id)$", re.I
 )
 ALL_MISSING = "all cells are missing"  # the reason that a column is excluded
+LOOKS_LIKE_IDENTIFIER = "nearly every row has its own value, so it looks like an identifier"
 MAX_ABSOLUTE_VALUE = 3.4e38  # of float32
 MAX_CELL_LENGTH = 131_072
 NESTED_PATTERN = r"(?s)\s*(?:\[.*\]|\{.*\})\s*"
@@ -162,7 +164,7 @@ def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
         elif len(cells.unique()) == 1:
             reasons[str(name)] = "all cells are alike"
         elif name not in spec.columns and looks_like_identifier(raw[name], spec):
-            reasons[str(name)] = "it names rows instead of describing them"
+            reasons[str(name)] = LOOKS_LIKE_IDENTIFIER
     return reasons
 
 
@@ -185,6 +187,13 @@ def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
         return bool(counts_rows or IDENTIFIER_NAME_PATTERN.search(str(column.name)))
     short = (cells.str.len() <= MAX_IDENTIFIER_LENGTH).all()
     return bool(kind in {"category", "text"} and short and not cells.str.contains(" ").any())
+
+
+def feature_advice(column: pd.Series, spec: TableSpec) -> str:
+    """Return how `evertune use` keeps a column that was taken for an identifier as a feature."""
+    kind = infer_kind(column, spec.missing_values, decimal=spec.decimal)
+    question = "Is it a number?" if kind == "number" else "Does it describe the row?"
+    return f"{question} Add `{option('kind', f'{column.name}={kind}')}`."
 
 
 def literal_missing_words(column: pd.Series) -> list[str]:
@@ -226,8 +235,9 @@ def read_column(
             column,
             bad,
             problem="cells are neither true nor false",
-            remedy=f"Write true or false, or set data.columns.{column.name}: category in "
-            "params.yaml.",
+            remedy="Write true or false.",
+            may_be_missing=True,
+            kind="category",
         )
     return as_text(column, missing=missing), ()
 
@@ -237,34 +247,34 @@ def read_number(
 ) -> ParsedColumn:
     """Return float64 values, and issues for cells that are not numbers or out of range."""
     values, bad = as_number(column, missing=missing, decimal=decimal)
-    not_numbers = issue_for_cells(
-        column, bad, problem="cells are not numbers", remedy=_number_remedy(column, bad, missing)
-    )
+    not_numbers = _number_issues(column, bad, missing)
     far = values.abs() > MAX_ABSOLUTE_VALUE
     out_of_range = issue_for_cells(
         column,
         far,
         problem=f"cells are infinite or beyond {MAX_ABSOLUTE_VALUE:.1e}",
         remedy="Leave such cells empty or correct them.",
+        may_be_missing=True,
     )
     return values.mask(far), not_numbers + out_of_range
 
 
-def _number_remedy(column: pd.Series, bad: pd.Series, missing: Collection[str]) -> str:
+def _number_issues(
+    column: pd.Series, bad: pd.Series, missing: Collection[str]
+) -> tuple[DataIssue, ...]:
+    report = partial(issue_for_cells, column, bad, problem="cells are not numbers")
     if not bad.any() or not is_text_column(normalize_dtype(column)):
-        return f"Write numbers, or set data.columns.{column.name} in params.yaml."
+        return report(remedy="Write numbers.", kind="date")
     cells = strip_cells(normalize_dtype(column)[bad], missing)
     if cells.str.fullmatch("[+-]?[0-9]+,[0-9]+").all():
-        return (
-            "Write one thousand as 1000, not 1,000; if the comma is the decimal sign, set "
-            "data.dialect.decimal: ',' in params.yaml."
+        return report(
+            remedy="Write one thousand as 1000, not 1,000.",
+            options=f"If the comma is the decimal sign, add `{option('decimal', ',')}`.",
         )
     if looks_like_numbers(cells).all():
-        return "Write plain numbers such as 1234.5, without currency, percent or thousands signs."
-    return (
-        "Correct them; list words that mean missing under data.missing_values, or, if they are "
-        f"labels, set data.columns.{column.name}: category in params.yaml."
-    )
+        remedy = "Write plain numbers such as 1234.5, without currency, percent or thousands signs."
+        return report(remedy=remedy, kind="category")
+    return report(remedy="Fix these cells.", may_be_missing=True, kind="category")
 
 
 def _read_date(
@@ -278,12 +288,15 @@ def _read_date(
         ambiguous,
         problem="cells are dates whose day and month cannot be told apart",
         remedy="Write dates as 2024-12-31.",
+        kind="text",
     )
     issues += issue_for_cells(
         column,
         bad & ~ambiguous,
         problem="cells are not dates",
-        remedy=f"Write 2024-12-31, or set data.columns.{column.name}: text in params.yaml.",
+        remedy="Write dates as 2024-12-31.",
+        may_be_missing=True,
+        kind="text",
     )
     return values, issues
 
@@ -293,15 +306,17 @@ def text_issues(column: pd.Series, *, missing: Collection[str] = ()) -> tuple[Da
     cells = as_text(column, missing=missing)
     nested = cells.str.fullmatch(NESTED_PATTERN, na=False)
     mostly_nested = nested.sum() > NESTED_SHARE * cells.notna().sum()
-    alternative = f"or add {column.name!r} to data.ignore in params.yaml."
+    options = f"To leave the column out, add `{option('ignore', str(column.name))}`."
     return issue_for_cells(
         column,
         nested & mostly_nested,
         problem="cells hold lists or JSON",
-        remedy=f"Make columns of their parts, {alternative}",
+        remedy="Make columns of their parts.",
+        options=options,
     ) + issue_for_cells(
         column,
         cells.str.len() > MAX_CELL_LENGTH,
         problem=f"cells have more than {MAX_CELL_LENGTH} characters",
-        remedy=f"Shorten them, {alternative}",
+        remedy="Shorten them.",
+        options=options,
     )

@@ -24,9 +24,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from evertune.data.validation import quote_list
+from evertune.data.validation import option, quote_list
 from evertune.errors import TableError
 
+DELIMITER_WORDS = {"tab": "\t"}  # what can be said of a delimiter instead of typing it
 DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAMPLE_CHARACTERS = 65_536
 SAMPLE_ROWS = 200
@@ -35,6 +36,7 @@ MAX_COLUMNS = 5000
 MAX_UNPACK_RATIO = 100
 SAFE_UNPACKED_BYTES = 64 * 2**20
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+TITLE = "Is line 1 a title above the header? Take it out."
 MAGIC_BYTES = {
     b"\x1f\x8b": "a gzip file; give it a name that ends with .gz",
     b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV",
@@ -166,14 +168,16 @@ def _decode(content: bytes, encoding: str, name: str) -> str:
     try:
         text = content.decode(encoding)
     except LookupError as error:
-        raise TableError(f"{name}: no encoding is called {encoding!r}; try utf-8.") from error
+        raise TableError(
+            f"{name}: no encoding is called {encoding!r}; try `--encoding utf-8`."
+        ) from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         offset = error.start - (content.rfind(b"\n", 0, error.start) + 1)
         raise TableError(
             f"{name}: expected {encoding}, but byte {offset + 1} of line {line} is "
             f"{content[error.start : error.start + 1].hex()} in hex. Save the file as UTF-8, or "
-            "set data.dialect.encoding in params.yaml."
+            f"tell `evertune use` its encoding, such as `--encoding {_likely_encoding(content)}`."
         ) from error
     if not text.strip():
         raise TableError(f"{name}: the file has only blank lines; expected a header and rows.")
@@ -181,6 +185,15 @@ def _decode(content: bytes, encoding: str, name: str) -> str:
         line = text[: text.index("\x00")].count("\n") + 1
         raise TableError(f"{name}: line {line} has a NUL character; write the file again as text.")
     return text
+
+
+def _likely_encoding(content: bytes) -> str:
+    """Return Windows' encoding of the west, or the one that gives every byte a meaning."""
+    try:
+        content.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
 
 
 def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
@@ -195,12 +208,14 @@ def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
     _check_header(header, text, delimiter, name)
     full_header = [*header, *[""] * (width - len(header))]
     long, short, repeated = list[int](), list[int](), list[int]()
+    widest = 0
     chunks, start = [], 1
     while chunk := list(islice(rows, CHUNK_ROWS)):
         even = [row for row in chunk if len(row) == width and row != full_header]
         if len(even) < len(chunk):
             for number, row in enumerate(chunk, start):
                 if len(row) != width:
+                    widest = max(widest, len(row))
                     (long if len(row) > width else short).append(number)
                 elif row == full_header:
                     repeated.append(number)
@@ -219,6 +234,8 @@ def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
         )
         if numbers
     ]
+    if len(long) == start - 1 and long:
+        faults = [f"- the first line has {width} cells, but the rows have {widest}. {TITLE}"]
     if faults:
         raise TableError("\n".join([f"{name}: the rows are uneven.", *faults]))
     if not chunks:
@@ -238,9 +255,11 @@ def _iterate_rows(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
                 yield row
                 n_rows += 1
     except csv.Error as error:
+        hint = _delimiter_hint(text, delimiter) or (
+            "check the quotes there, and that the file is complete"
+        )
         raise TableError(
-            f"{name}: row {n_rows} (line {reader.line_num}) cannot be read: {error}. Check the "
-            "quotes there, and that the file is complete."
+            f"{name}: row {n_rows} (line {reader.line_num}) cannot be read: {error}; {hint}."
         ) from error
 
 
@@ -262,12 +281,29 @@ def _check_header(header: list[str], text: str, delimiter: str, name: str) -> No
     if len(header) > MAX_COLUMNS:
         faults = [f"{len(header)} columns; at most {MAX_COLUMNS} are read"]
     if len(header) == 1:
-        likely = detect_delimiter(text)
-        if likely != delimiter:
-            problem = f"the delimiter looks like {DELIMITER_NAMES[likely]}"
-            faults.append(f"1 column; {problem}, set data.dialect.delimiter")
+        hint = _delimiter_hint(text, delimiter)
+        if hint:
+            faults.append(f"1 column; {hint}")
+        elif (width := _second_width(text)) > 1:
+            faults.append(f"the first line has 1 cell, but the second has {width}. {TITLE}")
         else:
             faults.append("1 column; a table needs a target and at least one other column")
     if faults:
-        lines = [f"- {fault}." for fault in faults]
+        lines = [f"- {fault.removesuffix('.')}." for fault in faults]
         raise TableError("\n".join([f"{name}: the header cannot be used.", *lines]))
+
+
+def _delimiter_hint(text: str, delimiter: str) -> str:
+    """Return what to do about a delimiter that splits the rows less evenly than another."""
+    likely = detect_delimiter(text)
+    if likely == delimiter:
+        return ""
+    word = next((each for each, sign in DELIMITER_WORDS.items() if sign == likely), likely)
+    remedy = option("delimiter", word)
+    return f"the delimiter looks like {DELIMITER_NAMES[likely]}: tell `evertune use` `{remedy}`"
+
+
+def _second_width(text: str) -> int:
+    """Return how many cells the second line has, by the delimiter that splits it and the rest."""
+    rest = text.strip().partition("\n")[2].lstrip()
+    return len(next(csv.reader(rest.splitlines()[:1], delimiter=detect_delimiter(rest)), []))

@@ -7,7 +7,6 @@ explained variance (numbers).
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,13 +20,15 @@ from scipy.stats import rankdata
 from evertune.data.column_kinds import (
     IDENTIFIER_NAME_PATTERN,
     LEADING_ZERO_PATTERN,
+    LOOKS_LIKE_IDENTIFIER,
+    feature_advice,
     literal_missing_words,
     looks_like_identifier,
     number_share,
 )
-from evertune.data.parsing import as_text, is_text_column, normalize_dtype, strip_cells
-from evertune.data.schema import Column, PreparedTable, TableSpec
-from evertune.data.validation import quote_list
+from evertune.data.parsing import FALSE_WORDS, as_text, is_text_column, normalize_dtype, strip_cells
+from evertune.data.schema import NO_COLUMN, Column, PreparedTable, TableSpec
+from evertune.data.validation import join_names, option, quote_list, quote_name
 from evertune.times import times_to_numbers
 from evertune.types import ColumnKind, FloatArray, Task
 
@@ -102,9 +103,34 @@ def profile_table(
         time=schema.time,
         group=schema.group,
         likely_times=() if schema.time else tuple(dates),
-        excluded=prepared.excluded,
-        notes=data_warnings(raw, prepared, spec, today=today),
+        excluded={
+            name: f"{reason}. {_identifier_advice(raw[name], spec)}"
+            if reason == LOOKS_LIKE_IDENTIFIER
+            else reason
+            for name, reason in prepared.excluded.items()
+        },
+        notes=(*_class_notes(prepared, spec), *data_warnings(raw, prepared, spec, today=today)),
     )
+
+
+def _identifier_advice(column: pd.Series, spec: TableSpec) -> str:
+    complete = as_text(column, missing=spec.missing_values).notna().all()
+    if spec.identifier is not None or not complete:
+        return feature_advice(column, spec)
+    remedy = option("identifier", str(column.name))
+    return f"Is it one? Add `{remedy}`. {feature_advice(column, spec)}"
+
+
+def _class_notes(prepared: PreparedTable, spec: TableSpec) -> Iterator[str]:
+    """Yield what else the classes could be, where only a person can know."""
+    classes = prepared.schema.classes
+    if len(classes) == 2 and spec.positive == "auto" and classes[1].lower() in FALSE_WORDS:
+        other = option("positive", classes[0])
+        rarer = f"{classes[1]!r} is the positive class because it is rarer"
+        yield f"{rarer}; for {classes[0]!r} add `{other}`"
+    if len(classes) > 2 and number_share(pd.Series(classes, dtype="str")) == 1:
+        remedy = option("task", "regression")
+        yield f"the classes are numbers; if their order counts, add `{remedy}`"
 
 
 def format_profile(profile: TableProfile) -> list[str]:
@@ -122,25 +148,35 @@ def format_profile(profile: TableProfile) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in profile.excluded.items():
         by_reason.setdefault(reason, []).append(name)
-    n_more = len(profile.notes) - MAX_NOTES_SHOWN
     return [
-        f"{profile.rows} rows, target {profile.target}: {task}",
-        *(f"{role}: {name}" for role, name in roles.items() if name),
+        f"{profile.rows} rows, target {quote_name(profile.target)}: {task}",
+        *(f"{role}: {quote_name(name)}" for role, name in roles.items() if name),
         *(f"{kind}: {_join_names(names)}" for kind, names in by_kind.items()),
-        *(f"left out {_join_names(names)}: {reason}" for reason, names in by_reason.items()),
+        *_shorten(
+            [
+                f"{_join_names(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}"
+                for reason, names in by_reason.items()
+            ],
+            "more columns are left out",
+        ),
         *(
-            f"{name} could order the rows: --time {shlex.quote(name)}"
+            f"{quote_name(name)} could order the rows: add `{option('time', name)}`"
             for name in profile.likely_times[:MAX_NOTES_SHOWN]
         ),
-        *(f"note: {note}" for note in profile.notes[:MAX_NOTES_SHOWN]),
-        *([f"note: and {n_more} more; the report lists all notes"] if n_more > 0 else []),
+        *_shorten(
+            [f"note: {note}" for note in profile.notes], "more notes; the report lists all of them"
+        ),
     ]
 
 
 def _join_names(names: list[str]) -> str:
-    """Return names with commas; of many, the first."""
-    shown, n_more = ", ".join(names[:MAX_NAMES_SHOWN]), len(names) - MAX_NAMES_SHOWN
-    return f"{shown} and {n_more} more" if n_more > 0 else shown
+    return join_names(map(quote_name, names), most=MAX_NAMES_SHOWN)
+
+
+def _shorten(lines: list[str], what: str) -> list[str]:
+    """Return the first of many lines, and how many there are more."""
+    n_more = len(lines) - MAX_NOTES_SHOWN
+    return [*lines[:MAX_NOTES_SHOWN], *([f"and {n_more} {what}"] if n_more > 0 else [])]
 
 
 def find_identifier(raw: pd.DataFrame, spec: TableSpec) -> str | None:
@@ -169,8 +205,8 @@ def data_warnings(
     schema, clean = prepared.schema, prepared.clean
     names = [column.name for column in schema.features]
     leaky = [
-        f"{name} alone tells {schema.target} nearly perfectly: is it known before the outcome? "
-        "If not, add it to data.ignore"
+        f"{quote_name(name)} alone tells {schema.target} nearly perfectly: is it known before the "
+        f"outcome? If not, leave it out: `{option('ignore', name)}`"
         for name in find_leaky_features(clean, names, clean[schema.target], schema.task)
     ]
     return (
@@ -267,7 +303,9 @@ def _row_warnings(prepared: PreparedTable) -> Iterator[str]:
     if n_contradictory > len(clean) / 100:
         yield f"{n_contradictory} rows have the features of another row and a different target"
     if schema.identifier and clean[schema.identifier].duplicated().any():
-        yield f"{schema.identifier} repeats: if its rows belong together make it the group"
+        roles = f"{option('identifier', NO_COLUMN)} {option('group', schema.identifier)}"
+        repeats = f"{quote_name(schema.identifier)} repeats"
+        yield f"{repeats}: if its rows belong together, make it the group: `{roles}`"
 
 
 def _date_warnings(prepared: PreparedTable, today: datetime) -> Iterator[str]:
@@ -276,33 +314,35 @@ def _date_warnings(prepared: PreparedTable, today: datetime) -> Iterator[str]:
             continue
         name, dates = column.name, prepared.clean[column.name]
         if OUTCOME_NAME_PATTERN.search(name):
-            yield f"{name} sounds like a date after the outcome; if so, add it to data.ignore"
+            leave = f"leave it out: `{option('ignore', name)}`"
+            yield f"{quote_name(name)} sounds like a date after the outcome; if so, {leave}"
         odd = dates[(dates > today) | (dates.dt.year < FIRST_PLAUSIBLE_YEAR)]
         if len(odd):
             example = f"such as {odd.iloc[0].date()}"
             period = f"in the future or before {FIRST_PLAUSIBLE_YEAR}"
-            yield f"{name} has {len(odd)} dates {period}, {example}"
+            yield f"{quote_name(name)} has {len(odd)} dates {period}, {example}"
 
 
 def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterator[str]:
-    name, missing = column.name, spec.missing_values
+    name, shown, missing = column.name, quote_name(column.name), spec.missing_values
     share = float(as_text(raw, missing=missing).isna().mean())
     if share > MOSTLY_MISSING_SHARE:
-        yield f"{name} is missing in {share:.1%} of the rows"
+        yield f"{shown} is missing in {share:.1%} of the rows"
     # a number of which it is not declared that it is one would have been left out
     if column.kind == "number" and name in spec.columns and looks_like_identifier(raw, spec):
-        yield f"{name} differs in each row: is it an identifier?"
+        yield f"{shown} differs in each row: if it is an identifier, `{option('identifier', name)}`"
     if column.kind not in {"category", "text"} or name in spec.columns:
         return
-    words = literal_missing_words(raw)
+    words = [word for word in literal_missing_words(raw) if word not in missing]
     if words:
-        remedy = "if they mean missing, list them under data.missing_values"
-        yield f"{name} has {quote_list(words)}, kept as ordinary values; {remedy}"
+        remedy = " ".join(option("missing", word) for word in words)
+        kept = f"{shown} has {quote_list(words)}, kept as ordinary values"
+        yield f"{kept}; if they mean missing, add `{remedy}`"
     cells = normalize_dtype(raw)
     if not is_text_column(cells):
         return
     share = number_share(raw, missing)
     if strip_cells(cells, missing).str.fullmatch(LEADING_ZERO_PATTERN, na=False).any():
-        yield f"{name} has leading zeros and is read as labels"
+        yield f"{shown} has leading zeros and is read as labels"
     elif share > 1 / 2:
-        yield f"{name} is read as words, although {share:.0%} of its cells are numbers"
+        yield f"{shown} is read as words, although {share:.0%} of its cells are numbers"

@@ -5,7 +5,9 @@ leaves open. The address of a database is read from an environment variable and 
 """
 
 import os
+import shlex
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from evertune.data.cleaning import prepare_table
 from evertune.data.column_kinds import detect_decimal_sign
 from evertune.data.csv_dialects import read_csv
 from evertune.data.schema import PreparedTable, TableSpec
-from evertune.data.validation import format_issues, quote_list
+from evertune.data.validation import DataIssue, format_issues, quote_list
 from evertune.errors import TableError
 
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
@@ -90,6 +92,9 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
 def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> PreparedTable:
     """Return the clean table of a raw one; `source` is its name in params.yaml, for messages.
 
+    The message says what `evertune use` could be told about the table; that keeps to whatever else
+    params.yaml says.
+
     Raises
     ------
     TableError
@@ -97,8 +102,22 @@ def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> Prepar
     """
     prepared, issues = prepare_table(raw, spec)
     if prepared is None:
-        raise TableError(f"{source}: the table cannot be used.\n{format_issues(issues)}")
+        command = shlex.join(["evertune", "use", source, "--target", spec.target])
+        raise table_error(issues, source=source, command=f"`{command}`")
     return prepared
+
+
+def table_error(issues: Sequence[DataIssue], *, source: str, command: str) -> TableError:
+    """Return the error that lists the faults of a table.
+
+    Parameters
+    ----------
+    command : str
+        What the options in the message are to be added to.
+    """
+    text = format_issues(issues, with_options=True)
+    hint = f"\nOptions in backticks are added to {command}." if "`--" in text else ""
+    return TableError(f"{source}: the table cannot be used.\n{text}{hint}")
 
 
 def _read(data: DataSection, root: Path, *, inspect: bool) -> SourceTable:
@@ -175,8 +194,8 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
 
     if address_variable is None:
         raise TableError(
-            f"{path.name}: a query needs a database; set data.address_variable in params.yaml to "
-            "the name of the environment variable that holds its address."
+            f"{path.name}: a query needs a database; name the environment variable that holds its "
+            "address, as in `--address-variable DATABASE_URL`."
         )
     address = os.environ.get(address_variable)
     if not address:

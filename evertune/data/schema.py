@@ -12,6 +12,7 @@ import pandas as pd
 
 from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
 
+NO_COLUMN = "null"  # given to `evertune use` instead of a column: none has the role
 MOMENT_COLUMN = "moment"  # of a clean table: when a row of production happened
 RESERVED_COLUMNS = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT_COLUMN)
 

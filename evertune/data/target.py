@@ -1,6 +1,7 @@
 """The target of a table: its task, its classes, its cells, and what makes it unusable."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import get_args
 
 import pandas as pd
@@ -9,7 +10,7 @@ from pandas.api.types import infer_dtype
 from evertune.data.column_kinds import infer_kind, number_share, read_number
 from evertune.data.parsing import as_number, as_text, mask_missing_words, normalize_dtype
 from evertune.data.schema import TableSpec
-from evertune.data.validation import DataIssue, quote_list
+from evertune.data.validation import MAX_MISSING_WORDS, DataIssue, option, quote_list
 from evertune.messages import did_you_mean
 from evertune.types import Task
 
@@ -125,7 +126,8 @@ def target_issues(column: pd.Series, spec: TableSpec) -> tuple[DataIssue, ...]:
         return (DataIssue(name, "the target holds dates", remedy="Choose a number or a class."),)
     task = resolve_task(column, spec)
     if task == "regression":
-        return read_number(column, missing=spec.missing_values, decimal=spec.decimal)[1]
+        issues = read_number(column, missing=spec.missing_values, decimal=spec.decimal)[1]
+        return tuple(replace(issue, kind=None) for issue in issues)
     continuous = _continuous_issues(column, cells, spec)
     return *_mixed_label_issues(column, cells), *(continuous or _class_issues(cells, task, spec))
 
@@ -157,10 +159,8 @@ def _continuous_issues(column: pd.Series, cells: pd.Series, spec: TableSpec) -> 
     if kind == "number" and n_values > MAX_NUMERIC_CLASSES:
         values = as_number(column, missing=missing, decimal=decimal)[0].dropna()
         if (values % 1 != 0).any():
-            remedy = "Set data.task: regression in params.yaml."
-            return [
-                DataIssue(name, f"a number with {n_values} values is not a class", remedy=remedy)
-            ]
+            problem = f"a number with {n_values} values is not a class"
+            return [DataIssue(name, problem, options=f"To predict a number, add {_task()}.")]
     if kind == "text" and n_values * 2 > n_rows:
         problem = f"{n_values} labels in {n_rows} rows look like free text"
         return [DataIssue(name, problem, remedy="Choose a target with classes or numbers.")]
@@ -172,13 +172,23 @@ def _class_issues(cells: pd.Series, task: str, spec: TableSpec) -> list[DataIssu
     classes, issues = [str(label) for label in counts.index], []
     if task == "binary" and len(classes) != 2:
         problem = f"expected 2 classes, found {len(classes)}: {quote_list(classes)}"
-        issues.append(DataIssue(name, problem, remedy="Set data.task: multiclass or regression."))
+        options = f"For more than two classes, add {_task('multiclass')}."
+        if number_share(pd.Series(classes, dtype="str")) == 1:
+            options += f" To predict a number, add {_task()}."
+        issues.append(DataIssue(name, problem, options=options))
     if task == "binary" and positive != "auto" and match_class(positive, classes) is None:
         problem = f"no row has the positive class {positive!r}; classes are {quote_list(classes)}"
-        remedy = f"{did_you_mean(str(positive), classes).strip()} Set data.positive.".strip()
-        issues.append(DataIssue(name, problem, remedy=remedy))
+        hint = did_you_mean(str(positive), classes).strip()
+        choice = " or ".join(f"`{option('positive', label)}`" for label in classes[:2])
+        issues.append(DataIssue(name, problem, remedy=hint, options=f"Add {choice}."))
     rare = [label for label in classes if counts[label] == 1]
     if rare:
         problem = f"{len(rare)} of {len(classes)} classes have a single row: {quote_list(rare)}"
-        issues.append(DataIssue(name, problem, remedy="Add rows, merge classes or drop them."))
+        few = tuple(rare) if len(rare) <= MAX_MISSING_WORDS else ()
+        remedy = "Add rows, merge classes or drop them."
+        issues.append(DataIssue(name, problem, remedy=remedy, words=few))
     return issues
+
+
+def _task(task: Task = "regression") -> str:
+    return f"`{option('task', task)}`"

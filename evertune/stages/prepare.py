@@ -6,6 +6,7 @@ production, and writes the clean table and its schema.
 
 from evertune.data.feedback import MergedTable
 from evertune.data.schema import PreparedTable
+from evertune.data.validation import quote_name
 
 
 def describe_preparation(prepared: PreparedTable, merged: MergedTable) -> str:
@@ -14,7 +15,9 @@ def describe_preparation(prepared: PreparedTable, merged: MergedTable) -> str:
     lines = [f"{len(clean)} rows, {len(schema.features)} features, task {schema.task}"]
     if prepared.n_unlabelled:
         lines.append(f"{prepared.n_unlabelled} rows without a target were dropped")
-    lines += [f"left out {name}: {reason}" for name, reason in prepared.excluded.items()]
+    lines += [
+        f"{quote_name(name)} is left out: {reason}" for name, reason in prepared.excluded.items()
+    ]
     if merged.n_absorbed:
         again = f", {merged.n_replaced} of them in the source too" if merged.n_replaced else ""
         lines.append(f"{merged.n_absorbed} rows of production{again}: {len(merged.clean)} in all")

@@ -81,7 +81,8 @@ def test_a_profile_says_what_will_be_predicted():
     assert format_profile(result)[:3] == [
         "200 rows, target left: binary, 'yes' is the positive class with 20.0%",
         "number: age",
-        "left out code: it names rows instead of describing them",
+        "code is left out: nearly every row has its own value, so it looks like an identifier. "
+        "Is it one? Add `--identifier code`. Does it describe the row? Add `--kind code=text`.",
     ]
 
 

@@ -125,7 +125,7 @@ def test_a_query_is_read_through_the_address_in_the_environment(query):
 
 
 def test_a_query_without_an_address_is_refused(query):
-    with pytest.raises(TableError, match=r"set data\.address_variable"):
+    with pytest.raises(TableError, match=r"`--address-variable DATABASE_URL`"):
         read(query, "t.sql")
     with pytest.raises(TableError, match="the environment variable OTHER is not set"):
         read(query, "t.sql", address_variable="OTHER")

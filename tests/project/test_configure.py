@@ -4,8 +4,8 @@ import pytest
 
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
-from evertune.errors import TableError
-from evertune.scaffold import configure_project
+from evertune.configure import configure_project
+from evertune.errors import InputError, TableError
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 HEADER = "customerID,tenure,TotalCharges,plan,Churn"
@@ -60,24 +60,123 @@ def test_the_same_command_twice_changes_nothing_more(root):
     assert (root / "params.yaml").read_bytes() == before
 
 
-def test_what_only_params_can_say_is_kept_for_the_same_file(root):
+def test_what_params_say_counts_after_a_refusal_and_for_another_file(root):
     file = put(root, CSV.replace("c-7,7,14", "c-7,7,?"))
-    with pytest.raises(TableError, match=r"(?s)column 'TotalCharges': 1 of 60 .* data.missing_val"):
+    with pytest.raises(TableError, match=r"(?s)column 'TotalCharges': 1 of 60 .*`--missing '\?'`"):
         configure_project(root, file, target="Churn")
-    edit_section(
-        root / "params.yaml",
-        "data",
-        {"source": "my shop.csv", "missing_values": ["?"], "ignore": ["plan"]},
+    said = {"missing_values": ["?"], "ignore": ["plan"], "columns": {"tenure": "category"}}
+    edit_section(root / "params.yaml", "data", said | {"identifier": "customerID"})
+    for again in (file, file, put(root, CSV, "later.csv")):
+        found = configure_project(root, again, target="Churn")
+        data = load_params(root).data
+        assert (data.missing_values, data.ignore, data.identifier) == (
+            ("?",),
+            ("plan",),
+            "customerID",
+        )
+        assert data.columns == {"tenure": "category", "TotalCharges": "number"}
+        assert not any("params.yaml" in note for note in found.notes)
+
+
+def test_the_roles_of_columns_stay_until_they_are_taken_back(root):
+    file = put(root, CSV)
+    configure_project(root, file, target="Churn", time="tenure", group="plan", positive="False")
+    configure_project(root, file, target="Churn", kind=["TotalCharges=number"])
+    data = load_params(root).data
+    assert (data.time, data.group, data.positive) == ("tenure", "plan", "False")
+    configure_project(root, file, target="Churn", time="null", group="customerID")
+    data = load_params(root).data
+    assert (data.time, data.group, data.identifier) == (None, "customerID", None)
+
+
+def test_what_does_not_fit_the_table_is_left_out_and_told_in_one_line(root):
+    said = {"ignore": ["age", "plan"], "human_column": "doctor", "columns": {"a": "text"}}
+    edit_section(root / "params.yaml", "data", said)
+    found = configure_project(root, put(root, CSV), target="Churn")
+    data = load_params(root).data
+    assert (data.ignore, data.human_column, data.columns.keys()) == (
+        ("plan",),
+        None,
+        {"tenure", "TotalCharges"},
     )
-    configure_project(root, file, target="Churn", identifier="customerID")
-    assert load_params(root).data.missing_values == ("?",)
-    assert "plan" not in load_params(root).data.columns
+    assert found.notes[0] == (
+        "params.yaml says what does not fit this table, and it is left out: "
+        "human_column 'doctor', ignore 'age', column 'a'"
+    )
 
 
-def test_what_was_said_about_another_file_is_forgotten(root):
-    edit_section(root / "params.yaml", "data", {"ignore": ["age"], "human_column": "doctor"})
-    configure_project(root, put(root, CSV), target="Churn")
-    assert (load_params(root).data.ignore, load_params(root).data.human_column) == ((), None)
+def test_kinds_and_the_dialect_of_another_file_do_not_hold_against_the_table(root):
+    configure_project(root, put(root, CSV, "first.csv"), target="Churn")
+    other = CSV.replace(",", ";").replace("c-", "d-")
+    for n in range(60):
+        other = other.replace(f"d-{n};{n % 30};", f"d-{n};{'low' if n % 3 else 'high'};")
+    found = configure_project(root, put(root, other, "second.csv"), target="Churn")
+    data = load_params(root).data
+    assert (data.columns["tenure"], data.dialect.delimiter) == ("category", ";")
+    assert found.notes[0].endswith("left out: kind tenure=number")
+
+
+def test_a_dialect_that_a_person_wrote_counts_after_a_refusal(root):
+    cells = "".join(f"{n % 9 + 1},{n * 13 % 900 + 100};{n % 2}\n" for n in range(60))
+    file = put(root, f"price;sold\n{cells}")
+    with pytest.raises(TableError, match=r"`--decimal ,`"):
+        configure_project(root, file, target="sold")
+    edit_section(root / "params.yaml", "data", {"dialect": {"decimal": ","}})
+    configure_project(root, file, target="sold")
+    assert load_params(root).data.dialect.decimal == ","
+
+
+def test_options_are_written_beside_what_params_say(root):
+    edit_section(root / "params.yaml", "data", {"missing_values": ["?"]})
+    file = put(root, CSV.replace("c-7,7,14", "c-7,7,k.A."))
+    options = {"missing": ["k.A."], "ignore": ["plan"], "kind": ["tenure=category"]}
+    configure_project(root, file, target="Churn", task="binary", **options)
+    data = load_params(root).data
+    assert data.missing_values == ("?", "k.A.")
+    assert (data.ignore, data.columns["tenure"], data.task) == (("plan",), "category", "binary")
+    configure_project(root, file, target="Churn", kind=["plan=text"])
+    assert (load_params(root).data.ignore, load_params(root).data.columns["plan"]) == ((), "text")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"ignore": ["plam", "tenure"], "kind": ["Tenure=number"], "time": "day"},
+            r"'day': the table has no such column, named as time\.\n"
+            r"- column 'plam': .* named as ignore\. Did you mean 'plan'\?\n"
+            r"- column 'Tenure': .* named as columns\. Did you mean 'tenure'\? Columns are 'cust",
+        ),
+        ({"missing": ["Summ"]}, r"no cell is 'Summ', named as missing\. Did you mean 'Summe'\?"),
+        ({"kind": ["tenure=nummer"]}, r"--kind: 'nummer' is none of .* Did you mean 'number'\?"),
+        ({"kind": ["tenure"]}, r"--kind 'tenure': expected a column and its kind"),
+        ({"kind": ["Churn=text"]}, r"'Churn' is the target; --task says what it is"),
+        ({"ignore": ["Churn"]}, r"--ignore 'Churn': it is the target"),
+        ({"task": "regresion"}, r"'regresion' is none of .* Did you mean 'regression'\?"),
+        ({"delimiter": ";;"}, r"--delimiter ';;': expected one character, or tab"),
+        ({"decimal": ";"}, r"--decimal ';': expected a point or a comma"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_one_clear_error(root, options, words):
+    before = (root / "params.yaml").read_bytes()
+    file = put(root, CSV.replace("c-7,7,14", "c-7,7,Summe"))
+    with pytest.raises(InputError, match=words) as refused:
+        configure_project(root, file, target="Churn", **options)
+    assert str(refused.value).count("Columns are") <= 1
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_predictions_of_another_target_are_left_out(root):
+    rows = "".join(f"{n % 7},{n % 2},{n % 3},{n % 3}\n" for n in range(60))
+    file = put(root, f"age,y,z,guess\n{rows}")
+    configure_project(root, file, target="z", task="multiclass")
+    edit_section(root / "params.yaml", "data", {"existing_column": "guess", "columns": {}})
+    configure_project(root, file, target="z")
+    assert load_params(root).data.existing_column == "guess"
+    found = configure_project(root, file, target="y")
+    data = load_params(root).data
+    assert (data.existing_column, data.task, data.positive) == (None, "binary", "1")
+    assert found.notes[0].endswith("left out: existing_column 'guess'")
 
 
 def test_the_example_is_a_table_too(root):

@@ -32,7 +32,7 @@ def test_the_clean_table_and_its_schema_are_written_and_summarised(paths, capsys
     assert capsys.readouterr().out.splitlines() == [
         "39 rows, 2 features, task binary",
         "1 rows without a target were dropped",
-        "left out same: all cells are alike",
+        "same is left out: all cells are alike",
     ]
 
 
