@@ -198,9 +198,9 @@ class _Command:
                 if found is not None:
                     return found
                 is_other = self.target not in source.table.columns
-                error = table_error(issues, source=self.file, command="the same command")
-                refusals.append(((is_other, len(issues)), error))
-        raise min(refusals, key=lambda refusal: refusal[0])[1]
+                refusal = table_error(issues, source=self.file, command="the same command")
+                refusals.append(((is_other, len(issues)), refusal))
+        raise min(refusals, key=lambda ranked: ranked[0])[1]
 
     def _of_this_target(self, written: DataSection) -> tuple[DataSection, list[str]]:
         """Return params.yaml without what holds for another target only, and what is to be told."""

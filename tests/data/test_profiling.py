@@ -100,7 +100,7 @@ def test_of_many_names_the_first_are_shown():
     lines = format_profile(result)
     shown = ", ".join(["age", *(f"x{n}" for n in range(19))])
     assert f"number: {shown} and 5 more" in lines
-    assert "left out a, b: all cells are alike" in lines
+    assert "a, b are left out: all cells are alike" in lines
     many = replace(result, notes=tuple(f"note {n}" for n in range(30)))
     assert format_profile(many)[-2:] == [
         "note: note 19",
@@ -113,7 +113,7 @@ def test_a_hint_to_name_the_time_can_be_pasted():
     raw = SOUND.assign(**{"Kunde seit": days})
     prepared, _ = prepare_table(raw, TableSpec("left"))
     result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1))
-    assert "Kunde seit could order the rows: --time 'Kunde seit'" in format_profile(result)
+    assert "'Kunde seit' could order the rows: add `--time 'Kunde seit'`" in format_profile(result)
 
 
 def share_of_errors_avoided(column, y_true):
