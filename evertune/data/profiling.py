@@ -7,7 +7,7 @@ explained variance (numbers).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -163,9 +163,7 @@ def format_profile(profile: TableProfile) -> list[str]:
             f"{quote_name(name)} could order the rows: add `{option('time', name)}`"
             for name in profile.likely_times[:MAX_NOTES_SHOWN]
         ),
-        *_shorten(
-            [f"note: {note}" for note in profile.notes], "more notes; the report lists all of them"
-        ),
+        *(f"note: {note}" for note in _shorten(profile.notes, "more; the report lists all notes")),
     ]
 
 
@@ -173,7 +171,7 @@ def _join_names(names: list[str]) -> str:
     return join_names(map(quote_name, names), most=MAX_NAMES_SHOWN)
 
 
-def _shorten(lines: list[str], what: str) -> list[str]:
+def _shorten(lines: Sequence[str], what: str) -> list[str]:
     """Return the first of many lines, and how many there are more."""
     n_more = len(lines) - MAX_NOTES_SHOWN
     return [*lines[:MAX_NOTES_SHOWN], *([f"and {n_more} {what}"] if n_more > 0 else [])]
