@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from evertune.cli import production, versions
+from evertune.cli import checks, production, versions
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
 
 app = typer.Typer(
@@ -173,7 +173,7 @@ def status() -> None:
         typer.echo("\n".join(status_lines(project.status())))
 
 
-for part in (production, versions):
+for part in (checks, production, versions):
     app.add_typer(part.app)
 
 if __name__ == "__main__":
