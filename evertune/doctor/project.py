@@ -13,6 +13,7 @@ from evertune.doctor.finding import Finding, Place
 from evertune.errors import EvertuneError, ParamsError, StageError
 from evertune.files import LOCK_OWNER_FILE
 from evertune.search.ray_guardian import marked_processes, ray_temp_folder
+from evertune.stages.search_space import check_space
 from evertune.versioning import dvc
 from evertune.versioning.health import (
     damaged_objects,
@@ -31,6 +32,7 @@ def check_params(place: Place) -> Iterator[Finding]:
     """Check that params.yaml has no faults."""
     try:
         load_params(place.root)
+        check_space(place.root)
     except ParamsError as error:
         yield Finding("params.yaml", "error", str(error), by_hand="Correct these lines.")
 

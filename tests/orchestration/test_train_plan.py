@@ -203,6 +203,10 @@ def break_params(root: Path) -> None:
     edit_section(root / "params.yaml", "search", {"budget_trials": -1})
 
 
+def break_space(root: Path) -> None:
+    edit_section(root / "params.yaml", "search", {"space": {"linear": {"no_such": [1, 2]}}})
+
+
 def break_stages(root: Path) -> None:
     text = (root / "dvc.yaml").read_text()
     (root / "dvc.yaml").write_text(text.replace("    cmd: python -m pipelines.fit\n", ""))
@@ -224,8 +228,9 @@ def break_table(root: Path) -> None:
     ("spoil", "error", "words"),
     [
         (break_params, ParamsError, "budget_trials"),
-        (break_stages, StageError, "dvc.yaml"),
-        (break_record, StageError, "dvc.lock"),
+        (break_space, ParamsError, "no_such"),
+        (break_stages, StageError, "dvc.yaml, line"),
+        (break_record, StageError, "dvc.lock, line 2"),
         (break_own_code, StageError, "own.py, line 1"),
         (break_table, TableError, "table.csv"),
     ],
