@@ -38,11 +38,10 @@ def doctor(*, as_json: AsJson = False) -> None:
     The exit code is 78 if something has to be mended before work; warnings do not change it.
     """
     with error_boundary():
-        from evertune.config.loader import find_root
-        from evertune.doctor import examine
+        from evertune.doctor import examine, nearest_project
         from evertune.terminal import finding_lines
 
-        found = examine(find_root(Path.cwd()))
+        found = examine(nearest_project(Path.cwd()))
         if as_json:
             content = {"schema_version": JSON_VERSION, "findings": [asdict(each) for each in found]}
             typer.echo(json.dumps(content, indent=2))

@@ -6,7 +6,7 @@ folder and of DVC, `stores` those of its databases. Nothing is mended here: a fi
 command that does, or says what to do by hand.
 """
 
-from evertune.doctor.examine import CHECKS, examine
+from evertune.doctor.examine import CHECKS, examine, nearest_project
 from evertune.doctor.finding import Finding, Place
 
-__all__ = ["CHECKS", "Finding", "Place", "examine"]
+__all__ = ["CHECKS", "Finding", "Place", "examine", "nearest_project"]

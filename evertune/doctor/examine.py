@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from evertune.config.loader import find_root
 from evertune.doctor.finding import Finding, Place
 from evertune.doctor.machine import (
     check_addresses,
@@ -27,6 +28,7 @@ from evertune.doctor.project import (
     check_writable,
 )
 from evertune.doctor.stores import check_log, check_mlflow_store
+from evertune.errors import ParamsError
 
 CHECKS: tuple[Callable[[Place], Iterator[Finding]], ...] = (
     check_python,
@@ -50,6 +52,14 @@ CHECKS: tuple[Callable[[Place], Iterator[Finding]], ...] = (
     check_mlflow_store,
     check_log,
 )
+
+
+def nearest_project(folder: Path) -> Path:
+    """Return the folder of the project that a folder lies in; the folder itself if in none."""
+    try:
+        return find_root(folder)
+    except ParamsError:
+        return folder
 
 
 def examine(root: Path) -> tuple[Finding, ...]:

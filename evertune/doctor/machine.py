@@ -14,6 +14,7 @@ from pathlib import Path
 from shlex import quote
 
 import psutil
+from joblib import cpu_count
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -35,7 +36,7 @@ MEGABYTE = 10**6
 TABLE_COPIES = 10  # of the source on disk: stages, folds, plots, and DVC's copies of them
 SPARE_MEGABYTES = 200
 TABLE_MEMORY = 20  # of a Parquet file's bytes, decoded and cleaned
-WORKER_MEGABYTES = 300
+WORKER_MEGABYTES = 200
 CLOCK_SECONDS = 120.0
 PREFECT_SECONDS = 3.0
 UP_PORTS = {"--prefect-port": 4200, "--mlflow-port": 5000}  # of `evertune up`
@@ -130,7 +131,7 @@ def check_disk(place: Place) -> Iterator[Finding]:
 def check_memory(place: Place) -> Iterator[Finding]:
     """Check that the memory holds the table and the workers of the search."""
     workers = 1 if place.params is None else place.params.search.workers
-    n_workers = (os.cpu_count() or 1) if workers == "auto" else int(workers)
+    n_workers = int(cpu_count()) if workers == "auto" else int(workers)
     needed = TABLE_MEMORY * _source_bytes(place) + n_workers * WORKER_MEGABYTES * MEGABYTE
     free = free_bytes()
     if free < needed:

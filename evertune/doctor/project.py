@@ -30,6 +30,14 @@ LEFTOVER_PATTERNS = (".*.part", ".*.old", ".*.new")
 
 def check_params(place: Place) -> Iterator[Finding]:
     """Check that params.yaml has no faults."""
+    if not (place.root / "params.yaml").is_file():
+        yield Finding(
+            "params.yaml",
+            "error",
+            f"{place.root} is no project: it has no params.yaml, nor has a folder above it.",
+            by_hand="Go to the folder of a project, or make one: `evertune init DIR`.",
+        )
+        return
     try:
         load_params(place.root)
         check_space(place.root)

@@ -449,6 +449,18 @@ def test_a_project_that_never_ran_is_healthy_but_for_what_git_says(project, tmp_
     assert {each.check for each in findings(new)} == {"git"}
 
 
+@pytest.mark.usefixtures("project")
+def test_the_machine_is_looked_at_where_there_is_no_project(tmp_path):
+    (tmp_path / "none").mkdir()
+    done = invoke(tmp_path / "none", "doctor", "--json")
+    assert done.exit_code == 78
+    found = json.loads(done.stdout)["findings"]
+    assert {"git", "params.yaml"} == {each["check"] for each in found} - {"ports"}
+    (advice,) = (each["by_hand"] for each in found if each["check"] == "params.yaml")
+    assert "`evertune init DIR`" in advice
+    assert list((tmp_path / "none").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [(open_token, 78, "1 to mend before work"), (leave_owner, 0, "0 to mend before work")],

@@ -21,7 +21,7 @@ from evertune.orchestration.steps import (
     UP_TO_DATE,
 )
 from evertune.orchestration.train_plan import TrainPlan, plan_training
-from tests.support.projects import run
+from tests.support.projects import invoke, run
 from tests.support.trained import small_project, train
 
 pytestmark = pytest.mark.slow
@@ -252,6 +252,18 @@ def test_a_stage_without_a_file_and_too_many_workers_are_foreseen(project):
     assert "search.workers must not be more" in search.fault
     with pytest.raises((InputError, StageError)):
         train(project)
+
+
+def test_the_command_shows_what_runs_with_its_reasons_and_the_time(project):
+    assert invoke(project, "plan").output.endswith("No stage runs.\n")
+    change_search_seed(project)
+    lines = invoke(project, "plan").output.splitlines()
+    search = next(number for number, line in enumerate(lines) if line.startswith("search"))
+    assert lines[search].startswith("search     runs, about ")
+    assert lines[search + 1] == "           - search.seed: 0 -> 7"
+    assert "register   runs: a new result is registered and judged" in lines
+    assert lines[-1].startswith("Time of the stages: about ")
+    assert "more if all run that may" in lines[-1]
 
 
 def test_the_command_names_a_library_whose_version_changed_and_gives_json(project, tmp_path):
