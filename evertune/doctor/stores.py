@@ -1,6 +1,7 @@
 """Checks of a project's databases: MLflow's and the log's."""
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +59,7 @@ def check_mlflow_store(place: Place) -> Iterator[Finding]:
             "warning",
             f"MLflow shows the run {run.title!r} ({run.run_id}) as RUNNING, but nobody runs it. The"
             " next training that logs a run ends it; or now:",
-            command=f"python -c {quote(f'from mlflow import MlflowClient; {end}')}",
+            command=f"python -c {_quote_code(f'from mlflow import MlflowClient; {end}')}",
         )
 
 
@@ -104,6 +105,11 @@ def check_log(place: Place) -> Iterator[Finding]:
                 f"{database} has tables of revision {revision}, which a newer Evertune wrote.",
                 command="pip install -U evertune",
             )
+
+
+def _quote_code(code: str) -> str:
+    """Quote Python for a shell, with double quotes where they do, which people can read."""
+    return quote(code) if re.search(r'["$`\\!]', code) else f'"{code}"'
 
 
 def _damaged(check: str, database: Path, fault: str) -> Finding:
