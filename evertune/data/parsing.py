@@ -2,7 +2,7 @@
 
 A blank cell (also one of spaces) is missing, and so is each word that the user declares. Words
 such as `NA` are missing in a column of numbers, booleans or dates, and ordinary values
-elsewhere.
+elsewhere. Text cells are compared in the form of `evertune.unicode_text.clean_text`.
 
 `as_number`, `as_boolean` and `as_date` return the values and a mask of the cells that could not
 be parsed. Dates need a four-digit year; times with a zone are converted to UTC. A date such as
@@ -11,6 +11,7 @@ be parsed. Dates need a four-digit year; times with a zone are converted to UTC.
 
 from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -18,16 +19,20 @@ from pandas.api.types import (
     infer_dtype,
     is_bool_dtype,
     is_datetime64_any_dtype,
+    is_float_dtype,
     is_integer_dtype,
     is_numeric_dtype,
     is_string_dtype,
 )
 
+from evertune.data.number_formats import PLAIN, NumberFormat
+from evertune.unicode_text import WHITESPACE, clean_text
+
 MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "none", "null", "<na>"})
 NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?i:inf|infinity)"
-WHITESPACE = " \t\r\n"
 TRUE_WORDS = frozenset({"true", "yes", "1"})
 FALSE_WORDS = frozenset({"false", "no", "0"})
+NUMBER_OBJECTS = frozenset({"decimal", "integer", "floating", "mixed-integer-float", "empty"})
 
 ZONE_PATTERN = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
 TIME_PATTERN = rf"(?:[T ][0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?{ZONE_PATTERN})?"
@@ -42,16 +47,18 @@ ParsedCells = tuple[pd.Series, pd.Series]  # values, and a mask of cells that co
 
 
 def as_number(
-    column: pd.Series, *, missing: Collection[str] = (), decimal: str = "."
+    column: pd.Series, *, missing: Collection[str] = (), number_format: NumberFormat = PLAIN
 ) -> ParsedCells:
     """Return the cells as float64, and a mask of those that are not numbers.
+
+    Typed cells are numbers whatever the format.
 
     Parameters
     ----------
     missing : collection of str
         Cells that mean "missing", besides a blank cell and words such as NA.
-    decimal : str
-        `.` or `,`.
+    number_format : NumberFormat
+        How text cells are written.
 
     Returns
     -------
@@ -64,19 +71,34 @@ def as_number(
     >>> values.tolist(), bad.tolist()
     ([1000.0, nan, nan], [False, False, True])
     """
-    column = normalize_dtype(column)
+    cells, column = column, normalize_dtype(column)
     if is_datetime64_any_dtype(column.dtype):
         return pd.Series(np.nan, index=column.index, name=column.name), column.notna()
+    if cells.dtype == object and is_text_column(column) and number_format != PLAIN:
+        typed = cells.map(lambda cell: isinstance(cell, int | float | Decimal)).to_numpy(dtype=bool)
+        if typed.any():  # rows of JSON: 1.438 as a number, and "1.438" as text
+            values, bad = as_number(
+                column.mask(typed), missing=missing, number_format=number_format
+            )
+            numbers, wrong = as_number(column.where(typed), missing=missing)
+            return values.mask(typed, numbers), bad | wrong
     if not is_text_column(column):
         values, words = column.astype("float64"), pd.Series(list(missing), dtype="str")
         numbers = _parse_floats(words, words.str.fullmatch(NUMBER_PATTERN, na=False))
         return values.mask(values.isin(numbers.dropna())), pd.Series(False, index=column.index)
     cells = mask_missing_words(strip_cells(column, missing))
-    if decimal == ",":
-        cells = cells.where(~cells.str.contains(".", regex=False, na=False), "x" + cells)
-        cells = cells.str.replace(",", ".", regex=False)
-    good = cells.str.fullmatch(NUMBER_PATTERN, na=False)
-    return _parse_floats(cells, good), cells.notna() & ~good
+    plain = cells
+    if number_format.decimal == ",":
+        plain = cells.where(~cells.str.contains(".", regex=False, na=False), "x" + cells)
+        plain = plain.str.replace(",", ".", regex=False)
+    good = plain.str.fullmatch(NUMBER_PATTERN, na=False)
+    if number_format.unit:
+        good &= False
+    values, others = _parse_floats(plain, good), (cells.notna() & ~good).to_numpy()
+    if others.any():
+        parsed = {text: number_format.parse(text) for text in cells[others].unique()}
+        values[others] = cells[others].map(parsed).to_numpy(dtype="float64", na_value=np.nan)
+    return values, cells.notna() & values.isna()
 
 
 def as_boolean(column: pd.Series, *, missing: Collection[str] = ()) -> ParsedCells:
@@ -102,15 +124,14 @@ def as_boolean(column: pd.Series, *, missing: Collection[str] = ()) -> ParsedCel
 def as_text(column: pd.Series, *, missing: Collection[str] = ()) -> pd.Series:
     """Return the cells as text, NaN if missing; a whole number is written without a fraction.
 
+    Typed integers and decimals keep every digit, however long they are.
+
     Examples
     --------
     >>> as_text(pd.Series([1.0, 2.5])).tolist(), as_text(pd.Series(["1.0", "007"])).tolist()
     (['1', '2.5'], ['1', '007'])
     """
-    column = normalize_dtype(column)
-    if not is_text_column(column):
-        column = _to_text(column)
-    cells = strip_cells(column, missing)
+    cells = strip_cells(_to_text(column), missing)
     return cells.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1", regex=True)
 
 
@@ -169,11 +190,12 @@ def normalize_dtype(column: pd.Series) -> pd.Series:
     if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
         return _normalize_numbers(column)
     kind = infer_dtype(column, skipna=True) if column.dtype == object else "string"
-    if kind in {"decimal", "integer", "floating", "mixed-integer-float", "empty"}:
-        return column.astype("float64")
+    if kind in NUMBER_OBJECTS:
+        numbers = [np.nan if pd.isna(cell) else _to_float(cell) for cell in column]
+        return pd.Series(numbers, column.index, name=column.name, dtype="float64")
     if kind in {"date", "datetime", "datetime64"}:
         return pd.to_datetime(column, utc=True)
-    return column.astype("str") if kind == "string" else _to_text(column)
+    return column.astype("str") if kind == "string" else _objects_to_text(column)
 
 
 def is_text_column(column: pd.Series) -> bool:
@@ -182,9 +204,14 @@ def is_text_column(column: pd.Series) -> bool:
 
 
 def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
-    """Return text cells without blanks around them, NaN if blank or declared missing."""
+    """Return text cells in the form of `clean_text`, NaN if blank or declared missing."""
     cells = column.str.strip(WHITESPACE)
-    return cells.mask(cells.isin(["", *missing]))
+    foreign = cells.notna().to_numpy() & ~cells.str.isascii().to_numpy(dtype=bool)
+    if foreign.any():
+        texts = cells.to_numpy(dtype=object, copy=True)
+        texts[foreign] = [clean_text(text) for text in texts[foreign]]
+        cells = pd.Series(texts, index=cells.index, name=cells.name, dtype="str")
+    return cells.mask(cells.isin(["", *map(clean_text, missing)]))
 
 
 def mask_missing_words(cells: pd.Series) -> pd.Series:
@@ -221,12 +248,46 @@ def _normalize_numbers(column: pd.Series) -> pd.Series:
         return column
     gaps = column.isna().any()
     if is_bool_dtype(column.dtype):
-        return _to_text(column) if gaps else column.astype("bool")
+        return _objects_to_text(column) if gaps else column.astype("bool")
     return column.astype("int64" if is_integer_dtype(column.dtype) and not gaps else "float64")
 
 
 def _to_text(column: pd.Series) -> pd.Series:
-    return column.map(str, na_action="ignore").astype("str")
+    """Return a column of any dtype as text; numbers with all their digits."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _to_text(column.astype(dtype.categories.dtype))
+    is_object = column.dtype == object and infer_dtype(column, skipna=True) in NUMBER_OBJECTS
+    is_long = is_numeric_dtype(dtype) and not isinstance(dtype, np.dtype)
+    if is_object or (is_long and not (is_bool_dtype(dtype) or is_float_dtype(dtype))):
+        return _objects_to_text(column.astype(object))
+    column = normalize_dtype(column)
+    return column if is_text_column(column) else _objects_to_text(column)
+
+
+def _objects_to_text(column: pd.Series) -> pd.Series:
+    return column.map(number_to_text, na_action="ignore").astype("str")
+
+
+def number_to_text(value: object) -> str:
+    """Return a value as text; a decimal with its digits and without an exponent.
+
+    Examples
+    --------
+    >>> number_to_text(Decimal("1E+3")), number_to_text(Decimal("12.50"))
+    ('1000', '12.5')
+    """
+    if not isinstance(value, Decimal):
+        return str(value)
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _to_float(value: float | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return np.inf if value > 0 else -np.inf
 
 
 def _parse_floats(cells: pd.Series, good: pd.Series) -> pd.Series:

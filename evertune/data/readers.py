@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from evertune.config.schema import DataSection, DialectSection
 from evertune.data.cleaning import prepare_table
-from evertune.data.column_kinds import detect_decimal_sign
+from evertune.data.column_kinds import detect_decimal_sign, detect_formats
 from evertune.data.csv_dialects import read_csv
 from evertune.data.schema import PreparedTable, TableSpec
 from evertune.data.validation import format_issues, quote_list
@@ -70,8 +70,8 @@ def inspect_source(data: DataSection, root: Path) -> SourceTable:
 
 
 def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
-    """Return the table spec of params.yaml; the decimal sign is detected if it is open."""
-    return TableSpec(
+    """Return the table spec of params.yaml, with the formats of numbers that the table shows."""
+    spec = TableSpec(
         target=data.target,
         task=data.task,
         positive=data.positive,
@@ -83,8 +83,9 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
         ignore=data.ignore,
         columns=data.columns,
         missing_values=data.missing_values,
-        decimal=data.dialect.decimal or detect_decimal_sign(raw),
+        decimal=data.dialect.decimal,
     )
+    return detect_formats(raw, spec)
 
 
 def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> PreparedTable:
@@ -120,11 +121,10 @@ def _read(data: DataSection, root: Path, *, inspect: bool) -> SourceTable:
         delimiter=given.delimiter,
         guess_encoding=inspect,
     )
-    dialect = DialectSection(
-        delimiter=csv.delimiter,
-        encoding=csv.encoding,
-        decimal=given.decimal or (detect_decimal_sign(csv.table) if inspect else None),
-    )
+    decimal = given.decimal
+    if inspect and decimal is None and detect_decimal_sign(csv.table) == ",":
+        decimal = ","
+    dialect = DialectSection(delimiter=csv.delimiter, encoding=csv.encoding, decimal=decimal)
     return SourceTable(csv.table, dialect, csv.notes)
 
 

@@ -212,7 +212,8 @@ def _parse_distinct(
     if described.kind == "boolean":
         values, bad = as_boolean(distinct, missing=missing)
     else:
-        values, bad = as_number(distinct, missing=missing, decimal=schema.decimal)
+        written = schema.format_of(described.number_format)
+        values, bad = as_number(distinct, missing=missing, number_format=written)
     too_large = values.abs() > MAX_ABSOLUTE_VALUE
     return values.mask(too_large).to_numpy(dtype=np.float64), (bad | too_large).to_numpy()
 

@@ -39,7 +39,7 @@ def refusal(raw, **declared):
             {},
             "not numbers, the first in row 1: 'x'",
         ),
-        (RAW.assign(age="$" + RAW["age"]), {}, "Write plain numbers such as 1234.5"),
+        (RAW.assign(age="0x" + RAW["age"]), {}, "plain numbers such as 1234.5"),
         (RAW.assign(age="1," + RAW["age"]), {"decimal": "."}, "data.dialect.decimal"),
         (RAW.assign(age=["1e400", *RAW["age"][1:]]), {}, "1 of 20 cells are infinite"),
         (RAW.assign(age="03/04/2024"), {"time": "age"}, "cannot be told apart"),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from evertune.data.column_kinds import detect_decimal_sign, infer_kind
+from evertune.data.number_formats import NumberFormat
 from evertune.data.parsing import (
     as_boolean,
     as_date,
@@ -21,7 +22,7 @@ def read(cells, **how):
 
 
 @pytest.mark.parametrize(
-    "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "1\u00a0", "x", "1.2.3"]
+    "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "--1", "x", "1.2.3"]
 )
 def test_a_cell_that_is_no_plain_number_is_bad_and_never_guessed(cell):
     values, bad = read([cell])
@@ -41,7 +42,7 @@ def test_numbers_are_read_as_python_reads_them():
 
 
 def test_with_a_decimal_comma_points_are_bad():
-    assert read(["1,5", "1.500,5", "2"], decimal=",")[1] == [False, True, False]
+    assert read(["1,5", "1.500,5", "2"], number_format=NumberFormat(","))[1] == [False, True, False]
 
 
 def test_a_declared_word_is_missing_in_typed_columns_too():
