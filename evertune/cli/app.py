@@ -7,6 +7,7 @@ unsuitable environment, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
@@ -55,7 +56,10 @@ def with_column_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command, in UTF-8 whatever the locale is."""
+    if sys.getfilesystemencoding() == "ascii":  # names and arguments beyond ASCII would fail
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
     app()
 
 

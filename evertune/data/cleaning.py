@@ -33,6 +33,7 @@ from evertune.data.target import (
 )
 from evertune.data.validation import DataIssue, issue_for_cells, quote_list
 from evertune.messages import did_you_mean
+from evertune.unicode_text import clean_text
 
 MIN_TABLE_ROWS = 10
 
@@ -192,7 +193,11 @@ def conform_to_schema(
     (    age
     0  31.0, ())
     """
-    raw = raw.reset_index(drop=True).set_axis(raw.columns.map(str), axis="columns")
+    roles = (schema.time, schema.identifier, schema.group)
+    known = [column.name for column in schema.features] + [name for name in roles if name]
+    by_form = {clean_text(name): name for name in known}
+    names = [by_form.get(clean_text(str(name)), str(name)) for name in raw.columns]
+    raw = raw.reset_index(drop=True).set_axis(pd.Index(names), axis="columns")
     issues = [
         DataIssue(name, "the table has several columns of this name", remedy="Rename them.")
         for name in raw.columns[raw.columns.duplicated()]
