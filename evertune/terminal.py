@@ -44,16 +44,18 @@ def snapshot_line(taken: Snapshot) -> str:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """Return what the gate says and why, in one line."""
+    """Return what the gate says and why, and what to do where it cannot tell, in one line."""
     reasons = "; ".join(verdict.reasons)
-    return f"{verdict.decision}, {_champion_text(verdict)}: {reasons}{_rows_needed_text(verdict)}"
+    parts = [f"{_verdict_text(verdict)}: {reasons}{_rows_needed_text(verdict)}."]
+    return " ".join([*parts, *_standing_sentences(verdict)])
 
 
 def verdict_page(verdict: Verdict) -> str:
     """Return what the gate says and why, in Markdown."""
-    lines = [f"# {verdict.decision.capitalize()}", "", f"{_champion_text(verdict)}.", ""]
     reasons = [f"- {reason}" for reason in verdict.reasons]
-    return "\n".join([*lines, *reasons, _rows_needed_text(verdict)])
+    rest = [_rows_needed_text(verdict).strip(" ()"), *_standing_sentences(verdict)]
+    shown = [f"{text[0].upper()}{text[1:]}" for text in rest if text]
+    return "\n".join([f"# {_verdict_text(verdict)}", "", *reasons, "", *shown])
 
 
 def labels_line(counts: LabelCounts) -> str:
@@ -111,12 +113,30 @@ def _short_hash(md5: str | None) -> str:
     return md5[:HASH_LENGTH] if md5 else "no snapshot yet"
 
 
-def _champion_text(verdict: Verdict) -> str:
-    if verdict.champion is None:
-        return f"version {verdict.version} is a challenger and there is no champion"
+def _verdict_text(verdict: Verdict) -> str:
+    if verdict.promoted and not verdict.gates:
+        return "Nothing to decide"
     if verdict.promoted:
-        return f"version {verdict.champion} is the champion"
-    return f"version {verdict.champion} stays champion, version {verdict.version} is a challenger"
+        first = " (the first one)" if verdict.is_first else ""
+        return f"Version {verdict.version} is now the champion{first}"
+    if verdict.waits_for_approval:
+        return f"Version {verdict.version} waits for approval"
+    doubt = ", not enough evidence" if verdict.decision == "not enough evidence" else ""
+    return f"Not promoted{doubt}"
+
+
+def _standing_sentences(verdict: Verdict) -> Iterator[str]:
+    """Yield who is champion after a verdict that promotes nothing, and what a person can do."""
+    if verdict.promoted:
+        return
+    kept = f"is kept as version {verdict.version}"
+    if verdict.champion is None:
+        yield f"It {kept}; there is no champion."
+    else:
+        yield f"Version {verdict.champion} stays champion; the new one {kept}."
+    if verdict.decision == "not enough evidence" and not verdict.waits_for_approval:
+        command = f"`evertune promote {verdict.version} --reason TEXT`"
+        yield f"{command} makes it champion all the same."
 
 
 def _rows_needed_text(verdict: Verdict) -> str:
