@@ -15,7 +15,7 @@ from evertune.evaluation.formatting import (
     metric_name,
 )
 from evertune.evaluation.slices import SliceRow, rate_gaps
-from evertune.evaluation.sufficiency import compare_with_rules
+from evertune.evaluation.sufficiency import doubts_about_rules
 
 RANGE = re.compile(r"-?\d\S* to -?\d\S*")  # of a slice of a number or a date
 MIN_HOLDOUT_ROWS = 200
@@ -135,7 +135,7 @@ def _doubts(evaluation: Evaluation) -> Iterator[str]:
 
     There is a sentence exactly where the promotion gate against these rules does not pass.
     """
-    found = compare_with_rules(evaluation)
+    found = doubts_about_rules(evaluation)
     for reason in dict.fromkeys(each.reason for each in found if each.outcome == "fail"):
         yield f"It does not beat every rule that needs no model: {reason}."
     for reason in dict.fromkeys(each.reason for each in found if each.outcome == "unknown"):

@@ -1,6 +1,6 @@
 """Whether a hold-out shows that a model beats the rules that need no model.
 
-`compare_with_rules` is the one answer that the report's cautions and the promotion gate give: a
+`doubts_about_rules` is the one answer that the report's cautions and the promotion gate give: a
 model beats a rule if the whole interval of the difference on the hold-out lies above zero, on
 enough rows and, for classes, enough rows of the rarer one (`row_shortage`). What a small hold-out
 seems to show is not known.
@@ -51,10 +51,19 @@ class RuleComparison:
 SURELY_BETTER = RuleComparison("pass")
 
 
-def compare_with_rules(evaluation: Evaluation) -> tuple[RuleComparison, ...]:
-    """Return the model in use beside each baseline that needs no model, in their order."""
-    rows = (row for row in evaluation.baselines if row.kind == "none")
-    return tuple(compare_with_rule(evaluation, row) for row in rows)
+def doubts_about_rules(evaluation: Evaluation) -> tuple[RuleComparison, ...]:
+    """Return why it is not shown that the model in use beats every rule that needs no model.
+
+    None if it is. If the model is not better than some rules, the best of these says all.
+    """
+    rows = [row for row in evaluation.baselines if row.kind == "none"]
+    found = [(compare_with_rule(evaluation, row), row) for row in rows]
+    failed = [pair for pair in found if pair[0].outcome == "fail"]
+    if failed:
+        best = max if evaluation.greater_is_better else min
+        worst, _ = best(failed, key=lambda pair: pair[1].holdout[evaluation.metric] or 0.0)
+        return (worst,)
+    return tuple(each for each, _ in found if each.outcome == "unknown")
 
 
 def compare_with_rule(evaluation: Evaluation, row: BaselineRow) -> RuleComparison:

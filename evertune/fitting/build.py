@@ -433,8 +433,9 @@ def _build_from_partial_trial(
     """Fit a trial that did not run on every fold on all rows, or keep its fold models."""
     family = part.configuration.family
     note = (
-        f"{RAN_OUT} on all folds; {family_name(family)} (trial {part.number}), which finished"
-        f" {len(part.folds)} of {count_noun(len(search.folds), 'fold')}, is used. {search.advice}"
+        f"No trial of the search finished all folds; {family_name(family)} (trial {part.number}),"
+        f" which finished {len(part.folds)} of {count_noun(len(search.folds), 'fold')}, is used."
+        f" {search.advice}"
     )
     origin = ModelOrigin("part", family_phase(family), (note,), single=part.number)
     weights = {part.number: 1.0}

@@ -34,7 +34,7 @@ from evertune.evaluation.formatting import count_noun, format_percent, metric_na
 from evertune.evaluation.sufficiency import (
     RuleComparison,
     compare_with_rule,
-    compare_with_rules,
+    doubts_about_rules,
     row_shortage,
 )
 from evertune.metrics.metrics import keeps_bound
@@ -293,10 +293,10 @@ def baselines_gate(evaluation: Evaluation) -> Finding:
     The lower ends of the lifts on the hold-out count, not the scores alone; without one, or on too
     few rows, it is not known.
     """
-    found = compare_with_rules(evaluation)
-    if not found:
+    if not any(row.kind == "none" for row in evaluation.baselines):
         return "unknown", "there is no baseline that it was compared with"
-    return _worst(found, f"{_own_score_text(evaluation)} beats every rule that needs no model")
+    doubts = doubts_about_rules(evaluation)
+    return _worst(doubts, f"{_own_score_text(evaluation)} beats every rule that needs no model")
 
 
 def existing_gate(evaluation: Evaluation) -> Finding:
@@ -476,7 +476,7 @@ def _rows_that_would_tell(
     if unknown & {"baselines", "existing"}:
         existing = (row for row in evaluation.baselines if row.name == "existing")
         found = [
-            *compare_with_rules(evaluation),
+            *doubts_about_rules(evaluation),
             *(compare_with_rule(evaluation, row) for row in existing),
         ]
         needed = [each.rows_needed for each in found if each.rows_needed is not None]

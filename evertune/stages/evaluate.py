@@ -67,6 +67,7 @@ from evertune.monitoring.reference import Reference, build_reference
 from evertune.plan import Plan
 from evertune.search.summary import build_search_report, summarize_search
 from evertune.search.trial_log import read_entries, read_header, read_trials
+from evertune.stats.results import Estimate
 from evertune.trials import SearchHeader, Trial
 from evertune.types import FloatArray, Predictions
 
@@ -190,9 +191,9 @@ def choose(
         members=1 if inputs.origin is None else max(len(inputs.origin.weights), 1),
         finished=finished,
         holdout=compute_metrics(metrics, y_true, searched),
-        folds=_searched_on_folds(inputs, metrics, section).scores[metrics[0].name].value
-        if finished
-        else None,
+        folds=_searched_on_folds(inputs, metrics, section)
+        .scores.get(metrics[0].name, Estimate())
+        .value,
         difference=row.lift,
         low=row.low,
         high=row.high,

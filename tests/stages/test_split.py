@@ -145,7 +145,7 @@ def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsy
         < pd.Timestamp("2024-12-01")
         <= min(choosing["day"].min(), holdout["day"].min())
     )
-    assert f"{len(choosing)} rows choose the training window" in capsys.readouterr().out
+    assert f"{len(choosing)} rows to choose the training window by" in capsys.readouterr().out
 
 
 def test_a_plan_that_no_row_is_late_enough_for_is_refused(paths):
