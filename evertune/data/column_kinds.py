@@ -22,6 +22,7 @@ from dataclasses import replace
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from evertune.data.cell_patterns import match_cells
 from evertune.data.number_formats import (
     PLAIN,
     DecimalSign,
@@ -95,7 +96,7 @@ def _infer_text_kind(cells: pd.Series) -> ColumnKind:
         if texts.str.lower().isin(["true", "false"]).all():
             return "boolean"
         needed = MIN_KIND_SHARE * counts.sum()
-        coded = texts.str.fullmatch(LEADING_ZERO_PATTERN).any()
+        coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
         if not coded and counts.to_numpy()[_seem_numbers(texts)].sum() >= needed:
             return "number"
         if counts.to_numpy()[looks_like_dates(texts)].sum() >= needed:
@@ -105,8 +106,10 @@ def _infer_text_kind(cells: pd.Series) -> ColumnKind:
 
 
 def _seem_numbers(texts: pd.Series) -> pd.Series:
-    plain = texts.str.fullmatch(f"(?:{NUMBER_PATTERN}|{OTHER_NUMBERS_PATTERN})", na=False)
-    return plain if plain.all() else plain | looks_like_numbers(texts)
+    seem = match_cells(texts, NUMBER_PATTERN)
+    if not seem.all():
+        seem |= match_cells(texts, OTHER_NUMBERS_PATTERN) | looks_like_numbers(texts)
+    return seem
 
 
 def number_share(column: pd.Series, missing: Collection[str] = ()) -> float:
@@ -115,7 +118,7 @@ def number_share(column: pd.Series, missing: Collection[str] = ()) -> float:
     if not is_text_column(column):
         return float(is_numeric_dtype(column.dtype))
     cells = mask_missing_words(strip_cells(column, missing)).dropna()
-    return float(cells.str.fullmatch(NUMBER_PATTERN).mean()) if len(cells) else 0.0
+    return float(match_cells(cells, NUMBER_PATTERN).mean()) if len(cells) else 0.0
 
 
 def detect_formats(raw: pd.DataFrame, spec: TableSpec) -> TableSpec:
@@ -169,16 +172,16 @@ def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> Det
         return None
     counts = mask_missing_words(strip_cells(column, spec.missing_values)).value_counts(sort=False)
     texts, rows = pd.Series(counts.index, dtype="str"), counts.to_numpy()
-    plain = texts.str.fullmatch(NUMBER_PATTERN)
+    plain = match_cells(texts, NUMBER_PATTERN)
     if plain.all() and spec.decimal != ",":
         with_point = texts[texts.str.contains(".", regex=False)]
         if with_point.empty:
             return None
-        if spec.decimal or not with_point.str.fullmatch(THOUSANDS_OR_DECIMALS_PATTERN).all():
+        if spec.decimal or not match_cells(with_point, THOUSANDS_OR_DECIMALS_PATTERN).all():
             return DetectedFormat(PLAIN, decimal_known=True)
     numbers = (plain | looks_like_numbers(texts)).to_numpy()
     is_number = rows[numbers].sum() >= MIN_KIND_SHARE * rows.sum()
-    coded = texts.str.fullmatch(LEADING_ZERO_PATTERN).any()
+    coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
     if not numbers.any() or not (declared or (is_number and not coded)):
         return None
     return detect_format(texts[numbers], rows[numbers], decimal=spec.decimal)
@@ -331,12 +334,12 @@ def _number_remedy(
     if not bad.any() or not is_text_column(normalize_dtype(column)):
         return f"Write numbers, or set data.columns.{column.name} in params.yaml."
     cells = strip_cells(normalize_dtype(column)[bad], missing)
-    if number_format == PLAIN and cells.str.fullmatch("[+-]?[0-9]+,[0-9]+").all():
+    if number_format == PLAIN and match_cells(cells, "[+-]?[0-9]+,[0-9]+").all():
         return (
             "Write one thousand as 1000, not 1,000; if the comma is the decimal sign, set "
             "data.dialect.decimal: ',' in params.yaml."
         )
-    if (looks_like_numbers(cells) | cells.str.fullmatch(OTHER_NUMBERS_PATTERN)).all():
+    if (looks_like_numbers(cells) | match_cells(cells, OTHER_NUMBERS_PATTERN)).all():
         return (
             f"Numbers of this column are read as {number_format.example()} is written; write all of"
             " them like that, or as plain numbers such as 1234.5."
@@ -371,7 +374,7 @@ def _read_date(
 def text_issues(column: pd.Series, *, missing: Collection[str] = ()) -> tuple[DataIssue, ...]:
     """Return issues of words that are mostly lists or JSON, or whole documents."""
     cells = as_text(column, missing=missing)
-    nested = cells.str.fullmatch(NESTED_PATTERN, na=False)
+    nested = match_cells(cells, NESTED_PATTERN)
     mostly_nested = nested.sum() > NESTED_SHARE * cells.notna().sum()
     alternative = f"or add {column.name!r} to data.ignore in params.yaml."
     return issue_for_cells(

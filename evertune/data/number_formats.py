@@ -17,6 +17,8 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from evertune.data.cell_patterns import match_cells
+
 DecimalSign = Literal[".", ","]
 Thousands = Literal["", ",", ".", " ", "'"]
 
@@ -49,7 +51,7 @@ GROUPED_PATTERN = (
     rf"[1-9][0-9]{{0,2}}(?:[.,{APOSTROPHES} ][0-9]{{3}})+|[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}}"
 )
 DIGITS_PATTERN = rf"(?:(?:{GROUPED_PATTERN}|[0-9]+)(?:[.,][0-9]*)?|[.,][0-9]+){EXPONENT_PATTERN}"
-# of a cell without blanks at its ends; for RE2, which pandas uses, as for `re`
+# of a cell without blanks at its ends; for RE2, which `match_cells` uses, as for `re`
 NUMBER_LIKE_PATTERN = (
     rf"(?:[+{MINUS}] ?)?(?:{CURRENCY_PATTERN} ?)?(?:[+{MINUS}] ?)?{DIGITS_PATTERN}{UNIT_PATTERN}?"
     rf"(?: ?[{MINUS}])?"
@@ -205,10 +207,10 @@ def looks_like_numbers(texts: pd.Series) -> pd.Series:
     Words with units are none if their units differ, as in `500 g` and `1 kg`; nor are numbers
     that are all in brackets.
     """
-    mask = texts.str.fullmatch(NUMBER_LIKE_PATTERN, na=False)
+    mask = match_cells(texts, NUMBER_LIKE_PATTERN)
     if not mask.any():
         return mask
-    with_unit = mask & texts.str.fullmatch(rf".*[0-9.,)]{WORD_UNIT_PATTERN}[){MINUS}]?", na=False)
+    with_unit = mask & match_cells(texts, rf".*[0-9.,)]{WORD_UNIT_PATTERN}[){MINUS}]?")
     if with_unit.any():
         units = {_unit_of(text) for text in texts[with_unit].head(MAX_CELLS_FOR_UNIT)}
         if len(units) > 1:
@@ -233,7 +235,7 @@ def _best_format(
     groups: tuple[Thousands, ...] = ("", "," if decimal == "." else ".", " ", "'")
     for thousands in groups:
         each = NumberFormat(decimal, thousands, unit)
-        matches = texts.str.fullmatch(_pattern_text(each), na=False)
+        matches = match_cells(texts, _pattern_text(each))
         score = float(counts[matches.to_numpy()].sum())
         if best is None or score > best.score:
             best = _Candidate(each, score, matches)

@@ -15,6 +15,8 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.api.types import (
     infer_dtype,
     is_bool_dtype,
@@ -25,6 +27,7 @@ from pandas.api.types import (
     is_string_dtype,
 )
 
+from evertune.data.cell_patterns import match_cells
 from evertune.data.number_formats import PLAIN, NumberFormat
 from evertune.unicode_text import WHITESPACE, clean_text
 
@@ -43,6 +46,7 @@ MONTH_DAY_PATTERN = r"[A-Za-z]{3,9}\.? [0-9]{1,2},? [0-9]{4}"
 NAMED_MONTH_PATTERN = f"(?:{DAY_MONTH_PATTERN}|{MONTH_DAY_PATTERN}){TIME_PATTERN}"
 FIRST_DATE, LAST_DATE = pd.Timestamp(datetime.min), pd.Timestamp(datetime.max)
 
+TEXT_DTYPE = pd.StringDtype(na_value=np.nan)  # what "str" means, without looking it up
 ParsedCells = tuple[pd.Series, pd.Series]  # values, and a mask of cells that could not be parsed
 
 
@@ -84,14 +88,14 @@ def as_number(
             return values.mask(typed, numbers), bad | wrong
     if not is_text_column(column):
         values, words = column.astype("float64"), pd.Series(list(missing), dtype="str")
-        numbers = _parse_floats(words, words.str.fullmatch(NUMBER_PATTERN, na=False))
+        numbers = _parse_floats(words, match_cells(words, NUMBER_PATTERN))
         return values.mask(values.isin(numbers.dropna())), pd.Series(False, index=column.index)
     cells = mask_missing_words(strip_cells(column, missing))
     plain = cells
     if number_format.decimal == ",":
         plain = cells.where(~cells.str.contains(".", regex=False, na=False), "x" + cells)
         plain = plain.str.replace(",", ".", regex=False)
-    good = plain.str.fullmatch(NUMBER_PATTERN, na=False)
+    good = match_cells(plain, NUMBER_PATTERN)
     if number_format.unit:
         good &= False
     values, others = _parse_floats(plain, good), (cells.notna() & ~good).to_numpy()
@@ -132,7 +136,8 @@ def as_text(column: pd.Series, *, missing: Collection[str] = ()) -> pd.Series:
     (['1', '2.5'], ['1', '007'])
     """
     cells = strip_cells(_to_text(column), missing)
-    return cells.str.replace(r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1", regex=True)
+    whole = pc.replace_substring_regex(pa.array(cells), r"^(-?(?:0|[1-9][0-9]*))\.0+$", r"\1")
+    return _as_series(whole, cells)
 
 
 def as_date(
@@ -205,24 +210,25 @@ def is_text_column(column: pd.Series) -> bool:
 
 def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
     """Return text cells in the form of `clean_text`, NaN if blank or declared missing."""
-    cells = column.str.strip(WHITESPACE)
-    foreign = cells.notna().to_numpy() & ~cells.str.isascii().to_numpy(dtype=bool)
-    if foreign.any():
-        texts = cells.to_numpy(dtype=object, copy=True)
-        texts[foreign] = [clean_text(text) for text in texts[foreign]]
-        cells = pd.Series(texts, index=cells.index, name=cells.name, dtype="str")
-    return cells.mask(cells.isin(["", *map(clean_text, missing)]))
+    cells = pc.utf8_trim(pa.array(column), WHITESPACE)
+    foreign = pc.invert(pc.fill_null(pc.string_is_ascii(cells), True))
+    if pc.any(foreign).as_py():
+        texts, rows = cells.to_numpy(zero_copy_only=False).copy(), np.asarray(foreign)
+        texts[rows] = [clean_text(text) for text in texts[rows]]
+        cells = pa.array(texts, cells.type, from_pandas=True)
+    return _as_series(_mask_words(cells, cells, ["", *map(clean_text, missing)]), column)
 
 
 def mask_missing_words(cells: pd.Series) -> pd.Series:
     """Return stripped cells with NaN for the words that mean "missing", such as NA and null."""
-    return cells.mask(cells.str.lower().isin(MISSING_WORDS))
+    texts = pa.array(cells)
+    return _as_series(_mask_words(texts, pc.utf8_lower(texts), MISSING_WORDS), cells)
 
 
 def looks_like_dates(cells: pd.Series) -> pd.Series:
     """Return a mask of the stripped cells that are written like a date with a four-digit year."""
     pattern = f"(?:{YEAR_FIRST_PATTERN}|{YEAR_LAST_PATTERN}|{NAMED_MONTH_PATTERN})"
-    return cells.str.fullmatch(pattern, na=False)
+    return match_cells(cells, pattern)
 
 
 def detect_day_first(column: pd.Series, missing: Collection[str] = ()) -> bool | None:
@@ -241,6 +247,15 @@ def detect_day_first(column: pd.Series, missing: Collection[str] = ()) -> bool |
     if first_is_day > second_is_day or dotted:
         return True
     return False if second_is_day else None
+
+
+def _mask_words(texts: pa.Array, words: pa.Array, masked: Collection[str]) -> pa.Array:
+    """Return texts with null where the word of the cell is to be masked."""
+    return pc.if_else(pc.is_in(words, pa.array(masked, words.type)), None, texts)
+
+
+def _as_series(texts: pa.Array, like: pd.Series) -> pd.Series:
+    return pd.Series(texts, index=like.index, name=like.name, dtype=TEXT_DTYPE)
 
 
 def _normalize_numbers(column: pd.Series) -> pd.Series:
@@ -303,7 +318,7 @@ def _parse_dates(texts: pd.Series, days_first: bool | None) -> pd.Series:
         iso = iso.str.replace(f"^{YEAR_LAST_PATTERN}$", order, regex=True)
     iso = iso.str.replace("UTC", "Z", regex=False).where(looks_like_dates(texts))
     dates = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
-    named = texts.where(texts.str.fullmatch(NAMED_MONTH_PATTERN, na=False))
+    named = texts.where(match_cells(texts, NAMED_MONTH_PATTERN))
     if named.notna().any():
         dates = dates.fillna(pd.to_datetime(named, format="mixed", errors="coerce", utc=True))
     return dates.dt.tz_localize(None)
