@@ -106,7 +106,8 @@ def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
     absent = [name for name in roles.values() if name not in raw.columns]
     if absent:
         raise ValueError(f"Expected the columns {absent}, but the table lacks them.")
-    names = [name for name in raw.columns if name not in {*roles.values(), *spec.ignore}]
+    without = {*roles.values(), *spec.ignore}
+    names = [name for name in raw.columns if name not in without]
     if not names:
         raise ValueError("Expected at least one feature, but none is left.")
     if spec.number_formats is None:

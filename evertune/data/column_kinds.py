@@ -56,6 +56,7 @@ LEADING_ZERO_PATTERN = r"[+-]?0[0-9].*"
 # numbers that no format reads, so that they are refused instead of learned as words
 OTHER_NUMBERS_PATTERN = r"[0-9]+(?:_[0-9]+)+|0[xX][0-9a-fA-F]+|[+-]?\p{Nd}+(?:[.,]\p{Nd}+)?"
 THOUSANDS_OR_DECIMALS_PATTERN = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
+FRACTIONS_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
 MIN_IDENTIFIER_ROWS = 20
 MIN_DISTINCT_SHARE = 0.95
 MAX_IDENTIFIER_LENGTH = 64
@@ -90,13 +91,17 @@ def infer_kind(column: pd.Series, missing: Collection[str] = ()) -> ColumnKind:
 
 
 def _infer_text_kind(cells: pd.Series) -> ColumnKind:
-    counts = mask_missing_words(cells).value_counts(sort=False)
-    texts = pd.Series(counts.index, dtype="str")
+    words = mask_missing_words(cells)
+    texts = pd.Series(words.dropna().unique(), dtype="str")
     if not texts.empty:
+        coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
+        if not coded and match_cells(texts, NUMBER_PATTERN).all():
+            return "number"  # most columns of wide tables; what follows takes longer
+        counts = words.value_counts(sort=False)
+        texts = pd.Series(counts.index, dtype="str")
         if texts.str.lower().isin(["true", "false"]).all():
             return "boolean"
         needed = MIN_KIND_SHARE * counts.sum()
-        coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
         if not coded and counts.to_numpy()[_seem_numbers(texts)].sum() >= needed:
             return "number"
         if counts.to_numpy()[looks_like_dates(texts)].sum() >= needed:
@@ -170,8 +175,8 @@ def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> Det
     column = normalize_dtype(column)
     if not is_text_column(column):
         return None
-    counts = mask_missing_words(strip_cells(column, spec.missing_values)).value_counts(sort=False)
-    texts, rows = pd.Series(counts.index, dtype="str"), counts.to_numpy()
+    words = mask_missing_words(strip_cells(column, spec.missing_values))
+    texts = pd.Series(words.dropna().unique(), dtype="str")
     plain = match_cells(texts, NUMBER_PATTERN)
     if plain.all() and spec.decimal != ",":
         with_point = texts[texts.str.contains(".", regex=False)]
@@ -179,6 +184,7 @@ def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> Det
             return None
         if spec.decimal or not match_cells(with_point, THOUSANDS_OR_DECIMALS_PATTERN).all():
             return DetectedFormat(PLAIN, decimal_known=True)
+    rows = words.value_counts(sort=False)[texts].to_numpy()
     numbers = (plain | looks_like_numbers(texts)).to_numpy()
     is_number = rows[numbers].sum() >= MIN_KIND_SHARE * rows.sum()
     coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
@@ -219,15 +225,16 @@ def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
     {'a': 'all cells are missing', 'b': 'all cells are alike'}
     """
     reasons = {}
+    without = {*spec.roles.values(), *spec.ignore}
     for name in raw.columns:
-        if name in {*spec.roles.values(), *spec.ignore}:
+        if name in without:
             continue
         cells = as_text(raw[name], missing=spec.missing_values)
         if cells.isna().all():
             reasons[str(name)] = ALL_MISSING
         elif len(cells.unique()) == 1:
             reasons[str(name)] = "all cells are alike"
-        elif name not in spec.columns and looks_like_identifier(raw[name], spec):
+        elif name not in spec.columns and _names_rows(cells.dropna(), raw[name], spec):
             reasons[str(name)] = "it names rows instead of describing them"
     return reasons
 
@@ -238,13 +245,18 @@ def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
     Heuristic: nearly unique strings without blanks; or unique integers that either have an
     id-like name or count the rows from 0 or 1.
     """
-    missing = spec.missing_values
-    cells = as_text(column, missing=missing).dropna()
+    return _names_rows(as_text(column, missing=spec.missing_values).dropna(), column, spec)
+
+
+def _names_rows(cells: pd.Series, column: pd.Series, spec: TableSpec) -> bool:
     if len(cells) < MIN_IDENTIFIER_ROWS or cells.nunique() < MIN_DISTINCT_SHARE * len(cells):
+        return False
+    missing, written = spec.missing_values, spec.format_of(column.name)
+    has_fractions = cells.str.contains(".", regex=False).any()
+    if has_fractions and written == PLAIN and match_cells(cells, FRACTIONS_PATTERN).all():
         return False
     kind = infer_kind(column, missing)
     if kind == "number":
-        written = spec.format_of(column.name)
         values = as_number(column, missing=missing, number_format=written)[0]
         if not values.is_unique or values.isna().any() or (values % 1 != 0).any():
             return False
