@@ -17,6 +17,7 @@ import ast
 import hashlib
 import json
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,9 @@ PACKAGE = Path(__file__).parent
 STAGES = ("prepare", "split", "baseline", "search", "fit", "evaluate")
 FOLDER = Path("data", "code")
 CACHE = Path("state", "fingerprints.json")
+PARTS = Path("state", "fingerprint_parts.json")
+PARTS_VERSION, PARTS_KEPT = 1, 8  # of each stage, the newest fingerprints
+PART_DIGITS = 12
 # They refuse or word messages; what a stage computes does not depend on them.
 NOT_COUNTED = (
     "evertune.errors",
@@ -70,10 +74,11 @@ def write_fingerprints(root: Path) -> tuple[str, ...]:
     """
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    changed = []
-    for stage, fingerprint in stage_fingerprints(root).items():
+    changed, codes = [], stage_codes(root)
+    _keep_parts(root / PARTS, codes)
+    for stage, code in codes.items():
         path = folder / stage
-        text = f"{fingerprint}\n"
+        text = f"{code.fingerprint}\n"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(stage)
@@ -81,7 +86,79 @@ def write_fingerprints(root: Path) -> tuple[str, ...]:
 
 
 def stage_fingerprints(root: Path) -> dict[str, str]:
-    """Return the fingerprint of each stage, as 64 hexadecimal digits.
+    """Return the fingerprint of each stage, as 64 hexadecimal digits; see `stage_codes`."""
+    return {stage: code.fingerprint for stage, code in stage_codes(root).items()}
+
+
+@dataclass(frozen=True)
+class StageCode:
+    """The code that a stage runs.
+
+    Attributes
+    ----------
+    fingerprint : str
+        64 hexadecimal digits.
+    parts : dict
+        What it was made of: for each of `modules`, `settings`, `files` and `libraries`, the hash
+        or the version of each by its name.
+    """
+
+    fingerprint: str
+    parts: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """A part of a stage's code that is not what it was.
+
+    Attributes
+    ----------
+    kind : str
+        `modules`, `settings`, `files` or `libraries`.
+    old, new : str, optional
+        Versions of a library, else hashes; None where it was not there, or is not any more.
+    """
+
+    kind: str
+    name: str
+    old: str | None
+    new: str | None
+
+
+def code_changes(root: Path, stage: str, *, recorded_md5: str) -> tuple[CodeChange, ...]:
+    """Return how a stage's code differs from the code of which DVC recorded the fingerprint.
+
+    Parameters
+    ----------
+    recorded_md5 : str
+        Of the file of the fingerprint.
+
+    Returns
+    -------
+    tuple of CodeChange
+        Empty where it is not known what the recorded fingerprint was made of.
+    """
+    before = next(
+        (
+            parts
+            for fingerprint, parts in _read_parts(root / PARTS).get(stage, {}).items()
+            if hashlib.md5(f"{fingerprint}\n".encode(), usedforsecurity=False).hexdigest()
+            == recorded_md5
+        ),
+        None,
+    )
+    if before is None:
+        return ()
+    return tuple(
+        CodeChange(kind, name, before.get(kind, {}).get(name), parts.get(name))
+        for kind, parts in stage_codes(root)[stage].parts.items()
+        for name in sorted({*before.get(kind, {}), *parts})
+        if before.get(kind, {}).get(name) != parts.get(name)
+    )
+
+
+def stage_codes(root: Path) -> dict[str, StageCode]:
+    """Return the code that each stage runs.
 
     Parameters
     ----------
@@ -92,7 +169,7 @@ def stage_fingerprints(root: Path) -> dict[str, str]:
     modules = _package_modules(root / CACHE)
     own = sorted((path.name, _hash(_syntax_tree(_source_of(path)))) for path in root.glob("*.py"))
     return {
-        stage: _fingerprint(*_stage_imports(root, stage, set(modules)), modules, own)
+        stage: _stage_code(*_stage_imports(root, stage, set(modules)), modules, own)
         for stage in STAGES
     }
 
@@ -107,12 +184,12 @@ def _stage_imports(root: Path, stage: str, names: set[str]) -> tuple[list[str], 
     return sorted(filter(_counts, imported_modules(imported, names))), settings
 
 
-def _fingerprint(
+def _stage_code(
     starts: list[str],
     settings: set[str],
     modules: dict[str, "_Module"],
     own: list[tuple[str, str]],
-) -> str:
+) -> StageCode:
     reached = sorted(
         reachable_modules(starts, lambda name: filter(_counts, modules[name]["imports"]))
     )
@@ -121,7 +198,16 @@ def _fingerprint(
     named = settings.union(*(modules[name]["settings"] for name in reached))
     definitions = _settings(named, modules[SCHEMA]["definitions"])
     versions = [(library, _installed_version(library)) for library in sorted(libraries)]
-    return _hash(json.dumps([parts, definitions, own, versions]))
+    hashes = {"modules": parts, "settings": definitions, "files": own}
+    return StageCode(
+        _hash(json.dumps([parts, definitions, own, versions])),
+        {
+            **{
+                kind: {name: h[:PART_DIGITS] for name, h in named} for kind, named in hashes.items()
+            },
+            "libraries": {NUMERIC_LIBRARIES[name]: number for name, number in versions},
+        },
+    )
 
 
 def _settings(named: set[str], definitions: dict[str, list[Any]]) -> list[tuple[str, str]]:
@@ -229,19 +315,38 @@ def _installed_version(library: str) -> str:
         return "not installed"
 
 
-def _read_cache(path: Path) -> dict[str, _Module]:
+def _read_cache(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, _Module] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no cache, or one that was cut off: it is made anew
         return {}
     return found
 
 
-def _write_cache(path: Path, modules: dict[str, _Module]) -> None:
+def _write_cache(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(modules), encoding="utf-8")
+    beside.write_text(json.dumps(content), encoding="utf-8")
     beside.replace(path)
+
+
+def _read_parts(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what the newest fingerprints of each stage were made of, oldest first."""
+    found = _read_cache(path)
+    stages: dict[str, dict[str, Any]] = found.get("stages", {})
+    return stages if found.get("schema_version") == PARTS_VERSION else {}
+
+
+def _keep_parts(path: Path, codes: dict[str, StageCode]) -> None:
+    known = _read_parts(path)
+    if all(code.fingerprint in known.get(stage, {}) for stage, code in codes.items()):
+        return
+    kept = {}
+    for stage, code in codes.items():
+        others = {k: v for k, v in known.get(stage, {}).items() if k != code.fingerprint}
+        newest = list(others.items())[1 - PARTS_KEPT :]
+        kept[stage] = dict([*newest, (code.fingerprint, code.parts)])
+    _write_cache(path, {"schema_version": PARTS_VERSION, "stages": kept})
 
 
 def _hash(text: str) -> str:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evertune.decisions import Finding
+    from evertune.doctor.finding import Finding as DoctorFinding
     from evertune.monitoring.backtest import Backtest, TriggerBacktest
     from evertune.monitoring.prediction_log import LabelCounts
     from evertune.monitoring.results import MonitoringResult
+    from evertune.orchestration.train_plan import PlannedStage, TrainPlan
     from evertune.registry.gc import CollectionResult, SpaceUsage
     from evertune.registry.overview import (
         ProjectStatus,
@@ -42,16 +44,18 @@ def snapshot_line(taken: Snapshot) -> str:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """Return what the gate says and why, in one line."""
+    """Return what the gate says and why, and what to do where it cannot tell, in one line."""
     reasons = "; ".join(verdict.reasons)
-    return f"{verdict.decision}, {_champion_text(verdict)}: {reasons}{_rows_needed_text(verdict)}"
+    parts = [f"{_verdict_text(verdict)}: {reasons}{_rows_needed_text(verdict)}."]
+    return " ".join([*parts, *_standing_sentences(verdict)])
 
 
 def verdict_page(verdict: Verdict) -> str:
     """Return what the gate says and why, in Markdown."""
-    lines = [f"# {verdict.decision.capitalize()}", "", f"{_champion_text(verdict)}.", ""]
     reasons = [f"- {reason}" for reason in verdict.reasons]
-    return "\n".join([*lines, *reasons, _rows_needed_text(verdict)])
+    rest = [_rows_needed_text(verdict).strip(" ()"), *_standing_sentences(verdict)]
+    shown = [f"{text[0].upper()}{text[1:]}" for text in rest if text]
+    return "\n".join([f"# {_verdict_text(verdict)}", "", *reasons, "", *shown])
 
 
 def labels_line(counts: LabelCounts) -> str:
@@ -109,12 +113,30 @@ def _short_hash(md5: str | None) -> str:
     return md5[:HASH_LENGTH] if md5 else "no snapshot yet"
 
 
-def _champion_text(verdict: Verdict) -> str:
-    if verdict.champion is None:
-        return f"version {verdict.version} is a challenger and there is no champion"
+def _verdict_text(verdict: Verdict) -> str:
+    if verdict.promoted and not verdict.gates:
+        return "Nothing to decide"
     if verdict.promoted:
-        return f"version {verdict.champion} is the champion"
-    return f"version {verdict.champion} stays champion, version {verdict.version} is a challenger"
+        first = " (the first one)" if verdict.is_first else ""
+        return f"Version {verdict.version} is now the champion{first}"
+    if verdict.waits_for_approval:
+        return f"Version {verdict.version} waits for approval"
+    doubt = ", not enough evidence" if verdict.decision == "not enough evidence" else ""
+    return f"Not promoted{doubt}"
+
+
+def _standing_sentences(verdict: Verdict) -> Iterator[str]:
+    """Yield who is champion after a verdict that promotes nothing, and what a person can do."""
+    if verdict.promoted:
+        return
+    kept = f"is kept as version {verdict.version}"
+    if verdict.champion is None:
+        yield f"It {kept}; there is no champion."
+    else:
+        yield f"Version {verdict.champion} stays champion; the new one {kept}."
+    if verdict.decision == "not enough evidence" and not verdict.waits_for_approval:
+        command = f"`evertune promote {verdict.version} --reason TEXT`"
+        yield f"{command} makes it champion all the same."
 
 
 def _rows_needed_text(verdict: Verdict) -> str:
@@ -395,3 +417,74 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 
 def _space_line(part: SpaceUsage) -> str:
     return f"{part.megabytes:.1f} MB in {part.count}: {part.what}"
+
+
+STATE_WORDS = {"run": "runs", "may run": "may run"}
+STEP_WIDTH = 11  # as `print_step` has it
+
+
+def plan_lines(plan: TrainPlan) -> list[str]:
+    """Return what a run would do and why, a step with each of its reasons on lines of its own."""
+    lines = []
+    if plan.is_running:
+        lines = ["A run holds the project now; this is how it stands at this moment.", ""]
+    lines += _step_lines("snapshot", f"{plan.snapshot.state}: {plan.snapshot.text}")
+    for stage in plan.stages:
+        if stage.state == "up to date":
+            lines += _step_lines(stage.name, stage.state)
+            continue
+        notes = [reason.text for reason in stage.reasons]
+        if stage.kept_trials:
+            notes.append(f"goes on from {stage.kept_trials} trials of a killed run")
+        if stage.fault:
+            notes.append(f"will be refused: {stage.fault}")
+        lines += _step_lines(stage.name, f"{_stage_word(stage)}:", *notes)
+    word = STATE_WORDS.get(plan.register.state, plan.register.state)
+    lines += _step_lines("register", f"{word}: {plan.register.text}")
+    return [*lines, "", _plan_time(plan)]
+
+
+def _step_lines(name: str, first: str, *more: str) -> Iterator[str]:
+    yield f"{name.ljust(STEP_WIDTH)}{first}"
+    for text in more:
+        yield f"{' ' * STEP_WIDTH}- {text}"
+
+
+def _stage_word(stage: PlannedStage) -> str:
+    word = STATE_WORDS[stage.state]
+    if stage.seconds is None:
+        return f"{word}, time unknown"
+    return f"{word}, about {_format_seconds(stage.seconds)} ({stage.seconds_from})"
+
+
+def _plan_time(plan: TrainPlan) -> str:
+    if all(stage.state == "up to date" for stage in plan.stages):
+        return "No stage runs."
+    more = plan.most_seconds - plan.least_seconds
+    parts = [f"about {_format_seconds(plan.least_seconds)}"] if plan.least_seconds else []
+    if more:
+        parts.append(f"about {_format_seconds(more)} {'more ' if parts else ''}if all run that may")
+    if plan.unknown:
+        parts.append(f"unknown for {', '.join(plan.unknown)}")
+    return f"Time of the stages: {', '.join(parts)}."
+
+
+def _format_seconds(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def finding_lines(found: Sequence[DoctorFinding]) -> list[str]:
+    """Return what is wrong and what mends it, errors first."""
+    lines = []
+    for each in sorted(found, key=lambda finding: finding.level):
+        lines.append(f"{each.level}: {each.text}")
+        lines += [f"  $ {each.command}"] if each.command else []
+        lines += [f"  {each.by_hand}"] if each.by_hand else []
+    n_errors = sum(each.level == "error" for each in found)
+    if not found:
+        return ["Nothing is wrong."]
+    n_warnings = len(found) - n_errors
+    plural = "" if n_warnings == 1 else "s"
+    return [*lines, "", f"{n_errors} to mend before work, {n_warnings} warning{plural}"]

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: compare the model with all baselines on the hold-out, and write the report.
+"""Stage `evaluate`: choose the model to use, compare it with all baselines, write the report.
 
 Reads the source, the clean table and the plan; the model, the baselines, the trials and their
 pool; the training rows, the hold-out and the folds. Writes figures.json, the folder of plots, the
@@ -27,9 +27,9 @@ from evertune.monitoring.reference import save_reference
 from evertune.stages.evaluate import (
     EvaluationInputs,
     add_notes,
+    choose,
     evaluate_model,
     nested_evaluation,
-    predict_holdout,
     production_reference,
     read_data_card,
     summary_line,
@@ -47,23 +47,22 @@ def run(
     evaluation: EvaluationSection,
     monitoring: MonitoringSection,
 ) -> None:
-    """Evaluate the model; write the metrics, the plots, the report and the reference."""
+    """Evaluate the model in use; write the metrics, the plots, the report and the reference."""
     inputs = EvaluationInputs.read(paths)
     schema = inputs.model.schema
     metrics = load_metrics(metric, schema.task, find_root(paths.model))
-    y_true, predicted = predict_holdout(inputs)
-    result = evaluate_model(
-        inputs, y_true, predicted, metrics, section=evaluation, guards=metric.guards
-    )
-    result = replace(result, data=(read_data_card(inputs, paths, data=data, split=split),))
+    chosen = choose(inputs, metrics, section=evaluation)
+    result = evaluate_model(inputs, chosen, metrics, section=evaluation, guards=metric.guards)
+    card = read_data_card(inputs, chosen, paths, data=data, split=split)
+    result = replace(result, data=(card,))
     if evaluation.nested:
         nested = nested_evaluation(inputs, metrics, search=search, fit=fit)
         result = replace(result, nested=nested)
     result = add_notes(result, inputs)
     costs = misclassification_costs(evaluation.costs, schema.classes)
-    plots = evaluation_plots(result, y_true, predicted, costs=costs)
+    plots = evaluation_plots(result, chosen.y_true, chosen.predictions, costs=costs)
     write_report(result, plots, figures=paths.figures, plots=paths.plots, report=paths.report)
-    reference = production_reference(inputs, result, metrics=metrics, section=monitoring)
+    reference = production_reference(inputs, chosen, result, metrics=metrics, section=monitoring)
     save_reference(paths.reference, reference)
     sys.stdout.write(summary_line(result))
 

@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from evertune.database import open_log
 from evertune.monitoring.prediction_log import PredictionLog
-from tests.support import production, versioned
+from tests.support import production, trained, versioned
+from tests.support.projects import copied_with_dvc
 from tests.support.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -108,6 +109,19 @@ def versions_project(
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         return versioned.project(root, saved_model)
+
+
+@pytest.fixture(scope="session")
+def once_trained(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Path:
+    """Return a small project in which a run has registered a model; it must not be changed."""
+    return trained.trained_project(tmp_path_factory.mktemp("trained") / "project", new_database)
+
+
+@pytest.fixture
+def trained_root(once_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of that project, which goes on in its new folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return copied_with_dvc(once_trained, tmp_path / "project")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ unsuitable environment, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evertune.cli import production, versions
+from evertune.cli import checks, production, versions
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
 
 app = typer.Typer(
@@ -72,7 +73,10 @@ def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command, in UTF-8 whatever the locale is."""
+    if sys.getfilesystemencoding() == "ascii":  # names and arguments beyond ASCII would fail
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
     app()
 
 
@@ -190,7 +194,7 @@ def status() -> None:
         typer.echo("\n".join(status_lines(project.status())))
 
 
-for part in (production, versions):
+for part in (checks, production, versions):
     app.add_typer(part.app)
 
 if __name__ == "__main__":

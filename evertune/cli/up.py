@@ -314,8 +314,10 @@ class DecisionFeed:
                 lines.append(f"{made.moment:%Y-%m-%d} {made.action}: {made.reasons[0]}{asks}")
         for came in outcomes[self._n_outcomes :]:
             version = f" version {came.version}" if came.version else ""
-            reasons = came.detail.removeprefix(f"promote, version {came.version} is the champion: ")
-            detail = f": {reasons}" if reasons else ""
+            said = came.detail  # less what the words `promoted` and `refused` say already
+            for words in (f"Version {came.version} is now the champion: ", "Not promoted: "):
+                said = said.removeprefix(words)
+            detail = f": {said.removeprefix('Not promoted, ')}" if said else ""
             lines.append(f"{came.moment:%Y-%m-%d} {came.kind}{version}{detail}")
         self._decisions |= {made.id for made in decisions}
         self._n_outcomes = len(outcomes)

@@ -39,6 +39,7 @@ from evertune.trials import (
     current_names,
 )
 from evertune.types import ColumnKind, Task
+from evertune.unicode_text import clean_text
 
 Conflict = tuple[str, str]  # a key, with dots, and what is wrong with its value
 CONFLICTS = "conflicts"  # the type of pydantic's error that lists those of one section
@@ -75,7 +76,7 @@ Auto = Literal["auto"]
 Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$"), AfterValidator(_check_cron)]
 TimeZone = Annotated[str, AfterValidator(_check_timezone)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-ColumnName = Annotated[str, Field(min_length=1)]
+ColumnName = Annotated[str, Field(min_length=1), AfterValidator(clean_text)]
 FunctionReference = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]  # module:function
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -14,13 +14,16 @@ from evertune.data.column_kinds import (
     LOOKS_LIKE_IDENTIFIER,
     ParsedColumn,
     describe_time_column,
+    detect_formats,
     feature_advice,
     find_unusable_columns,
     infer_kind,
+    open_number_issues,
     read_column,
     read_number,
     text_issues,
 )
+from evertune.data.number_formats import NumberFormat
 from evertune.data.parsing import as_number, as_text, detect_day_first
 from evertune.data.schema import (
     NO_COLUMN,
@@ -45,6 +48,7 @@ from evertune.data.validation import (
     quote_name,
 )
 from evertune.messages import did_you_mean
+from evertune.unicode_text import clean_text
 
 MIN_TABLE_ROWS = 10
 OPTIONAL_ROLES = ("identifier", "time", "group")  # those that `evertune use` has an option for
@@ -66,6 +70,8 @@ def prepare_table(
     issues: list[DataIssue] = [*_name_issues([str(name) for name in raw.columns], spec)]
     if issues:
         return None, tuple(issues)
+    if spec.number_formats is None:
+        spec = detect_formats(raw, spec)
     if len(raw) < MIN_TABLE_ROWS:
         problem = f"{len(raw)} rows, need at least {MIN_TABLE_ROWS}"
         issues.append(DataIssue(None, problem, remedy="Give more rows."))
@@ -104,10 +110,8 @@ def prepare_table(
         else issue
         for issue in feature_issues
     ]
+    issues += _doubtful_cells(raw, schema, spec)
     parts = [features, parse_target(raw[schema.target], schema.task, spec).reset_index(drop=True)]
-    for column in schema.features:
-        if column.kind in {"category", "text"}:
-            issues += text_issues(raw[column.name], missing=spec.missing_values)
     for name in filter(None, (schema.human, schema.existing)):
         predictions, prediction_issues = parse_given_predictions(raw[name], schema, spec)
         parts.append(predictions.reset_index(drop=True))
@@ -119,16 +123,30 @@ def prepare_table(
     return PreparedTable(clean, schema, excluded, len(table) - len(clean)), ()
 
 
+def _doubtful_cells(raw: pd.DataFrame, schema: TableSchema, spec: TableSpec) -> Iterator[DataIssue]:
+    """Yield issues of cells that can be read, but hardly as they are meant."""
+    for column in (*schema.features, *([schema.time_column] if schema.time_column else [])):
+        if column.kind in {"category", "text"}:
+            yield from text_issues(raw[column.name], missing=spec.missing_values)
+        elif column.kind == "number":
+            yield from open_number_issues(raw[column.name], spec)
+    for name in filter(None, (schema.human, schema.existing)):
+        yield from open_number_issues(raw[name], spec)
+
+
 def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
     """Return the schema of a raw table."""
     roles = spec.roles
     absent = [name for name in roles.values() if name not in raw.columns]
     if absent:
         raise ValueError(f"Expected the columns {absent}, but the table lacks them.")
-    names = [name for name in raw.columns if name not in {*roles.values(), *spec.ignore}]
+    without = {*roles.values(), *spec.ignore}
+    names = [name for name in raw.columns if name not in without]
     if not names:
         raise ValueError("Expected at least one feature, but none is left.")
-    task, time = resolve_task(raw[spec.target], spec), spec.time
+    if spec.number_formats is None:
+        spec = detect_formats(raw, spec)
+    task, time, formats = resolve_task(raw[spec.target], spec), spec.time, spec.number_formats or {}
     return TableSchema(
         features=tuple(describe_column(raw[name], spec) for name in names),
         target=spec.target,
@@ -139,20 +157,48 @@ def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
         group=spec.group,
         human=spec.human,
         existing=spec.existing,
-        time_column=describe_time_column(raw[time], missing=spec.missing_values) if time else None,
+        time_column=describe_time_column(
+            raw[time], missing=spec.missing_values, number_format=formats.get(time)
+        )
+        if time
+        else None,
         missing_values=spec.missing_values,
-        decimal=spec.decimal,
+        decimal=spec.decimal or ".",
+        target_format=formats.get(spec.target) if task == "regression" else None,
+    )
+
+
+def with_formats_of(raw: pd.DataFrame, schema: TableSchema) -> TableSchema:
+    """Return a schema whose numbers are read as a raw table of another source writes them."""
+    kinds = {column.name: column.kind for column in schema.features}
+    spec = TableSpec(schema.target, columns=kinds, missing_values=schema.missing_values)
+    spec = detect_formats(raw, spec)
+
+    def written(name: str, known: NumberFormat | None) -> NumberFormat | None:
+        return known if name in spec.open_numbers else (spec.number_formats or {}).get(name)
+
+    def adapt(column: Column) -> Column:
+        return replace(column, number_format=written(column.name, column.number_format))
+
+    return replace(
+        schema,
+        features=tuple(map(adapt, schema.features)),
+        time_column=schema.time_column and adapt(schema.time_column),
+        target_format=written(schema.target, schema.target_format),
+        decimal=spec.decimal or ".",
     )
 
 
 def describe_column(column: pd.Series, spec: TableSpec) -> Column:
     """Return the description of a raw column; its kind is inferred if none is declared."""
-    name, missing, decimal = str(column.name), spec.missing_values, spec.decimal
-    kind = spec.columns.get(name) or infer_kind(column, missing, decimal=decimal)
+    name, missing = str(column.name), spec.missing_values
+    kind = spec.columns.get(name) or infer_kind(column, missing)
     if kind == "number":
-        values = as_number(column, missing=missing, decimal=decimal)[0].dropna()
+        values, _ = as_number(column, missing=missing, number_format=spec.format_of(name))
+        values = values.dropna()
         low, high = (float(values.min()), float(values.max())) if len(values) else (None, None)
-        return Column(name, kind, minimum=low, maximum=high)
+        written = (spec.number_formats or {}).get(name)
+        return Column(name, kind, minimum=low, maximum=high, number_format=written)
     if kind == "category":
         categories = as_text(column, missing=missing).dropna().unique()
         return Column(name, kind, categories=tuple(sorted(categories)))
@@ -182,7 +228,11 @@ def conform_to_schema(
     (    age
     0  31.0, ())
     """
-    raw = raw.reset_index(drop=True).set_axis(raw.columns.map(str), axis="columns")
+    roles = (schema.time, schema.identifier, schema.group)
+    known = [column.name for column in schema.features] + [name for name in roles if name]
+    by_form = {clean_text(name): name for name in known}
+    names = [by_form.get(clean_text(str(name)), str(name)) for name in raw.columns]
+    raw = raw.reset_index(drop=True).set_axis(pd.Index(names), axis="columns")
     issues = [
         DataIssue(name, "the table has several columns of this name", remedy="Rename them.")
         for name in raw.columns[raw.columns.duplicated()]
@@ -192,11 +242,14 @@ def conform_to_schema(
     wanted = list(schema.features)
     if schema.time is not None:
         wanted.append(schema.time_column or Column(schema.time, "date"))
-    missing, decimal, parts = schema.missing_values, schema.decimal, []
+    missing, parts = schema.missing_values, []
     cell_issues: list[DataIssue] = []
     for column in wanted:
         if column.name in raw:
-            values, faults = read_column(raw[column.name], column, missing=missing, decimal=decimal)
+            written = schema.format_of(column.number_format)
+            values, faults = read_column(
+                raw[column.name], column, missing=missing, number_format=written
+            )
             parts.append(values)
             cell_issues += faults
         else:
@@ -218,12 +271,12 @@ def parse_given_predictions(
     from 0 to 1 other than the classes: probabilities of the positive class. NaN if a row has no
     prediction.
     """
-    missing, decimal = spec.missing_values, spec.decimal
+    missing, written = spec.missing_values, spec.format_of(column.name)
     if schema.task == "regression":
-        return read_number(column, missing=missing, decimal=decimal)
+        return read_number(column, missing=missing, number_format=written)
     labels = parse_class_labels(column, missing)
     unknown = labels.notna() & ~labels.isin(schema.classes)
-    values, bad = as_number(column, missing=missing, decimal=decimal)
+    values, bad = as_number(column, missing=missing, number_format=written)
     are_proba = schema.task == "binary" and not bad.any() and values.dropna().between(0, 1).all()
     if unknown.any() and are_proba:
         return values, ()

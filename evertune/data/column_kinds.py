@@ -17,12 +17,21 @@ learn from. `read_column` parses a column as its kind and reports the cells that
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from evertune.data.cell_patterns import match_cells
+from evertune.data.number_formats import (
+    PLAIN,
+    DecimalSign,
+    DetectedFormat,
+    NumberFormat,
+    detect_format,
+    looks_like_numbers,
+)
 from evertune.data.parsing import (
     MISSING_WORDS,
     NUMBER_PATTERN,
@@ -45,11 +54,10 @@ MIN_KIND_SHARE = 0.9
 MAX_CATEGORIES = 100
 MAX_CATEGORY_LENGTH = 100
 LEADING_ZERO_PATTERN = r"[+-]?0[0-9].*"
-FORMATTED_NUMBER_PATTERN = (
-    r"[$€£] ?[0-9][0-9.,]*|[0-9][0-9.,]* ?[%$€£]|[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
-    r"|[+-]?[0-9]+,[0-9]+|[0-9]+(?:_[0-9]+)+|0[xX][0-9a-fA-F]+"
-    r"|[+-]?[0-9]{1,3}(?:[ \x{a0}][0-9]{3})+|[+-]?[0-9.]+\x{a0}|[+-]?\p{Nd}+(?:[.,]\p{Nd}+)?"
-)
+# numbers that no format reads, so that they are refused instead of learned as words
+OTHER_NUMBERS_PATTERN = r"[0-9]+(?:_[0-9]+)+|0[xX][0-9a-fA-F]+|[+-]?\p{Nd}+(?:[.,]\p{Nd}+)?"
+THOUSANDS_OR_DECIMALS_PATTERN = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
+FRACTIONS_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
 MIN_IDENTIFIER_ROWS = 20
 MIN_DISTINCT_SHARE = 0.95
 MAX_IDENTIFIER_LENGTH = 64
@@ -66,9 +74,7 @@ NESTED_SHARE = 0.5
 ParsedColumn = tuple[pd.Series, tuple[DataIssue, ...]]
 
 
-def infer_kind(
-    column: pd.Series, missing: Collection[str] = (), *, decimal: str = "."
-) -> ColumnKind:
+def infer_kind(column: pd.Series, missing: Collection[str] = ()) -> ColumnKind:
     """Return the kind of a raw column, typed or text.
 
     Examples
@@ -83,18 +89,22 @@ def infer_kind(
         return "date"
     if is_numeric_dtype(column.dtype):
         return "number" if column.notna().any() else "category"
-    return _infer_text_kind(strip_cells(column, missing), decimal)
+    return _infer_text_kind(strip_cells(column, missing))
 
 
-def _infer_text_kind(cells: pd.Series, decimal: str) -> ColumnKind:
-    counts = mask_missing_words(cells).value_counts(sort=False)
-    texts = pd.Series(counts.index, dtype="str")
+def _infer_text_kind(cells: pd.Series) -> ColumnKind:
+    words = mask_missing_words(cells)
+    texts = pd.Series(words.dropna().unique(), dtype="str")
     if not texts.empty:
+        coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
+        if not coded and match_cells(texts, NUMBER_PATTERN).all():
+            return "number"  # most columns of wide tables; what follows takes longer
+        counts = words.value_counts(sort=False)
+        texts = pd.Series(counts.index, dtype="str")
         if texts.str.lower().isin(["true", "false"]).all():
             return "boolean"
         needed = MIN_KIND_SHARE * counts.sum()
-        coded = texts.str.fullmatch(LEADING_ZERO_PATTERN).any()
-        if counts.to_numpy()[looks_like_numbers(texts, decimal)].sum() >= needed and not coded:
+        if not coded and counts.to_numpy()[_seem_numbers(texts)].sum() >= needed:
             return "number"
         if counts.to_numpy()[looks_like_dates(texts)].sum() >= needed:
             return "date"
@@ -102,11 +112,11 @@ def _infer_text_kind(cells: pd.Series, decimal: str) -> ColumnKind:
     return "text" if many or texts.str.len().max() > MAX_CATEGORY_LENGTH else "category"
 
 
-def looks_like_numbers(cells: pd.Series, decimal: str = ".") -> pd.Series:
-    """Return a mask of the stripped cells that are numbers, also formatted as `$12` or `1,234`."""
-    if decimal == ",":
-        cells = cells.str.replace(",", ".", regex=False)
-    return cells.str.fullmatch(f"(?:{NUMBER_PATTERN}|{FORMATTED_NUMBER_PATTERN})", na=False)
+def _seem_numbers(texts: pd.Series) -> pd.Series:
+    seem = match_cells(texts, NUMBER_PATTERN)
+    if not seem.all():
+        seem |= match_cells(texts, OTHER_NUMBERS_PATTERN) | looks_like_numbers(texts)
+    return seem
 
 
 def number_share(column: pd.Series, missing: Collection[str] = ()) -> float:
@@ -115,31 +125,94 @@ def number_share(column: pd.Series, missing: Collection[str] = ()) -> float:
     if not is_text_column(column):
         return float(is_numeric_dtype(column.dtype))
     cells = mask_missing_words(strip_cells(column, missing)).dropna()
-    return float(cells.str.fullmatch(NUMBER_PATTERN).mean()) if len(cells) else 0.0
+    return float(match_cells(cells, NUMBER_PATTERN).mean()) if len(cells) else 0.0
 
 
-def detect_decimal_sign(raw: pd.DataFrame) -> Literal[".", ","]:
-    """Return the decimal sign of a raw table's text cells.
+def detect_formats(raw: pd.DataFrame, spec: TableSpec) -> TableSpec:
+    """Return a spec that knows how the numbers of a raw table are written.
 
-    It is the comma if the cells of some column are whole numbers or numbers with a comma, not
-    always three digits behind it, and no column of numbers has points.
+    Each column of text cells is read by itself. Where its cells leave the decimal sign open, that
+    of the other columns decides; but whole numbers beside cells that all have three digits behind
+    a point, as in `1.438` and `989`, contradict a decimal point, and stay open. What is declared is
+    never open.
+
+    Examples
+    --------
+    >>> raw = pd.DataFrame({"a": ["1.438", "989"], "b": ["2.400,50", "3,5"]})
+    >>> detect_formats(raw, TableSpec("y")).number_formats["a"]
+    NumberFormat(decimal=',', thousands='.', unit='')
     """
-    signs = {_decimal_sign(raw.iloc[:, index]) for index in range(raw.shape[1])}
-    return "," if "," in signs and "." not in signs else "."
+    found: dict[str, DetectedFormat] = {}
+    without = {spec.identifier, spec.group, *spec.ignore}
+    for index, name in enumerate(map(str, raw.columns)):
+        kind = spec.columns.get(name)
+        if name not in without and kind in {None, "number"}:
+            detected = _detect_format(raw.iloc[:, index], spec, declared=kind == "number")
+            if detected is not None:
+                found[name] = detected
+    signs = {each.format.decimal for each in found.values() if each.decimal_known}
+    common: DecimalSign | None = spec.decimal or (signs.pop() if len(signs) == 1 else None)
+    decimal = common or "."
+    open_numbers = {
+        name: each.open_sign
+        for name, each in found.items()
+        if each.open_sign
+        and (common is None or (each.open_sign == common == "." and each.beside_whole))
+    }
+    formats = {name: each.with_decimal(decimal) for name, each in found.items()}
+    formats = {name: each for name, each in formats.items() if each != NumberFormat(decimal)}
+    return replace(spec, decimal=decimal, number_formats=formats, open_numbers=open_numbers)
 
 
-def _decimal_sign(column: pd.Series) -> str | None:
+def detect_decimal_sign(raw: pd.DataFrame) -> DecimalSign:
+    """Return the decimal sign that the text cells of a raw table share, the point if none does."""
+    texts = [column for _, column in raw.items() if is_text_column(normalize_dtype(column))]
+    if not any(column.str.contains(",", regex=False, na=False).any() for column in texts):
+        return "."
+    return detect_formats(raw, TableSpec("")).decimal or "."
+
+
+def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> DetectedFormat | None:
+    """Return the format of a column of numbers; None where its cells show nothing about it."""
     column = normalize_dtype(column)
     if not is_text_column(column):
         return None
-    cells = mask_missing_words(strip_cells(column)).dropna()
-    with_comma = cells.str.fullmatch("[+-]?[0-9]+,[0-9]+")
-    whole = cells.str.fullmatch("[+-]?[0-9]+")
-    if with_comma.any() and (with_comma | whole).mean() >= MIN_KIND_SHARE:
-        thousands = cells.str.fullmatch("[+-]?[1-9][0-9]{0,2},[0-9]{3}") | whole
-        return None if thousands.all() else ","
-    with_point = cells.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+")
-    return "." if with_point.any() and (with_point | whole).mean() >= MIN_KIND_SHARE else None
+    words = mask_missing_words(strip_cells(column, spec.missing_values))
+    texts = pd.Series(words.dropna().unique(), dtype="str")
+    plain = match_cells(texts, NUMBER_PATTERN)
+    if plain.all() and spec.decimal != ",":
+        with_point = texts[texts.str.contains(".", regex=False)]
+        if with_point.empty:
+            return None
+        if spec.decimal or not match_cells(with_point, THOUSANDS_OR_DECIMALS_PATTERN).all():
+            return DetectedFormat(PLAIN, decimal_known=True)
+    rows = words.value_counts(sort=False)[texts].to_numpy()
+    numbers = (plain | looks_like_numbers(texts)).to_numpy()
+    is_number = rows[numbers].sum() >= MIN_KIND_SHARE * rows.sum()
+    coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
+    if not numbers.any() or not (declared or (is_number and not coded)):
+        return None
+    return detect_format(texts[numbers], rows[numbers], decimal=spec.decimal)
+
+
+def open_number_issues(column: pd.Series, spec: TableSpec) -> tuple[DataIssue, ...]:
+    """Return the issue of a column of numbers whose cells can be read in two ways."""
+    sign = spec.open_numbers.get(str(column.name))
+    if sign is None:
+        return ()
+    cells = strip_cells(normalize_dtype(column), spec.missing_values)
+    is_open = cells.str.contains(sign, regex=False, na=False)
+    example = cells[is_open].iloc[0]
+    name, other = ("point", ",") if sign == "." else ("comma", ".")
+    return issue_for_cells(
+        column,
+        is_open,
+        problem=f"cells can be read in two ways: {example} is {example.replace(sign, '')} if the "
+        f"{name} separates thousands, and {example.replace(sign, '.')} if it is the decimal sign",
+        remedy="Say which it is.",
+        options=f"Add `{option('decimal', other)}` if the {name} separates thousands, "
+        f"`{option('decimal', sign)}` if it is the decimal sign.",
+    )
 
 
 def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
@@ -155,15 +228,16 @@ def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
     {'a': 'all cells are missing', 'b': 'all cells are alike'}
     """
     reasons = {}
+    without = {*spec.roles.values(), *spec.ignore}
     for name in raw.columns:
-        if name in {*spec.roles.values(), *spec.ignore}:
+        if name in without:
             continue
         cells = as_text(raw[name], missing=spec.missing_values)
         if cells.isna().all():
             reasons[str(name)] = ALL_MISSING
         elif len(cells.unique()) == 1:
             reasons[str(name)] = "all cells are alike"
-        elif name not in spec.columns and looks_like_identifier(raw[name], spec):
+        elif name not in spec.columns and _names_rows(cells.dropna(), raw[name], spec):
             reasons[str(name)] = LOOKS_LIKE_IDENTIFIER
     return reasons
 
@@ -174,13 +248,19 @@ def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
     Heuristic: nearly unique strings without blanks; or unique integers that either have an
     id-like name or count the rows from 0 or 1.
     """
-    missing, decimal = spec.missing_values, spec.decimal
-    cells = as_text(column, missing=missing).dropna()
+    return _names_rows(as_text(column, missing=spec.missing_values).dropna(), column, spec)
+
+
+def _names_rows(cells: pd.Series, column: pd.Series, spec: TableSpec) -> bool:
     if len(cells) < MIN_IDENTIFIER_ROWS or cells.nunique() < MIN_DISTINCT_SHARE * len(cells):
         return False
-    kind = infer_kind(column, missing, decimal=decimal)
+    missing, written = spec.missing_values, spec.format_of(column.name)
+    has_fractions = cells.str.contains(".", regex=False).any()
+    if has_fractions and written == PLAIN and match_cells(cells, FRACTIONS_PATTERN).all():
+        return False
+    kind = infer_kind(column, missing)
     if kind == "number":
-        values = as_number(column, missing=missing, decimal=decimal)[0]
+        values = as_number(column, missing=missing, number_format=written)[0]
         if not values.is_unique or values.isna().any() or (values % 1 != 0).any():
             return False
         counts_rows = values.iloc[0] in {0, 1} and (values.diff().dropna() == 1).all()
@@ -191,7 +271,7 @@ def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
 
 def feature_advice(column: pd.Series, spec: TableSpec) -> str:
     """Return how `evertune use` keeps a column that was taken for an identifier as a feature."""
-    kind = infer_kind(column, spec.missing_values, decimal=spec.decimal)
+    kind = infer_kind(column, spec.missing_values)
     question = "Is it a number?" if kind == "number" else "Does it describe the row?"
     return f"{question} Add `{option('kind', f'{column.name}={kind}')}`."
 
@@ -202,7 +282,12 @@ def literal_missing_words(column: pd.Series) -> list[str]:
     return sorted(value for value in values if value.lower() in MISSING_WORDS)
 
 
-def describe_time_column(column: pd.Series, *, missing: Collection[str] = ()) -> Column:
+def describe_time_column(
+    column: pd.Series,
+    *,
+    missing: Collection[str] = (),
+    number_format: NumberFormat | None = None,
+) -> Column:
     """Return the description of the column that orders the rows: dates if any cell is one."""
     name, raw = str(column.name), normalize_dtype(column)
     if is_text_column(raw):
@@ -210,14 +295,20 @@ def describe_time_column(column: pd.Series, *, missing: Collection[str] = ()) ->
     else:
         dated = raw.dtype.kind == "M"
     if not dated:
-        return Column(name, "number")
+        return Column(name, "number", number_format=number_format)
     return Column(name, "date", day_first=detect_day_first(column, missing))
 
 
 def read_column(
-    column: pd.Series, described: Column, *, missing: Collection[str] = (), decimal: str = "."
+    column: pd.Series,
+    described: Column,
+    *,
+    missing: Collection[str] = (),
+    number_format: NumberFormat = PLAIN,
 ) -> ParsedColumn:
     """Return a raw column as its kind in a clean table, and the issues of its cells.
+
+    `number_format` is that of a number without a format of its own.
 
     Examples
     --------
@@ -226,7 +317,8 @@ def read_column(
     ([4.0, nan], '1 of 2 cells are not numbers')
     """
     if described.kind == "number":
-        return read_number(column, missing=missing, decimal=decimal)
+        written = described.number_format or number_format
+        return read_number(column, missing=missing, number_format=written)
     if described.kind == "date":
         return _read_date(column, missing=missing, days_first=described.day_first)
     if described.kind == "boolean":
@@ -243,11 +335,11 @@ def read_column(
 
 
 def read_number(
-    column: pd.Series, *, missing: Collection[str] = (), decimal: str = "."
+    column: pd.Series, *, missing: Collection[str] = (), number_format: NumberFormat = PLAIN
 ) -> ParsedColumn:
     """Return float64 values, and issues for cells that are not numbers or out of range."""
-    values, bad = as_number(column, missing=missing, decimal=decimal)
-    not_numbers = _number_issues(column, bad, missing)
+    values, bad = as_number(column, missing=missing, number_format=number_format)
+    not_numbers = _number_issues(column, bad, missing, number_format)
     far = values.abs() > MAX_ABSOLUTE_VALUE
     out_of_range = issue_for_cells(
         column,
@@ -260,19 +352,22 @@ def read_number(
 
 
 def _number_issues(
-    column: pd.Series, bad: pd.Series, missing: Collection[str]
+    column: pd.Series, bad: pd.Series, missing: Collection[str], number_format: NumberFormat
 ) -> tuple[DataIssue, ...]:
     report = partial(issue_for_cells, column, bad, problem="cells are not numbers")
     if not bad.any() or not is_text_column(normalize_dtype(column)):
         return report(remedy="Write numbers.", kind="date")
     cells = strip_cells(normalize_dtype(column)[bad], missing)
-    if cells.str.fullmatch("[+-]?[0-9]+,[0-9]+").all():
+    if number_format == PLAIN and match_cells(cells, "[+-]?[0-9]+,[0-9]+").all():
         return report(
             remedy="Write one thousand as 1000, not 1,000.",
             options=f"If the comma is the decimal sign, add `{option('decimal', ',')}`.",
         )
-    if looks_like_numbers(cells).all():
-        remedy = "Write plain numbers such as 1234.5, without currency, percent or thousands signs."
+    if (looks_like_numbers(cells) | match_cells(cells, OTHER_NUMBERS_PATTERN)).all():
+        remedy = (
+            f"Numbers of this column are read as {number_format.example()} is written; write all of"
+            " them like that, or as plain numbers such as 1234.5."
+        )
         return report(remedy=remedy, kind="category")
     return report(remedy="Fix these cells.", may_be_missing=True, kind="category")
 
@@ -304,7 +399,7 @@ def _read_date(
 def text_issues(column: pd.Series, *, missing: Collection[str] = ()) -> tuple[DataIssue, ...]:
     """Return issues of words that are mostly lists or JSON, or whole documents."""
     cells = as_text(column, missing=missing)
-    nested = cells.str.fullmatch(NESTED_PATTERN, na=False)
+    nested = match_cells(cells, NESTED_PATTERN)
     mostly_nested = nested.sum() > NESTED_SHARE * cells.notna().sum()
     options = f"To leave the column out, add `{option('ignore', str(column.name))}`."
     return issue_for_cells(

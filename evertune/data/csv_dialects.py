@@ -18,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from evertune.data.validation import option, quote_list
 from evertune.errors import TableError
+from evertune.unicode_text import clean_text
 
 DELIMITER_WORDS = {"tab": "\t"}  # what can be said of a delimiter instead of typing it
 DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -33,6 +34,7 @@ SAMPLE_CHARACTERS = 65_536
 SAMPLE_ROWS = 200
 CHUNK_ROWS = 20_000
 MAX_COLUMNS = 5000
+LARGEST_CELL = 2**31 - 1
 MAX_UNPACK_RATIO = 100
 SAFE_UNPACKED_BYTES = 64 * 2**20
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -125,18 +127,21 @@ def detect_encoding(content: bytes, *, guess: bool = False) -> str:
 
 
 def detect_delimiter(text: str) -> str:
-    """Return which of comma, semicolon, tab and bar splits the rows most evenly."""
+    """Return which of comma, semicolon, tab and bar splits the rows most evenly.
 
-    def evenness(delimiter: str) -> tuple[float, int]:
+    Of several that do so alike, the comma is none: it also stands in numbers and in names.
+    """
+
+    def evenness(delimiter: str) -> tuple[float, bool, int]:
         sample = io.StringIO(text[:SAMPLE_CHARACTERS], newline="")
         try:
             rows = islice(csv.reader(sample, delimiter=delimiter), SAMPLE_ROWS)
             widths = [len(row) for row in rows if row]
         except csv.Error:
-            return 0.0, 0
+            return 0.0, False, 0
         if not widths or widths[0] == 1:
-            return 0.0, 1
-        return widths.count(widths[0]) / len(widths), widths[0]
+            return 0.0, False, 1
+        return widths.count(widths[0]) / len(widths), delimiter != ",", widths[0]
 
     return max(DELIMITER_NAMES, key=evenness)
 
@@ -198,7 +203,7 @@ def _likely_encoding(content: bytes) -> str:
 
 def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
     rows = _iterate_rows(text, delimiter, name)
-    header = [cell.strip() for cell in next(rows)]
+    header = [clean_text(cell) for cell in next(rows)]
     width = len(header)
     # Some programs end each line with a delimiter: a nameless last column that holds nothing.
     last = re.compile(re.escape(delimiter) + r"[ \t]*\r?$")
@@ -249,6 +254,7 @@ def _iterate_rows(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
     file = io.StringIO(text.removeprefix("\ufeff"), newline="")
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     n_rows = 0
+    limit = csv.field_size_limit(LARGEST_CELL)  # of the process; 131,072 characters by default
     try:
         for row in reader:
             if row:
@@ -261,6 +267,18 @@ def _iterate_rows(text: str, delimiter: str, name: str) -> Iterator[list[str]]:
         raise TableError(
             f"{name}: row {n_rows} (line {reader.line_num}) cannot be read: {error}; {hint}."
         ) from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _are_counted_names(numbers: list[str]) -> bool:
+    """Return whether names that are numbers count up evenly, such as years or 0, 1, 2."""
+    if not all(re.fullmatch("[0-9]{1,9}", number) for number in numbers):
+        return False
+    counts = [int(number) for number in numbers]
+    years = len(counts) == 2 and all(1900 <= count <= 2100 for count in counts)
+    steps = {later - earlier for earlier, later in pairwise(counts)}
+    return len(steps) == 1 and (len(counts) > 2 or years) and steps != {0}
 
 
 def _check_header(header: list[str], text: str, delimiter: str, name: str) -> None:
@@ -273,6 +291,8 @@ def _check_header(header: list[str], text: str, delimiter: str, name: str) -> No
     if "" in header:
         faults.append(f"column {header.index('') + 1} has no name; name it or take it out")
     numbers = [column for column in header if NUMBER_PATTERN.fullmatch(column)]
+    if _are_counted_names(numbers) and len(numbers) < len(header):
+        numbers = []
     if header[0].startswith("#"):
         faults.append("the first line is a comment; take it out")
     elif len(numbers) * 2 > len(header):
@@ -281,16 +301,20 @@ def _check_header(header: list[str], text: str, delimiter: str, name: str) -> No
     if len(header) > MAX_COLUMNS:
         faults = [f"{len(header)} columns; at most {MAX_COLUMNS} are read"]
     if len(header) == 1:
-        hint = _delimiter_hint(text, delimiter)
-        if hint:
-            faults.append(f"1 column; {hint}")
-        elif (width := _second_width(text)) > 1:
-            faults.append(f"the first line has 1 cell, but the second has {width}. {TITLE}")
-        else:
-            faults.append("1 column; a table needs a target and at least one other column")
+        faults.append(_explain_one_column(text, delimiter))
     if faults:
         lines = [f"- {fault.removesuffix('.')}." for fault in faults]
         raise TableError("\n".join([f"{name}: the header cannot be used.", *lines]))
+
+
+def _explain_one_column(text: str, delimiter: str) -> str:
+    hint = _delimiter_hint(text, delimiter)
+    if hint:
+        return f"1 column; {hint}"
+    width = _second_width(text)
+    if width > 1:
+        return f"the first line has 1 cell, but the second has {width}. {TITLE}"
+    return "1 column; a table needs a target and at least one other column"
 
 
 def _delimiter_hint(text: str, delimiter: str) -> str:

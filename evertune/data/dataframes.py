@@ -22,7 +22,7 @@ from evertune.data.column_kinds import (
     ALL_MISSING,
     MAX_ABSOLUTE_VALUE,
     MAX_CATEGORIES,
-    detect_decimal_sign,
+    detect_formats,
     find_unusable_columns,
     text_issues,
 )
@@ -96,8 +96,8 @@ def parse_table(
         target=target,
         columns=dict(kinds),
         missing_values=tuple(missing_values),
-        decimal=detect_decimal_sign(raw),
     )
+    spec = detect_formats(raw, spec)
     excluded = _find_excluded(raw, spec)
     features = raw.drop(columns=list(excluded))
     schema = TableSchema(
@@ -106,12 +106,13 @@ def parse_table(
         task=task,
         classes=tuple(classes),
         missing_values=spec.missing_values,
-        decimal=spec.decimal,
+        decimal=spec.decimal or ".",
     )
     table, unread = conform_to_schema(features, schema)
     unreadable = [issue.column for issue in unread if table[issue.column].isna().all()]
+    unreadable += [name for name in spec.open_numbers if name in table]
     if unreadable and not set(unreadable) <= set(kinds):
-        # such as ambiguous dates: read them as words
+        # dates or numbers that can be read in two ways: read them as words
         words: dict[str, ColumnKind] = {
             str(name): "text" if raw[name].nunique() > MAX_CATEGORIES else "category"
             for name in unreadable

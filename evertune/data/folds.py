@@ -342,16 +342,18 @@ def _check_possible(
 
 def _check_class_counts(labels: IntArray, classes: Sequence[str], n_folds: int) -> None:
     counts = np.bincount(labels, minlength=len(classes))
-    rare = [
-        f"{name!r} ({count} rows)"
-        for name, count in zip(classes, counts, strict=True)
+    rare = sorted(
+        (count, name)
+        for name, count in zip(classes, counts.tolist(), strict=True)
         if count < n_folds
-    ]
+    )
     if rare:
+        count, name = rare[0]
         raise ValueError(
-            f"{n_folds} folds need at least {n_folds} training rows of every class. Got "
-            f"{', '.join(rare)}. Lower split.n_folds, set split.folds to kfold, or join rare "
-            f"classes."
+            f"{n_folds} folds are too many: {len(rare)} of {len(classes)} classes"
+            f" {'has' if len(rare) == 1 else 'have'} fewer than {n_folds} training rows (for"
+            f" example {name!r}: {count}). Merge rare classes, lower split.n_folds, or set"
+            " split.folds: kfold."
         )
 
 

@@ -79,7 +79,8 @@ def normalize_label_column(column: pd.Series, schema: TableSchema) -> tuple[pd.S
         return texts, cells.notna() & texts.isna()
     if normalize_dtype(column).dtype == bool:
         return pd.Series(np.nan, index=column.index, dtype="str"), column.notna()
-    values, bad = as_number(column, missing=schema.missing_values, decimal=schema.decimal)
+    written = schema.format_of(schema.target_format)
+    values, bad = as_number(column, missing=schema.missing_values, number_format=written)
     bad |= np.isinf(values)
     return values.mask(bad).map(repr, na_action="ignore").astype("str"), bad
 

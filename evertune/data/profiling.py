@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from evertune.data.cell_patterns import match_cells
 from evertune.data.column_kinds import (
     IDENTIFIER_NAME_PATTERN,
     LEADING_ZERO_PATTERN,
@@ -340,7 +341,7 @@ def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterato
     if not is_text_column(cells):
         return
     share = number_share(raw, missing)
-    if strip_cells(cells, missing).str.fullmatch(LEADING_ZERO_PATTERN, na=False).any():
+    if match_cells(strip_cells(cells, missing), LEADING_ZERO_PATTERN).any():
         yield f"{shown} has leading zeros and is read as labels"
     elif share > 1 / 2:
         yield f"{shown} is read as words, although {share:.0%} of its cells are numbers"

@@ -9,24 +9,28 @@ import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import infer_dtype
 
 from evertune.config.schema import DataSection, DialectSection
 from evertune.data.cleaning import prepare_table
-from evertune.data.column_kinds import detect_decimal_sign
+from evertune.data.column_kinds import detect_decimal_sign, detect_formats
 from evertune.data.csv_dialects import read_csv
 from evertune.data.schema import PreparedTable, TableSpec
 from evertune.data.validation import DataIssue, format_issues, quote_list
 from evertune.errors import TableError
+from evertune.unicode_text import clean_text
 
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
 QUERY_SUFFIX = ".sql"
 MEMORY_PER_FILE_BYTE = 6
 EXISTING_SYSTEM_COLUMN = "existing_system"
+LARGEST_EXACT_INTEGER = 2**53  # of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +76,8 @@ def inspect_source(data: DataSection, root: Path) -> SourceTable:
 
 
 def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
-    """Return the table spec of params.yaml; the decimal sign is detected if it is open."""
-    return TableSpec(
+    """Return the table spec of params.yaml, with the formats of numbers that the table shows."""
+    spec = TableSpec(
         target=data.target,
         task=data.task,
         positive=data.positive,
@@ -82,11 +86,12 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
         group=data.group,
         human=data.human_column,
         existing=EXISTING_SYSTEM_COLUMN if data.existing_model else data.existing_column,
-        ignore=data.ignore,
-        columns=data.columns,
+        ignore=tuple(map(clean_text, data.ignore)),
+        columns={clean_text(name): kind for name, kind in data.columns.items()},
         missing_values=data.missing_values,
-        decimal=data.dialect.decimal or detect_decimal_sign(raw),
+        decimal=data.dialect.decimal,
     )
+    return detect_formats(raw, spec)
 
 
 def clean_or_raise(raw: pd.DataFrame, spec: TableSpec, *, source: str) -> PreparedTable:
@@ -128,7 +133,7 @@ def _read(data: DataSection, root: Path, *, inspect: bool) -> SourceTable:
         return SourceTable(_check_typed(_read_query(path, data.address_variable), path.name))
     if suffix in PARQUET_SUFFIXES:
         try:
-            table = pq.read_table(path).to_pandas(ignore_metadata=True)
+            table = _to_pandas(pq.read_table(path))
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path.name}: expected a Parquet file, but {error}.") from error
         return SourceTable(_check_typed(table, path.name))
@@ -139,11 +144,10 @@ def _read(data: DataSection, root: Path, *, inspect: bool) -> SourceTable:
         delimiter=given.delimiter,
         guess_encoding=inspect,
     )
-    dialect = DialectSection(
-        delimiter=csv.delimiter,
-        encoding=csv.encoding,
-        decimal=given.decimal or (detect_decimal_sign(csv.table) if inspect else None),
-    )
+    decimal = given.decimal
+    if inspect and decimal is None and detect_decimal_sign(csv.table) == ",":
+        decimal = ","
+    dialect = DialectSection(delimiter=csv.delimiter, encoding=csv.encoding, decimal=decimal)
     return SourceTable(csv.table, dialect, csv.notes)
 
 
@@ -174,9 +178,9 @@ def _check_file(path: Path, root: Path) -> None:
 
 
 def _check_typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a table of a Parquet file or a query with its columns' names stripped."""
-    names = pd.Index([str(column).strip() for column in table.columns])
-    twice = sorted(set(names[names.str.lower().duplicated(keep=False)]))
+    """Return a table of a Parquet file or a query with its columns' names in one form."""
+    names = pd.Index([clean_text(str(column)) for column in table.columns])
+    twice = sorted(set(names[names.str.casefold().duplicated(keep=False)]))
     if twice:
         raise TableError(
             f"{name}: names of columns are nearly equal: {quote_list(twice)}; rename them."
@@ -186,6 +190,35 @@ def _check_typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if table.empty:
         raise TableError(f"{name}: 0 rows; expected at least one.")
     return table.set_axis(names, axis="columns")
+
+
+def _to_pandas(content: pa.Table) -> pd.DataFrame:
+    """Return a table of Parquet; integers with gaps become floats where no digit is lost."""
+    table: pd.DataFrame = content.to_pandas(ignore_metadata=True)
+    for index, cells in enumerate(content.columns):
+        if pa.types.is_integer(cells.type) and cells.null_count:
+            whole = pd.Series(cells.to_pylist(), dtype=object).astype(
+                "UInt64" if pa.types.is_unsigned_integer(cells.type) else "Int64"
+            )
+            if _is_long(whole):
+                table.isetitem(index, whole.array)
+    return table
+
+
+def _is_long(whole: pd.Series) -> bool:
+    """Return whether float64 cannot hold all integers of a column."""
+    return bool((whole.abs() > LARGEST_EXACT_INTEGER).any())
+
+
+def _decimals_to_floats(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose decimals are floats, except where digits would be lost."""
+    for index, (_, cells) in enumerate(table.items()):
+        if infer_dtype(cells, skipna=True) == "decimal":
+            floats = cells.astype("float64")
+            pairs = zip(cells[floats.notna()], floats.dropna(), strict=True)
+            if all(Decimal(repr(number)) == cell for cell, number in pairs):
+                table.isetitem(index, floats.to_numpy())
+    return table
 
 
 def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
@@ -206,7 +239,8 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
     try:
         engine = create_engine(address)
         with engine.connect() as connection:
-            table = pd.read_sql_query(text(path.read_text(encoding="utf-8")), connection)
+            query = text(path.read_text(encoding="utf-8"))
+            table = pd.read_sql_query(query, connection, coerce_float=False)
         engine.dispose()
     except (SQLAlchemyError, pd.errors.DatabaseError, ImportError) as error:
         cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
@@ -215,4 +249,4 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
             f"{path.name}: the query failed: {reason}. Check the query, and the address in the "
             f"environment variable {address_variable}."
         ) from error
-    return table
+    return _decimals_to_floats(table)

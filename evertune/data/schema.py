@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from evertune.data.number_formats import DecimalSign, NumberFormat
 from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
 
 NO_COLUMN = "null"  # given to `evertune use` instead of a column: none has the role
@@ -32,6 +33,9 @@ class Column:
         The range of a number.
     day_first : bool, optional
         Of dates that end with the year: whether the day comes before the month.
+    number_format : NumberFormat, optional
+        How the text cells of a number are written; None: as numbers of the table without a format
+        of their own.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     day_first: bool | None = None
+    number_format: NumberFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ class TableSchema:
     missing_values : tuple of str
         Cells of a raw table that mean "missing", besides a blank cell.
     decimal : str
-        The decimal sign of a raw table's text cells, `.` or `,`.
+        The decimal sign of numbers without a format of their own, `.` or `,`.
+    target_format : NumberFormat, optional
+        How the text cells of the target are written in regression; None: as such numbers.
     """
 
     features: tuple[Column, ...]
@@ -77,7 +84,12 @@ class TableSchema:
     existing: str | None = None
     time_column: Column | None = None
     missing_values: tuple[str, ...] = ()
-    decimal: str = "."
+    decimal: DecimalSign = "."
+    target_format: NumberFormat | None = None
+
+    def format_of(self, written: NumberFormat | None) -> NumberFormat:
+        """Return a column's or the target's format, or the one of numbers that have none."""
+        return written or NumberFormat(self.decimal)
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,10 @@ class TableSpec:
     """Roles and kinds of columns as far as the user declares them; the rest is inferred.
 
     `task` and `positive` are inferred if they are `auto`; `ignore` names columns that are not
-    features. See `evertune.data.readers.spec_from_params`.
+    features. `decimal` is None where it is not declared. `column_kinds.detect_formats` adds
+    `number_formats`, those that the cells of the columns show, and `open_numbers`, the columns
+    whose cells can be read in two ways, each with the sign that is the reason. See
+    `evertune.data.readers.spec_from_params`.
     """
 
     target: str
@@ -99,7 +114,13 @@ class TableSpec:
     ignore: tuple[str, ...] = ()
     columns: Mapping[str, ColumnKind] = field(default_factory=dict)
     missing_values: tuple[str, ...] = ()
-    decimal: str = "."
+    decimal: DecimalSign | None = None
+    number_formats: Mapping[str, NumberFormat] | None = None
+    open_numbers: Mapping[str, str] = field(default_factory=dict)
+
+    def format_of(self, name: object) -> NumberFormat:
+        """Return how the numbers of a column are written."""
+        return (self.number_formats or {}).get(str(name)) or NumberFormat(self.decimal or ".")
 
     @property
     def roles(self) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import get_args
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from evertune.data.column_kinds import infer_kind, number_share, read_number
+from evertune.data.column_kinds import infer_kind, number_share, open_number_issues, read_number
+from evertune.data.number_formats import PLAIN, NumberFormat
 from evertune.data.parsing import as_number, as_text, mask_missing_words, normalize_dtype
 from evertune.data.schema import TableSpec
 from evertune.data.validation import MAX_MISSING_WORDS, DataIssue, option, quote_list
@@ -32,10 +33,12 @@ def resolve_task(column: pd.Series, spec: TableSpec) -> Task:
             return task  # type: ignore[no-any-return]
     if spec.task != "auto":
         raise ValueError(f"The task must be auto or one of {get_args(Task)}. Got {spec.task!r}.")
-    return infer_task(column, spec.missing_values, decimal=spec.decimal)
+    return infer_task(column, spec.missing_values, number_format=spec.format_of(column.name))
 
 
-def infer_task(column: pd.Series, missing: Collection[str] = (), *, decimal: str = ".") -> Task:
+def infer_task(
+    column: pd.Series, missing: Collection[str] = (), *, number_format: NumberFormat = PLAIN
+) -> Task:
     """Return the task that the cells of a target suggest.
 
     Two values: binary. Other words: multiclass. Whole numbers with at most 20 values and ten rows
@@ -45,9 +48,9 @@ def infer_task(column: pd.Series, missing: Collection[str] = (), *, decimal: str
     n_values = cells.nunique()
     if n_values <= 2:
         return "binary"
-    if infer_kind(column, missing, decimal=decimal) != "number":
+    if infer_kind(column, missing) != "number":
         return "multiclass"
-    values = as_number(column, missing=missing, decimal=decimal)[0].dropna()
+    values = as_number(column, missing=missing, number_format=number_format)[0].dropna()
     few = n_values <= min(MAX_NUMERIC_CLASSES, len(cells) / MIN_ROWS_PER_CLASS)
     return "multiclass" if few and bool((values % 1 == 0).all()) else "regression"
 
@@ -109,7 +112,8 @@ def match_class(name: str | float | bool, classes: Sequence[str]) -> str | None:
 def parse_target(column: pd.Series, task: Task, spec: TableSpec) -> pd.Series:
     """Return a target's clean cells: class text, or float64 in regression; NaN if missing."""
     if task == "regression":
-        return as_number(column, missing=spec.missing_values, decimal=spec.decimal)[0]
+        written = spec.format_of(column.name)
+        return as_number(column, missing=spec.missing_values, number_format=written)[0]
     return parse_class_labels(column, spec.missing_values)
 
 
@@ -126,8 +130,12 @@ def target_issues(column: pd.Series, spec: TableSpec) -> tuple[DataIssue, ...]:
         return (DataIssue(name, "the target holds dates", remedy="Choose a number or a class."),)
     task = resolve_task(column, spec)
     if task == "regression":
-        issues = read_number(column, missing=spec.missing_values, decimal=spec.decimal)[1]
-        return tuple(replace(issue, kind=None) for issue in issues)
+        written = spec.format_of(column.name)
+        unread = read_number(column, missing=spec.missing_values, number_format=written)[1]
+        return (
+            *open_number_issues(column, spec),
+            *(replace(issue, kind=None) for issue in unread),
+        )
     continuous = _continuous_issues(column, cells, spec)
     return *_mixed_label_issues(column, cells), *(continuous or _class_issues(cells, task, spec))
 
@@ -154,10 +162,10 @@ def _mixed_label_issues(column: pd.Series, cells: pd.Series) -> list[DataIssue]:
 
 def _continuous_issues(column: pd.Series, cells: pd.Series, spec: TableSpec) -> list[DataIssue]:
     name, n_values, n_rows = str(column.name), cells.nunique(), cells.notna().sum()
-    missing, decimal = spec.missing_values, spec.decimal
-    kind = infer_kind(column, missing, decimal=decimal)
+    missing, written = spec.missing_values, spec.format_of(column.name)
+    kind = infer_kind(column, missing)
     if kind == "number" and n_values > MAX_NUMERIC_CLASSES:
-        values = as_number(column, missing=missing, decimal=decimal)[0].dropna()
+        values = as_number(column, missing=missing, number_format=written)[0].dropna()
         if (values % 1 != 0).any():
             problem = f"a number with {n_values} values is not a class"
             return [DataIssue(name, problem, options=f"To predict a number, add {_task()}.")]

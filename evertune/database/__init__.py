@@ -14,7 +14,7 @@ environment variable with another one.
 tables (`migrations`) and refuses a newer one.
 """
 
-from evertune.database.engine import ModelLog, database_url, open_log
+from evertune.database.engine import DATABASE_FILE, ModelLog, database_url, open_log
 from evertune.database.tables import (
     CHAMPIONS,
     CLAIMS,
@@ -34,6 +34,7 @@ from evertune.database.tables import (
 __all__ = [
     "CHAMPIONS",
     "CLAIMS",
+    "DATABASE_FILE",
     "DECISIONS",
     "DECISION_RECORDS",
     "HOLDOUT_USES",

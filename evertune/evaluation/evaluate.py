@@ -1,11 +1,11 @@
 """Evaluates a model on rows it never saw: baselines, choice, guards, folds, slices, importance.
 
 `evaluate` makes the whole `Evaluation`; the stage of that name calls it with the hold-out, and
-`evertune evaluate --model` (`other_table.assess_model`) with any other table. Its parts without a
-model are `compare_with_baselines` (scores, lifts and intervals), `choose_model` (the model, or a
-simpler one that is not clearly worse) and `check_guards`. `evaluate_on_folds` scores the
-ensemble by out-of-fold predictions, whose weights were chosen on the same rows, which flatters a
-little.
+`evertune evaluate --model` (`other_table.assess_model`) with any other table. What is evaluated is
+the model in use: `choose_model` takes the search's, or a simpler one where that is not clearly
+better. Other parts without a model are `compare_with_baselines` (scores, lifts and intervals) and
+`check_guards`. `evaluate_on_folds` scores the ensemble by out-of-fold predictions, whose weights
+were chosen on the same rows, which flatters a little.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from evertune.evaluation.evaluation_record import (
     Evaluation,
     Guard,
     MetricRow,
-    chosen_model_metrics,
+    SearchedModel,
 )
 from evertune.evaluation.explain import (
     Contributions,
@@ -36,7 +36,7 @@ from evertune.evaluation.explain import (
     rank_columns,
     shap_contributions,
 )
-from evertune.evaluation.formatting import humanize, metric_name
+from evertune.evaluation.formatting import format_difference, humanize, metric_name
 from evertune.evaluation.model_card import model_limitations
 from evertune.evaluation.slices import (
     SliceRow,
@@ -87,7 +87,7 @@ class FoldScores:
     Attributes
     ----------
     of : str
-        `ensemble`, `trial`, or "" if nothing ran on all folds.
+        `ensemble`, `trial`, `simplest`, or "" if nothing ran on all folds.
     scores : mapping from metric to Estimate
         Means over the folds.
     member : mapping from metric to Estimate
@@ -100,6 +100,33 @@ class FoldScores:
 
 
 NO_FOLDS = FoldScores("", {}, {})
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model is used, and why.
+
+    Attributes
+    ----------
+    chosen : str
+        `model`, or `simplest:` and a name.
+    reasons : tuple of str
+        Sentences.
+    searched : SearchedModel, optional
+        The search's model, if another one is used.
+    """
+
+    chosen: str = CHOSEN_MODEL
+    reasons: tuple[str, ...] = ()
+    searched: SearchedModel | None = None
+
+    @property
+    def simplest(self) -> str | None:
+        """The name of the simplest model that is used, None if it is the search's."""
+        return self.chosen.partition(":")[2] or None
+
+
+THE_MODEL = ModelChoice()
 
 
 def bootstrap_config(section: EvaluationSection) -> BootstrapConfig:
@@ -122,11 +149,14 @@ def evaluate(
     folds: FoldScores = NO_FOLDS,
     out_of_fold: tuple[FloatArray, FloatArray] | None = None,
     guards: Mapping[str, float] | None = None,
+    choice: ModelChoice = THE_MODEL,
 ) -> Evaluation:
     """Return the evaluation of a model by n rows that it never saw.
 
     Parameters
     ----------
+    model : Model
+        The one in use, as `choice` says.
     table : DataFrame, n rows
         Clean.
     pred : Predictions
@@ -163,14 +193,15 @@ def evaluate(
         bootstrap=bootstrap,
         training_scores=training_scores,
         folds=folds,
+        in_use=choice.simplest,
     )
-    chosen, reasons = choose_model(optimised, baseline_rows)
     n_classes = len(schema.classes)
     counts = confusion_matrix(y_true, pred, n_classes).tolist() if n_classes else ()
     slices = evaluate_slices(model, table, y_true, pred, optimised, section=section)
     shap_rows = _sample_rows(len(table), MAX_SHAP_ROWS, seed=section.seed)
     contributions = shap_contributions(model.fitted, table.iloc[shap_rows], schema)
-    evaluation = Evaluation(
+    scores = {row.name: row.holdout for row in metric_rows}
+    return Evaluation(
         target=schema.target,
         task=schema.task,
         classes=schema.classes,
@@ -179,11 +210,11 @@ def evaluate(
         confidence=section.confidence,
         n_training=len(model.row_keys) if training is None else len(training),
         n_holdout=len(table),
-        holdout={row.name: row.holdout for row in metric_rows},
+        holdout=scores,
         lift={row.name: row.lift for row in metric_rows},
         best_baseline=metric_rows[0].baseline,
-        chosen=chosen,
-        reasons=reasons,
+        chosen=choice.chosen,
+        reasons=choice.reasons,
         family=model.configuration.family,
         settings=hyperparameter_settings(model.configuration),
         search=SearchSummary(0, 0, 0, 0, 0.0),
@@ -216,9 +247,9 @@ def evaluate(
         ),
         purpose=section.purpose,
         not_for=section.not_for,
+        guards=check_guards(guards or {}, metrics, scores=scores),
+        searched=() if choice.searched is None else (choice.searched,),
     )  # fmt: skip
-    checked = check_guards(guards or {}, metrics, scores=chosen_model_metrics(evaluation))
-    return replace(evaluation, guards=checked)
 
 
 # Beside the baselines
@@ -235,12 +266,18 @@ def compare_with_baselines(
     bootstrap: BootstrapConfig,
     training_scores: MetricValues | None = None,
     folds: FoldScores = NO_FOLDS,
+    in_use: str | None = None,
 ) -> tuple[tuple[MetricRow, ...], tuple[BaselineRow, ...]]:
     """Return the model's scores, each beside the baseline that is best in it, and all baselines.
 
     A lift over a baseline with predictions is a paired difference on the rows that it predicts.
     Over one of which only scores are known, the model's own interval is shifted by that score.
     A baseline that leaves rows out is best in nothing, since its scores are those of other rows.
+
+    Parameters
+    ----------
+    in_use : str, optional
+        The baseline that is the model itself: it has no lift, and is best in nothing.
     """
     scores = compute_metrics(metrics, y_true, pred)
     intervals = {m.name: bootstrap_interval(m, y_true, pred, **asdict(bootstrap)) for m in metrics}
@@ -257,13 +294,16 @@ def compare_with_baselines(
         value, low, high = (lift(metric, end, score) for end in (scores[metric.name], low, high))
         return Estimate(value, low, high, n=y_true.size)
 
-    baseline_rows = []
+    baseline_rows: list[BaselineRow] = []
     for baseline in baselines:
         if baseline.name in baseline_predictions:
             on_holdout = compute_metrics(metrics, y_true, baseline_predictions[baseline.name])
         else:
             on_holdout = expected.get(baseline.name, baseline.mean)
-        gain = lift_over(baseline.name, on_holdout.get(metrics[0].name), metrics[0])
+        if baseline.name == in_use:
+            gain = Estimate(n=y_true.size)
+        else:
+            gain = lift_over(baseline.name, on_holdout.get(metrics[0].name), metrics[0])
         baseline_rows.append(
             BaselineRow(
                 baseline.name,
@@ -274,11 +314,11 @@ def compare_with_baselines(
                 lift=gain.value,
                 low=gain.low,
                 high=gain.high,
-                paired=baseline.name in baseline_predictions,
+                paired=baseline.name in baseline_predictions and baseline.name != in_use,
                 n_rows=gain.n,
             )
         )
-    whole = [row for row in baseline_rows if row.n_rows == y_true.size]
+    whole = [row for row in baseline_rows if row.n_rows == y_true.size and row.name != in_use]
     metric_rows = []
     for metric in metrics:
         name, best = metric.name, best_baseline(metric, whole)
@@ -315,24 +355,45 @@ def best_baseline(metric: Metric, rows: Iterable[BaselineRow]) -> BaselineRow | 
     return best(scored, key=lambda pair: pair[1], default=(None, None))[0]
 
 
-def choose_model(metric: Metric, baselines: Iterable[BaselineRow]) -> tuple[str, tuple[str, ...]]:
+def choose_model(
+    metric: Metric, baselines: Iterable[BaselineRow], *, confidence: float, finished: bool = True
+) -> tuple[str, tuple[str, ...]]:
     """Return what to deploy, `model` or `simplest:<name>`, and why.
 
     The simplest models are cheaper to run, to explain and to maintain: a model that is not clearly
     better than the best of them on the hold-out, in the optimised metric, does not pay for itself.
+
+    Parameters
+    ----------
+    baselines : iterable of BaselineRow
+        With the lifts of the search's model.
+    confidence : float
+        Of their intervals.
+    finished : bool
+        False if the search finished no model at all.
     """
     simplest = best_baseline(metric, [row for row in baselines if row.kind == "model"])
-    if simplest is None or simplest.low is None:
-        return CHOSEN_MODEL, ("There is no simplest model to compare with.",)
-    name = f"the best of the simplest models, {humanize(simplest.name)}"
-    if simplest.low > 0:
-        text = f"On the same rows it is better than {name} ({metric_name(metric.name)})."
-        return CHOSEN_MODEL, (text,)
-    return f"simplest:{simplest.name}", (
-        f"On the same rows the tuned model is not clearly better than {name}: the interval of its"
-        f" lift in {metric_name(metric.name)} is not entirely above zero.",
-        "The simpler model is cheaper to run, to explain and to maintain.",
+    if simplest is None:
+        return CHOSEN_MODEL, ("There is no simple model to compare with.",)
+    name = humanize(simplest.name)
+    chosen = f"simplest:{simplest.name}"
+    if not finished:
+        return chosen, (
+            "The search ran out of time before any model was finished; the best baseline,"
+            f" {name}, is used.",
+        )
+    difference = format_difference(
+        simplest.lift, simplest.low, simplest.high, confidence=confidence
     )
+    by = f"(difference in {metric_name(metric.name)} {difference}; above zero is better)"
+    if simplest.low is not None and simplest.low > 0:
+        return CHOSEN_MODEL, (
+            f"The search's model is used: it is clearly better than {name}, the best simple model"
+            f" {by}.",
+        )
+    worse = simplest.high is not None and simplest.high < 0
+    words = "is clearly worse than" if worse else "is not clearly better than"
+    return chosen, (f"The search's model {words} {name} {by}, so the simpler one is used.",)
 
 
 def check_guards(
@@ -467,12 +528,7 @@ def evaluate_on_folds(
     """
 
     def mean(scores: Sequence[float | None]) -> Estimate:
-        return corrected_resampled_t(
-            scores,
-            n_training=sum(len(fold.training) for fold in folds) // len(folds),
-            n_validation=sum(len(fold.validation) for fold in folds) // len(folds),
-            confidence=confidence,
-        )
+        return _mean_over_folds(scores, folds, confidence)
 
     winner = find_complete_trial(model.configuration, trials)
     member = {}
@@ -489,6 +545,30 @@ def evaluate_on_folds(
     if any(score is not None for score in origin.scores):
         scores[metrics[0].name] = mean(origin.scores)
     return FoldScores("ensemble", scores, member)
+
+
+def simplest_on_folds(
+    result: BaselineResult, metrics: Sequence[Metric], *, folds: Sequence[Fold], confidence: float
+) -> FoldScores:
+    """Return the scores of one of the simplest models over the folds."""
+    scores = {
+        m.name: _mean_over_folds(
+            [fold.figures.get(m.name) for fold in result.folds], folds, confidence
+        )
+        for m in metrics
+    }
+    return FoldScores("simplest", scores, {}) if result.folds else NO_FOLDS
+
+
+def _mean_over_folds(
+    scores: Sequence[float | None], folds: Sequence[Fold], confidence: float
+) -> Estimate:
+    return corrected_resampled_t(
+        scores,
+        n_training=sum(len(fold.training) for fold in folds) // len(folds),
+        n_validation=sum(len(fold.validation) for fold in folds) // len(folds),
+        confidence=confidence,
+    )
 
 
 def model_oof_predictions(

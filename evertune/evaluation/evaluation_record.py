@@ -24,7 +24,7 @@ CHOSEN_MODEL = "model"
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of the model, beside the baseline that is best in this metric.
+    """One metric of the model in use, beside the other baseline that is best in this metric.
 
     Attributes
     ----------
@@ -76,7 +76,8 @@ class BaselineRow:
     holdout, folds : dict
         All scores on the hold-out, and their means over the folds.
     lift, low, high : float, optional
-        By how much the model is better on the hold-out, with its interval.
+        By how much the model is better on the hold-out, with its interval; None of the baseline
+        that is the model in use itself.
     paired : bool
         True if both were compared row by row; False if only the baseline's score is known.
     n_rows : int
@@ -106,8 +107,42 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class SearchedModel:
+    """The search's model beside a simpler one that is in use, on the same rows of the hold-out.
+
+    Attributes
+    ----------
+    family : str
+        Of an ensemble, its heaviest member's.
+    members : int
+        Trials that make it together.
+    finished : bool
+        False if no trial was finished, so that it is the zero rule.
+    holdout : dict
+        All its scores.
+    folds : float, optional
+        The optimised metric, averaged over the folds.
+    difference, low, high : float, optional
+        By how much it is better than the model in use in the optimised metric, with the interval;
+        positive is better, whatever the metric's direction.
+    """
+
+    family: str
+    members: int
+    finished: bool
+    holdout: MetricValues
+    folds: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All that is known about a model before it is registered.
+
+    Every score, lift, slice and caution is of the model in use: the one that `chosen` names, which
+    is registered. `searched` is the search's model, if that is another one.
 
     Attributes
     ----------
@@ -121,7 +156,10 @@ class Evaluation:
         The model's scores on the hold-out, and by how much each is better than the baseline that
         is best in this metric. `best_baseline` is that of the optimised metric.
     chosen, reasons
-        `model`, or `simplest:` and a name if the model is not clearly better than that one; why.
+        `model` for that of the search, or `simplest:` and a name if it is not clearly better than
+        that one; why.
+    family, settings
+        Of the model in use.
     confusion : tuple of tuple of int
         Rows of the hold-out by true class (first index) and predicted class; empty in regression.
     importance : tuple of Importance
@@ -129,7 +167,9 @@ class Evaluation:
     notes, unknowns : tuple of str
         What a reader must know to read the scores rightly, and the model's limitations.
     folds_of : str
-        What the scores over the folds are of: `ensemble`, `trial`, or "" for nothing.
+        What the scores over the folds are of: `ensemble`, `trial`, `simplest` or "" for nothing.
+    searched : tuple of SearchedModel
+        The search's model, if a simpler one is in use; none otherwise.
     data, contributions, story : tuple
         The data, the SHAP values of the boosters and the search: one, or none if not known.
     phases, enough
@@ -172,6 +212,7 @@ class Evaluation:
     contributions: tuple[Contributions, ...] = ()
     unknowns: tuple[str, ...] = ()
     story: tuple[SearchReport, ...] = ()
+    searched: tuple[SearchedModel, ...] = ()
 
 
 _Row = TypeVar("_Row", MetricRow, BaselineRow)
@@ -194,7 +235,10 @@ def chosen_simple_model(evaluation: Evaluation) -> str | None:
 
 
 def chosen_model_metrics(evaluation: Evaluation) -> MetricValues:
-    """Return the scores on the hold-out of the model that the evaluation chose."""
+    """Return the scores on the hold-out of the model that the evaluation chose.
+
+    Evaluations of 0.1 have those of the search's model in `holdout` even where another was chosen.
+    """
     simplest = chosen_simple_model(evaluation)
     return evaluation.holdout if simplest is None else baseline_row(evaluation, simplest).holdout
 

@@ -16,6 +16,17 @@ METRIC_LABELS = {
     "r2": "R2",
     "pinball": "pinball loss",
 }
+FAMILY_LABELS = {
+    "catboost": "CatBoost",
+    "lightgbm": "LightGBM",
+    "xgboost": "XGBoost",
+    "linear": "a linear model",
+    "tree": "a decision tree",
+    "knn": "nearest neighbours",
+    "svm": "a support vector machine",
+    "mlp": "a neural network",
+    "embedding_mlp": "a neural network with embeddings",
+}
 NEGLIGIBLE = 1e-9
 
 
@@ -33,6 +44,17 @@ def metric_name(name: str) -> str:
 def humanize(name: str) -> str:
     """Return a name without underscores."""
     return name.replace("_", " ")
+
+
+def family_name(name: str) -> str:
+    """Return a family of models as people write it.
+
+    Examples
+    --------
+    >>> family_name("lightgbm"), family_name("extra_trees")
+    ('LightGBM', 'extra trees')
+    """
+    return FAMILY_LABELS.get(name, humanize(name))
 
 
 def format_score(score: float | None, *, sign: str = "") -> str:
@@ -73,6 +95,23 @@ def format_interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{format_score(low)} to {format_score(high)}"
 
 
+def format_difference(
+    difference: float | None, low: float | None, high: float | None, *, confidence: float
+) -> str:
+    """Return a difference with its sign and its interval.
+
+    Examples
+    --------
+    >>> format_difference(-0.008, -0.023, 0.005, confidence=0.95)
+    '-0.008, 95 % interval -0.023 to 0.005'
+    >>> format_difference(0.1, None, None, confidence=0.95)
+    '+0.100, no interval is known'
+    """
+    interval = format_interval(low, high)
+    shown = f"{100 * confidence:g} % interval {interval}" if interval else "no interval is known"
+    return f"{format_lift(difference)}, {shown}"
+
+
 def format_percent(share: float | None) -> str:
     """Return a share in percent, a dash if there is none.
 
@@ -93,6 +132,17 @@ def format_count(count: float | None) -> str:
     ('12,345', '-')
     """
     return "-" if count is None else f"{count:,.0f}"
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Return a count with its noun, whose plural ends in s.
+
+    Examples
+    --------
+    >>> count_noun(1, "row"), count_noun(2, "row"), count_noun(12345, "trial")
+    ('1 row', '2 rows', '12,345 trials')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def format_two_digits(value: float | None) -> str:

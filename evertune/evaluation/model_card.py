@@ -1,15 +1,23 @@
 """The sentences of a model card: notes on the scores, cautions for users, known limitations."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import quote_list
-from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, chosen_simple_model
-from evertune.evaluation.formatting import format_score, humanize, metric_name
+from evertune.evaluation.evaluation_record import Evaluation, chosen_simple_model
+from evertune.evaluation.formatting import (
+    count_noun,
+    format_score,
+    humanize,
+    metric_name,
+)
 from evertune.evaluation.slices import SliceRow, rate_gaps
+from evertune.evaluation.sufficiency import doubts_about_rules
 
+RANGE = re.compile(r"-?\d\S* to -?\d\S*")  # of a slice of a number or a date
 MIN_HOLDOUT_ROWS = 200
 MIN_CLASS_ROWS = 20
 LOW_RECALL = 0.5
@@ -44,15 +52,11 @@ def evaluation_notes(evaluation: Evaluation, schema: TableSchema) -> tuple[str, 
 
 def _notes_on_the_model(evaluation: Evaluation) -> Iterator[str]:
     metric = metric_name(evaluation.metric)
-    for row in _unbeaten_guesses(evaluation):
-        yield (
-            f"The model is not clearly better than {humanize(row.name)}, which needs no model "
-            f"({metric}): do not deploy it on this evidence."
-        )
+    yield from _doubts(evaluation)
     if not evaluation.search.complete:
         yield (
-            "No trial finished all folds within the budget, so nothing was chosen by"
-            " cross-validation. Give the search more time."
+            "No trial of the search finished all folds, so cross-validation chose nothing. Give the"
+            " search more time."
         )
     for guard in evaluation.guards:
         if not guard.kept:
@@ -69,21 +73,21 @@ def _notes_on_the_model(evaluation: Evaluation) -> Iterator[str]:
 
 def _notes_on_the_scores(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.n_holdout < MIN_HOLDOUT_ROWS:
-        yield f"The hold-out has only {evaluation.n_holdout} rows: its intervals are wide."
+        n_rows = count_noun(evaluation.n_holdout, "row")
+        yield f"The hold-out has only {n_rows}: its intervals are wide."
     for name, row in zip(evaluation.classes, evaluation.confusion, strict=False):
         if sum(row) < MIN_CLASS_ROWS:
             yield (
-                f"Class '{name}' has only {sum(row)} rows in the hold-out: its scores are"
-                " imprecise."
+                f"Class '{name}' has only {count_noun(sum(row), 'row')} in the hold-out: its scores"
+                " are imprecise."
             )
     chosen = chosen_simple_model(evaluation)
     if chosen is not None:
         yield (
-            "The scores of 'the model' are those of the tuned model; the row"
-            f" '{humanize(chosen)}' has those of the chosen one. The hold-out was used for this"
-            " choice between the two."
+            f"All scores are those of {humanize(chosen)}, the model in use. The hold-out was used"
+            " to choose between it and the search's model, which flatters it a little."
         )
-    if evaluation.search.complete > 1:
+    elif evaluation.search.complete > 1:
         yield (
             f"The folds chose this configuration among {evaluation.search.trials}, so its scores "
             "on them are optimistic. The hold-out was not used for that choice."
@@ -92,8 +96,8 @@ def _notes_on_the_scores(evaluation: Evaluation) -> Iterator[str]:
         if baseline.n_rows < evaluation.n_holdout:
             yield (
                 f"{humanize(baseline.name).capitalize()} has no prediction for "
-                f"{evaluation.n_holdout - baseline.n_rows} rows of the hold-out, so it is compared"
-                f" with the model on the other {baseline.n_rows}."
+                f"{count_noun(evaluation.n_holdout - baseline.n_rows, 'row')} of the hold-out, so"
+                f" it is compared with the model on the other {baseline.n_rows:,}."
             )
     if any(row.name == "uniform_random" for row in evaluation.baselines):
         yield "Random baselines are given by their expected score, not by one draw."
@@ -101,26 +105,23 @@ def _notes_on_the_scores(evaluation: Evaluation) -> Iterator[str]:
 
 def usage_cautions(evaluation: Evaluation) -> tuple[str, ...]:
     """Return where the scores tell not to rely on a model, a sentence each."""
-    cautions = [
-        f"Do not rely on it on this evidence: it is not clearly better than {humanize(row.name)}."
-        for row in _unbeaten_guesses(evaluation)[:1]
-    ]
-    worst = [row for row in evaluation.slices if row.found and row.figure is not None]
-    if worst:
-        shown = "; ".join(f"{row.column} {row.value}: {format_score(row.figure)}" for row in worst)
-        cautions.append(
-            f"It does worst on some slices ({metric_name(evaluation.metric)}: {shown}). Check such"
-            " rows yourself before you act on a single prediction."
-        )
+    metric, cautions = metric_name(evaluation.metric), [*_doubts(evaluation)]
+    for row in evaluation.slices:
+        if row.found and row.figure is not None:
+            only = "only " if evaluation.greater_is_better else ""
+            cautions.append(
+                f"Rows with {_slice_text(row)}: {metric} is {only}{format_score(row.figure)}. Check"
+                " such rows by hand."
+            )
     cautions += [
         f"It does not treat all values of '{column}' alike: the share predicted"
-        f" '{evaluation.classes[1]}' differs by up to {100 * gap:.1f} points."
+        f" '{evaluation.classes[1]}' differs by up to {100 * gap:.1f} percentage points."
         for column, gap in rate_gaps(evaluation.slices).items()
     ]
     for code, counts in enumerate(evaluation.confusion):
         name, n_rows = evaluation.classes[code], sum(counts)
         if n_rows < MIN_CLASS_ROWS:
-            cautions.append(f"Class '{name}' was evaluated on only {n_rows} rows.")
+            cautions.append(f"Class '{name}' was evaluated on only {count_noun(n_rows, 'row')}.")
         elif counts[code] < LOW_RECALL * n_rows:
             cautions.append(
                 f"It misses most rows of class '{name}': {n_rows - counts[code]:,} of {n_rows:,}"
@@ -129,12 +130,25 @@ def usage_cautions(evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(cautions)
 
 
-def _unbeaten_guesses(evaluation: Evaluation) -> list[BaselineRow]:
-    return [
-        row
-        for row in evaluation.baselines
-        if row.kind == "none" and row.low is not None and row.low <= 0
-    ]
+def _doubts(evaluation: Evaluation) -> Iterator[str]:
+    """Yield why the hold-out does not show that the model beats the rules that need no model.
+
+    There is a sentence exactly where the promotion gate against these rules does not pass.
+    """
+    found = doubts_about_rules(evaluation)
+    for reason in dict.fromkeys(each.reason for each in found if each.outcome == "fail"):
+        yield f"It does not beat every rule that needs no model: {reason}."
+    for reason in dict.fromkeys(each.reason for each in found if each.outcome == "unknown"):
+        yield (
+            f"There is not enough evidence that it beats every rule that needs no model: {reason}."
+        )
+
+
+def _slice_text(row: SliceRow) -> str:
+    if RANGE.fullmatch(row.value):
+        low, _, high = row.value.partition(" to ")
+        return f"{row.column} between {low} and {high}"
+    return f"{row.column} '{row.value}'"
 
 
 def model_limitations(

@@ -15,12 +15,16 @@ from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.data_card import DataCard, summarize_split
 from evertune.evaluation.evaluate import evaluate
 from evertune.evaluation.evaluation_record import (
-    CHOSEN_MODEL,
     Evaluation,
     chosen_model_metrics,
     metric_row,
 )
-from evertune.evaluation.formatting import format_interval, format_score, metric_name
+from evertune.evaluation.formatting import (
+    count_noun,
+    format_interval,
+    format_score,
+    metric_name,
+)
 from evertune.metrics.metrics import Metric
 from evertune.models.fitted_model import Model
 from evertune.types import FloatArray, Predictions
@@ -130,10 +134,10 @@ def compare_with_holdout(
     def own_score(metric: str) -> tuple[float | None, ...]:
         if own is None or metric not in own.holdout:
             return (None, None, None)
-        if own.chosen != CHOSEN_MODEL:
-            return (chosen_model_metrics(own).get(metric), None, None)
-        row = metric_row(own, metric)
-        return (row.holdout, row.low, row.high)
+        score, row = chosen_model_metrics(own).get(metric), metric_row(own, metric)
+        if row.holdout != score:  # an evaluation of 0.1, whose interval is of another model
+            return (score, None, None)
+        return (score, row.low, row.high)
 
     return tuple(
         MetricComparison(row.name, row.holdout, row.low, row.high, *own_score(row.name))
@@ -155,7 +159,7 @@ def summarize_assessment(found: Assessment) -> str:
     own = "not known" if row.own is None else format_score(row.own)
     return (
         f"version {found.version} on {found.table}: {metric_name(row.metric)}"
-        f" {format_score(row.figure)}{interval} on {found.n_judged:,} rows;"
+        f" {format_score(row.figure)}{interval} on {count_noun(found.n_judged, 'row')};"
         f" on its own hold-out {own}"
     )
 
@@ -174,7 +178,7 @@ def describe_left_out_rows(found: Assessment) -> tuple[str, ...]:
         (found.n_repeated, "repeat an earlier row and are counted again."),
         (found.n_unseen, "have a category that is not in the training rows of the version."),
     )
-    return tuple(f"{n:,} {'row' if n == 1 else 'rows'} {text}" for n, text in sentences if n)
+    return tuple(f"{count_noun(n, 'row')} {text}" for n, text in sentences if n)
 
 
 def _zero_rule(own: Evaluation | None, n_rows: int) -> dict[str, Predictions]:

@@ -15,7 +15,12 @@ from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, metric_row
+from evertune.evaluation.evaluation_record import (
+    BaselineRow,
+    Evaluation,
+    chosen_simple_model,
+    metric_row,
+)
 from evertune.evaluation.explain import Contributions
 from evertune.evaluation.formatting import format_lift, humanize, metric_name
 from evertune.evaluation.slices import SliceRow
@@ -117,7 +122,7 @@ def plot_confusion(confusion: tuple[tuple[int, ...], ...], *, classes: tuple[str
     for row, true in enumerate(codes):
         for column, predicted in enumerate(codes):
             share = shares[true, predicted]
-            text = f"{counts[true, predicted]:,.0f}\n{share:.0%}"
+            text = f"{counts[true, predicted]:,.0f}\n{100 * share:.0f} %"
             colour = "white" if share > DARK_CELL_SHARE else "black"
             axes.text(column, row, text, color=colour, ha="center", va="center", size=9)
     return _figure(axes)
@@ -234,42 +239,63 @@ def plot_residuals(y_true: FloatArray, values: FloatArray) -> Figure:
 
 
 def plot_baselines(evaluation: Evaluation) -> Figure:
-    """Plot the model with its interval above the baselines, best first, with its lift over each.
+    """Plot the model in use with its interval above the baselines, with its lift over each.
 
-    Baselines without a score in the optimised metric are left out.
+    The best baseline comes first. The search's model is among them if it is not the one in use;
+    its lift is that of the model in use over it. What has no score in the optimised metric is left
+    out.
     """
     metric, main = evaluation.metric, metric_row(evaluation, evaluation.metric)
     ranked = ranked_baselines(evaluation)[::-1]
-    rows = [row for row in ranked if row.holdout.get(metric) is not None]
+    rows = [
+        (humanize(row.name), score, row.lift)
+        for row in ranked
+        if (score := row.holdout.get(metric)) is not None
+    ]
+    for searched in evaluation.searched:
+        score = searched.holdout.get(metric)
+        if score is not None:
+            lift = None if searched.difference is None else -searched.difference
+            rows.append(("the search's model", score, lift))
     axes = _new_axes(
         (7.2, 1.5 + 0.34 * (len(rows) + 1)),
-        title="The model and its baselines",
+        title="The model in use and its baselines",
         x=f"{metric_name(metric)} on the hold-out ({_better_side(evaluation)})",
     )
-    for y, row in enumerate(rows):
-        axes.plot([row.holdout[metric] or 0.0], [y], "o", color=GREY, markersize=7)
-        if row.lift is not None:
-            beside, text = axes.get_yaxis_transform(), f"lift {format_lift(row.lift)}"
+    for y, (_, score, lift) in enumerate(rows):
+        axes.plot([score], [y], "o", color=GREY, markersize=7)
+        if lift is not None:
+            beside, text = axes.get_yaxis_transform(), f"lift {format_lift(lift)}"
             axes.annotate(text, (1.02, y), xycoords=beside, va="center", fontsize=9)
     if main.holdout is not None:
         axes.plot([main.holdout], [len(rows)], "D", color=BLUE, markersize=7)
         axes.axvline(main.holdout, color=BLUE, linewidth=0.8, linestyle=":")
         if main.low is not None and main.high is not None:
             axes.plot([main.low, main.high], [len(rows)] * 2, color=BLUE, linewidth=2)
-    names = [*(humanize(row.name) for row in rows), "model"]
+    names = [*(name for name, _, _ in rows), model_in_use(evaluation)]
     axes.set_yticks(range(len(names)), names)
     return _figure(axes)
 
 
+def model_in_use(evaluation: Evaluation) -> str:
+    """Return what a figure or a table calls the model in use."""
+    simplest = chosen_simple_model(evaluation)
+    return "model" if simplest is None else humanize(simplest)
+
+
 def ranked_baselines(evaluation: Evaluation) -> list[BaselineRow]:
-    """Return the baselines, best first in the optimised metric, those without a score last."""
+    """Return the baselines, best first in the optimised metric, those without a score last.
+
+    The one that is the model in use is not among them.
+    """
     sign = -1.0 if evaluation.greater_is_better else 1.0
 
     def rank(row: BaselineRow) -> float:
         score = row.holdout.get(evaluation.metric)
         return math.inf if score is None else sign * score
 
-    return sorted(evaluation.baselines, key=rank)
+    in_use = chosen_simple_model(evaluation)
+    return sorted((row for row in evaluation.baselines if row.name != in_use), key=rank)
 
 
 def plot_importance(evaluation: Evaluation) -> Figure:
@@ -278,8 +304,8 @@ def plot_importance(evaluation: Evaluation) -> Figure:
     axes = _column_bars(
         [row.column for row in rows],
         [row.loss for row in rows],
-        title="Importance: what shuffling a column costs",
-        x=f"Loss in {metric_name(evaluation.metric)} on the hold-out",
+        title="Importance: the effect of shuffling a column",
+        x=f"How much worse {metric_name(evaluation.metric)} gets on the hold-out",
     )
     for y, row in enumerate(rows):
         axes.plot([row.low, row.high], [y, y], color="black", linewidth=1)

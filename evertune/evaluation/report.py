@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from evertune.evaluation.data_card import TARGET_QUANTILES
 from evertune.evaluation.evaluation_record import Evaluation
 from evertune.evaluation.model_card import usage_cautions
 from evertune.evaluation.other_table import Assessment, describe_left_out_rows
-from evertune.evaluation.plots import MAX_COLUMNS_PLOTTED, ranked_baselines
+from evertune.evaluation.plots import MAX_COLUMNS_PLOTTED, model_in_use, ranked_baselines
 from evertune.files import atomic_folder, write_record, write_text
 
 PREDICTION_PLOTS = ("confusion", "roc", "precision_recall", "predicted", "residuals")
@@ -61,6 +62,7 @@ def report_html(
         "words": formatting.humanize,
         "percent": formatting.format_percent,
         "count": formatting.format_count,
+        "rows": partial(formatting.count_noun, noun="row"),
         "short": formatting.format_two_digits,
     }
     text = files("evertune.templates").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -77,6 +79,7 @@ def report_html(
             for name, picture in pictures.items()
         },
         ranked=ranked_baselines(evaluation),
+        in_use=model_in_use(evaluation),
         main=evaluation.metrics[0],
         calibration=next((row for row in calibration if row.holdout is not None), None),
         importance=evaluation.importance[:MAX_COLUMNS_PLOTTED],

@@ -29,6 +29,12 @@ from evertune.ensemble.calibration import (
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import EnsembleSelection, select_ensemble, single_best
 from evertune.evaluation.baselines import SIMPLEST_FAMILIES, BaselineResult
+from evertune.evaluation.formatting import (
+    count_noun,
+    family_name,
+    format_score,
+    metric_name,
+)
 from evertune.evaluation.phases import (
     SIMPLE_FAMILIES,
     PhaseName,
@@ -70,11 +76,8 @@ from evertune.search.summary import count_endings, failure_reasons
 from evertune.trials import Configuration, FoldResult, MetricValues, Trial
 from evertune.types import Predictions, take_rows
 
-MAX_NAMED_MEMBERS = 6  # members that a note names
-WARM_START_NOTE = (
-    "No trial ran on every fold: the model is the configuration that was in use before, fitted on"
-    " the new rows. Raise search.budget_*."
-)
+MAX_NAMED_FAMILIES = 6  # families that a note names
+RAN_OUT = "The search ran out of time before any model was finished"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,8 @@ class SearchResult:
         Bounds on other metrics.
     end : float
         Moment of the monotonic clock.
+    advice : str
+        What to do where it was too short, a sentence.
     """
 
     training: TrainingSet
@@ -109,6 +114,7 @@ class SearchResult:
     mode: FitMode
     guards: Guards = ()
     end: float = float("inf")
+    advice: str = "Give the search a larger budget."
 
     @cached_property
     def fold_rows(self) -> int:
@@ -335,8 +341,9 @@ def find_simpler_model(
 def all_failed_note(trials: Sequence[Trial], file: str) -> str:
     """Return that every trial failed, the reasons counted, and what was saved instead."""
     return (
-        f"All {len(trials)} trials of the search failed: {failure_reasons(trials)}. The zero rule "
-        f"was saved as the model. Fix the cause, remove {file} and start again."
+        f"All {count_noun(len(trials), 'trial')} of the search failed:"
+        f" {failure_reasons(trials)}. The zero rule was saved as the model. Fix the"
+        f" cause, remove {file} and start again."
     )
 
 
@@ -383,9 +390,9 @@ def _build_from_selection(
     notes = [*origin.notes, _selection_note(selection, ensemble, search.metric)]
     n_left_out = len(selection.weights) - len(ensemble.members)
     if n_left_out > 0:
-        noun = "member" if n_left_out == 1 else "members"
         notes.append(
-            f"There was no time for {n_left_out} lighter {noun}; raise fit.budget_seconds."
+            f"There was no time for {count_noun(n_left_out, 'lighter member')}; raise"
+            " fit.budget_seconds."
         )
     return BuiltModel(
         fitted=ensemble,
@@ -405,16 +412,14 @@ def _build_without_selection(
     best = best_trial(search.trials, metrics, guards)
     if best is not None:
         family = best.configuration.family
-        note = (
-            f"The model is trial {best.number}, {family}: {search.metric.name} "
-            f"{_format_score(best.score)} over {len(best.folds)} folds."
-        )
+        note = _single_model_note(best.number, family, search.metric, best.score)
         origin = ModelOrigin("trial", family_phase(family), (note,), single=best.number)
         built = _build_one(search, windows, best.configuration, best.folds, origin)
         return replace(built, weights={best.number: 1.0}, score=best.score)
     if warm_starts:
         phase = family_phase(warm_starts[0].family)
-        origin = ModelOrigin("warm start", phase, (WARM_START_NOTE,))
+        note = f"{RAN_OUT}; the configuration in use before is fitted on the new rows."
+        origin = ModelOrigin("warm start", phase, (f"{note} {search.advice}",))
         return _build_one(search, windows, warm_starts[0], (), origin)
     part = best_partial_trial(search.trials, search.metric)
     if part is None:
@@ -428,8 +433,9 @@ def _build_from_partial_trial(
     """Fit a trial that did not run on every fold on all rows, or keep its fold models."""
     family = part.configuration.family
     note = (
-        f"None of {len(search.trials)} trials ran on every fold: the model is trial {part.number}, "
-        f"{family}, of {len(part.folds)} folds. Raise search.budget_*."
+        f"No trial of the search finished all folds; {family_name(family)} (trial {part.number}),"
+        f" which finished {len(part.folds)} of {count_noun(len(search.folds), 'fold')}, is used."
+        f" {search.advice}"
     )
     origin = ModelOrigin("part", family_phase(family), (note,), single=part.number)
     weights = {part.number: 1.0}
@@ -447,7 +453,7 @@ def _build_from_partial_trial(
 def _build_zero_rule(search: SearchResult, windows: WindowCandidates | None) -> BuiltModel:
     endings = "; ".join(f"{each.trials} x {each.reason}" for each in count_endings(search.trials))
     why = f" ({endings})" if endings else ""
-    note = f"No trial ran on every fold{why}: the model is the zero rule. Raise search.budget_*."
+    note = f"{RAN_OUT}{why}. {search.advice}"
     origin = ModelOrigin("zero rule", "heuristic", (note,), values={"heuristic": 1})
     return _build_one(search, windows, zero_rule_configuration(search.metric), (), origin)
 
@@ -569,20 +575,29 @@ def _count_fold_models(search: SearchResult, numbers: Sequence[int]) -> int | No
 
 
 def _selection_note(selection: EnsembleSelection, ensemble: Ensemble, metric: Metric) -> str:
-    single_score = _format_score(selection.single_score)
     if len(ensemble.members) == 1 and len(selection.weights) == 1:
         family = ensemble.members[0].configuration.family
-        return (
-            f"The model is trial {selection.single}, {family}: {metric.name} {single_score}"
-            " on rows that its fold models did not see."
-        )
-    names = [f"{each.configuration.family} {each.weight:.2f}" for each in ensemble.members]
-    more = len(names) - MAX_NAMED_MEMBERS
-    listed = ", ".join(names[:MAX_NAMED_MEMBERS]) + (f", and {more} more" if more > 0 else "")
+        return _single_model_note(selection.single, family, metric, selection.single_score)
+    weights: dict[str, float] = {}
+    for each in ensemble.members:
+        family = family_name(each.configuration.family)
+        weights[family] = weights.get(family, 0.0) + each.weight
+    named = [f"{family} ({100 * weight:.0f} %)" for family, weight in weights.items()]
+    more = len(named) - MAX_NAMED_FAMILIES
+    if more > 0:
+        named = [*named[:MAX_NAMED_FAMILIES], f"{more} more"]
+    listed = " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
     return (
-        f"The model is an ensemble of {len(names)} trials ({listed}): {metric.name} "
-        f"{_format_score(selection.cross_fitted)} on folds that did not choose the weights; the "
-        f"best single trial, {selection.single}, has {single_score}."
+        f"The model combines {count_noun(len(ensemble.members), 'model')}, {listed}:"
+        f" {metric_name(metric.name)} {format_score(selection.cross_fitted)} in cross-validation;"
+        f" the best single model reaches {format_score(selection.single_score)}."
+    )
+
+
+def _single_model_note(number: int, family: str, metric: Metric, score: float | None) -> str:
+    return (
+        f"The model is {family_name(family)} (trial {number}): {metric_name(metric.name)}"
+        f" {format_score(score)} in cross-validation."
     )
 
 

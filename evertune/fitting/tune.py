@@ -124,6 +124,7 @@ def tune(
             metric=objective.metrics[0],
             mode=fit_mode,
             end=end,
+            advice="Raise budget_seconds or budget_trials.",
         )
         return build_model(search, prefer_simplest=prefer_simplest), search.trials
 

@@ -7,6 +7,7 @@ watches the log loss, because ranking metrics are too noisy. The model is cut to
 
 import math
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,9 @@ def fit_catboost(
         pool(X, y, context.weights),
         eval_set=pool(*validation) if validation else None,
         callbacks=[AfterRound()],
+        # It warns on the terminal even if silent, such as of classes that a fold lacks.
+        log_cout=StringIO(),
+        log_cerr=StringIO(),
     )
     return FitResult(model, model.tree_count_, whole=not stopping.expired)
 

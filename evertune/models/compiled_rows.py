@@ -15,12 +15,12 @@ import pandas as pd
 
 from evertune.data.cleaning import conform_to_schema
 from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
+from evertune.data.number_formats import PLAIN, NumberFormat
 from evertune.data.parsing import (
     FALSE_WORDS,
     MISSING_WORDS,
     NUMBER_PATTERN,
     TRUE_WORDS,
-    WHITESPACE,
     as_date,
     as_number,
 )
@@ -34,6 +34,7 @@ from evertune.preprocessing.encoders import (
     time_feature_names,
 )
 from evertune.preprocessing.text import count_words
+from evertune.unicode_text import clean_text
 
 Cell = str | float | bool | None
 CellValue = float | str
@@ -55,10 +56,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
     """Return the reader of one cell of a feature, to its columns of `feature_frame`."""
-    missing = frozenset(schema.missing_values)
+    missing = frozenset(map(clean_text, schema.missing_values))
     if column.kind == "number":
         return partial(
-            _read_number, missing=missing, numbers=_missing_numbers(missing), decimal=schema.decimal
+            _read_number,
+            missing=missing,
+            numbers=_missing_numbers(missing),
+            written=schema.format_of(column.number_format),
         )
     if column.kind == "boolean":
         return partial(_read_boolean, missing=missing, numbers=_missing_numbers(missing))
@@ -70,19 +74,21 @@ def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
 
 
 def _read_number(
-    cell: Cell, *, missing: frozenset[str], numbers: frozenset[float], decimal: str
+    cell: Cell, *, missing: frozenset[str], numbers: frozenset[float], written: NumberFormat
 ) -> tuple[CellValue, ...] | None:
     if isinstance(cell, bool):
         return NOT_PARSED
     if cell is None or isinstance(cell, str):
-        text = (cell or "").strip(WHITESPACE)
+        text = clean_text(cell or "")
         if _is_missing(text, missing):
             return (NAN,)
-        if decimal == ",":
-            text = text.replace(",", ".") if "." not in text else ""
-        if not TYPED_NUMBER_PATTERN.fullmatch(text):
-            return NOT_PARSED
-        value = float(text)
+        if written == PLAIN and TYPED_NUMBER_PATTERN.fullmatch(text):
+            value = float(text)
+        else:
+            number = written.parse(text)
+            if number is None:
+                return NOT_PARSED
+            value = number
     else:
         value = float(cell)
         if value in numbers:
@@ -96,7 +102,7 @@ def _read_boolean(
     cell: Cell, *, missing: frozenset[str], numbers: frozenset[float]
 ) -> tuple[CellValue, ...] | None:
     if cell is None or isinstance(cell, str):
-        word = (cell or "").strip(WHITESPACE)
+        word = clean_text(cell or "")
         if _is_missing(word, missing):
             return (NAN,)
         word = word.lower()
@@ -112,7 +118,7 @@ def _read_boolean(
 def _read_category(cell: Cell, *, missing: frozenset[str]) -> tuple[CellValue, ...]:
     if cell is None:
         return ("",)
-    word = (cell if isinstance(cell, str) else str(cell)).strip(WHITESPACE)
+    word = clean_text(cell if isinstance(cell, str) else str(cell))
     if word in missing:
         return ("",)
     # a number is written the same however it came
@@ -136,7 +142,7 @@ def _read_date(
         return NOT_PARSED
     moment = parse_date_cell(cell, days_first, missing)
     if moment is None:
-        return (NAN, NAN, NAN, NAN) if _is_missing(cell.strip(WHITESPACE), missing) else NOT_PARSED
+        return (NAN, NAN, NAN, NAN) if _is_missing(clean_text(cell), missing) else NOT_PARSED
     return date_features(moment)
 
 

@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.exceptions import InconsistentVersionWarning
 
@@ -158,6 +159,9 @@ def predict_rows(model: Model, raw: pd.DataFrame) -> Predictions:
     clean, issues = conform_to_schema(raw, model.schema)
     if issues:
         raise TableError(format_issues(issues))
+    if clean.empty:
+        n_classes = len(model.schema.classes)
+        return Predictions(np.empty(0), np.empty((0, n_classes)) if n_classes else None)
     return predict(model.fitted, clean, model.schema)
 
 

@@ -176,8 +176,8 @@ def parse_column(column: pd.Series, described: Column, schema: TableSchema) -> P
     >>> cells.values.tolist(), cells.unreadable.tolist(), cells.example
     ([31.0, nan, nan], [False, True, False], 'x')
     """
-    column = _to_storable_column(column)
     kind, missing = described.kind, schema.missing_values
+    column = _to_storable_column(column, as_words=kind in {"category", "text"})
     is_plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
     if is_plain and kind == "number" and not missing:  # the speed of large windows rests on it
         values = column.to_numpy(dtype=np.float64)
@@ -212,21 +212,27 @@ def _parse_distinct(
     if described.kind == "boolean":
         values, bad = as_boolean(distinct, missing=missing)
     else:
-        values, bad = as_number(distinct, missing=missing, decimal=schema.decimal)
+        written = schema.format_of(described.number_format)
+        values, bad = as_number(distinct, missing=missing, number_format=written)
     too_large = values.abs() > MAX_ABSOLUTE_VALUE
     return values.mask(too_large).to_numpy(dtype=np.float64), (bad | too_large).to_numpy()
 
 
-def _to_storable_column(column: pd.Series) -> pd.Series:
-    """Return a column of objects as numbers, or as text that can be stored; others as they are."""
+def _to_storable_column(column: pd.Series, *, as_words: bool = False) -> pd.Series:
+    """Return a column of objects as numbers, or as text that can be stored; others as they are.
+
+    Words keep all digits of integers and decimals.
+    """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return _to_storable_column(column.astype(column.cat.categories.dtype))
+        return _to_storable_column(column.astype(column.cat.categories.dtype), as_words=as_words)
     if is_datetime64_any_dtype(dtype) or is_bool_dtype(dtype) or dtype == "str":
         return column
     if is_numeric_dtype(dtype) and dtype.kind in "iuf":
         return column
     if isinstance(dtype, np.dtype) and infer_dtype(column, skipna=True) in NUMERIC_TYPES:
+        if as_words:
+            return as_text(column)
         return column.map(_clip_to_float, na_action="ignore").astype("float64")
     texts = column.map(
         lambda cell: str(cell).encode("utf-8", "replace").decode("utf-8"), na_action="ignore"

@@ -22,6 +22,7 @@ from evertune.orchestration.progress import (
     read_baselines,
     search_progress,
 )
+from evertune.orchestration.step_times import record_step_seconds
 from evertune.plan import Plan
 from evertune.registry.promotion_records import Verdict
 from evertune.stages.runner import run_and_record, stage_function
@@ -30,7 +31,7 @@ from evertune.stages.snapshot import Snapshot, take_snapshot
 from evertune.terminal import snapshot_line, verdict_line
 from evertune.versioning import dvc
 
-SEARCH = "search"
+SEARCH, REGISTER = "search", "register"
 UP_TO_DATE = "up to date"
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 T = TypeVar("T")
@@ -136,9 +137,12 @@ def register_step(root: Path, *, flow_run: str | None = None) -> Step[Verdict]:
             return settled
         from evertune.registry.register import register
 
-        return register(root, flow_run=flow_run)
+        started = monotonic()
+        verdict = register(root, flow_run=flow_run)
+        record_step_seconds(load_params(root).paths.state, REGISTER, monotonic() - started)
+        return verdict
 
-    return Step("register", run, verdict_line)
+    return Step(REGISTER, run, verdict_line)
 
 
 def _update_stage(root: Path, name: str) -> str:
@@ -146,8 +150,9 @@ def _update_stage(root: Path, name: str) -> str:
         return UP_TO_DATE
     started = monotonic()
     run_and_record(root, name, run=stage_function(root, name))
-    done = f"done in {monotonic() - started:.1f} s"
-    paths = load_params(root).paths
+    seconds, paths = monotonic() - started, load_params(root).paths
+    record_step_seconds(paths.state, name, seconds)
+    done = f"done in {seconds:.1f} s"
     trials = parse_trial_lines(read_lines(paths.trials), []) if name == SEARCH else None
     if trials is None:
         return done

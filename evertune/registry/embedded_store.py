@@ -9,7 +9,7 @@ Where MLflow has been imported already, its own client is at hand and is used.
 
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,34 @@ class EmbeddedStore:
                 [int(experiment_id), tag],
             ).fetchone()
         return None if found is None else StoredRun(*found)
+
+    def unfinished_runs(self, name: str, *, tags: Sequence[str]) -> tuple[StoredRun, ...]:
+        """Return the runs of an experiment that read RUNNING and have one of some tags."""
+        marks = ", ".join("?" for _ in tags)
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT r.run_uuid, r.name, r.status, r.start_time FROM runs r"
+                " JOIN experiments e ON e.experiment_id = r.experiment_id"
+                " WHERE e.name = ? AND r.lifecycle_stage = 'active' AND r.status = 'RUNNING'"
+                f" AND r.run_uuid IN (SELECT run_uuid FROM tags WHERE key IN ({marks}))",
+                [name, *tags],
+            ).fetchall()
+        return tuple(StoredRun(*row) for row in found)
+
+    def newest_milliseconds(self) -> int:
+        """Return when the newest run or version was made, in milliseconds since 1970."""
+        with self._cursor() as cursor:
+            (newest,) = cursor.execute(
+                "SELECT max(moment) FROM (SELECT start_time AS moment FROM runs"
+                " UNION ALL SELECT creation_time FROM model_versions)"
+            ).fetchone()
+        return int(newest or 0)
+
+    def artifact_places(self) -> tuple[str, ...]:
+        """Return the places under which experiments keep their artifacts."""
+        with self._cursor() as cursor:
+            found = cursor.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        return tuple(place for (place,) in found if place)
 
     @contextmanager
     def _cursor(self) -> Iterator[sqlite3.Cursor]:

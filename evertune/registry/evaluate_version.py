@@ -6,7 +6,7 @@ MLflow. Rows that the version was trained or chosen on are left out and counted,
 would flatter it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ import pandas as pd
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.loader import load_params
 from evertune.config.schema import DialectSection, EvaluationSection
+from evertune.data.cleaning import with_formats_of
 from evertune.data.feedback import (
     EvaluationTable,
     count_unseen_category_rows,
@@ -84,8 +85,8 @@ def assess_version(
 
     data = params.data.model_copy(update={"source": source, "dialect": DialectSection()})
     read = inspect_source(data, root)
-    # The decimal sign is that of this file, everything else as the model knows it.
-    schema = replace(model.schema, decimal=read.dialect.decimal or model.schema.decimal)
+    # Numbers are written as in this file, everything else is as the model knows it.
+    schema = with_formats_of(read.table, model.schema)
     rows = _labelled_rows(read.table, schema, model, section=section, name=name)
 
     y_true = encode_target(rows.table, model.schema)

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from evertune.config.custom_metrics import load_metrics
 from evertune.data.schema import TableSchema, encode_predictions, encode_target
 from evertune.errors import ParamsError, TableError
+from evertune.evaluation.formatting import count_noun, format_percent
 from evertune.evaluation.slices import Slice, slice_by_columns
+from evertune.evaluation.unseen_values import describe_unseen_values
 from evertune.files import read_table
 from evertune.metrics.metrics import METRICS, Metric
 from evertune.models.fitted_model import Model
@@ -163,8 +165,8 @@ def compare_on_holdout(
     predictions, obstacle = _predict_or_fault(champion, comparison.rows)
     n_missing = n_missing_predictions(predictions)
     if obstacle is None and n_missing:
-        n_rows = len(comparison.rows)
-        obstacle = f"it gives no finite prediction for {n_missing} of {n_rows} rows"
+        n_rows = count_noun(len(comparison.rows), "row")
+        obstacle = f"it gives no finite prediction for {n_missing} of {n_rows}"
     if obstacle is not None:
         return replace(comparison, obstacle=obstacle)
     return replace(comparison, champion_predictions=predictions)
@@ -202,6 +204,7 @@ def gather_evidence(
         except ValueError as error:
             raise ParamsError(f"evaluation.slices and evaluation.sensitive: {error}") from error
 
+    training = read_table(inputs.params.paths.training)
     size = sum(file.stat().st_size for file in inputs.model.rglob("*") if file.is_file())
     evidence = GateEvidence(
         version=version,
@@ -219,7 +222,8 @@ def gather_evidence(
             _milliseconds_a_row(comparison) if registry.gates.milliseconds_a_row else None
         ),
         megabytes=size / BYTES_PER_MEGABYTE,
-        faults=holdout_faults(holdout, read_table(inputs.params.paths.training), schema),
+        faults=holdout_faults(holdout, training, schema),
+        notes=describe_unseen_values(training, holdout, schema),
     )
     if comparison.champion_version is None:
         return evidence
@@ -232,6 +236,9 @@ def gather_evidence(
     if pair is None:
         return replace(evidence, champion=champion)
 
+    if schema.classes:
+        counts = np.bincount(pair.y_true.astype(int), minlength=len(schema.classes))
+        champion = replace(champion, class_counts=tuple(counts.tolist()))
     metric, loss = comparison.metrics[0], comparison.monitored_loss
     improvement = pair.improvement(metric, bootstrap(holdout_use))
     tests = [_as_test(f"paired {metric.name}", improvement)]
@@ -341,14 +348,16 @@ def holdout_faults(
         targets = encode_predictions(holdout[schema.target], schema).values
         n_unknown = int((~np.isfinite(targets)).sum())
         if n_unknown:
-            yield f"{n_unknown} hold-out rows have no known target"
+            verb = "has" if n_unknown == 1 else "have"
+            yield f"{count_noun(n_unknown, 'hold-out row')} {verb} no known target"
         for name in (column.name for column in schema.features if column.name in holdout):
             share = float(training[name].isna().mean()) if len(training) else 1.0
             is_gone = len(holdout) and holdout[name].isna().all()
             if is_gone and share < MAX_TRAINING_MISSING_SHARE:
                 yield (
-                    f"{name} is missing in every row of the hold-out, and in {share:.0%} of the"
-                    " training rows: mend the feed, or add it to data.ignore"
+                    f"{name} is missing in every row of the hold-out, and in"
+                    f" {format_percent(share)} of the training rows: fix the data source, or add it"
+                    " to data.ignore"
                 )
 
     return tuple(faults())

@@ -6,6 +6,9 @@
 - `not enough evidence` if none fails and one is unknown, for missing evidence is never a pass;
 - `promote` if all pass or are off. If a person has to approve, that is one more unknown.
 
+The first version is no exception: it has to beat every rule that needs no model, by a test on the
+hold-out (`evertune.evaluation.sufficiency`, which the report's cautions come from, too).
+
 Gates are pure functions of the version's evaluation and of `GateEvidence`, which
 `evertune.registry.evidence` measures on hold-out rows that neither model was trained on.
 
@@ -23,13 +26,18 @@ from typing import TypeGuard
 
 from evertune.config.schema import GatesSection
 from evertune.evaluation.evaluation_record import (
-    BaselineRow,
     Evaluation,
     chosen_model_metrics,
-    chosen_simple_model,
     metric_row,
 )
-from evertune.metrics.metrics import is_better, keeps_bound
+from evertune.evaluation.formatting import count_noun, format_percent, metric_name
+from evertune.evaluation.sufficiency import (
+    RuleComparison,
+    compare_with_rule,
+    doubts_about_rules,
+    row_shortage,
+)
+from evertune.metrics.metrics import keeps_bound
 from evertune.registry.promotion_records import GateOutcome, GateResult, RecordVerdict, Verdict
 from evertune.stats.comparison import holm_adjust, required_sample_size
 from evertune.stats.results import PairedDifference, TestResult
@@ -37,7 +45,6 @@ from evertune.stats.results import PairedDifference, TestResult
 Finding = tuple[GateOutcome, str]  # an outcome and its reason
 
 MIN_SHARE_BETTER = 0.25  # of draws in which a version has to be better that wins by its loss alone
-MIN_COMPARED_ROWS = 30  # resamples of fewer are alike, and their intervals too narrow
 MAX_TRAINED_SHARE = 0.05  # of the hold-out: keys that repeat by accident
 SLICE_ALPHA = 0.05  # one-sided, over all slices
 IMPROVEMENT_GATES = ("baselines", "existing", "champion")  # their passing says why it is better
@@ -61,6 +68,8 @@ class ChampionComparison:
     loss : PairedDifference, optional
         By how much the monitored loss is lower, on the same rows, with the interval of the next
         use of the hold-out. None if the metric is this loss itself.
+    class_counts : tuple of int, optional
+        The compared rows of each class; None in regression.
     """
 
     version: str
@@ -68,6 +77,7 @@ class ChampionComparison:
     n_left_out: int = 0
     obstacle: str | None = None
     loss: PairedDifference | None = None
+    class_counts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,8 @@ class GateEvidence:
         What is wrong with the hold-out.
     tests : tuple of TestResult
         What the reasons rest on, and tests that are shown beside.
+    notes : tuple of str
+        What else a reader of the verdict must know of the hold-out; no gate judges it.
     """
 
     version: str
@@ -173,6 +185,7 @@ class GateEvidence:
     megabytes: float | None = None
     faults: tuple[str, ...] | None = None
     tests: tuple[TestResult, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_gates(
@@ -197,7 +210,7 @@ def evaluate_gates(
         run("baselines", gates.baselines, lambda _: baselines_gate(evaluation)),
         run("existing", gates.existing, lambda _: existing_gate(evaluation)),
         run("guards", gates.guards, lambda _: guards_gate(evaluation)),
-        run("champion", gates.champion, lambda _: champion_gate(evidence, evaluation.metric)),
+        run("champion", gates.champion, lambda _: champion_gate(evidence, evaluation)),
         run("data", gates.data, lambda _: data_gate(evidence)),
         run("slices", gates.slices, lambda most: slices_gate(evidence, most)),
         run("calibration", gates.calibration, lambda most: calibration_gate(evidence, most)),
@@ -211,8 +224,13 @@ def evaluate_gates(
         outcome: tuple(each.reason for each in results if each.outcome == outcome)
         for outcome in ("fail", "unknown")
     }
+    is_first = evidence.champion is None
     better = tuple(
-        each.reason for each in results if each.outcome == "pass" and each.name in IMPROVEMENT_GATES
+        each.reason
+        for each in results
+        if each.outcome == "pass"
+        and each.name in IMPROVEMENT_GATES
+        and not (each.name == "champion" and is_first)
     )
     person: Finding = ("off", "asked once every other gate is passed" if approval else SWITCHED_OFF)
     decision: RecordVerdict = "not enough evidence"
@@ -228,10 +246,10 @@ def evaluate_gates(
         person = ("unknown", f"waits for `evertune approve {evidence.version} --reason ...`")
         why = (person[1], *better)
     else:
-        decision, why = "promote", better
+        decision, why = "promote", better or ("no gate that is switched on has failed",)
     return Verdict(
         decision,
-        why,
+        (*why, *evidence.notes),
         rows_needed=rows_needed,
         version=evidence.version,
         n_rows=n_rows,
@@ -240,6 +258,7 @@ def evaluate_gates(
         look=evidence.holdout_use,
         confidence=evidence.confidence,
         waits_for_approval=waits,
+        is_first=is_first,
     )
 
 
@@ -254,29 +273,30 @@ def rows_gate(evidence: GateEvidence) -> Finding:
         return "unknown", "the hold-out has no row"
     if n_trained > MAX_TRAINED_SHARE * n_rows:
         return "fail", (
-            f"it was trained on {n_trained} of the {n_rows} hold-out rows, so that its scores are"
-            " worth nothing; if rows of one identifier belong together, make it data.group"
+            f"it was trained on {n_trained} of the {count_noun(n_rows, 'hold-out row')}, so that"
+            " its scores are worth nothing; if rows of one identifier belong together, make it"
+            " data.group"
         )
     if evidence.fault is not None:
         return "unknown", evidence.fault
     if evidence.n_missing:
         return "unknown", (
-            f"it gives no finite prediction for {evidence.n_missing} of {n_rows} rows"
+            f"it gives no finite prediction for {evidence.n_missing} of {count_noun(n_rows, 'row')}"
         )
     left_out = f", {n_trained} that it was trained on are left out" if n_trained else ""
-    return "pass", f"{n_rows} rows judge it{left_out}"
+    return "pass", f"it is judged by {count_noun(n_rows, 'hold-out row')}{left_out}"
 
 
 def baselines_gate(evaluation: Evaluation) -> Finding:
-    """Pass if the version is better than every baseline that is not a model.
+    """Pass if the version surely beats every rule that needs no model.
 
-    The lower ends of the lifts count, not the scores alone; without one it is not known.
+    The lower ends of the lifts on the hold-out count, not the scores alone; without one, or on too
+    few rows, it is not known.
     """
-    rows = [row for row in evaluation.baselines if row.kind == "none"]
-    if not rows:
+    if not any(row.kind == "none" for row in evaluation.baselines):
         return "unknown", "there is no baseline that it was compared with"
-    better = f"better than every baseline that is no model in {evaluation.metric}"
-    return _worst([_compare_with_baseline(evaluation, row) for row in rows], better)
+    doubts = doubts_about_rules(evaluation)
+    return _worst(doubts, f"{_own_score_text(evaluation)} beats every rule that needs no model")
 
 
 def existing_gate(evaluation: Evaluation) -> Finding:
@@ -284,8 +304,8 @@ def existing_gate(evaluation: Evaluation) -> Finding:
     rows = [row for row in evaluation.baselines if row.name == "existing"]
     if not rows:
         return "off", "no system in use is named in params.yaml"
-    better = f"better than the system in use in {evaluation.metric}"
-    return _worst([_compare_with_baseline(evaluation, row) for row in rows], better)
+    found = [compare_with_rule(evaluation, row) for row in rows]
+    return _worst(found, f"{_own_score_text(evaluation)} beats the system in use")
 
 
 def guards_gate(evaluation: Evaluation) -> Finding:
@@ -293,53 +313,57 @@ def guards_gate(evaluation: Evaluation) -> Finding:
     if not evaluation.guards:
         return "off", "no guard is named in params.yaml"
     scores = chosen_model_metrics(evaluation)
-    broken: list[Finding] = []
+    found: list[RuleComparison] = []
     for guard in evaluation.guards:
         score, metric = scores.get(guard.metric), metric_row(evaluation, guard.metric)
         bound = f"{'at least' if metric.greater_is_better else 'at most'} {guard.bound:g}"
-        reason = f"{guard.metric} must be {bound}, but is {_score_text(score)}"
+        reason = f"{metric_name(guard.metric)} must be {bound}, but is {_score_text(score)}"
         if not _is_known(score):
-            broken.append(("unknown", reason))
+            found.append(RuleComparison("unknown", reason))
         elif not keeps_bound(metric, score, guard.bound):
-            broken.append(("fail", reason))
-    return _worst(broken, "every guard is kept")
+            found.append(RuleComparison("fail", reason))
+    return _worst(found, "every guard is kept")
 
 
-def champion_gate(evidence: GateEvidence, metric: str) -> Finding:
+def champion_gate(evidence: GateEvidence, evaluation: Evaluation) -> Finding:
     """Pass if the version is better than the champion.
 
     It passes if the whole interval of the metric's improvement is above 0. It passes as well if
     the metric is inconclusive and that of the monitored loss is: ranks do not show that all
-    probabilities became too low. It fails if the metric is not better, or surely worse.
+    probabilities became too low. It fails if the metric is not better, or surely worse. Too few
+    rows, in all or of the rarer class, show neither.
     """
     found = evidence.champion
     if found is None:
-        return "pass", "there is no champion yet"
+        return "pass", "there is no champion to beat yet"
     champion, difference = f"the champion, version {found.version}", found.difference
     if found.obstacle is not None:
         return "unknown", (
-            f"cannot be compared with {champion}: {found.obstacle};"
+            f"it cannot be compared with {champion}: {found.obstacle};"
             " give a new question a name of its own (registry.name),"
             " or make it champion by hand (evertune promote)"
         )
     left_out = ""
     if found.n_left_out:
-        one = "that one of the two was trained on are left out"
-        left_out = f"; {found.n_left_out} hold-out rows {one}"
+        left_out = (
+            f"; left out: {count_noun(found.n_left_out, 'hold-out row')} that one of the two was"
+            " trained on"
+        )
     interval = finite_interval(difference)
     if difference is None or interval is None:
         return "unknown", f"no row can tell it from {champion}{left_out}"
+    shortage = row_shortage(found.class_counts, difference.n_rows, evaluation)
+    if shortage is not None:
+        return "unknown", f"it cannot be compared with {champion}: {shortage.reason}{left_out}"
     mean, low, high = interval
     reason = (
-        f"{metric} is {'better' if mean > 0 else 'not better'} {_interval_text(difference)} than"
+        f"its {metric_name(evaluation.metric)} is"
+        f" {'better' if mean > 0 else 'not better'} {_interval_text(difference)} than"
         f" that of {champion}{left_out} (use {evidence.holdout_use} of these rows:"
         f" {100 * evidence.confidence:.3g} % interval)"
     )
     outcome: GateOutcome = "fail" if mean <= 0 or high <= 0 else "unknown"
-    if difference.n_rows < MIN_COMPARED_ROWS:
-        few = f"{difference.n_rows} rows cannot tell it from {champion}"
-        outcome, reason = "unknown", f"{few}, {MIN_COMPARED_ROWS} are needed{left_out}"
-    elif low > 0:
+    if low > 0:
         outcome = "pass"
     elif found.loss is not None and _wins_by_loss(difference, found.loss):
         outcome = "pass"
@@ -375,8 +399,8 @@ def slices_gate(evidence: GateEvidence, tolerance: float) -> Finding:
         return "unknown", f"no score tells the slices {unclear}"
     p_values = [1.0 if each.drop.p_value is None else each.drop.p_value for each in slices]
     fallen = [
-        f"{each}: {each.metric} is worse by {each.drop.mean:.4g} than the champion's"
-        f" {each.score:.4g} ({each.drop.n_rows} rows, p {p_value:.2g} after Holm)"
+        f"{each}: {metric_name(each.metric)} is worse by {each.drop.mean:.4g} than the champion's"
+        f" {each.score:.4g} ({count_noun(each.drop.n_rows, 'row')}, p {p_value:.2g} after Holm)"
         for each, p_value in zip(slices, holm_adjust(p_values), strict=True)
         if each.relative_drop > tolerance and p_value < SLICE_ALPHA
     ]
@@ -384,8 +408,9 @@ def slices_gate(evidence: GateEvidence, tolerance: float) -> Finding:
         return "fail", f"worse where {'; '.join(fallen)}"
     worst = max(slices, key=lambda each: each.relative_drop)
     return "pass", (
-        f"no slice of {len(slices)} falls by more than {tolerance:.1%} beyond chance;"
-        f" the lowest is {worst}, {-worst.relative_drop:+.1%} in {worst.metric}"
+        f"no slice of {len(slices)} falls by more than {format_percent(tolerance)} beyond chance;"
+        f" the lowest is {worst}, {-100 * worst.relative_drop:+.1f} % in"
+        f" {metric_name(worst.metric)}"
     )
 
 
@@ -417,11 +442,11 @@ def rate_gap_gate(evidence: GateEvidence, most: float) -> Finding:
         return "unknown", "no two values have enough rows to compare their rates"
     widest = max(gaps, key=lambda each: each.gap)
     reason = (
-        f"{widest.predicted} is predicted {widest.gap:.1%} more often where {widest.column} is"
-        f" {widest.highest} than where it is {widest.lowest}"
+        f"{widest.predicted} is predicted {format_percent(widest.gap)} more often where"
+        f" {widest.column} is {widest.highest} than where it is {widest.lowest}"
     )
     if widest.gap > most:
-        return "fail", f"{reason}; at most {most:.1%} is allowed"
+        return "fail", f"{reason}; at most {format_percent(most)} is allowed"
     return "pass", reason
 
 
@@ -449,48 +474,35 @@ def _rows_that_would_tell(
 ) -> tuple[int | None, int | None]:
     """Return about how many rows would tell, and how many were compared."""
     if unknown & {"baselines", "existing"}:
-        lifts = [
-            PairedDifference(row.lift, row.low, row.high, None, row.n_rows)
-            for row in evaluation.baselines
-            if _may_be_chance(evaluation, row)
+        existing = (row for row in evaluation.baselines if row.name == "existing")
+        found = [
+            *doubts_about_rules(evaluation),
+            *(compare_with_rule(evaluation, row) for row in existing),
         ]
-        needed = [required_sample_size(each) for each in lifts if finite_interval(each)]
-        return max((n for n in needed if n is not None), default=None), evaluation.n_holdout
-    difference = evidence.champion.difference if evidence.champion else None
-    if "champion" not in unknown or difference is None or finite_interval(difference) is None:
+        needed = [each.rows_needed for each in found if each.rows_needed is not None]
+        return max(needed, default=None), evaluation.n_holdout
+    champion = evidence.champion
+    difference = None if champion is None else champion.difference
+    if champion is None or difference is None or finite_interval(difference) is None:
         return None, None
-    return required_sample_size(difference), difference.n_rows
+    if "champion" not in unknown:
+        return None, None
+    shortage = row_shortage(champion.class_counts, difference.n_rows, evaluation)
+    sizes = (required_sample_size(difference), shortage.rows_needed if shortage else None)
+    return max((n for n in sizes if n is not None), default=None), difference.n_rows
 
 
-def _compare_with_baseline(evaluation: Evaluation, row: BaselineRow) -> Finding:
-    metric, name = evaluation.metric, f"the baseline {row.name}"
-    score, baseline = chosen_model_metrics(evaluation).get(metric), row.holdout.get(metric)
-    if not (_is_known(score) and _is_known(baseline)):
-        return "unknown", f"{metric} cannot be compared with that of {name}"
-    if not is_better(evaluation, score, baseline):
-        return "fail", (
-            f"{metric} must be better than that of {name}, {baseline:.4g}, but is {score:.4g}"
-        )
-    if _may_be_chance(evaluation, row):
-        low = f"{row.low:+.4g}" if _is_known(row.low) else "anything"
-        by = f"{metric} is better than that of {name} by {_score_text(row.lift)}"
-        return "unknown", f"{by}, but by chance it could be {low}"
-    return "pass", ""
+def _own_score_text(evaluation: Evaluation) -> str:
+    score = chosen_model_metrics(evaluation).get(evaluation.metric)
+    return f"its {metric_name(evaluation.metric)} of {_score_text(score)}"
 
 
-def _may_be_chance(evaluation: Evaluation, row: BaselineRow) -> bool:
-    """Return whether chance may explain a lift; the lifts of an evaluation are its model's."""
-    is_compared = row.kind == "none" or row.name == "existing"
-    is_above_zero = _is_known(row.low) and row.low > 0
-    return is_compared and chosen_simple_model(evaluation) is None and not is_above_zero
-
-
-def _worst(findings: Iterable[Finding], passed: str) -> Finding:
+def _worst(found: Iterable[RuleComparison], passed: str) -> Finding:
     """Return the failures, else what is unknown, else the reason for passing."""
-    findings = list(findings)
+    found = list(found)
     outcomes: tuple[GateOutcome, ...] = ("fail", "unknown")
     for outcome in outcomes:
-        reasons = [reason for each, reason in findings if each == outcome]
+        reasons = dict.fromkeys(each.reason for each in found if each.outcome == outcome)
         if reasons:
             return outcome, "; ".join(reasons)
     return "pass", passed
@@ -514,7 +526,8 @@ def _is_known(value: float | None) -> TypeGuard[float]:
 
 
 def _interval_text(found: PairedDifference) -> str:
-    return f"({found.mean:+.4g}, {found.low:+.4g} to {found.high:+.4g}, {found.n_rows} rows)"
+    n_rows = count_noun(found.n_rows, "row")
+    return f"({found.mean:+.4g}, {found.low:+.4g} to {found.high:+.4g}, {n_rows})"
 
 
 def _score_text(score: float | None) -> str:

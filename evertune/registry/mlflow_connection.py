@@ -129,10 +129,7 @@ def relocate_artifacts(database: Path, artifacts: Path) -> None:
         if "experiments" not in names:
             return
         stored = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-        ending = "/".join(Path(new).parts[-2:])
-        moved = [
-            old for (old,) in stored if old and old != new and _is_moved(old, ending, artifacts)
-        ]
+        moved = [old for (old,) in stored if old and is_moved(old, artifacts)]
         if not moved:
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -147,8 +144,11 @@ def relocate_artifacts(database: Path, artifacts: Path) -> None:
         connection.commit()
 
 
-def _is_moved(stored: str, ending: str, artifacts: Path) -> bool:
-    if not (stored.startswith("file://") and stored.endswith(f"/{ending}")):
+def is_moved(stored: str, artifacts: Path) -> bool:
+    """Return whether a stored place of artifacts is where their folder was before a move."""
+    new = artifacts.as_uri()
+    ending = "/".join(Path(new).parts[-2:])
+    if stored == new or not (stored.startswith("file://") and stored.endswith(f"/{ending}")):
         return False
     old = Path(urllib.request.url2pathname(urlsplit(stored).path))
     # The same folder under two names, such as by a symbolic link, was not moved.

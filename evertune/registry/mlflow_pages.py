@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from evertune.config.schema import PathsSection
 from evertune.data.schema import TableSchema
 from evertune.evaluation.evaluation_record import (
-    CHOSEN_MODEL,
     Evaluation,
     chosen_model_metrics,
     chosen_simple_model,
@@ -126,6 +125,9 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
     for name, score in chosen_model_metrics(evaluation).items():
         named[f"chosen/{name}"] = score
     search = evaluation.search
+    for searched in evaluation.searched:  # beside the simpler model in use, which is the above
+        for name, score in searched.holdout.items():
+            named[f"searched/{name}"] = score
     named |= {"search/trials": search.trials, "search/seconds": search.seconds}
     return {name: float(score) for name, score in named.items() if score is not None}
 
@@ -136,17 +138,16 @@ def evaluation_description(evaluation: Evaluation) -> str:
     def cell(score: float | None) -> str:
         return "" if score is None else f"{score:.4g}"
 
-    scores, is_model = chosen_model_metrics(evaluation), evaluation.chosen == CHOSEN_MODEL
-    rows = [  # the score on training rows is known of the tuned model only
-        f"| {row.name} | {cell(scores.get(row.name))} |"
-        f" {cell(row.training if is_model else None)} |"
+    scores = chosen_model_metrics(evaluation)
+    rows = [
+        f"| {row.name} | {cell(scores.get(row.name))} | {cell(row.training)} |"
         f" {row.baseline or ''} | {cell(row.baseline_holdout)} |"
         for row in evaluation.metrics
     ]
-    chosen = _chosen_name(evaluation) if is_model else evaluation.chosen
+    chosen = _chosen_name(evaluation)
     return "\n".join(
         [
-            f"Predicts `{evaluation.target}` ({evaluation.task}). Chosen: **{chosen}**."
+            f"Predicts `{evaluation.target}` ({evaluation.task}). In use: **{chosen}**."
             f" {' '.join(evaluation.reasons)}",
             "",
             f"Optimised for {evaluation.metric}, trained on {evaluation.n_training} rows and"

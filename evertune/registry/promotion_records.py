@@ -51,6 +51,8 @@ class Verdict:
         Of the interval of the difference from the champion.
     waits_for_approval : bool
         Whether all gates are passed and only a person's approval is missing.
+    is_first : bool
+        Whether there was no champion before.
     """
 
     decision: RecordVerdict
@@ -65,6 +67,7 @@ class Verdict:
     look: int = 1
     confidence: float = 0.95
     waits_for_approval: bool = False
+    is_first: bool = False
 
     @property
     def promoted(self) -> bool:

@@ -392,8 +392,16 @@ def _evaluation_rows(folder: Path) -> Iterator[ComparisonRow]:
     )
     yield text_row("chosen", recorded["chosen"], rebuilt["chosen"])
     yield worst_metric_row("training", [(before, now)])
-    for row in metric_rows(recorded["holdout"], rebuilt["holdout"]):
+    for row in metric_rows(_chosen_scores(recorded), _chosen_scores(rebuilt)):
         yield replace(row, what=f"hold-out {row.what}")
+
+
+def _chosen_scores(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of the chosen model; 0.1 has those of the search's model in `holdout`."""
+    _, _, simplest = str(evaluation["chosen"]).partition(":")
+    rows = {row["name"]: row["holdout"] for row in evaluation.get("baselines", [])}
+    scores: dict[str, Any] = rows.get(simplest, evaluation["holdout"])
+    return scores
 
 
 def _model_rows(folder: Path, registered: Model) -> Iterator[ComparisonRow]:

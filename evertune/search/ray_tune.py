@@ -14,7 +14,6 @@ import gc
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -46,6 +45,7 @@ from evertune.search.objective import (
     maximized_score,
     run_job,
 )
+from evertune.search.ray_address import check_ray_address
 from evertune.search.ray_guardian import orphan_reaper, ray_temp_folder
 from evertune.search.study import Study
 from evertune.trials import Configuration, Trial
@@ -54,7 +54,6 @@ OBJECTIVE = "objective"  # mean over the folds so far; greater is better
 FOLDS_DONE = "folds_done"
 UPDATE = "update"
 PACKAGE = Path(__file__).parents[1]
-CONNECT_TIMEOUT_SECONDS = 5
 SCHEDULERS = ("racing", "asha", "none")
 REDUCTION_FACTOR = 3  # a third of the trials go on from folds 1, 3, 9, ...
 RAY_ENVIRONMENT = {
@@ -301,7 +300,7 @@ def ray_session(root: Path | None, state: Path, *, workers: int | None) -> Itera
 
 @contextmanager
 def _cluster_session(root: Path | None) -> Iterator[None]:
-    _check_address(os.environ["RAY_ADDRESS"])
+    check_ray_address(os.environ["RAY_ADDRESS"])
     AuthenticationTokenLoader.instance().reset_cache()  # of a local session in this process
     ray_constants.ENABLE_RAY_CLUSTER = True
     with tempfile.TemporaryDirectory() as folder:
@@ -318,20 +317,6 @@ def _cluster_session(root: Path | None) -> Iterator[None]:
         with _shutting_down_ray():
             ray.init(log_to_driver=False, logging_level="ERROR", runtime_env=environment)
             yield
-
-
-def _check_address(address: str) -> None:
-    """Try a connection first: Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_SECONDS).close()
-    except OSError as error:
-        raise ConnectionError(
-            f"No Ray cluster answers at RAY_ADDRESS {address!r}: {error}. Start it, or unset the "
-            "variable to search on this machine."
-        ) from error
 
 
 @contextmanager

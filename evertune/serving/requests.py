@@ -40,6 +40,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
 from evertune.data.labels import MAX_ID_LENGTH, id_error
+from evertune.data.number_formats import PLAIN
 from evertune.data.parsing import FALSE_WORDS, TRUE_WORDS
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import truncate_cell
@@ -454,9 +455,9 @@ def _row_type(name: str, schema: TableSchema, ignored: Collection[str]) -> Any:
     required = [column.name for column in schema.features]
     if schema.time:
         time = schema.time_column or Column(schema.time, "date")
-        schemas[schema.time] = _cell_schema(time)
+        schemas[schema.time] = _cell_schema(time, schema)
         required += [schema.time] if time.kind == "number" else []
-    schemas |= {column.name: _cell_schema(column) for column in schema.features}
+    schemas |= {column.name: _cell_schema(column, schema) for column in schema.features}
     schemas.pop(schema.target, None)
     cells = {
         column: NotRequired[Annotated[Cell, PlainValidator(_check_cell), WithJsonSchema(one)]]
@@ -469,14 +470,15 @@ def _row_type(name: str, schema: TableSchema, ignored: Collection[str]) -> Any:
     return row
 
 
-def _cell_schema(column: Column) -> dict[str, Any]:
+def _cell_schema(column: Column, schema: TableSchema) -> dict[str, Any]:
     if column.kind == "number":
         number = {
             "type": ["number", "boolean", "null"],  # tables may hold truth values as numbers, too
             "minimum": -MAX_ABSOLUTE_VALUE,
             "maximum": MAX_ABSOLUTE_VALUE,
         }
-        return {"anyOf": [number, _blank_or(NUMBER_PATTERN)]}
+        is_plain = schema.format_of(column.number_format) == PLAIN
+        return {"anyOf": [number, _blank_or(NUMBER_PATTERN)] if is_plain else [number]}
     if column.kind == "boolean":
         words = "|".join(sorted(TRUE_WORDS | FALSE_WORDS))
         return {"anyOf": [{"type": ["boolean", "null"]}, {"enum": [0, 1]}, _blank_or(words)]}

@@ -33,7 +33,8 @@ from evertune.fitting.refit import TrainingSet, resolve_mode
 from evertune.models.fitted_model import Model
 from evertune.plan import Plan
 from evertune.search.leaderboard import all_failed
-from evertune.search.trial_log import read_entries, read_trials
+from evertune.search.trial_log import read_entries, read_header, read_trials
+from evertune.trials import SearchHeader
 
 ALL_ROWS = TrainingWindow("all")
 
@@ -61,7 +62,24 @@ def read_search_result(
         mode=resolve_mode(fit.mode, folds, n_rows=len(table), has_windows=bool(plan.windows)),
         guards=tuple((m, metric.guards[m.name]) for m in metrics if m.name in metric.guards),
         end=deadline,
+        advice=budget_advice(read_header(paths.trials)),
     )
+
+
+def budget_advice(header: SearchHeader) -> str:
+    """Return which budget of the search to raise, a sentence.
+
+    Examples
+    --------
+    >>> budget_advice(SearchHeader("digest", "mae", False, 5, 8.0, None))
+    'Raise search.budget_seconds (now 8).'
+    """
+    budgets = {
+        "search.budget_seconds": header.budget_seconds,
+        "search.budget_trials": header.budget_trials,
+    }
+    given = [f"{name} (now {value:g})" for name, value in budgets.items() if value is not None]
+    return f"Raise {' or '.join(given)}."
 
 
 def build_from_search(

@@ -62,19 +62,9 @@ def open_trial_log(
     started: float,
 ) -> TrialLog:
     """Open the trials file and the pool, with the trials of this search so far."""
-    digest = hashlib.sha256(
-        "\n".join(
-            [
-                digest_files([paths.training, paths.folds, paths.table_schema, paths.plan]),
-                stage_fingerprints(root)["search"],
-                metric.model_dump_json(),
-                search.model_dump_json(exclude={"workers"}),
-            ]
-        ).encode()
-    )
     budget = search_budget(search, (), started=started)
     header = SearchHeader(
-        digest=digest.hexdigest(),
+        digest=search_digest(paths, metric, search, root=root),
         metric=objective.metrics[0].name,
         greater_is_better=objective.metrics[0].greater_is_better,
         n_folds=len(objective.folds),
@@ -85,6 +75,23 @@ def open_trial_log(
     return TrialLog(
         paths.trials, paths.pool, header=header, max_pool_megabytes=search.pool_megabytes
     )
+
+
+def search_digest(
+    paths: PathsSection, metric: MetricSection, search: SearchSection, *, root: Path
+) -> str:
+    """Return what tells one search from another: its rows, folds, plan, settings and code."""
+    digest = hashlib.sha256(
+        "\n".join(
+            [
+                digest_files([paths.training, paths.folds, paths.table_schema, paths.plan]),
+                stage_fingerprints(root)["search"],
+                metric.model_dump_json(),
+                search.model_dump_json(exclude={"workers"}),
+            ]
+        ).encode()
+    )
+    return digest.hexdigest()
 
 
 def search_budget(search: SearchSection, past_trials: Sequence[Trial], *, started: float) -> Budget:

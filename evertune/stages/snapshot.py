@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from evertune.config.loader import load_params
-from evertune.config.schema import DataSection, Params
+from evertune.config.schema import DataSection, Params, PathsSection
 from evertune.data.example import training_table
 from evertune.data.readers import (
     EXISTING_SYSTEM_COLUMN,
@@ -71,18 +71,51 @@ def take_snapshot(root: Path) -> Snapshot:
     table = _source_table(params.data, root)
     if params.data.existing_model is not None:
         table = _with_existing_predictions(table, params)
-    changed = write_table_if_changed(params.paths.source, table)
-    failpoint("snapshot.written")
-    if not params.paths.plan.exists():
-        write_record(params.paths.plan, Plan())
+    changed = write_snapshot(params.paths, table)
     dvc.ensure_project(root)
-    if not params.paths.production_labels.exists():
-        nothing = pd.DataFrame({MOMENT_COLUMN: pd.Series(dtype="datetime64[us]")})
-        write_table_if_changed(params.paths.production_labels, nothing)
-        dvc.add_file(root, params.paths.production_labels)
+    labels = params.paths.production_labels
+    if not labels.with_name(f"{labels.name}.dvc").exists():
+        dvc.add_file(root, labels)
     version = dvc.add_file(root, params.paths.source)
     failpoint("snapshot.versioned")
     return Snapshot(version, changed, len(table), dvc.push_to_remote(root))
+
+
+def write_snapshot(paths: PathsSection, table: pd.DataFrame) -> bool:
+    """Write the source table and, where there are none yet, a plan and an empty table of labels.
+
+    Returns
+    -------
+    bool
+        Whether the source table is another than before.
+    """
+    changed = write_table_if_changed(paths.source, table)
+    failpoint("snapshot.written")
+    if not paths.plan.exists():
+        write_record(paths.plan, Plan())
+    if not paths.production_labels.exists():
+        nothing = pd.DataFrame({MOMENT_COLUMN: pd.Series(dtype="datetime64[us]")})
+        write_table_if_changed(paths.production_labels, nothing)
+    return changed
+
+
+def preview_source(root: Path) -> pd.DataFrame | None:
+    """Return the table that a snapshot would take now, refused as `check_source` refuses it.
+
+    None where only a snapshot can tell: of a query, and where `data.existing_model` predicts.
+
+    Raises
+    ------
+    TableError
+        Where the source cannot be read, or the table has faults.
+    """
+    data = load_params(root).data
+    if data.address_variable is not None or data.existing_model is not None:
+        return None
+    raw = _source_table(data, root)
+    if data.source == EXAMPLE or (root / data.source).stat().st_size <= MAX_CHECKED_BYTES:
+        clean_or_raise(raw, spec_from_params(data, raw), source=data.source)
+    return raw
 
 
 def check_source(root: Path) -> None:

@@ -23,6 +23,8 @@ from evertune.data.holdout import (
 from evertune.data.schema import TableSchema
 from evertune.data.training_windows import parse_moment
 from evertune.errors import ParamsError
+from evertune.evaluation.formatting import count_noun
+from evertune.evaluation.unseen_values import describe_unseen_values
 from evertune.plan import Plan
 
 
@@ -53,7 +55,7 @@ def split_rows(
             seed=split.seed,
         )
     except ValueError as error:
-        raise ParamsError(f"The table cannot be split as params.yaml says. {error}") from error
+        raise ParamsError(f"Cannot split the table. {error}") from error
     return parts, subsample_folds(folds, len(schema.features), seed=split.seed)
 
 
@@ -61,16 +63,21 @@ def describe_split(
     parts: TableSplit, folds: tuple[Fold, ...], schema: TableSchema, split: SplitSection
 ) -> str:
     """Return the sizes of the parts, and what a person should know of them, as lines of text."""
-    described = f"{len(folds)} {schema_fold_kind(split.folds, schema)} folds"
-    lines = [f"{len(parts.training)} training rows in {described}, {len(parts.holdout)} held out"]
+    kind = schema_fold_kind(split.folds, schema)
+    described = f"{count_noun(len(parts.training), 'training row')} in {len(folds)} {kind} folds"
+    lines = [f"{described}, {len(parts.holdout):,} held out"]
     if len(parts.selection):
-        lines.append(f"{len(parts.selection)} rows choose the training window")
+        lines.append(f"{count_noun(len(parts.selection), 'row')} to choose the training window by")
     if len(folds[0].training) == max_training_rows(len(schema.features)):
-        lines.append(f"a fold learns from {len(folds[0].training)} rows, the model from all")
+        lines.append(f"a fold learns from {len(folds[0].training):,} rows, the model from all")
     if parts.n_left_out:
-        lines.append(f"{parts.n_left_out} rows left out: their group is in the hold-out")
+        lines.append(
+            f"left out: {count_noun(parts.n_left_out, 'row')} whose group is in the hold-out"
+        )
+    lines += describe_unseen_values(parts.training, parts.holdout, schema)
     lines += [
-        f"class {name!r} has only {count} rows in the hold-out: too rare to be judged"
+        f"class {name!r} has only {count_noun(count, 'row')} in the hold-out: too few to judge a"
+        " model by"
         for name, count in find_rare_classes(parts.holdout, schema).items()
     ]
     return "".join(f"{line}\n" for line in lines)

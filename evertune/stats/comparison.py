@@ -178,7 +178,7 @@ def required_sample_size(difference: PairedDifference) -> int | None:
 
     The half-width of an interval shrinks with the square root of the number of rows, so that
     n ((mean - low) / mean)^2 rows have an interval that ends above 0. None if left does not seem
-    better.
+    better, or by so little that no number of rows would do.
 
     Examples
     --------
@@ -188,4 +188,6 @@ def required_sample_size(difference: PairedDifference) -> int | None:
     mean, low = difference.mean, difference.low
     if mean is None or low is None or mean <= 0:
         return None
-    return math.ceil(difference.n_rows * ((mean - low) / mean) ** 2)
+    ratio = (mean - low) / mean
+    n_rows = difference.n_rows * ratio * ratio
+    return math.ceil(n_rows) if math.isfinite(n_rows) else None

@@ -32,6 +32,8 @@ from dvc.repo import Repo
 from dvc.rwlock import RWLockFileCorruptedError
 from dvc.scm import SCM, SCMError
 from dvc.stage import PipelineStage
+from dvc.utils.serialize import parse_yaml_for_update
+from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError, determine_linecol
 from ruamel.yaml import YAML
 
 from evertune.errors import BusyError, StageError, UnsafeError
@@ -62,7 +64,31 @@ def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
                 raise BusyError(f"DVC is in use in {root}: {error}") from error
             time.sleep(0.2)
         except DvcException as error:
-            raise StageError(f"DVC in {root}: {error}") from error
+            raise StageError(f"DVC in {root}: {_describe_error(error)}") from error
+
+
+def _describe_error(error: DvcException) -> str:
+    """Return DVC's message; of faults in dvc.yaml and dvc.lock it has only printed the places."""
+    if isinstance(error, YAMLSyntaxError):
+        cause = error.exc.__cause__
+        mark = getattr(cause, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(cause, "problem", None) or cause or error.exc
+        name = Path(error.path).name
+        return (
+            f"{name}{place}: expected YAML, but {problem}. Correct it, or restore it from git"
+            f" (`git checkout {name}`)."
+        )
+    if isinstance(error, YAMLValidationError):
+        data = parse_yaml_for_update(error.text, error.path)
+        faults = []
+        for fault in error.exc.errors:
+            line, _, _ = determine_linecol(data, list(fault.path))
+            key = ".".join(map(str, fault.path))
+            place = f", line {line}" if line is not None else ""
+            faults.append(f"{Path(error.path).name}{place}, {key}: {fault.error_message}")
+        return f"{'; '.join(faults)}. Correct it."
+    return str(error)
 
 
 @contextlib.contextmanager
@@ -172,7 +198,22 @@ def list_stages(root: Path) -> tuple[str, ...]:
 
 def is_stage_current(root: Path, stage: str) -> bool:
     """Return whether a stage's dependencies, parameters and outputs are as DVC recorded them."""
-    return with_repository(root, lambda repo: not repo.status([_stage_address(root, stage)]))
+    return not stage_status(root, stage)
+
+
+def stage_status(root: Path, stage: str) -> dict[str, dict[str, Any]]:
+    """Return what of a stage is not as DVC recorded it; empty for a stage that is up to date.
+
+    The keys are `changed deps` and `changed outs`, with DVC's word for each path, relative to
+    `root` (for params.yaml, a word for each section), and `changed command`.
+    """
+    status = with_repository(root, lambda repo: repo.status([_stage_address(root, stage)]))
+    found: dict[str, dict[str, Any]] = {}
+    for entry in (entry for entries in status.values() for entry in entries):
+        for kind, words in entry.items() if isinstance(entry, dict) else [(entry, {})]:
+            paths = {os.path.relpath(root / path, root): word for path, word in words.items()}
+            found[kind] = found.get(kind, {}) | paths
+    return found
 
 
 def changed_files(root: Path, stage: str) -> tuple[set[str], set[str]]:
@@ -180,12 +221,8 @@ def changed_files(root: Path, stage: str) -> tuple[set[str], set[str]]:
 
     Paths are relative to `root`; parameters are left out.
     """
-    status = with_repository(root, lambda repo: repo.status([_stage_address(root, stage)]))
-    found: dict[str, set[str]] = {"changed deps": set(), "changed outs": set()}
-    for entry in (entry for entries in status.values() for entry in entries):
-        for kind, paths in entry.items() if isinstance(entry, dict) else ():
-            found[kind] |= {os.path.relpath(root / path, root) for path in paths}
-    return found["changed deps"] - {"params.yaml"}, found["changed outs"]
+    found = stage_status(root, stage)
+    return set(found.get("changed deps", ())) - {"params.yaml"}, set(found.get("changed outs", ()))
 
 
 def dependency_hashes(root: Path, stage: str) -> dict[str, str]:

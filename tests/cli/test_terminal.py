@@ -15,7 +15,7 @@ from evertune.registry.overview import (
     ProjectStatus,
     VersionHistory,
 )
-from evertune.registry.promotion_records import ChampionPeriod, Verdict
+from evertune.registry.promotion_records import ChampionPeriod, GateResult, Verdict
 from evertune.registry.reproduce import ComparisonRow, Reproduction, text_row
 from evertune.terminal import (
     backtest_lines,
@@ -36,6 +36,7 @@ from evertune.times import TimeWindow
 from tests.support.production import day
 from tests.support.versioned import NOW, judged
 
+PASSED = (GateResult("baselines", "pass", "better"),)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
 CHAMPION = ChampionSummary(
     "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, "abcdef0123", 7200.0
@@ -56,17 +57,31 @@ STANDING = ProjectStatus(
     ("verdict", "line"),
     [
         (
-            Verdict("promote", ("better", "unseen"), version="3", champion="3"),
-            "promote, version 3 is the champion: better; unseen",
+            Verdict("promote", ("better", "unseen"), version="3", champion="3", gates=PASSED),
+            "Version 3 is now the champion: better; unseen.",
+        ),
+        (
+            Verdict("promote", ("good",), version="1", champion="1", gates=PASSED, is_first=True),
+            "Version 1 is now the champion (the first one): good.",
+        ),
+        (
+            Verdict("promote", ("version 3 is the champion already",), version="3", champion="3"),
+            "Nothing to decide: version 3 is the champion already.",
         ),
         (
             DOUBT,
-            "not enough evidence, version 2 stays champion, version 3 is a challenger: too close"
-            " (about 900 hold-out rows would be enough)",
+            "Not promoted, not enough evidence: too close (about 900 hold-out rows would be"
+            " enough). Version 2 stays champion; the new one is kept as version 3."
+            " `evertune promote 3 --reason TEXT` makes it champion all the same.",
         ),
         (
             Verdict("keep", ("worse",), version="1"),
-            "keep, version 1 is a challenger and there is no champion: worse",
+            "Not promoted: worse. It is kept as version 1; there is no champion.",
+        ),
+        (
+            replace(DOUBT, reasons=("asks",), rows_needed=None, waits_for_approval=True),
+            "Version 3 waits for approval: asks. Version 2 stays champion; the new one is kept as"
+            " version 3.",
         ),
     ],
 )
@@ -76,8 +91,9 @@ def test_a_verdict_is_one_line_that_names_the_champion(verdict: Verdict, line: s
 
 def test_the_page_of_a_verdict_lists_its_reasons() -> None:
     page = verdict_page(DOUBT).splitlines()
-    assert page[0] == "# Not enough evidence"
+    assert page[0] == "# Not promoted, not enough evidence"
     assert "- too close" in page
+    assert "About 900 hold-out rows would be enough" in page
 
 
 def test_the_standing_of_a_project_names_champion_figures_data_and_what_is_stale() -> None:

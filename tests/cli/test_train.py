@@ -49,7 +49,7 @@ def test_every_step_is_shown_and_the_verdict_at_the_end(trained: Path) -> None:
     lines = (trained / "first.txt").read_text().splitlines()
     shown = [line.split()[0] for line in lines if line and line.split()[0] in STEPS]
     assert list(dict.fromkeys(shown)) == STEPS
-    assert "is the champion" in lines[-1]
+    assert "is now the champion" in lines[-1]
 
 
 def test_nothing_but_our_own_lines_reaches_the_terminal(trained: Path) -> None:
@@ -59,7 +59,7 @@ def test_nothing_but_our_own_lines_reaches_the_terminal(trained: Path) -> None:
 
 def test_the_exit_code_says_whether_there_is_a_new_champion(trained: Path) -> None:
     code, *said = (trained / "first.txt").read_text().splitlines()
-    assert (code == "0") == said[-1].startswith("register   promote")
+    assert (code == "0") == said[-1].startswith("register   Version")
 
 
 def test_prefect_has_a_task_for_each_step(trained: Path) -> None:

@@ -109,7 +109,7 @@ def decide(client: SyncPrefectClient, resource_id: str, decision: str) -> None:
 @pytest.mark.parametrize("name", ["churn", "fraud"])
 def test_a_project_without_a_champion_is_trained_first(up: Up, name: str) -> None:
     assert f"{name} has no champion yet, so a model is trained first." in up.said
-    assert any("version 1 is the champion" in line for line in up.said)
+    assert any("Version 1 is now the champion" in line for line in up.said)
 
 
 def test_the_scoring_service_has_the_champion_and_shows_no_documentation(up: Up) -> None:

@@ -43,7 +43,7 @@ def refusal(raw, **declared):
             {},
             "not numbers, the first in row 1: 'x'",
         ),
-        (RAW.assign(age="$" + RAW["age"]), {}, "Write plain numbers such as 1234.5"),
+        (RAW.assign(age="0x" + RAW["age"]), {}, "plain numbers such as 1234.5"),
         (RAW.assign(age="1," + RAW["age"]), {"decimal": "."}, "`--decimal ,`"),
         (RAW.assign(age=["1e400", *RAW["age"][1:]]), {}, "1 of 20 cells are infinite"),
         (RAW.assign(age="03/04/2024"), {"time": "age"}, "cannot be told apart"),
@@ -214,3 +214,10 @@ def test_a_role_without_a_column_and_a_table_without_features_are_refused():
         infer_schema(FOUR_ROWS, TableSpec("left", group="nobody"))
     with pytest.raises(ValueError, match="at least one feature"):
         infer_schema(FOUR_ROWS[["left"]], TableSpec("left"))
+
+
+def test_names_that_look_equal_name_the_same_column():
+    schema = infer_schema(FOUR_ROWS.rename(columns={"age": "K\u00f6ln"}), TableSpec("left"))
+    other = FOUR_ROWS.rename(columns={"age": "\u200bKo\u0308ln\u00a0"})
+    clean, issues = conform_to_schema(other, schema)
+    assert (clean["K\u00f6ln"].iloc[0], issues) == (31, ())

@@ -99,6 +99,8 @@ def test_bytes_that_are_no_text_are_refused_with_their_place(read, content, enco
         ("a;b\n1,5;2,5\n", ";"),
         ('a,b\n"x;y",1\n"z;w",2\n', ","),
         ("a\n1\n", ","),
+        ("Distance, km;Price, EUR;churn\n1,50;2,75;yes\n3,10;4,20;no\n", ";"),
+        ("a, b|c, d\n1,5|2,5\n", "|"),
         ('a,b\n"' + "x" * 200_000 + '",1\n', ","),
     ],
 )
@@ -157,7 +159,12 @@ def test_a_table_of_many_chunks_is_whole(read):
         ("a,b\n1,2\na,b\n", "row 2 has the header once more"),
         ('a,b\n"x\ny",2\n"z,2\n', r"row 2 \(line 4\) cannot be read: unexpected end"),
         ('a,b\n1,"x"y\n', r"row 1 \(line 2\) cannot be read"),
-        ("a,b\n1," + "x" * 140_000 + "\n", "field larger than field limit"),
+        ("My title\na,b\n1,2\n3,4\n", "1 cell, but the second has 2. Is line 1 a title above"),
+        (
+            "My, title\na,b,c\n1,2,3\n",
+            "first line has 2 cells, but the rows have 3. Is line 1 a tit",
+        ),
+        ("0.5,1.5,2.5\n1,2,0\n", "the file seems to lack a header"),
         ("a,b\n1,2,3\n1\na,b\n1,2\n", r"(?s)row 1 has more.*row 2 has fewer.*row 3 has the header"),
     ],
 )
@@ -185,3 +192,21 @@ def test_a_csv_file_reads_back_as_it_was_written(read, rows, delimiter, ending, 
     table = read(buffer.getvalue().encode(encoding), encoding=encoding, delimiter=delimiter).table
     assert [*table] == ["first", "second"]
     assert [tuple(row) for row in table.to_numpy()] == rows
+
+
+@pytest.mark.parametrize("names", [["2023", "2024"], ["2019", "2020", "2021"], ["0", "1", "2"]])
+def test_names_that_count_up_evenly_are_a_header(read, names):
+    table = read(",".join(["region", *names]) + "\n" + "x" + ",7" * len(names) + "\n").table
+    assert list(table) == ["region", *names]
+
+
+def test_a_cell_of_any_length_is_read_and_the_limit_of_the_process_stays(read):
+    limit = csv.field_size_limit()
+    assert read("a,b\n1," + "x" * 140_000 + "\n").table["b"].str.len().to_list() == [140_000]
+    assert csv.field_size_limit() == limit
+
+
+def test_names_that_look_equal_are_one_name(read):
+    assert list(read("\u00a0ge\u200bku\u0308ndigt ,b\n1,2\n").table) == ["gek\u00fcndigt", "b"]
+    with pytest.raises(TableError, match="equal or differ only in case"):
+        read("K\u00f6ln,Ko\u0308ln\n1,2\n")

@@ -1,10 +1,14 @@
+import unicodedata
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evertune.data.column_kinds import detect_decimal_sign, infer_kind
+from evertune.data.number_formats import NumberFormat
 from evertune.data.parsing import (
     as_boolean,
     as_date,
@@ -13,6 +17,8 @@ from evertune.data.parsing import (
     detect_day_first,
     normalize_dtype,
 )
+from evertune.data.schema import Column, TableSchema
+from evertune.models.compiled_rows import make_row_reader, read_rows
 
 
 def read(cells, **how):
@@ -21,7 +27,7 @@ def read(cells, **how):
 
 
 @pytest.mark.parametrize(
-    "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "1\u00a0", "x", "1.2.3"]
+    "cell", ["$12", "12%", "1,234", "1_000", "0x1F", "١٢", "1\u00a0000", "--1", "x", "1.2.3"]
 )
 def test_a_cell_that_is_no_plain_number_is_bad_and_never_guessed(cell):
     values, bad = read([cell])
@@ -41,7 +47,7 @@ def test_numbers_are_read_as_python_reads_them():
 
 
 def test_with_a_decimal_comma_points_are_bad():
-    assert read(["1,5", "1.500,5", "2"], decimal=",")[1] == [False, True, False]
+    assert read(["1,5", "1.500,5", "2"], number_format=NumberFormat(","))[1] == [False, True, False]
 
 
 def test_a_declared_word_is_missing_in_typed_columns_too():
@@ -200,3 +206,41 @@ def test_a_declared_word_is_missing_in_every_kind():
 )
 def test_the_comma_is_the_decimal_sign_only_where_nothing_else_fits(columns, decimal):
     assert detect_decimal_sign(pd.DataFrame(columns)) == decimal
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-(10**40), 10**40), min_size=2, max_size=5, unique=True))
+def test_whole_numbers_of_any_length_keep_every_digit_as_text(numbers):
+    texts = [str(number) for number in numbers]
+    columns = [
+        pd.Series([*numbers, None], dtype=object),
+        pd.Series([*numbers, pd.NA], dtype=object),
+        pd.Series([*map(Decimal, numbers), None], dtype=object),
+        pd.Series([*texts, None], dtype="str"),
+    ]
+    if all(abs(number) < 2**63 for number in numbers):
+        columns += [pd.Series([*numbers, None], dtype=name) for name in ("Int64", "int64[pyarrow]")]
+    for column in columns:
+        assert as_text(column).to_list()[:-1] == texts
+        assert as_text(column).isna().to_list() == [False] * len(texts) + [True]
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(word=WORDS, blank=st.sampled_from(["\u00a0", "\u200b", "\ufeff", "\u2009", " "]))
+def test_what_looks_equal_is_equal_in_tables_and_in_rows(word, blank):
+    forms = [unicodedata.normalize(form, word) for form in ("NFC", "NFD")]
+    forms.append(f"{blank}{word}{blank}")
+    cells = as_text(pd.Series(forms, index=[0, 0, 1], dtype="str"))
+    assert cells.nunique(dropna=False) == 1
+    schema = TableSchema((Column("c", "category"),), "y", "binary")
+    columns, _ = read_rows([{"c": form} for form in forms], make_row_reader(schema))
+    assert columns["c"] == cells.fillna("").to_list()
+
+
+def test_missing_cells_of_pandas_are_missing_numbers():
+    for dtype in ("Int64", "Float64", "int64[pyarrow]", object):
+        values, bad = as_number(pd.Series([1, pd.NA, 3], dtype=dtype))
+        assert (values.isna().to_list(), bad.any()) == ([False, True, False], False)

@@ -1,13 +1,18 @@
 import gzip
 import os
 import sqlite3
+from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evertune.config.schema import DataSection, DialectSection
+from evertune.data.parsing import as_text
 from evertune.data.readers import inspect_source, read_source, spec_from_params
 from evertune.errors import TableError
+from evertune.files import read_table, write_table
 
 CSV = "age;left\n1,5;yes\n2,5;no\n"
 TYPED = pd.DataFrame({"age": [31, 45], "left": ["yes", "no"], "day": pd.to_datetime(["2024"] * 2)})
@@ -156,3 +161,36 @@ def test_the_spec_has_what_params_declare_and_the_decimal_sign_that_is_detected(
         "existing_system",
         ("x",),
     )
+
+
+LONG_IDS = [1577134800018226901, None, 1577134800018226902]
+
+
+def test_long_integers_beside_missing_cells_keep_their_digits(tmp_path):
+    ids = pa.array(LONG_IDS, pa.int64())
+    pq.write_table(pa.table({"id": ids, "few": pa.array([1, None, 2])}), tmp_path / "t.parquet")
+    table = read(tmp_path, "t.parquet")
+    assert as_text(table["id"]).dropna().to_list() == [str(LONG_IDS[0]), str(LONG_IDS[2])]
+    assert table["few"].dtype == "float64"
+    write_table(tmp_path / "copy.parquet", table)
+    assert as_text(read_table(tmp_path / "copy.parquet")["id"])[2] == str(LONG_IDS[2])
+
+
+def test_long_decimals_of_a_query_keep_their_digits(tmp_path, monkeypatch):
+    sqlite3.register_converter("EXACT_TEXT", lambda cell: Decimal(cell.decode()))
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("CREATE TABLE t (id INTEGER, number EXACT_TEXT, name TEXT, price REAL)")
+        rows = [(LONG_IDS[0], "15771348000182269010", "a", 1.5), (1, "1.50", "b", 2.5)]
+        database.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
+    database.close()
+    (tmp_path / "t.sql").write_text("SELECT * FROM t")
+    types = sqlite3.PARSE_DECLTYPES
+    monkeypatch.setenv("SHOP", f"sqlite:///{tmp_path}/shop.db?detect_types={types}")
+    table = read(tmp_path, "t.sql", address_variable="SHOP")
+    assert as_text(table["number"]).to_list() == ["15771348000182269010", "1.5"]
+    assert table["price"].to_list() == [1.5, 2.5]
+
+
+def test_names_of_a_typed_table_have_one_form(tmp_path):
+    TYPED.rename(columns={"left": "geku\u0308ndigt\u00a0"}).to_parquet(tmp_path / "t.parquet")
+    assert list(read(tmp_path, "t.parquet")) == ["age", "gek\u00fcndigt", "day"]

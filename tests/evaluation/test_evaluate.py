@@ -126,23 +126,52 @@ def simple_row(name, score, low, kind="model"):
 
 
 def test_a_model_that_is_better_than_the_simplest_on_the_same_rows_is_chosen():
-    chosen, reasons = choose_model(AUC, [simple_row("logistic_regression", 0.8, 0.001)])
+    chosen, reasons = choose_model(
+        AUC, [simple_row("logistic_regression", 0.8, 0.001)], confidence=0.95
+    )
     assert chosen == "model"
-    assert "better than the best of the simplest models, logistic regression" in reasons[0]
+    assert reasons == (
+        "The search's model is used: it is clearly better than logistic regression, the best"
+        " simple model (difference in ROC AUC +0.020, 95 % interval 0.001 to 0.040; above zero is"
+        " better).",
+    )
 
 
 @pytest.mark.parametrize("low", [0.0, -0.01])
 def test_the_simplest_is_chosen_if_the_model_cannot_be_told_from_it(low):
     rows = [simple_row("small_tree", 0.7, 0.05), simple_row("logistic_regression", 0.8, low)]
-    chosen, reasons = choose_model(AUC, rows)
+    chosen, reasons = choose_model(AUC, rows, confidence=0.95)
     assert chosen == "simplest:logistic_regression"
-    assert "not clearly better than" in reasons[0]
+    assert "The search's model is not clearly better than logistic regression (" in reasons[0]
+
+
+def test_a_model_whose_interval_lies_below_zero_is_called_clearly_worse():
+    row = replace(simple_row("small_tree", 0.7, -0.52), lift=-0.327, high=-0.109)
+    chosen, reasons = choose_model(AUC, [row], confidence=0.95)
+    assert chosen == "simplest:small_tree"
+    assert reasons == (
+        "The search's model is clearly worse than small tree (difference in ROC AUC -0.327,"
+        " 95 % interval -0.520 to -0.109; above zero is better), so the simpler one is used.",
+    )
+
+
+@pytest.mark.parametrize("low", [0.01, -0.01])
+def test_where_the_search_finished_nothing_the_best_baseline_is_used(low):
+    rows = [simple_row("small_tree", 0.7, low)]
+    chosen, reasons = choose_model(AUC, rows, confidence=0.95, finished=False)
+    assert chosen == "simplest:small_tree"
+    assert reasons == (
+        "The search ran out of time before any model was finished; the best baseline, small tree,"
+        " is used.",
+    )
 
 
 def test_a_baseline_without_a_model_is_never_chosen():
-    chosen, reasons = choose_model(AUC, [simple_row("heuristic", 0.9, -0.1, kind="none")])
+    chosen, reasons = choose_model(
+        AUC, [simple_row("heuristic", 0.9, -0.1, kind="none")], confidence=0.95
+    )
     assert chosen == "model"
-    assert "no simplest model" in reasons[0]
+    assert "no simple model" in reasons[0]
 
 
 @pytest.mark.parametrize(

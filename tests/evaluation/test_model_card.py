@@ -11,7 +11,9 @@ from evertune.evaluation.slices import SliceRow
 from evertune.search.summary import SearchSummary
 
 SCHEMA = TableSchema((), "churned", "binary", ("no", "yes"))
-GUESS = BaselineRow("uniform_random", "none", "", {}, {}, 0.01, -0.01, 0.03, n_rows=200)
+GUESS = BaselineRow(
+    "uniform_random", "none", "", {"roc_auc": 0.83}, {}, 0.01, -0.01, 0.03, n_rows=200
+)
 HUMAN = BaselineRow("human", "given", "", {}, {}, n_rows=150)
 BROKEN = Guard("log_loss", 0.3, 0.4, kept=False)
 
@@ -20,14 +22,14 @@ BROKEN = Guard("log_loss", 0.3, 0.4, kept=False)
     ("changed", "note"),
     [
         ({}, "among 12, so its scores on them are optimistic"),
-        ({"search": SearchSummary(3, 0, 3, 0, 5.0)}, "No trial finished all folds"),
-        ({"baselines": (GUESS,)}, "not clearly better than uniform random"),
+        ({"search": SearchSummary(3, 0, 3, 0, 5.0)}, "No trial of the search finished all folds"),
+        ({"baselines": (GUESS,)}, "not clearly better than that of uniform random guessing"),
         ({"baselines": (GUESS,)}, "by their expected score"),
         ({"baselines": (HUMAN,)}, "Human has no prediction for 50 rows"),
         ({"guards": (BROKEN,)}, "guard on log loss is broken"),
         ({"n_holdout": 60}, "only 60 rows"),
         ({"confusion": ((40, 10), (5, 5))}, "'yes' has only 10 rows"),
-        ({"chosen": "simplest:logistic_regression"}, "row 'logistic regression' has those of"),
+        ({"chosen": "simplest:logistic_regression"}, "All scores are those of logistic regression"),
     ],
 )
 def test_what_a_reader_must_know_about_the_scores_is_noted(evaluation, changed, note):
@@ -64,11 +66,18 @@ def test_rows_that_are_not_independent_are_noted(evaluation, role, note):
 @pytest.mark.parametrize(
     ("changed", "caution"),
     [
-        ({"baselines": (GUESS,)}, "Do not rely on it on this evidence"),
-        ({"slices": (SliceRow("plan", "pro", 90, 0.6, found=True),)}, "(ROC AUC: plan pro: 0.600)"),
+        ({"baselines": (GUESS,)}, "There is not enough evidence that it beats every rule"),
+        (
+            {"slices": (SliceRow("plan", "pro", 90, 0.6, found=True),)},
+            "Rows with plan 'pro': ROC AUC is only 0.600.",
+        ),
+        (
+            {"slices": (SliceRow("x", "-0.354 to 0.203", 90, 0.426, found=True),)},
+            "Rows with x between -0.354 and 0.203: ROC AUC is only 0.426. Check such rows by hand.",
+        ),
         (
             {"slices": (SliceRow("sex", "f", 90, share=0.2, rate_gap=0.123, sensitive=True),)},
-            "values of 'sex' alike: the share predicted 'yes' differs by up to 12.3 points",
+            "of 'sex' alike: the share predicted 'yes' differs by up to 12.3 percentage points",
         ),
         ({"confusion": ((150, 10), (30, 10))}, "misses most rows of class 'yes': 30 of 40"),
         ({"confusion": ((150, 10), (5, 5))}, "'yes' was evaluated on only 10 rows"),

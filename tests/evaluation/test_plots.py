@@ -44,7 +44,7 @@ def legend(figure):
 def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class():
     figure = plot_confusion(((3, 1), (0, 2)), classes=NAMES)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["3\n75%", "1\n25%", "0\n0%", "2\n100%"]
+    assert texts == ["3\n75 %", "1\n25 %", "0\n0 %", "2\n100 %"]
 
 
 def test_of_many_classes_the_most_frequent_are_in_the_confusion_matrix():

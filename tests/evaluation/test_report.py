@@ -71,7 +71,7 @@ def test_the_page_shows_every_part_of_an_evaluation(evaluation):
         "age is missing in 25.0 % of the training rows",
         "Left out: id (it names rows)",
         "22 rows repeat an earlier row",
-        "the score of the ensemble's out-of-fold predictions",
+        "Folds: cross-validated scores of the ensemble.",
         "not significantly worse than the best: simplest",
         "plan: pro",
         "too few rows",
@@ -106,7 +106,8 @@ def test_a_regression_has_errors_instead_of_classes(evaluation):
 
 
 def test_a_chosen_simplest_model_is_named(evaluation):
-    assert "Chosen: small tree." in page(replace(evaluation, chosen="simplest:small_tree"))
+    simple = replace(evaluation, chosen="simplest:logistic_regression")
+    assert not missing(page(simple), "The model in use, logistic regression", "In use: logistic")
 
 
 def test_the_page_of_another_table_has_the_own_holdout_beside_it(evaluation):

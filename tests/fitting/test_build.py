@@ -64,7 +64,10 @@ def test_the_best_trial_is_fitted_on_all_rows(params, capsys):
     model = fit(params)
     assert model.configuration.family == "tree"
     assert model.row_keys == tuple(f"{row:016x}" for row in range(50))
-    assert "trial 1, tree: rmse 4 over 1 folds" in capsys.readouterr().out
+    assert (
+        "The model is a decision tree (trial 1): RMSE 4.000 in cross-validation."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(("metric", "value"), [("rmse", 808.5), ("mae", 600.5)])
@@ -72,7 +75,7 @@ def test_without_a_trial_the_model_is_the_zero_rule(params, capsys, metric, valu
     model = fit(params, primary=metric)
     predicted = predict(model.fitted, pd.DataFrame({"a": [1.0]}), model.schema).values
     assert predicted == pytest.approx([value])
-    assert "the model is the zero rule" in capsys.readouterr().out
+    assert "The search ran out of time before any model was finished" in capsys.readouterr().out
 
 
 def test_a_trial_that_breaks_a_guard_is_passed_over(params):
@@ -126,7 +129,10 @@ def test_the_fold_models_of_several_trials_make_the_model(pooled, capsys):
     assert sum(member.weight for member in model.fitted.members) == pytest.approx(1)
     assert model.configuration == model.fitted.members[0].configuration
     assert model.fitted.temperature == 1.0
-    assert "on folds that did not choose the weights" in capsys.readouterr().out
+    assert (
+        "The model combines 2 models, a linear model (53 %) and extra trees (47 %): RMSE 1.515"
+        in capsys.readouterr().out
+    )
 
 
 def test_members_are_fitted_on_all_rows_where_that_is_asked_for(pooled):
@@ -162,13 +168,13 @@ def test_without_a_whole_trial_the_configuration_in_use_is_fitted(params, capsys
     write_record(params.paths.plan, Plan("retune", warm_starts=(Configuration("tree"),)))
     pool(params, 0, "linear", folds=1)
     assert made(params).configuration.family == "tree"
-    assert "the configuration that was in use before" in capsys.readouterr().out
+    assert "the configuration in use before is fitted on the new rows" in capsys.readouterr().out
 
 
 def test_without_a_whole_trial_the_best_part_of_one_is_fitted(params, capsys):
     pool(params, 0, "linear", folds=1)
     assert made(params).configuration.family == "linear"
-    assert "None of 1 trials ran on every fold: the model is trial 0" in capsys.readouterr().out
+    assert "No trial of the search finished all folds; " in capsys.readouterr().out
 
 
 def test_without_time_the_models_of_a_part_are_kept(params):

@@ -270,3 +270,8 @@ def test_classes_beside_the_closed_list_are_not_loaded_under_an_old_name():
         )
     with pytest.raises(ValueError, match=r"not written by Evertune|cannot be read"):
         load_predictor("skops", renamed.getvalue())
+
+
+def test_no_rows_have_no_predictions(model):
+    result = prediction_table(predict_rows(model, TABLE.head(0)), model.schema)
+    assert (len(result), next(iter(result))) == (0, "prediction")

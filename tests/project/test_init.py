@@ -92,7 +92,7 @@ def test_the_wheel_alone_makes_and_trains_a_project(tmp_path: Path) -> None:
 
     evertune(tmp_path, "init", "demo")
     root = made_small(tmp_path / "demo")
-    assert "version 1 is the champion" in evertune(root, "train")
+    assert "Version 1 is now the champion" in evertune(root, "train")
     assert "version 1 is the champion" in evertune(root, "status")
     assert "monitor " in evertune(root, "monitor")
     code = "import evertune; print(evertune.__file__, evertune.TunedClassifier.__name__)"

@@ -33,6 +33,7 @@ EVALUATION = Evaluation(
     search=SearchSummary(3, 3, 0, 0, 1.0),
     metrics=(MetricRow("f1", True, 0.6), MetricRow("log_loss", False, 0.5)),
     baselines=(GUESS, SIMPLE),
+    confusion=((40, 10), (10, 40)),
 )
 EVIDENCE = GateEvidence("4", 100, faults=())
 

@@ -124,7 +124,7 @@ def test_a_column_that_is_gone_from_the_hold_out_is_a_fault(age, known, words):
 
 def test_rows_without_a_known_target_are_a_fault():
     table = pd.DataFrame({"age": [1.0, 2.0], "plan": "a", "y": [1.0, np.nan]})
-    assert holdout_faults(table, table, SCHEMA) == ("1 hold-out rows have no known target",)
+    assert holdout_faults(table, table, SCHEMA) == ("1 hold-out row has no known target",)
 
 
 @pytest.fixture

@@ -11,7 +11,15 @@ from evertune.registry.gates import (
     evaluate_gates,
 )
 from evertune.stats.results import PairedDifference
-from tests.registry.evaluated import EVALUATION, EVIDENCE, GUESS, baseline, difference, rival
+from tests.registry.evaluated import (
+    EVALUATION,
+    EVIDENCE,
+    GUESS,
+    SIMPLE,
+    baseline,
+    difference,
+    rival,
+)
 
 NAN, INF = float("nan"), float("inf")
 BETTER = replace(EVIDENCE, champion=rival(0.1, 0.05, 0.15))
@@ -35,7 +43,8 @@ def gate(name, evaluation=EVALUATION, evidence=EVIDENCE, **limits):
 def test_the_first_model_that_beats_the_baselines_is_promoted():
     verdict = evaluate_gates(EVALUATION, EVIDENCE, GatesSection())
     assert verdict.promoted
-    assert "there is no champion yet" in verdict.reasons
+    assert verdict.is_first
+    assert verdict.reasons == ("its F1 of 0.6 beats every rule that needs no model",)
 
 
 def test_every_gate_gives_its_outcome_and_a_reason():
@@ -53,9 +62,7 @@ def test_a_failing_gate_keeps_the_champion_whatever_is_unknown(approval):
     verdict = evaluate_gates(BELOW_GUESS, UNCLEAR, GatesSection(), approval=approval)
     assert (verdict.decision, verdict.rows_needed) == ("keep", None)
     assert not verdict.waits_for_approval
-    assert verdict.reasons == (
-        "f1 must be better than that of the baseline zero_rule, 0.6, but is 0.6",
-    )
+    assert verdict.reasons == ("its F1 of 0.6 is no better than the constant prediction (0.6)",)
 
 
 @pytest.mark.parametrize("missing", ["data", "megabytes", "rate_gap", "milliseconds_a_row"])
@@ -101,7 +108,7 @@ def test_a_model_that_is_not_better_than_the_system_in_use_fails():
     rows = (GUESS, baseline("existing", "given", 0.7, -0.2))
     outcome, reason = gate("existing", replace(EVALUATION, baselines=rows))
     assert outcome == "fail"
-    assert "baseline existing, 0.7, but is 0.6" in reason
+    assert reason == "its F1 of 0.6 is below that of the system in use (0.7)"
 
 
 @pytest.mark.parametrize(
@@ -117,24 +124,79 @@ def test_a_model_has_to_be_surely_better_than_every_baseline_that_is_no_model(ro
     assert gate("baselines", replace(EVALUATION, baselines=rows))[0] == outcome
 
 
-@pytest.mark.parametrize(("low", "words"), [(-0.1, "-0.1"), (None, "anything"), (NAN, "anything")])
+@pytest.mark.parametrize(
+    ("low", "words"), [(-0.1, "goes down to -0.1"), (None, "no interval"), (NAN, "no interval")]
+)
 def test_a_lift_that_may_be_chance_is_not_known(low, words):
     outcome, reason = gate("baselines", replace(EVALUATION, baselines=(replace(GUESS, low=low),)))
     assert outcome == "unknown"
-    assert reason.endswith(f"by 0.2, but by chance it could be {words}")
+    assert "is not clearly better than that of" in reason
+    assert reason.endswith(words)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(0.6, None), (0.6, NAN), (0.6, INF), (NAN, 0.4)])
 def test_scores_that_are_not_numbers_cannot_be_compared(ours, theirs):
-    row = BaselineRow("zero_rule", "none", "", {"f1": theirs}, {})
+    row = BaselineRow("zero_rule", "none", "", {"f1": theirs}, {}, n_rows=100)
     found = gate("baselines", replace(EVALUATION, holdout={"f1": ours}, baselines=(row,)))
-    assert found == ("unknown", "f1 cannot be compared with that of the baseline zero_rule")
+    assert found[0] == "unknown"
+    assert found[1].startswith("its F1 cannot be compared with that of the constant prediction")
 
 
 def test_smaller_is_better_where_the_metric_says_so():
-    guess = BaselineRow("zero_rule", "none", "", {"log_loss": 0.7}, {}, 0.2, 0.1, 0.3)
+    guess = BaselineRow("zero_rule", "none", "", {"log_loss": 0.7}, {}, 0.2, 0.1, 0.3, n_rows=100)
     smaller = replace(EVALUATION, metric="log_loss", greater_is_better=False, baselines=(guess,))
     assert gate("baselines", smaller)[0] == "pass"
+
+
+@pytest.mark.parametrize("positives", [1, 2, 6, 9])
+def test_the_first_version_needs_enough_rows_of_the_rarer_class(positives):
+    few = replace(EVALUATION, confusion=((100 - positives, 0), (0, positives)))
+    verdict = evaluate_gates(few, EVIDENCE, GatesSection())
+    assert verdict.decision == "not enough evidence"
+    assert verdict.rows_needed == -(-1000 // positives)
+    rows = "1 row" if positives == 1 else f"{positives} rows"
+    assert verdict.reasons == (
+        f"the hold-out has only {rows} of class 'yes', and at least 10 are needed to judge a model",
+    )
+
+
+def test_few_hold_out_rows_are_no_evidence_whatever_they_show():
+    guess = replace(GUESS, n_rows=20)
+    few = replace(EVALUATION, baselines=(guess,), n_holdout=20, confusion=((10, 0), (0, 10)))
+    verdict = evaluate_gates(few, EVIDENCE, GatesSection())
+    assert (verdict.decision, verdict.rows_needed) == ("not enough evidence", 30)
+
+
+@pytest.mark.parametrize(
+    ("metric", "outcome"), [("log_loss", "pass"), ("balanced_accuracy", "unknown")]
+)
+def test_a_rare_class_of_many_counts_where_the_metric_is_a_mean_over_classes(metric, outcome):
+    guess = replace(GUESS, holdout={metric: 0.4})
+    three = replace(
+        EVALUATION,
+        task="multiclass",
+        classes=("a", "b", "c"),
+        metric=metric,
+        holdout={metric: 0.6 if metric != "log_loss" else 0.3},
+        greater_is_better=metric != "log_loss",
+        baselines=(guess,),
+        confusion=((50, 0, 0), (0, 46, 0), (0, 4, 0)),
+    )
+    assert gate("baselines", three)[0] == outcome
+
+
+def test_the_simplest_model_needs_the_interval_of_its_own_lift_too():
+    chosen = replace(EVALUATION, chosen="simplest:small_tree", baselines=(GUESS, SIMPLE))
+    assert gate("baselines", chosen)[0] == "pass"
+    by_chance = replace(chosen, baselines=(replace(GUESS, low=-0.1), SIMPLE))
+    assert gate("baselines", by_chance)[0] == "unknown"
+
+
+def test_what_only_the_newest_rows_have_is_told_beside_the_verdict():
+    told = replace(EVIDENCE, notes=("only the newest rows have class 'new'",))
+    for evaluation in (EVALUATION, BELOW_GUESS):
+        reasons = evaluate_gates(evaluation, told, GatesSection()).reasons
+        assert reasons[-1] == "only the newest rows have class 'new'"
 
 
 # Guards
@@ -143,8 +205,8 @@ def test_smaller_is_better_where_the_metric_says_so():
 @pytest.mark.parametrize(
     ("guard", "outcome", "words"),
     [
-        (Guard("log_loss", 0.4, 0.5, False), "fail", "log_loss must be at most 0.4, but is 0.5"),
-        (Guard("f1", 0.7, 0.6, False), "fail", "f1 must be at least 0.7, but is 0.6"),
+        (Guard("log_loss", 0.4, 0.5, False), "fail", "log loss must be at most 0.4, but is 0.5"),
+        (Guard("f1", 0.7, 0.6, False), "fail", "F1 must be at least 0.7, but is 0.6"),
         (Guard("f1", 0.6, 0.6, True), "pass", "every guard is kept"),
     ],
 )
@@ -211,16 +273,25 @@ def test_few_rows_never_tell_however_alike_their_draws_are():
     few = ChampionComparison("3", PairedDifference(0.1, 0.05, 0.15, 1.0, 29))
     assert champion_gate(few) == (
         "unknown",
-        "29 rows cannot tell it from the champion, version 3, 30 are needed",
+        "it cannot be compared with the champion, version 3: the hold-out has only 29 rows to"
+        " compare by, and at least 30 are needed to judge a model",
     )
+
+
+def test_few_rows_of_the_rarer_class_never_tell_two_models_apart():
+    better = replace(rival(0.1, 0.05, 0.15), class_counts=(94, 6))
+    outcome, reason = champion_gate(better)
+    assert (outcome, "has only 6 rows of class 'yes'" in reason) == ("unknown", True)
+    verdict = evaluate_gates(EVALUATION, replace(EVIDENCE, champion=better), GatesSection())
+    assert (verdict.decision, verdict.rows_needed) == ("not enough evidence", 167)
 
 
 def test_the_reason_gives_the_difference_its_interval_and_the_use_of_the_rows():
     champion = replace(rival(0.1, -0.05, 0.25), n_left_out=7)
     _, reason = champion_gate(champion, holdout_use=3, confidence=0.9917)
     assert reason == (
-        "f1 is better (+0.1, -0.05 to +0.25, 100 rows) than that of the champion, version 3; 7"
-        " hold-out rows that one of the two was trained on are left out (use 3 of these rows: 99.2"
+        "its F1 is better (+0.1, -0.05 to +0.25, 100 rows) than that of the champion, version 3;"
+        " left out: 7 hold-out rows that one of the two was trained on (use 3 of these rows: 99.2"
         " % interval)"
     )
 
@@ -236,9 +307,13 @@ def test_a_champion_that_cannot_be_compared_stays_and_the_reason_says_what_to_do
 @pytest.mark.parametrize(
     ("change", "outcome", "words"),
     [
-        ({}, "pass", "100 rows judge it"),
+        ({}, "pass", "it is judged by 100 hold-out rows"),
         ({"n_holdout": 0}, "unknown", "the hold-out has no row"),
-        ({"n_trained": 5}, "pass", "100 rows judge it, 5 that it was trained on are left out"),
+        (
+            {"n_trained": 5},
+            "pass",
+            "it is judged by 100 hold-out rows, 5 that it was trained on are left out",
+        ),
         ({"n_trained": 6}, "fail", "it was trained on 6 of the 100 hold-out rows"),
         ({"n_missing": 100, "fault": "it cannot read these rows"}, "unknown", "it cannot read"),
         ({"n_missing": 2}, "unknown", "it gives no finite prediction for 2 of 100 rows"),
@@ -287,7 +362,7 @@ def test_a_slice_falls_by_more_than_the_tolerance_and_beyond_chance(change, outc
 def test_the_slice_that_fell_is_named_with_its_score():
     evidence = replace(BETTER, slice_columns=("plan",), regressions=(fall(0.1, 0.001, value="b"),))
     assert gate("slices", evidence=evidence)[1] == (
-        "worse where plan is b: f1 is worse by 0.1 than the champion's 0.8 (100 rows, p 0.001"
+        "worse where plan is b: F1 is worse by 0.1 than the champion's 0.8 (100 rows, p 0.001"
         " after Holm)"
     )
 
@@ -319,7 +394,7 @@ def test_the_widest_gap_of_rates_counts(gaps, outcome):
     found, reason = gate("rate_gap", evidence=evidence, rate_gap=0.2)
     assert found == outcome
     assert outcome != "fail" or reason == (
-        "yes is predicted 25.0% more often where sex is m than where it is f; at most 20.0% is"
+        "yes is predicted 25.0 % more often where sex is m than where it is f; at most 20.0 % is"
         " allowed"
     )
 

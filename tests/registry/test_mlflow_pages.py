@@ -6,7 +6,7 @@ import pytest
 
 from evertune.config.schema import Params
 from evertune.data.schema import Column, TableSchema
-from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow
+from evertune.evaluation.evaluation_record import BaselineRow, Evaluation, MetricRow, SearchedModel
 from evertune.registry.mlflow_pages import (
     evaluation_description,
     evaluation_metrics,
@@ -42,7 +42,13 @@ EVALUATION = Evaluation(
     metrics=(MetricRow("mae", False, 2.0, training=1.5, lift=1.0),),
     baselines=(TREE,),
 )
-SIMPLEST = replace(EVALUATION, chosen="simplest:small_tree")
+SIMPLEST = replace(
+    EVALUATION,
+    chosen="simplest:small_tree",
+    holdout={"mae": 3.0},
+    metrics=(MetricRow("mae", False, 3.0, training=2.5, lift=0.5),),
+    searched=(SearchedModel("lightgbm", 1, finished=True, holdout={"mae": 2.9}),),
+)
 
 
 def test_a_title_names_the_chosen_model_and_its_score():
@@ -62,9 +68,15 @@ def test_unknown_scores_are_not_shown():
     }
 
 
+def test_every_score_is_of_the_model_in_use_and_the_searched_ones_stand_under_their_own_name():
+    found = evaluation_metrics(SIMPLEST)
+    assert (found["holdout/mae"], found["chosen/mae"], found["training/mae"]) == (3.0, 3.0, 2.5)
+    assert found["searched/mae"] == 2.9
+
+
 def test_a_description_says_what_was_chosen_and_why():
-    assert "Chosen: **simplest:small_tree**. it is better" in evaluation_description(SIMPLEST)
-    assert "| mae | 3 |  |" in evaluation_description(SIMPLEST)
+    assert "In use: **small_tree**. it is better" in evaluation_description(SIMPLEST)
+    assert "| mae | 3 | 2.5 |" in evaluation_description(SIMPLEST)
     assert "| mae | 2 | 1.5 |" in evaluation_description(EVALUATION)
     assert model_settings(EVALUATION)["model.depth"] == "3"
 

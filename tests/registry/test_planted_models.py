@@ -116,7 +116,7 @@ def test_a_model_that_is_better_on_average_and_worse_on_a_slice_is_kept_out(rng)
     verdict = judge(y_true, ours, theirs, checks=True)
     assert {each.name: each.outcome for each in verdict.gates}["champion"] == "pass"
     assert verdict.decision == "keep"
-    assert verdict.reasons[0].startswith("worse where plan is b: roc_auc is worse by ")
+    assert verdict.reasons[0].startswith("worse where plan is b: ROC AUC is worse by ")
 
 
 def test_two_hundred_retunes_that_change_nothing_promote_at_most_the_stated_share(rng):

@@ -23,7 +23,13 @@ from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.data.training_windows import TrainingWindow
 from evertune.errors import InputError, ParamsError
 from evertune.evaluation.baselines import BaselineResult
-from evertune.evaluation.evaluation_record import Evaluation, baseline_row, metric_row
+from evertune.evaluation.evaluation_record import (
+    Evaluation,
+    baseline_row,
+    chosen_model_metrics,
+    metric_row,
+)
+from evertune.evaluation.formatting import format_score, metric_name
 from evertune.evaluation.heuristics import Rule
 from evertune.files import (
     append_line,
@@ -34,14 +40,18 @@ from evertune.files import (
     write_record,
     write_table,
 )
+from evertune.metrics.metrics import compute_metrics, metrics_for
 from evertune.models.families import fit_configuration
 from evertune.models.fitted_model import Model
-from evertune.models.persistence import load_model, save_model
+from evertune.models.persistence import load_model, predict_rows, save_model
 from evertune.models.provenance import ModelOrigin, TrialWeight, WindowChoice, WindowFit
 from evertune.monitoring.reference import load_reference
 from evertune.plan import Plan
+from evertune.registry.mlflow_pages import evaluation_metrics
 from evertune.search.trial_log import save_entry
+from evertune.stages.evaluate import summary_line
 from evertune.trials import Configuration, FoldResult, SearchHeader, Trial
+from evertune.types import take_rows
 from pipelines.evaluate import run
 from tests.ensemble.pooled import entry
 
@@ -82,7 +92,8 @@ def model(family, rows, schema):
     return Model(schema, configuration, fitted, tuple(rows["row_key"]))
 
 
-def write_baselines(folder: Path, training, schema):
+def write_baselines(folder: Path, training, schema, *, blind):
+    """Write baselines; the simplest models see what matters if they are not blind: the tree."""
     kinds = {"uniform_random": "none", "zero_rule": "none", "heuristic": "none"}
     kinds |= {"human": "given"} if schema.human else {}
     kinds |= {"linear_model": "model", "small_tree": "model"}
@@ -91,8 +102,10 @@ def write_baselines(folder: Path, training, schema):
         for name, kind in kinds.items()
     )
     write_record(folder / "baselines.json", known)
+    blinded = training.assign(usage=training["noise"].sample(frac=1, random_state=0).to_numpy())
     for name, family in {"linear_model": "linear", "small_tree": "tree"}.items():
-        save_model(folder / "models" / name, model(family, training, schema))
+        rows = training if family == "tree" and not blind else blinded
+        save_model(folder / "models" / name, model(family, rows, schema))
     shares = ((1 / 3,) * 3,) * 3 if schema.task == "multiclass" else ((0.5, 0.5),) * 3
     answers = () if schema.task == "regression" else shares
     write_record(folder / "rule.json", Rule("usage", 1.0, (), None, (0.0, 0.0, 1.0), answers))
@@ -105,7 +118,8 @@ def write_trials(path: Path, metric, family):
     append_line(path, json.dumps(asdict(trial)))
 
 
-def make_inputs(root: Path, schema, family, n_rows=400):
+def make_inputs(root: Path, schema, family, n_rows=400, blind=True):
+    """Write what the earlier stages would; blind simplest models never saw what matters."""
     (root / "params.yaml").touch()
     fields = {field.alias or name: name for name, field in PathsSection.model_fields.items()}
     paths = PathsSection(**{field: root / "data" / name for field, name in fields.items()})
@@ -121,7 +135,7 @@ def make_inputs(root: Path, schema, family, n_rows=400):
     parts = [Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
     write_table(paths.folds, folds_to_table(parts, n_rows))
     save_model(paths.model, model(family, training, schema))
-    write_baselines(paths.baselines, training, schema)
+    write_baselines(paths.baselines, training, schema, blind=blind)
     write_trials(paths.trials, MAIN[schema.task], family)
     return paths
 
@@ -228,13 +242,90 @@ def test_the_same_inputs_give_the_same_bytes_and_the_summary_is_printed(evaluate
     ]
     assert digests[0] == digests[1]
     printed = capsys.readouterr().out.splitlines()[-1]
-    assert printed.startswith(f"roc_auc {found.holdout['roc_auc']:.3f} on the hold-out, lift ")
-    assert printed.endswith(f"chosen: {found.chosen}")
+    assert printed.startswith(
+        f"On the hold-out the search's model has ROC AUC {found.holdout['roc_auc']:.3f}, the best"
+    )
+    assert printed.endswith(found.reasons[0])
 
 
 def test_a_model_that_is_one_of_the_simplest_gives_way_to_it(tmp_path):
-    found = evaluate(make_inputs(tmp_path, SCHEMAS["binary"], "tree"))
+    found = evaluate(make_inputs(tmp_path, SCHEMAS["binary"], "tree", blind=False))
     assert found.chosen == "simplest:small_tree"
+
+
+@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+def simplest_in_use(request, tmp_path_factory):
+    """A search that found a linear model, where a small tree is far better."""
+    root = tmp_path_factory.mktemp("simplest")
+    paths = make_inputs(root, SCHEMAS[request.param], "linear", blind=False)
+    metric = "balanced_accuracy" if request.param == "multiclass" else MAIN[request.param]
+    section = {"slices": ("plan",)}
+    return paths, evaluate(paths, section=section, primary=metric, guards={metric: 0.5})
+
+
+def test_every_figure_is_of_the_model_in_use_recomputed_on_the_holdout(simplest_in_use):
+    paths, found = simplest_in_use
+    assert found.chosen == "simplest:small_tree"
+    tree, holdout = load_model(paths.baselines / "models/small_tree"), read_table(paths.holdout)
+    y_true, predicted = encode_target(holdout, tree.schema), predict_rows(tree, holdout)
+    own = compute_metrics(metrics_for(found.task), y_true, predicted)
+    assert {name: found.holdout[name] for name in own} == pytest.approx(own)
+    assert {row.name: row.holdout for row in found.metrics} == found.holdout
+    assert chosen_model_metrics(found) == found.holdout
+    assert found.guards[0].figure == found.holdout[found.metric]
+    training = read_table(paths.training)
+    learned = compute_metrics(
+        metrics_for(found.task), encode_target(training, tree.schema), predict_rows(tree, training)
+    )
+    assert metric_row(found, found.metric).training == pytest.approx(learned[found.metric])
+    if found.task != "regression":
+        codes = range(len(found.classes))
+        counts = [
+            [int(((y_true == true) & (predicted.values == guess)).sum()) for guess in codes]
+            for true in codes
+        ]
+        assert [list(row) for row in found.confusion] == counts
+    metric = next(m for m in metrics_for(found.task) if m.name == found.metric)
+    for row in (row for row in found.slices if not row.found):
+        inside = (holdout[row.column] == row.value).to_numpy()
+        score = metric.score(y_true[inside], take_rows(predicted, inside))
+        assert row.figure == pytest.approx(score)
+    assert (found.family, found.n_training) == ("tree", 400)
+    assert found.importance[0].column == "usage"  # which a linear model cannot use
+    assert load_reference(paths.reference).importance["usage"] == found.importance[0].loss
+
+
+def test_mlflow_page_and_line_have_the_figures_of_the_model_in_use(simplest_in_use):
+    paths, found = simplest_in_use
+    shown = evaluation_metrics(found)
+    assert {name: shown[f"holdout/{name}"] for name in found.holdout} == found.holdout
+    (searched,) = found.searched
+    linear, holdout = load_model(paths.model), read_table(paths.holdout)
+    y_true = encode_target(holdout, linear.schema)
+    own = compute_metrics(metrics_for(found.task), y_true, predict_rows(linear, holdout))
+    assert searched.holdout[found.metric] == pytest.approx(own[found.metric])
+    assert searched.low < searched.difference < searched.high < 0
+    page = (paths.report / "report.html").read_text()
+    assert "clearly worse than small tree" in page
+    assert f"<b>{metric_name(found.metric)} {format_score(found.holdout[found.metric])}</b>" in page
+    line = summary_line(found)
+    assert line.startswith(
+        f"On the hold-out small tree has {metric_name(found.metric)}"
+        f" {format_score(found.holdout[found.metric])}, the search's model"
+        f" {format_score(searched.holdout[found.metric])}. "
+    )
+
+
+def test_a_search_that_finished_nothing_says_so_and_a_baseline_is_used(tmp_path):
+    paths = make_inputs(tmp_path, SCHEMAS["binary"], "zero_rule", blind=False)
+    origin = ModelOrigin("zero rule", "heuristic")
+    save_model(paths.model, load_model(paths.model), origin=origin)
+    found = evaluate(paths)
+    assert found.reasons == (
+        "The search ran out of time before any model was finished; the best baseline, small tree,"
+        " is used.",
+    )
+    assert found.holdout["roc_auc"] > 0.6
 
 
 def test_without_a_finished_trial_the_report_says_so(paths):
@@ -242,7 +333,7 @@ def test_without_a_finished_trial_the_report_says_so(paths):
     paths.trials.write_text(header + "\n")
     found = evaluate(paths)
     assert metric_row(found, "roc_auc").folds is None
-    assert "No trial finished" in found.notes[0]
+    assert "No trial of the search finished" in found.notes[0]
 
 
 def test_a_missing_model_is_reported(paths):
