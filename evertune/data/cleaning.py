@@ -207,6 +207,15 @@ def describe_column(column: pd.Series, spec: TableSpec) -> Column:
     return Column(name, kind)
 
 
+def with_schema_names(raw: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
+    """Return a table whose columns have the schema's names where they only differ in coding."""
+    roles = (schema.time, schema.identifier, schema.group)
+    known = [column.name for column in schema.features] + [name for name in roles if name]
+    by_form = {clean_text(name): name for name in known}
+    names = [by_form.get(clean_text(str(name)), str(name)) for name in raw.columns]
+    return raw.set_axis(pd.Index(names), axis="columns")
+
+
 def conform_to_schema(
     raw: pd.DataFrame, schema: TableSchema
 ) -> tuple[pd.DataFrame, tuple[DataIssue, ...]]:
@@ -228,11 +237,7 @@ def conform_to_schema(
     (    age
     0  31.0, ())
     """
-    roles = (schema.time, schema.identifier, schema.group)
-    known = [column.name for column in schema.features] + [name for name in roles if name]
-    by_form = {clean_text(name): name for name in known}
-    names = [by_form.get(clean_text(str(name)), str(name)) for name in raw.columns]
-    raw = raw.reset_index(drop=True).set_axis(pd.Index(names), axis="columns")
+    raw = with_schema_names(raw, schema).reset_index(drop=True)
     issues = [
         DataIssue(name, "the table has several columns of this name", remedy="Rename them.")
         for name in raw.columns[raw.columns.duplicated()]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from evertune.config.loader import load_params
 from evertune.config.schema import Params
-from evertune.data.cleaning import conform_to_schema
+from evertune.data.cleaning import conform_to_schema, with_schema_names
 from evertune.data.example import production_table
 from evertune.data.readers import read_source
 from evertune.data.validation import format_issues
@@ -94,6 +94,7 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
             f" {ways_to_a_champion(store.aliases().get('challenger'))}."
         )
     model = store.load_model(champion)
+    table = with_schema_names(table, model.schema)
     clean, issues = conform_to_schema(table, model.schema)
     if issues:
         raise TableError(f"{name}: the table cannot be scored.\n{format_issues(issues)}")
@@ -172,6 +173,7 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
     if other is None:
         return 0
     schema = other.model.schema
+    table = with_schema_names(table, schema)
     clean, _ = conform_to_schema(table, schema)
     predictions = predict(other.model.fitted, clean, schema)
     identified = identify_rows(table, schema)

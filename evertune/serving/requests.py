@@ -46,6 +46,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import truncate_cell
 from evertune.messages import did_you_mean
 from evertune.models.compiled_rows import Cell, Row
+from evertune.unicode_text import clean_text
 
 MAX_ERRORS = 20
 MAX_INTEGER_BITS = 64
@@ -143,7 +144,8 @@ def parse_json(body: bytes) -> object:
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
+    # as names of columns are read from a table
+    content = {key if key.isascii() else clean_text(key): value for key, value in pairs}
     if len(content) < len(pairs):
         raise ValueError("has a key twice in one object")
     return content
