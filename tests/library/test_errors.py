@@ -27,4 +27,4 @@ def test_a_busy_project_is_busy():
 
 def test_every_failure_can_be_caught_as_one_kind():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert all(issubclass(kind, errors.EvertuneError) for kind in kinds)
+    assert all(issubclass(kind, errors.EvertuneError | Warning) for kind in kinds)

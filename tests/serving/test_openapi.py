@@ -42,10 +42,24 @@ def client(root):
         yield client
 
 
+def without_own_format(value):
+    """Leave out a format that schemathesis does not know: any text would count as violating it."""
+    if isinstance(value, dict):
+        return {
+            key: without_own_format(each)
+            for key, each in value.items()
+            if (key, each) != ("format", "printable")
+        }
+    return [without_own_format(each) for each in value] if isinstance(value, list) else value
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("place", "mode", "checks"), CASES)
 def test_the_service_does_what_it_says(client, place, mode, checks):
-    description = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
+    document = client.get("/openapi.json").json()
+    if mode is GenerationMode.NEGATIVE:
+        document = without_own_format(document)
+    description = schemathesis.openapi.from_dict(document)
     strategy = description[place[0]][place[1]].as_strategy(generation_mode=mode)
 
     @given(case=strategy)
