@@ -224,12 +224,10 @@ class _Command:
     def _read(self, written: DataSection, dialect: DialectSection) -> SourceTable:
         if self.file == EXAMPLE_SOURCE:
             return SourceTable(training_table())
-        given = self.values["address_variable"]
         update = {
             "source": self.file,
             "dialect": dialect.model_copy(update=self.dialect),
-            "address_variable": given
-            or (written.address_variable if is_query(self.file) else None),
+            "address_variable": self._address_variable(written),
         }
         return inspect_source(written.model_copy(update=update), self.root)
 

@@ -15,7 +15,7 @@ delay
     The process sleeps for two seconds.
 truncate
     The file that was written last loses its last bytes, as in a power failure, and the process is
-    killed. Only where a file can be torn: `search.trial_recorded`.
+    killed. Only at `TEARABLE_POINTS`.
 """
 
 import errno
@@ -29,6 +29,7 @@ VARIABLE = "EVERTUNE_FAULT"
 ACTIONS = ("kill", "term", "raise", "full", "delay", "truncate")
 DELAY_SECONDS = 2.0
 TORN_BYTES = 7
+TEARABLE_POINTS = ("search.trial_recorded",)
 
 # By name: what has happened when the process comes to the point.
 FAILPOINTS = {
@@ -76,7 +77,8 @@ def failpoint(name: str, file: Path | None = None) -> None:
         case "delay":
             time.sleep(DELAY_SECONDS)
         case _:
-            if action == "truncate" and file is not None:
+            if action == "truncate":
+                assert file is not None  # `parse_fault` refuses it where there is no file
                 os.truncate(file, file.stat().st_size - TORN_BYTES)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -102,4 +104,6 @@ def parse_fault(fault: str) -> tuple[str, str, int]:
             f"{', '.join(FAILPOINTS)} and one of the actions {', '.join(ACTIONS)}, "
             f"but got {fault!r}."
         )
+    if action == "truncate" and name not in TEARABLE_POINTS:
+        raise ValueError(f"truncate must be at {', '.join(TEARABLE_POINTS)}, but got {fault!r}.")
     return name, action, int(number or 1)

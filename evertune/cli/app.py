@@ -74,7 +74,8 @@ def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def main() -> None:
     """Run the command, in UTF-8 whatever the locale is."""
-    if sys.getfilesystemencoding() == "ascii":  # names and arguments beyond ASCII would fail
+    # Names and arguments beyond ASCII would fail. Python that ignores its variables stays as it is.
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.ignore_environment:
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, sys.orig_argv)
     app()

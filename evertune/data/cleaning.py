@@ -110,7 +110,7 @@ def prepare_table(
         else issue
         for issue in feature_issues
     ]
-    issues += _doubtful_cells(raw, schema, spec)
+    issues += _ambiguous_cells(raw, schema, spec)
     parts = [features, parse_target(raw[schema.target], schema.task, spec).reset_index(drop=True)]
     for name in filter(None, (schema.human, schema.existing)):
         predictions, prediction_issues = parse_given_predictions(raw[name], schema, spec)
@@ -123,7 +123,9 @@ def prepare_table(
     return PreparedTable(clean, schema, excluded, len(table) - len(clean)), ()
 
 
-def _doubtful_cells(raw: pd.DataFrame, schema: TableSchema, spec: TableSpec) -> Iterator[DataIssue]:
+def _ambiguous_cells(
+    raw: pd.DataFrame, schema: TableSchema, spec: TableSpec
+) -> Iterator[DataIssue]:
     """Yield issues of cells that can be read, but hardly as they are meant."""
     for column in (*schema.features, *([schema.time_column] if schema.time_column else [])):
         if column.kind in {"category", "text"}:

@@ -15,7 +15,7 @@ from evertune.evaluation.formatting import (
     metric_name,
 )
 from evertune.evaluation.slices import SliceRow, rate_gaps
-from evertune.evaluation.sufficiency import doubts_about_rules
+from evertune.evaluation.sufficiency import unbeaten_rules
 
 RANGE = re.compile(r"-?\d\S* to -?\d\S*")  # of a slice of a number or a date
 MIN_HOLDOUT_ROWS = 200
@@ -52,7 +52,7 @@ def evaluation_notes(evaluation: Evaluation, schema: TableSchema) -> tuple[str, 
 
 def _notes_on_the_model(evaluation: Evaluation) -> Iterator[str]:
     metric = metric_name(evaluation.metric)
-    yield from _doubts(evaluation)
+    yield from _unbeaten_rule_cautions(evaluation)
     if not evaluation.search.complete:
         yield (
             "No trial of the search finished all folds, so cross-validation chose nothing. Give the"
@@ -105,7 +105,7 @@ def _notes_on_the_scores(evaluation: Evaluation) -> Iterator[str]:
 
 def usage_cautions(evaluation: Evaluation) -> tuple[str, ...]:
     """Return where the scores tell not to rely on a model, a sentence each."""
-    metric, cautions = metric_name(evaluation.metric), [*_doubts(evaluation)]
+    metric, cautions = metric_name(evaluation.metric), [*_unbeaten_rule_cautions(evaluation)]
     for row in evaluation.slices:
         if row.found and row.figure is not None:
             only = "only " if evaluation.greater_is_better else ""
@@ -130,12 +130,12 @@ def usage_cautions(evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(cautions)
 
 
-def _doubts(evaluation: Evaluation) -> Iterator[str]:
+def _unbeaten_rule_cautions(evaluation: Evaluation) -> Iterator[str]:
     """Yield why the hold-out does not show that the model beats the rules that need no model.
 
     There is a sentence exactly where the promotion gate against these rules does not pass.
     """
-    found = doubts_about_rules(evaluation)
+    found = unbeaten_rules(evaluation)
     for reason in dict.fromkeys(each.reason for each in found if each.outcome == "fail"):
         yield f"It does not beat every rule that needs no model: {reason}."
     for reason in dict.fromkeys(each.reason for each in found if each.outcome == "unknown"):

@@ -1,6 +1,6 @@
 """Whether a hold-out shows that a model beats the rules that need no model.
 
-`doubts_about_rules` is the one answer that the report's cautions and the promotion gate give: a
+`unbeaten_rules` is the one answer that the report's cautions and the promotion gate give: a
 model beats a rule if the whole interval of the difference on the hold-out lies above zero, on
 enough rows and, for classes, enough rows of the rarer one (`row_shortage`). What a small hold-out
 seems to show is not known.
@@ -51,7 +51,7 @@ class RuleComparison:
 SURELY_BETTER = RuleComparison("pass")
 
 
-def doubts_about_rules(evaluation: Evaluation) -> tuple[RuleComparison, ...]:
+def unbeaten_rules(evaluation: Evaluation) -> tuple[RuleComparison, ...]:
     """Return why it is not shown that the model in use beats every rule that needs no model.
 
     None if it is. If the model is not better than some rules, the best of these says all.

@@ -34,8 +34,8 @@ from evertune.evaluation.formatting import count_noun, format_percent, metric_na
 from evertune.evaluation.sufficiency import (
     RuleComparison,
     compare_with_rule,
-    doubts_about_rules,
     row_shortage,
+    unbeaten_rules,
 )
 from evertune.metrics.metrics import keeps_bound
 from evertune.registry.promotion_records import GateOutcome, GateResult, RecordVerdict, Verdict
@@ -295,8 +295,8 @@ def baselines_gate(evaluation: Evaluation) -> Finding:
     """
     if not any(row.kind == "none" for row in evaluation.baselines):
         return "unknown", "there is no baseline that it was compared with"
-    doubts = doubts_about_rules(evaluation)
-    return _worst(doubts, f"{_own_score_text(evaluation)} beats every rule that needs no model")
+    unbeaten = unbeaten_rules(evaluation)
+    return _worst(unbeaten, f"{_own_score_text(evaluation)} beats every rule that needs no model")
 
 
 def existing_gate(evaluation: Evaluation) -> Finding:
@@ -476,7 +476,7 @@ def _rows_that_would_tell(
     if unknown & {"baselines", "existing"}:
         existing = (row for row in evaluation.baselines if row.name == "existing")
         found = [
-            *doubts_about_rules(evaluation),
+            *unbeaten_rules(evaluation),
             *(compare_with_rule(evaluation, row) for row in existing),
         ]
         needed = [each.rows_needed for each in found if each.rows_needed is not None]

@@ -57,3 +57,8 @@ def test_a_killed_process_tears_the_file_only_if_that_is_asked(tmp_path, action)
 def test_a_fault_that_cannot_be_done_is_refused(fault):
     with pytest.raises(ValueError, match=r"must be NAME:ACTION or NAME:ACTION:N"):
         parse_fault(fault)
+
+
+def test_only_a_file_that_can_be_torn_is():
+    with pytest.raises(ValueError, match=r"truncate must be at search.trial_recorded"):
+        parse_fault("stage.ran:truncate")
