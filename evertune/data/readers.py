@@ -239,14 +239,19 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
     try:
         engine = create_engine(address)
         with engine.connect() as connection:
-            query = text(path.read_text(encoding="utf-8"))
-            table = pd.read_sql_query(query, connection, coerce_float=False)
+            found = connection.execute(text(path.read_text(encoding="utf-8")))
+            rows, names = [tuple(row) for row in found], list(found.keys())
         engine.dispose()
-    except (SQLAlchemyError, pd.errors.DatabaseError, ImportError) as error:
-        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
-        reason = str(getattr(cause, "orig", None) or type(cause).__name__).replace(address, "...")
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).replace(address, "...")
         raise TableError(
             f"{path.name}: the query failed: {reason}. Check the query, and the address in the "
             f"environment variable {address_variable}."
         ) from error
+    # pandas' own reader makes floats of integers beside NULL, which loses digits of long ones
+    table = pd.DataFrame(rows, columns=names, dtype=object)
+    for index, (_, cells) in enumerate(list(table.items())):
+        is_integer = infer_dtype(cells, skipna=True) == "integer"
+        if not (is_integer and cells.isna().any() and _is_long(cells.dropna())):
+            table.isetitem(index, cells.infer_objects())
     return _decimals_to_floats(table)

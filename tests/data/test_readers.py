@@ -191,6 +191,21 @@ def test_long_decimals_of_a_query_keep_their_digits(tmp_path, monkeypatch):
     assert table["price"].to_list() == [1.5, 2.5]
 
 
+def test_long_integers_beside_null_of_a_query_keep_their_digits(tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("CREATE TABLE t (id INTEGER, few INTEGER, price REAL, name TEXT)")
+        rows = [(LONG_IDS[0], 1, 1.5, "a"), (None, None, None, None), (LONG_IDS[2], 2, 2.5, "b")]
+        database.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
+    database.close()
+    (tmp_path / "t.sql").write_text("SELECT * FROM t")
+    monkeypatch.setenv("SHOP", f"sqlite:///{tmp_path}/shop.db")
+    table = read(tmp_path, "t.sql", address_variable="SHOP")
+    assert as_text(table["id"]).dropna().to_list() == [str(LONG_IDS[0]), str(LONG_IDS[2])]
+    assert (table["few"].dtype, table["price"].dtype) == ("float64", "float64")
+    write_table(tmp_path / "copy.parquet", table)
+    assert as_text(read_table(tmp_path / "copy.parquet")["id"])[2] == str(LONG_IDS[2])
+
+
 def test_names_of_a_typed_table_have_one_form(tmp_path):
     TYPED.rename(columns={"left": "geku\u0308ndigt\u00a0"}).to_parquet(tmp_path / "t.parquet")
     assert list(read(tmp_path, "t.parquet")) == ["age", "gek\u00fcndigt", "day"]
