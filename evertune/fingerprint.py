@@ -16,6 +16,7 @@ alone notices a new version of Evertune.
 import ast
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +30,7 @@ from evertune.import_graph import imported_modules, imported_names, module_files
 PACKAGE = Path(__file__).parent
 STAGES = ("prepare", "split", "baseline", "search", "fit", "evaluate")
 FOLDER = Path("data", "code")
-CACHE = Path("state", "fingerprints.json")
+CACHE = Path("state", "fingerprints.json")  # of an installation that may not be written to
 PARTS = Path("state", "fingerprint_parts.json")
 PARTS_VERSION, PARTS_KEPT = 1, 8  # of each stage, the newest fingerprints
 PART_DIGITS = 12
@@ -163,10 +164,14 @@ def stage_codes(root: Path) -> dict[str, StageCode]:
     Parameters
     ----------
     root : Path
-        The project's folder: its own Python files count. Syntax trees are cached in its `state`
-        folder by size and time of change.
+        The project's folder: its own Python files count.
+
+    Notes
+    -----
+    What was read of Evertune's modules is cached by size and time of change, beside their
+    bytecode; in the project's `state` folder where that may not be written.
     """
-    modules = _package_modules(root / CACHE)
+    modules = _package_modules(_cache_file(root))
     own = sorted((path.name, _hash(_syntax_tree(_source_of(path)))) for path in root.glob("*.py"))
     return {
         stage: _stage_code(*_stage_imports(root, stage, set(modules)), modules, own)
@@ -220,6 +225,12 @@ _Module = dict[str, Any]  # stamp, hash, imports of Evertune, libraries, setting
 #                           also `definitions`: hash and named definitions of each
 
 
+def _cache_file(root: Path) -> Path:
+    if os.access(PACKAGE, os.W_OK):
+        return PACKAGE / "__pycache__" / CACHE.name
+    return root / CACHE
+
+
 def _package_modules(cache_file: Path) -> dict[str, _Module]:
     """Return hash and imports of each module of Evertune, from the cache where it is unchanged."""
     known = _read_cache(cache_file)
@@ -227,7 +238,7 @@ def _package_modules(cache_file: Path) -> dict[str, _Module]:
     found: dict[str, _Module] = {}
     for name, path in paths.items():
         status = path.stat()
-        stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
+        stamp = f"{status.st_size} {status.st_mtime_ns}"
         entry = known.get(name)
         if entry is None or entry.get("stamp") != stamp:
             entry = _read_module(name, path, set(paths)) | {"stamp": stamp}
@@ -325,7 +336,7 @@ def _read_cache(path: Path) -> dict[str, Any]:
 
 def _write_cache(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
+    beside = path.with_suffix(f".{os.getpid()}")  # other runs may write, too
     beside.write_text(json.dumps(content), encoding="utf-8")
     beside.replace(path)
 

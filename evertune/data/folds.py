@@ -18,15 +18,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    LeaveOneOut,
-    ShuffleSplit,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    StratifiedShuffleSplit,
-)
 
 from evertune.times import TimeArray, days_to_time_units, times_to_numbers
 from evertune.types import FloatArray, Task
@@ -208,6 +199,8 @@ def default_folds(
     n_folds = max(min(n_folds, n_rows // MIN_ROWS_PER_FOLD), 1)
     if n_folds == SINGLE_HOLDOUT:
         share = min(max(HOLDOUT_SHARE, MIN_HOLDOUT_ROWS / n_rows), MAX_HOLDOUT_SHARE)
+        from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
         shuffle_split = StratifiedShuffleSplit if has_classes else ShuffleSplit
         splitter = shuffle_split(1, test_size=share, random_state=seed)
     else:
@@ -256,6 +249,15 @@ def max_training_rows(n_columns: int) -> int:
 
 
 def _splitter(kind: FoldKind, n_folds: int, *, has_classes: bool, seed: int) -> Any:
+    # scikit-learn takes a second to import, and many who import this module split nothing
+    from sklearn.model_selection import (
+        GroupKFold,
+        KFold,
+        LeaveOneOut,
+        StratifiedGroupKFold,
+        StratifiedKFold,
+    )
+
     if kind == "leave_one_out":
         return LeaveOneOut()
     group_splitter = StratifiedGroupKFold if has_classes else GroupKFold

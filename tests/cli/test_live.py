@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from evertune.config.yaml_file import edit_section
+from tests.support.trained import small_project
 
 PATIENCE_SECONDS = 120
 HELD = """
@@ -23,7 +24,7 @@ def held(truth, values, probabilities):
     if "default_worker" in sys.argv[0]:
         with (HERE / "calls").open("a") as calls:
             calls.write("x")
-        while (HERE / "calls").stat().st_size > 10 and not (HERE / "go").exists():
+        while (HERE / "calls").stat().st_size > 6 and not (HERE / "go").exists():
             time.sleep(0.1)
     return float((truth == values).mean())
 """
@@ -39,10 +40,16 @@ def nested(root: Path) -> list[str]:
     return sorted(run.info.run_name.split(":")[0] for run in found)
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return small_project(tmp_path / "project")
+
+
 @pytest.mark.slow
 def test_trials_are_in_mlflow_while_a_later_one_is_held_back(
     project: Path, started: Callable[..., Popen[str]]
 ) -> None:
+    edit_section(project / "params.yaml", "search", {"budget_trials": 3})
     (project / "holding.py").write_text(HELD)
     own = {"held": {"function": "holding:held", "greater_is_better": True}}
     edit_section(project / "params.yaml", "metric", {"custom": own})

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from evertune.config.yaml_file import edit_section
+from tests.support.trained import small_project
 
 Run = Callable[..., CompletedProcess[str]]
 Start = Callable[..., Popen[str]]
@@ -19,6 +20,11 @@ STEPS = ["snapshot", "prepare", "split", "baseline", "search", "fit", "evaluate"
 NOISE = ["Traceback", "CancelledError", "Error logging", "WARNING", "INFO", "Warning"]
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return small_project(tmp_path / "project")
 
 
 def prefect_states(root: Path, table: str) -> list[str]:

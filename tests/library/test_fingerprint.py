@@ -15,19 +15,22 @@ ALL = set(fingerprint.STAGES)
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
+    """Return a project beside a copy of the package, whose code is fingerprinted."""
     folder = tmp_path_factory.mktemp("original")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(CHECKOUT / "evertune", folder / "evertune", ignore=ignored)
     shutil.copytree(CHECKOUT / "pipelines", folder / "pipelines", ignore=ignored)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "PACKAGE", folder / "evertune")
+        fingerprint.write_fingerprints(folder)
     return folder
 
 
 @pytest.fixture
 def root(original, tmp_path, monkeypatch):
-    """Return a project beside a copy of the package, whose code is fingerprinted."""
+    """Return a copy of that project."""
     shutil.copytree(original, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "evertune")
-    fingerprint.write_fingerprints(tmp_path)
     return tmp_path
 
 

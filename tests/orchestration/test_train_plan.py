@@ -128,8 +128,19 @@ SITUATIONS: dict[Callable[[Path], None], tuple[set[str], set[str], str, str]] = 
 }
 
 
+# what is changed together before a run: each situation is planned, and these are carried out
+RUNS = (
+    (change_nothing, write_comment, change_registry_only),
+    (change_search_seed,),
+    (change_data,),
+    (change_own_code,),
+    (change_stage_file,),
+    (delete_training_rows, delete_model, overwrite_figures),
+)
+
+
 @pytest.mark.parametrize("change", SITUATIONS, ids=lambda change: change.__name__)
-def test_a_run_does_what_the_plan_says_and_the_plan_changes_nothing(project, change):
+def test_the_plan_says_what_would_run_and_why_and_changes_nothing(project, change):
     certain, possible, reason, registers = SITUATIONS[change]
     change(project)
     before = tree_digest(project)
@@ -140,6 +151,16 @@ def test_a_run_does_what_the_plan_says_and_the_plan_changes_nothing(project, cha
     assert states(plan) == expected
     assert reason in "\n".join(text for name in certain for text in reasons(plan, name))
     assert plan.register.state == registers
+
+
+@pytest.mark.parametrize("changes", RUNS, ids=lambda changes: changes[-1].__name__)
+def test_a_run_does_what_the_plan_says(project, changes):
+    for change in changes:
+        change(project)
+    plan = plan_training(project)
+    certain = {name for name, state in states(plan).items() if state == "run"}
+    possible = {name for name, state in states(plan).items() if state == "may run"}
+    assert certain == set.union(*(SITUATIONS[change][0] for change in changes))
     lines = train(project)
     ran = {name for name in STAGES if lines[name] != UP_TO_DATE}
     assert certain <= ran <= certain | possible
