@@ -253,5 +253,5 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
     for index, (_, cells) in enumerate(list(table.items())):
         is_integer = infer_dtype(cells, skipna=True) == "integer"
         if not (is_integer and cells.isna().any() and _is_long(cells.dropna())):
-            table.isetitem(index, cells.infer_objects())
+            table.isetitem(index, cells.infer_objects().array)
     return _decimals_to_floats(table)
