@@ -252,6 +252,8 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=names, dtype=object)
     for index, (_, cells) in enumerate(list(table.items())):
         is_integer = infer_dtype(cells, skipna=True) == "integer"
-        if not (is_integer and cells.isna().any() and _is_long(cells.dropna())):
-            table.isetitem(index, cells.infer_objects().array)
+        known = cells.dropna()
+        if is_integer and len(known) < len(cells) and _is_long(known):
+            cells = cells.astype("Int64" if (known < 0).any() else "UInt64")
+        table.isetitem(index, cells.infer_objects().array)
     return _decimals_to_floats(table)
