@@ -254,6 +254,8 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
         is_integer = infer_dtype(cells, skipna=True) == "integer"
         known = cells.dropna()
         if is_integer and len(known) < len(cells) and _is_long(known):
-            cells = cells.astype("Int64" if (known < 0).any() else "UInt64")
-        table.isetitem(index, cells.infer_objects().array)
+            whole = cells.astype("Int64" if (known < 0).any() else "UInt64")
+        else:
+            whole = cells.infer_objects()
+        table.isetitem(index, whole.array)
     return _decimals_to_floats(table)
