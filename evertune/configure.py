@@ -13,7 +13,7 @@ from typing import get_args
 
 from evertune.config.loader import load_params
 from evertune.config.schema import DataSection, DialectSection, is_query
-from evertune.config.yaml_file import edit_section
+from evertune.config.yaml_file import edit_sections
 from evertune.data.cleaning import OPTIONAL_ROLES, prepare_table
 from evertune.data.csv_dialects import DELIMITER_WORDS
 from evertune.data.example import training_table
@@ -134,8 +134,9 @@ def configure_project(
         "columns": {column.name: column.kind for column in schema.features},
         "dialect": data.dialect.model_dump(exclude_none=True),
     }
-    edit_section(root / "params.yaml", "data", values)
-    edit_section(root / "params.yaml", "registry", {"name": registry_name(file)})
+    show("writing params.yaml", None)
+    registry = {"name": registry_name(file)}
+    edit_sections(root / "params.yaml", {"data": values, "registry": registry})
     show(f"looking for what is suspicious in {found.source.table.shape[1]} columns", None)
     today = datetime.now(UTC).replace(tzinfo=None)
     profile = profile_table(found.source.table, found.prepared, found.spec, today=today)
@@ -275,30 +276,31 @@ class _Command:
         self, written: DataSection, names: list[str], *, with_kinds: bool
     ) -> tuple[DataSection, list[str]]:
         """Return params.yaml with the options, without columns that are not there, and those."""
+        known = set(names)
         asked = {role: name for role, name in self.roles.items() if name is not None}
         given = {
-            role: None if name == NO_COLUMN and NO_COLUMN not in names else name
+            role: None if name == NO_COLUMN and NO_COLUMN not in known else name
             for role, name in asked.items()
         }
         taken = {self.target, *given.values(), *self.ignore}
         former = {role: getattr(written, role) for role in COLUMN_ROLES if role not in given}
         kept = {
-            role: name if name in names and name not in taken else None
+            role: name if name in known and name not in taken else None
             for role, name in former.items()
         }
-        unfit = [f"{role} {name!r}" for role, name in former.items() if name and name not in names]
-        unfit += [f"ignore {name!r}" for name in written.ignore if name not in names]
-        unfit += [f"column {name!r}" for name in written.columns if name not in names]
+        unfit = [f"{role} {name!r}" for role, name in former.items() if name and name not in known]
+        unfit += [f"ignore {name!r}" for name in written.ignore if name not in known]
+        unfit += [f"column {name!r}" for name in written.columns if name not in known]
         used = {self.target, *given.values(), *kept.values()}
         ignore = [
-            *(name for name in written.ignore if name in names and name not in self.kinds),
+            *(name for name in written.ignore if name in known and name not in self.kinds),
             *self.ignore,
         ]
         ignore = [name for name in dict.fromkeys(ignore) if name not in used]
         columns = {
             name: kind
             for name, kind in written.columns.items()
-            if with_kinds and name in names and name not in used and name not in ignore
+            if with_kinds and name in known and name not in used and name not in ignore
         }
         update = {
             "source": self.file,

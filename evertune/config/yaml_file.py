@@ -15,17 +15,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, Union
+from typing import Any, NamedTuple, TypeAlias, Union
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    Event,
-    NodeEvent,
-)
+from ruamel.yaml.events import AliasEvent, CollectionStartEvent
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 
@@ -73,18 +68,22 @@ def read_yaml(path: Path) -> YamlDocument:
         The file is missing, empty or not YAML, or has anchors, duplicate keys or more than 20
         levels.
     """
-    return _parse_document(path, _read_text(path))
+    return _parse_text(path, _read_text(path))[1]
 
 
 def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None:
-    """Write values into a section of a YAML file; all that does not change keeps its very bytes.
+    """Write values into a section of a YAML file; see `edit_sections`."""
+    edit_sections(path, {section: values})
+
+
+def edit_sections(path: Path, sections: Mapping[str, Mapping[str, object]]) -> None:
+    """Write values into sections of a YAML file; all that does not change keeps its very bytes.
 
     Parameters
     ----------
-    section : str
-        A key of the first level; it is added if the file does not have it.
-    values : mapping
-        Replaces the values of the keys it names, comments behind them stay; new keys go to the
+    sections : mapping
+        By keys of the first level, which are added if the file does not have them, mappings that
+        replace the values of the keys they name, comments behind them stay; new keys go to the
         section's end.
 
     Raises
@@ -93,19 +92,33 @@ def edit_section(path: Path, section: str, values: Mapping[str, object]) -> None
         The file has a fault, or a value would not read back the same.
     """
     text = _read_text(path)
-    before = _parse_document(path, text).values
-    old, new = (json.loads(json.dumps(part)) for part in (before.get(section) or {}, values))
-    changed = {
-        key: value
-        for key, value in new.items()
-        if key not in old or json.dumps(old[key]) != json.dumps(value)  # 1 and true differ
-    }
-    if not changed:
+    root, document = _parse_text(path, text)
+    lines, entries, expected = text.rstrip("\n").split("\n"), _entries(root), document.values
+    changes: dict[str, YamlMapping] = {}
+    for section in sorted(sections, key=lambda name: _first_line(entries, name), reverse=True):
+        old = expected.get(section) or {}
+        old, new = (json.loads(json.dumps(part)) for part in (old, sections[section]))
+        changed = {
+            key: value
+            for key, value in new.items()
+            if key not in old or json.dumps(old[key]) != json.dumps(value)  # 1 and true differ
+        }
+        if changed:
+            changes[section] = changed
+            expected = {**expected, section: {**old, **new}}
+            _replace_values(lines, entries, section, {**old, **new}, changed)
+    if not changes:
         return
-    edited = _replace_values(text, section, {**old, **new}, changed)
-    if _parse_document(path, edited).values != {**before, section: {**old, **new}}:
-        raise ParamsError(f"{path}: '{section}' cannot be edited; write by hand: {changed}.")
+    edited = "\n".join(lines) + "\n"
+    if _parse_text(path, edited)[1].values != expected:
+        names = " and ".join(f"'{section}'" for section in changes)
+        raise ParamsError(f"{path}: {names} cannot be edited; write by hand: {changes}.")
     write_text(path, edited)
+
+
+def _first_line(entries: dict[str, tuple[Node, Node]], section: str) -> int:
+    """Return the line of a section, -1 if the file lacks it: it comes last, as it is appended."""
+    return int(entries[section][0].start_mark.line) if section in entries else -1
 
 
 def rename_keys(
@@ -132,7 +145,7 @@ def rename_keys(
         The file has a fault.
     """
     text = _read_text(path)
-    _parse_document(path, text)
+    root, _ = _parse_text(path, text)
     renamed: list[str] = []
     edits: list[tuple[Node, str]] = []
 
@@ -153,7 +166,7 @@ def rename_keys(
                     renamed.append(f"{prefix}{new}")
             visit(value, f"{prefix}{new}.")
 
-    visit(YAML(typ="safe", pure=True).compose(text), "")
+    visit(root, "")
     for node, new in sorted(edits, key=lambda edit: edit[0].start_mark.index, reverse=True):
         text = text[: node.start_mark.index] + new + text[node.end_mark.index :]
     if edits:
@@ -185,12 +198,16 @@ def _read_text(path: Path) -> str:
         raise ParamsError(f"{path} is not written in UTF-8: {error.reason}.") from error
 
 
-def _parse_document(path: Path, text: str) -> YamlDocument:
+def _parse_text(path: Path, text: str) -> tuple[MappingNode, YamlDocument]:
+    """Return the nodes of a YAML text with their places, and its values with their lines."""
     issues: list[ParamsIssue] = []
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    composer = yaml.composer
     try:
-        issues = _unsafe_nodes(yaml.parse(text))
-        root: Node | None = None if issues else yaml.compose(text)
+        root: Node | None = yaml.compose(text)
+    except _TooDeepError as error:
+        raise params_error(path, [*composer.issues, *error.args]) from error
     except MarkedYAMLError as error:
         mark, problem = error.problem_mark or error.context_mark, error.problem or error.context
         hint = " Indent with blanks." if "\\t" in str(problem) else ""
@@ -198,27 +215,41 @@ def _parse_document(path: Path, text: str) -> YamlDocument:
         raise params_error(path, [ParamsIssue(mark.line + 1, text)]) from error
     except YAMLError as error:
         raise params_error(path, [ParamsIssue(1, f"{error}")]) from error
+    if composer.issues:
+        raise params_error(path, composer.issues)
     if root is None:
-        empty = ParamsIssue(1, "the file is empty; expected sections.")
-        raise params_error(path, issues or [empty])
+        raise params_error(path, [ParamsIssue(1, "the file is empty; expected sections.")])
     lines: dict[str, int] = {}
     values = _parse_value(root, "", lines, issues)
-    if issues or not isinstance(values, dict):
+    if issues or not isinstance(root, MappingNode) or not isinstance(values, dict):
         raise params_error(path, issues or [ParamsIssue(1, "expected sections such as `data:`.")])
-    return YamlDocument(values, lines)
+    return root, YamlDocument(values, lines)
 
 
-def _unsafe_nodes(events: Iterable[Event]) -> list[ParamsIssue]:
-    issues, depth = [], 0
-    for event in events:
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+class _TooDeepError(Exception):
+    """A text has more levels than are read."""
+
+
+class _Composer(Composer):
+    """Collects the anchors of a text as issues, and stops at too many levels."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False
+        self.issues: list[ParamsIssue] = []
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
         line = event.start_mark.line + 1
-        if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
+        if event.anchor:
             fault = "anchors and aliases are not read; write the value out."
-            issues.append(ParamsIssue(line, fault))
-        if depth > MAX_DEPTH:
-            return [*issues, ParamsIssue(line, f"more than {MAX_DEPTH} levels.")]
-    return issues
+            self.issues.append(ParamsIssue(line, fault))
+        if isinstance(event, AliasEvent):
+            self.parser.get_event()
+            return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
+        if self.depth == MAX_DEPTH and isinstance(event, CollectionStartEvent):
+            raise _TooDeepError(ParamsIssue(line, f"more than {MAX_DEPTH} levels."))
+        return super().compose_node(parent, index)
 
 
 def _parse_value(
@@ -249,9 +280,14 @@ def _parse_value(
     return scalar
 
 
-def _replace_values(text: str, section: str, values: YamlMapping, changed: YamlMapping) -> str:
-    lines = text.rstrip("\n").split("\n")
-    root = _entries(YAML(typ="safe", pure=True).compose(text))
+def _replace_values(
+    lines: list[str],
+    root: dict[str, tuple[Node, Node]],
+    section: str,
+    values: YamlMapping,
+    changed: YamlMapping,
+) -> None:
+    """Replace the lines of a section; those above it stay where they are."""
     key, node = root.get(section, (None, None))
     if key is None or node is None:
         lines += ["", *_dump_section(section, values)]
@@ -269,7 +305,6 @@ def _replace_values(text: str, section: str, values: YamlMapping, changed: YamlM
                 if comment:
                     dumped[0] = f"{dumped[0].ljust(column - 2)}  {comment}"
                 lines[key.start_mark.line : _last_line(value) + 1] = dumped
-    return "\n".join(lines) + "\n"
 
 
 def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
@@ -300,10 +335,12 @@ def _dump(values: YamlMapping, indent: str) -> list[str]:
     """Return the lines of a block mapping; a value is written inline where it fits in a line."""
     lines = []
     for name, value in values.items():
-        (inline,) = _write({name: value}, flow=True)
-        inline = inline.removeprefix("{").removesuffix("}")
-        long = len(indent + inline) > MAX_LINE_LENGTH and isinstance(value, dict | list)
-        lines += _write({name: value}, flow=False) if long else [inline]
+        is_block = isinstance(value, dict | list) and len(value) > MAX_LINE_LENGTH // 3
+        if not is_block:
+            (inline,) = _write({name: value}, flow=True)
+            inline = inline.removeprefix("{").removesuffix("}")
+            is_block = isinstance(value, dict | list) and len(indent + inline) > MAX_LINE_LENGTH
+        lines += _write({name: value}, flow=False) if is_block else [inline]
     return [indent + line for line in lines]
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evertune.types import Mask
+
 
 def match_cells(cells: pd.Series, pattern: str) -> pd.Series:
     """Return a mask of the text cells that a pattern in RE2's syntax matches as a whole.
@@ -20,5 +22,10 @@ def match_cells(cells: pd.Series, pattern: str) -> pd.Series:
     >>> match_cells(pd.Series(["12", "1a", None], dtype="str"), "[0-9]+").tolist()
     [True, False, False]
     """
-    found = pc.match_substring_regex(pa.array(cells), f"^(?:{pattern})$")
-    return pd.Series(np.asarray(pc.fill_null(found, False)), index=cells.index)
+    return pd.Series(match_texts(pa.array(cells), pattern), index=cells.index)
+
+
+def match_texts(texts: pa.Array, pattern: str) -> Mask:
+    """Return the same of an array of Arrow."""
+    found = pc.match_substring_regex(texts, f"^(?:{pattern})$")
+    return np.asarray(pc.fill_null(found, False))

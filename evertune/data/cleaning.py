@@ -5,9 +5,10 @@
 time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from evertune.data.column_kinds import (
@@ -25,6 +26,7 @@ from evertune.data.column_kinds import (
 )
 from evertune.data.number_formats import NumberFormat
 from evertune.data.parsing import as_number, as_text, detect_day_first
+from evertune.data.plain_numbers import PlainNumbers, find_plain_numbers
 from evertune.data.schema import (
     NO_COLUMN,
     RESERVED_COLUMNS,
@@ -85,7 +87,8 @@ def prepare_table(
                 remedy="Fill them, or take the rows out.",
                 options=_without_role(role),
             )
-    excluded = find_unusable_columns(raw, spec)
+    plain = find_plain_numbers(raw, spec.missing_values)
+    excluded = find_unusable_columns(raw, spec, plain)
     spec = replace(spec, ignore=(*spec.ignore, *excluded))
     if len({*spec.roles.values(), *spec.ignore}) == raw.shape[1]:
         reasons = "; ".join(f"{quote_name(name)}, {why}" for name, why in excluded.items())
@@ -98,8 +101,8 @@ def prepare_table(
         problem = "no column is left to learn from"
         issues.append(DataIssue(None, problem, remedy=remedy, options=" ".join(options)))
         return None, tuple(issues)
-    schema = infer_schema(raw, spec)
-    features, feature_issues = conform_to_schema(raw, schema)
+    schema = infer_schema(raw, spec, plain)
+    features, feature_issues = conform_to_schema(raw, schema, plain)
     without_time = (
         "To leave the column out, add "
         f"`{option('time', NO_COLUMN)} {option('ignore', str(spec.time))}`."
@@ -136,8 +139,16 @@ def _ambiguous_cells(
         yield from open_number_issues(raw[name], spec)
 
 
-def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
-    """Return the schema of a raw table."""
+def infer_schema(
+    raw: pd.DataFrame, spec: TableSpec, plain: Mapping[str, PlainNumbers] | None = None
+) -> TableSchema:
+    """Return the schema of a raw table.
+
+    Parameters
+    ----------
+    plain : mapping, optional
+        From `find_plain_numbers`, where it is known.
+    """
     roles = spec.roles
     absent = [name for name in roles.values() if name not in raw.columns]
     if absent:
@@ -148,9 +159,10 @@ def infer_schema(raw: pd.DataFrame, spec: TableSpec) -> TableSchema:
         raise ValueError("Expected at least one feature, but none is left.")
     if spec.number_formats is None:
         spec = detect_formats(raw, spec)
+    plain = plain or {}
     task, time, formats = resolve_task(raw[spec.target], spec), spec.time, spec.number_formats or {}
     return TableSchema(
-        features=tuple(describe_column(raw[name], spec) for name in names),
+        features=tuple(describe_column(raw[name], spec, plain.get(str(name))) for name in names),
         target=spec.target,
         task=task,
         classes=infer_classes(raw[spec.target], task, spec),
@@ -191,16 +203,27 @@ def with_formats_of(raw: pd.DataFrame, schema: TableSchema) -> TableSchema:
     )
 
 
-def describe_column(column: pd.Series, spec: TableSpec) -> Column:
+def describe_column(
+    column: pd.Series, spec: TableSpec, plain: PlainNumbers | None = None
+) -> Column:
     """Return the description of a raw column; its kind is inferred if none is declared."""
     name, missing = str(column.name), spec.missing_values
+    declared, written = spec.columns.get(name, "number"), spec.format_of(name)
+    if plain is not None and declared == "number" and plain.are_read_by(written):
+        return Column(
+            name,
+            "number",
+            minimum=float(np.nanmin(plain.values)),
+            maximum=float(np.nanmax(plain.values)),
+            number_format=(spec.number_formats or {}).get(name),
+        )
     kind = spec.columns.get(name) or infer_kind(column, missing)
     if kind == "number":
-        values, _ = as_number(column, missing=missing, number_format=spec.format_of(name))
+        values, _ = as_number(column, missing=missing, number_format=written)
         values = values.dropna()
         low, high = (float(values.min()), float(values.max())) if len(values) else (None, None)
-        written = (spec.number_formats or {}).get(name)
-        return Column(name, kind, minimum=low, maximum=high, number_format=written)
+        own = (spec.number_formats or {}).get(name)
+        return Column(name, kind, minimum=low, maximum=high, number_format=own)
     if kind == "category":
         categories = as_text(column, missing=missing).dropna().unique()
         return Column(name, kind, categories=tuple(sorted(categories)))
@@ -219,12 +242,17 @@ def with_schema_names(raw: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
 
 
 def conform_to_schema(
-    raw: pd.DataFrame, schema: TableSchema
+    raw: pd.DataFrame, schema: TableSchema, plain: Mapping[str, PlainNumbers] | None = None
 ) -> tuple[pd.DataFrame, tuple[DataIssue, ...]]:
     """Return the clean columns of a raw table, and its issues.
 
     Cells may be typed or text and columns in any order; more of them are dropped. Categories that
     the schema does not know stay as they are.
+
+    Parameters
+    ----------
+    plain : mapping, optional
+        From `find_plain_numbers`, where it is known.
 
     Returns
     -------
@@ -254,6 +282,10 @@ def conform_to_schema(
     for column in wanted:
         if column.name in raw:
             written = schema.format_of(column.number_format)
+            numbers = plain.get(column.name) if plain and column.kind == "number" else None
+            if numbers is not None and numbers.are_read_by(written):
+                parts.append(pd.Series(numbers.values, name=column.name))
+                continue
             values, faults = read_column(
                 raw[column.name], column, missing=missing, number_format=written
             )
@@ -296,7 +328,8 @@ def _name_issues(names: list[str], spec: TableSpec) -> Iterator[DataIssue]:
     """Yield roles that name no column or share one, and columns with a reserved name."""
     declared = [*spec.roles.items(), *(("ignore", name) for name in spec.ignore)]
     declared += [("columns", name) for name in spec.columns]
-    absent = [(role, name) for role, name in declared if name not in names]
+    known_names = set(names)
+    absent = [(role, name) for role, name in declared if name not in known_names]
     for number, (role, name) in enumerate(absent, start=1):
         hint = did_you_mean(name, names).strip()
         known = f"Columns are {quote_list(names, most=30)}." if number == len(absent) else ""

@@ -16,11 +16,13 @@ learn from. `read_column` parses a column as its kind and reports the cells that
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from evertune.data.cell_patterns import match_cells
@@ -33,8 +35,11 @@ from evertune.data.number_formats import (
     looks_like_numbers,
 )
 from evertune.data.parsing import (
+    LEADING_ZERO_PATTERN,
+    MAX_ABSOLUTE_VALUE,
     MISSING_WORDS,
     NUMBER_PATTERN,
+    THOUSANDS_OR_DECIMALS_PATTERN,
     as_boolean,
     as_date,
     as_number,
@@ -46,6 +51,7 @@ from evertune.data.parsing import (
     normalize_dtype,
     strip_cells,
 )
+from evertune.data.plain_numbers import PlainNumbers, find_plain_numbers
 from evertune.data.schema import Column, TableSpec
 from evertune.data.validation import DataIssue, issue_for_cells, option
 from evertune.types import ColumnKind
@@ -53,10 +59,8 @@ from evertune.types import ColumnKind
 MIN_KIND_SHARE = 0.9
 MAX_CATEGORIES = 100
 MAX_CATEGORY_LENGTH = 100
-LEADING_ZERO_PATTERN = r"[+-]?0[0-9].*"
 # numbers that no format reads, so that they are refused instead of learned as words
 OTHER_NUMBERS_PATTERN = r"[0-9]+(?:_[0-9]+)+|0[xX][0-9a-fA-F]+|[+-]?\p{Nd}+(?:[.,]\p{Nd}+)?"
-THOUSANDS_OR_DECIMALS_PATTERN = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
 FRACTIONS_PATTERN = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
 MIN_IDENTIFIER_ROWS = 20
 MIN_DISTINCT_SHARE = 0.95
@@ -66,7 +70,6 @@ IDENTIFIER_NAME_PATTERN = re.compile(
 )
 ALL_MISSING = "all cells are missing"  # the reason that a column is excluded
 LOOKS_LIKE_IDENTIFIER = "nearly every row has its own value, so it looks like an identifier"
-MAX_ABSOLUTE_VALUE = 3.4e38  # of float32
 MAX_CELL_LENGTH = 131_072
 NESTED_PATTERN = r"(?s)\s*(?:\[.*\]|\{.*\})\s*"
 NESTED_SHARE = 0.5
@@ -95,21 +98,26 @@ def infer_kind(column: pd.Series, missing: Collection[str] = ()) -> ColumnKind:
 def _infer_text_kind(cells: pd.Series) -> ColumnKind:
     words = mask_missing_words(cells)
     texts = pd.Series(words.dropna().unique(), dtype="str")
-    if not texts.empty:
+    if may_be_numbers(texts):
         coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
         if not coded and match_cells(texts, NUMBER_PATTERN).all():
             return "number"  # most columns of wide tables; what follows takes longer
         counts = words.value_counts(sort=False)
         texts = pd.Series(counts.index, dtype="str")
-        if texts.str.lower().isin(["true", "false"]).all():
-            return "boolean"
         needed = MIN_KIND_SHARE * counts.sum()
         if not coded and counts.to_numpy()[_seem_numbers(texts)].sum() >= needed:
             return "number"
         if counts.to_numpy()[looks_like_dates(texts)].sum() >= needed:
             return "date"
+    if not texts.empty and texts.str.lower().isin(["true", "false"]).all():
+        return "boolean"
     many = len(texts) > MAX_CATEGORIES
     return "text" if many or texts.str.len().max() > MAX_CATEGORY_LENGTH else "category"
+
+
+def may_be_numbers(texts: pd.Series) -> bool:
+    """Return whether a cell is more than words: only such cells are numbers, codes or dates."""
+    return bool(match_cells(texts, r"(?s).*(?:\p{Nd}|(?i:inf)).*").any())
 
 
 def _seem_numbers(texts: pd.Series) -> pd.Series:
@@ -144,12 +152,18 @@ def detect_formats(raw: pd.DataFrame, spec: TableSpec) -> TableSpec:
     """
     found: dict[str, DetectedFormat] = {}
     without = {spec.identifier, spec.group, *spec.ignore}
+    plain = {} if spec.decimal == "," else find_plain_numbers(raw, spec.missing_values)
     for index, name in enumerate(map(str, raw.columns)):
         kind = spec.columns.get(name)
-        if name not in without and kind in {None, "number"}:
+        if name in without or kind not in {None, "number"}:
+            continue
+        numbers = plain.get(name)
+        if numbers is None or (numbers.has_point and not numbers.has_decimals):
             detected = _detect_format(raw.iloc[:, index], spec, declared=kind == "number")
             if detected is not None:
                 found[name] = detected
+        elif numbers.has_point:
+            found[name] = DetectedFormat(PLAIN, decimal_known=True)
     signs = {each.format.decimal for each in found.values() if each.decimal_known}
     common: DecimalSign | None = spec.decimal or (signs.pop() if len(signs) == 1 else None)
     decimal = common or "."
@@ -179,6 +193,8 @@ def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> Det
         return None
     words = mask_missing_words(strip_cells(column, spec.missing_values))
     texts = pd.Series(words.dropna().unique(), dtype="str")
+    if not may_be_numbers(texts):
+        return None
     plain = match_cells(texts, NUMBER_PATTERN)
     if plain.all() and spec.decimal != ",":
         with_point = texts[texts.str.contains(".", regex=False)]
@@ -215,11 +231,18 @@ def open_number_issues(column: pd.Series, spec: TableSpec) -> tuple[DataIssue, .
     )
 
 
-def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
+def find_unusable_columns(
+    raw: pd.DataFrame, spec: TableSpec, plain: Mapping[str, PlainNumbers] | None = None
+) -> dict[str, str]:
     """Return the columns that cannot be features, each with the reason.
 
     Columns with a role and ignored columns are skipped. A column whose kind is declared is kept
     even if it looks like an identifier.
+
+    Parameters
+    ----------
+    plain : mapping, optional
+        From `find_plain_numbers`, where it is known.
 
     Examples
     --------
@@ -227,10 +250,13 @@ def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
     >>> find_unusable_columns(raw, TableSpec("y"))
     {'a': 'all cells are missing', 'b': 'all cells are alike'}
     """
+    if plain is None:
+        plain = find_plain_numbers(raw, spec.missing_values)
     reasons = {}
     without = {*spec.roles.values(), *spec.ignore}
     for name in raw.columns:
-        if name in without:
+        numbers = plain.get(str(name))
+        if name in without or (numbers is not None and _are_features(numbers, name, spec)):
             continue
         cells = as_text(raw[name], missing=spec.missing_values)
         if cells.isna().all():
@@ -240,6 +266,13 @@ def find_unusable_columns(raw: pd.DataFrame, spec: TableSpec) -> dict[str, str]:
         elif name not in spec.columns and _names_rows(cells.dropna(), raw[name], spec):
             reasons[str(name)] = LOOKS_LIKE_IDENTIFIER
     return reasons
+
+
+def _are_features(numbers: PlainNumbers, name: object, spec: TableSpec) -> bool:
+    """Return whether numbers, which differ, surely are no identifier."""
+    if name in spec.columns:
+        return True
+    return numbers.are_read_by(spec.format_of(name)) and not numbers.may_name_rows
 
 
 def looks_like_identifier(column: pd.Series, spec: TableSpec) -> bool:
@@ -399,6 +432,12 @@ def _read_date(
 def text_issues(column: pd.Series, *, missing: Collection[str] = ()) -> tuple[DataIssue, ...]:
     """Return issues of words that are mostly lists or JSON, or whole documents."""
     cells = as_text(column, missing=missing)
+    texts = pa.array(cells)
+    if not (
+        pc.any(pc.match_substring_regex(texts, r"^\s*[\[{]")).as_py()
+        or pc.max(pc.utf8_length(texts)).as_py() > MAX_CELL_LENGTH
+    ):
+        return ()
     nested = match_cells(cells, NESTED_PATTERN)
     mostly_nested = nested.sum() > NESTED_SHARE * cells.notna().sum()
     options = f"To leave the column out, add `{option('ignore', str(column.name))}`."

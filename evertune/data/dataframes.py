@@ -20,12 +20,12 @@ from pandas.api.types import (
 from evertune.data.cleaning import conform_to_schema, describe_column
 from evertune.data.column_kinds import (
     ALL_MISSING,
-    MAX_ABSOLUTE_VALUE,
     MAX_CATEGORIES,
     detect_formats,
     find_unusable_columns,
     text_issues,
 )
+from evertune.data.parsing import MAX_ABSOLUTE_VALUE
 from evertune.data.schema import TableSchema, TableSpec
 from evertune.data.validation import DataIssue, format_issues
 from evertune.types import ColumnKind, Task

@@ -33,6 +33,9 @@ from evertune.unicode_text import WHITESPACE, clean_text
 
 MISSING_WORDS = frozenset({"na", "n/a", "#n/a", "nan", "none", "null", "<na>"})
 NUMBER_PATTERN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?i:inf|infinity)"
+LEADING_ZERO_PATTERN = r"[+-]?0[0-9].*"
+THOUSANDS_OR_DECIMALS_PATTERN = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
+MAX_ABSOLUTE_VALUE = 3.4e38  # of float32
 TRUE_WORDS = frozenset({"true", "yes", "1"})
 FALSE_WORDS = frozenset({"false", "no", "0"})
 NUMBER_OBJECTS = frozenset({"decimal", "integer", "floating", "mixed-integer-float", "empty"})
@@ -188,10 +191,10 @@ def normalize_dtype(column: pd.Series) -> pd.Series:
 
     Objects of several types become text, and so do booleans with missing cells.
     """
+    if column.dtype == TEXT_DTYPE or is_datetime64_any_dtype(column.dtype):
+        return column
     if isinstance(column.dtype, pd.CategoricalDtype):
         return normalize_dtype(column.astype(column.cat.categories.dtype))
-    if is_datetime64_any_dtype(column.dtype):
-        return column
     if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
         return _normalize_numbers(column)
     kind = infer_dtype(column, skipna=True) if column.dtype == object else "string"
@@ -210,19 +213,28 @@ def is_text_column(column: pd.Series) -> bool:
 
 def strip_cells(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
     """Return text cells in the form of `clean_text`, NaN if blank or declared missing."""
-    cells = pc.utf8_trim(pa.array(column), WHITESPACE)
+    return _as_series(strip_texts(pa.array(column), missing), column)
+
+
+def strip_texts(texts: pa.Array, missing: Collection[str] = ()) -> pa.Array:
+    """Return the same of an array of Arrow."""
+    cells = pc.utf8_trim(texts, WHITESPACE)
     foreign = pc.invert(pc.fill_null(pc.string_is_ascii(cells), True))
     if pc.any(foreign).as_py():
-        texts, rows = cells.to_numpy(zero_copy_only=False).copy(), np.asarray(foreign)
-        texts[rows] = [clean_text(text) for text in texts[rows]]
-        cells = pa.array(texts, cells.type, from_pandas=True)
-    return _as_series(_mask_words(cells, cells, ["", *map(clean_text, missing)]), column)
+        objects, rows = cells.to_numpy(zero_copy_only=False).copy(), np.asarray(foreign)
+        objects[rows] = [clean_text(text) for text in objects[rows]]
+        cells = pa.array(objects, cells.type, from_pandas=True)
+    return _mask_words(cells, cells, ["", *map(clean_text, missing)])
 
 
 def mask_missing_words(cells: pd.Series) -> pd.Series:
     """Return stripped cells with NaN for the words that mean "missing", such as NA and null."""
-    texts = pa.array(cells)
-    return _as_series(_mask_words(texts, pc.utf8_lower(texts), MISSING_WORDS), cells)
+    return _as_series(mask_missing(pa.array(cells)), cells)
+
+
+def mask_missing(texts: pa.Array) -> pa.Array:
+    """Return the same of an array of Arrow."""
+    return _mask_words(texts, pc.utf8_lower(texts), MISSING_WORDS)
 
 
 def looks_like_dates(cells: pd.Series) -> pd.Series:

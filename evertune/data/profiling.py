@@ -20,14 +20,22 @@ from scipy.stats import rankdata
 from evertune.data.cell_patterns import match_cells
 from evertune.data.column_kinds import (
     IDENTIFIER_NAME_PATTERN,
-    LEADING_ZERO_PATTERN,
     LOOKS_LIKE_IDENTIFIER,
     feature_advice,
     literal_missing_words,
     looks_like_identifier,
+    may_be_numbers,
     number_share,
 )
-from evertune.data.parsing import FALSE_WORDS, as_text, is_text_column, normalize_dtype, strip_cells
+from evertune.data.parsing import (
+    FALSE_WORDS,
+    LEADING_ZERO_PATTERN,
+    as_text,
+    is_text_column,
+    normalize_dtype,
+    strip_cells,
+)
+from evertune.data.plain_numbers import PlainNumbers, find_plain_numbers
 from evertune.data.schema import NO_COLUMN, Column, PreparedTable, TableSpec
 from evertune.data.validation import join_names, option, quote_list, quote_name
 from evertune.times import times_to_numbers
@@ -42,6 +50,7 @@ MANY_CLASSES = 100
 MAX_NAMES_SHOWN = 20
 MAX_NOTES_SHOWN = 20
 FIRST_PLAUSIBLE_YEAR = 1900
+FIRST_COLUMNS = 20  # of wide tables, by which rows are told apart
 OUTCOME_NAME_PATTERN = re.compile(
     r"cancel|churn|clos(e|ing)|end(ed)?(_|$)|exit|terminat|resol|paid|default|death|died|discharge"
     r"|left|returned|outcome|result",
@@ -202,6 +211,7 @@ def data_warnings(
     Dates later than `today` are in the future.
     """
     schema, clean = prepared.schema, prepared.clean
+    plain = find_plain_numbers(raw, spec.missing_values)
     names = [column.name for column in schema.features]
     leaky = [
         f"{quote_name(name)} alone tells {schema.target} nearly perfectly: is it known before the "
@@ -216,6 +226,7 @@ def data_warnings(
         *(
             warning
             for column in schema.features
+            if not _is_usual(plain.get(column.name), column, spec)
             for warning in _column_warnings(raw[column.name], column, spec)
         ),
     )
@@ -294,9 +305,9 @@ def _target_warnings(prepared: PreparedTable) -> Iterator[str]:
 def _row_warnings(prepared: PreparedTable) -> Iterator[str]:
     clean, schema = prepared.clean, prepared.schema
     rows = clean.drop(columns=[name for name in (schema.identifier, schema.time) if name])
-    repeated = rows.duplicated()
+    repeated = _repeat_earlier(rows)
     features = clean[[column.name for column in schema.features]]
-    n_contradictory = int((~repeated & features.duplicated()).sum())
+    n_contradictory = int((~repeated & _repeat_earlier(features)).sum())
     if repeated.any():
         yield f"{int(repeated.sum())} rows repeat an earlier row"
     if n_contradictory > len(clean) / 100:
@@ -305,6 +316,14 @@ def _row_warnings(prepared: PreparedTable) -> Iterator[str]:
         roles = f"{option('identifier', NO_COLUMN)} {option('group', schema.identifier)}"
         repeats = f"{quote_name(schema.identifier)} repeats"
         yield f"{repeats}: if its rows belong together, make it the group: `{roles}`"
+
+
+def _repeat_earlier(rows: pd.DataFrame) -> pd.Series:
+    """Return a mask of the rows that repeat an earlier one; few agree in the first columns."""
+    alike = rows.iloc[:, :FIRST_COLUMNS].duplicated(keep=False)
+    repeated = pd.Series(False, index=rows.index)
+    repeated[alike] = rows[alike].duplicated()
+    return repeated
 
 
 def _date_warnings(prepared: PreparedTable, today: datetime) -> Iterator[str]:
@@ -322,9 +341,18 @@ def _date_warnings(prepared: PreparedTable, today: datetime) -> Iterator[str]:
             yield f"{quote_name(name)} has {len(odd)} dates {period}, {example}"
 
 
+def _is_usual(plain: PlainNumbers | None, column: Column, spec: TableSpec) -> bool:
+    """Return whether a column of plain numbers surely has nothing to warn about."""
+    if plain is None or column.kind != "number" or plain.may_name_rows:
+        return False
+    is_read = plain.are_read_by(spec.format_of(column.name))
+    return is_read and float(np.isnan(plain.values).mean()) <= MOSTLY_MISSING_SHARE
+
+
 def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterator[str]:
     name, shown, missing = column.name, quote_name(column.name), spec.missing_values
-    share = float(as_text(raw, missing=missing).isna().mean())
+    texts = as_text(raw, missing=missing)
+    share = float(texts.isna().mean())
     if share > MOSTLY_MISSING_SHARE:
         yield f"{shown} is missing in {share:.1%} of the rows"
     # a number of which it is not declared that it is one would have been left out
@@ -332,13 +360,13 @@ def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterato
         yield f"{shown} differs in each row: if it is an identifier, `{option('identifier', name)}`"
     if column.kind not in {"category", "text"} or name in spec.columns:
         return
-    words = [word for word in literal_missing_words(raw) if word not in missing]
+    words = [word for word in literal_missing_words(texts) if word not in missing]
     if words:
         remedy = " ".join(option("missing", word) for word in words)
         kept = f"{shown} has {quote_list(words)}, kept as ordinary values"
         yield f"{kept}; if they mean missing, add `{remedy}`"
     cells = normalize_dtype(raw)
-    if not is_text_column(cells):
+    if not is_text_column(cells) or not may_be_numbers(texts):
         return
     share = number_share(raw, missing)
     if match_cells(strip_cells(cells, missing), LEADING_ZERO_PATTERN).any():

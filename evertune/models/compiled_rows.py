@@ -14,10 +14,10 @@ from functools import lru_cache, partial
 import pandas as pd
 
 from evertune.data.cleaning import conform_to_schema
-from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
 from evertune.data.number_formats import PLAIN, NumberFormat
 from evertune.data.parsing import (
     FALSE_WORDS,
+    MAX_ABSOLUTE_VALUE,
     MISSING_WORDS,
     NUMBER_PATTERN,
     TRUE_WORDS,

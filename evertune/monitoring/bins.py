@@ -16,8 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
-from evertune.data.parsing import as_boolean, as_date, as_number, as_text
+from evertune.data.parsing import MAX_ABSOLUTE_VALUE, as_boolean, as_date, as_number, as_text
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import truncate_cell
 from evertune.times import MICROSECONDS_PER_DAY, times_to_numbers

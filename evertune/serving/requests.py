@@ -38,10 +38,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from evertune.data.column_kinds import MAX_ABSOLUTE_VALUE
 from evertune.data.labels import MAX_ID_LENGTH, id_error
 from evertune.data.number_formats import PLAIN
-from evertune.data.parsing import FALSE_WORDS, TRUE_WORDS
+from evertune.data.parsing import FALSE_WORDS, MAX_ABSOLUTE_VALUE, TRUE_WORDS
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import truncate_cell
 from evertune.messages import did_you_mean
