@@ -1,7 +1,7 @@
 """Show a run while it works: lines and a progress bar in the terminal, Prefect and MLflow.
 
 `print_step` and `step_progress` write to the terminal; without a terminal (cron, a file) the
-bar becomes a plain line every ten seconds. `follow_search` reads the search's trials file in a
+bar becomes a plain line every five seconds. `follow_search` reads the search's trials file in a
 thread, since the search itself knows only files, and calls the listeners (`terminal_listener`,
 `prefect_listener`, `mlflow_listener`). Where MLflow stops answering the search goes on;
 registering adds the missing trials.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from evertune.evaluation.baselines import BaselineResult
     from evertune.registry.mlflow_registry import ModelRegistry
 
-PLAIN_LINE_SECONDS = 10.0
+PLAIN_LINE_SECONDS = 5.0  # between two steps nothing is printed, either
 POLL_SECONDS = 0.5
 ARTIFACT_SECONDS = 2.0
 ARTIFACT_KEY = "search-progress"

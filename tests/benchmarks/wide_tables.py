@@ -1,11 +1,13 @@
 """Seconds of `evertune init` and of each step of `evertune train` on tables of many columns.
 
-Also the longest time without a line of output, where there is no terminal, and every line that
-looks like the warning of a library.
+Also the seconds of processor, which other work on the machine hardly changes, the longest time
+without a line of output, where there is no terminal, and every line that looks like the warning of
+a library.
 """
 
 import argparse
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -52,15 +54,26 @@ def timed_lines(arguments: Sequence[str], folder: Path) -> Iterator[tuple[float,
 
 
 def measure(name: str, arguments: Sequence[str], folder: Path) -> None:
-    """Print the seconds of a command and of its steps, its longest silence and its warnings."""
+    """Print the seconds of a command and of its steps, its silence and its warnings."""
     before = silence = seconds = 0.0
+    used = processor_seconds()
     for seconds, line in timed_lines(arguments, folder):
         silence, before = max(silence, seconds - before), seconds
         if match := DONE_PATTERN.match(line):
             sys.stdout.write(f"  {match[1]:<10} {float(match[2]):6.1f} s\n")
         elif "Warning" in line or "Error" in line or line.startswith("exit code"):
             sys.stdout.write(f"  {line[:150]}\n")
-    sys.stdout.write(f"{name}: {seconds:.1f} s, the longest silence {silence:.1f} s\n\n")
+    used = processor_seconds() - used
+    sys.stdout.write(
+        f"{name}: {seconds:.1f} s, {used:.1f} s of processor,"
+        f" the longest silence {silence:.1f} s\n\n"
+    )
+
+
+def processor_seconds() -> float:
+    """Return what the processes that this one started, and that have ended, have used."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
 
 
 def main() -> None:
