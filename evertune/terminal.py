@@ -356,7 +356,7 @@ def model_lines(found: Sequence[VersionSummary]) -> list[str]:
             each.number,
             ", ".join(each.aliases),
             f"{each.created:%Y-%m-%d %H:%M}",
-            "" if each.score is None else f"{each.metric} {each.score}",
+            "" if each.score is None else f"{each.metric} {each.score:.6g}",
             each.data.get("source", "")[:HASH_LENGTH],
             each.mode or "",
         )

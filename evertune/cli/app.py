@@ -180,9 +180,13 @@ def ui(
             typer.echo(
                 f"MLFLOW_TRACKING_URI is set; the runs are at {strip_credentials(elsewhere)}."
             )
+            page = project.registry.experiment_page(elsewhere)
+            typer.echo(f"Those of {project.name}: {page}")
             return
         command = mlflow_ui_command(project.state, port)
-        serve_mlflow_ui(command, port, log=project.state / "ui.log", say=typer.echo)
+        page = project.registry.experiment_page(f"http://127.0.0.1:{port}")
+        log = project.state / "ui.log"
+        serve_mlflow_ui(command, port, page=page, log=log, say=typer.echo)
 
 
 @app.command()

@@ -27,7 +27,6 @@ from evertune.config.loader import load_params
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import is_project_locked, project_lock
 from evertune.identity import PROJECT_FILE
-from evertune.messages import strip_credentials
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.child_process import child_process
 from evertune.orchestration.deployments import DEPLOYED_LINE
@@ -59,7 +58,6 @@ UI_START_TIMEOUT_SECONDS = 120.0
 READY_TIMEOUT_SECONDS = 180.0
 TICK_SECONDS, FEED_SECONDS = 0.5, 3.0
 MONITORING_DAYS, MIN_MONITORING_SECONDS = 3.0, 20.0
-MLFLOW_UI_PATH = "/#/experiments?workflowType=machine_learning"  # without it the UI opens on traces
 EXAMPLE_SOURCE = "example"
 ANY_ADDRESS = "0.0.0.0"
 PREFECT_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
@@ -253,11 +251,12 @@ class LocalStack:
             wait_until_ready(ready, work, what=what, seconds=READY_TIMEOUT_SECONDS)
 
     def _address_lines(self) -> Iterator[str]:
-        mlflow = os.environ.get("MLFLOW_TRACKING_URI")
-        own = f"http://127.0.0.1:{self.mlflow_port}{MLFLOW_UI_PATH}"
-        owner = f" (runs of {self.projects[0].name})" if len(self.projects) > 1 else ""
+        shared = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow = shared or f"http://127.0.0.1:{self.mlflow_port}"
         yield f"Prefect:         {os.environ['PREFECT_API_URL'].removesuffix('/api')}"
-        yield f"MLflow:          {strip_credentials(mlflow) if mlflow else own + owner}"
+        for project in self.projects if shared else self.projects[:1]:
+            owner = f" (runs of {project.name})" if len(self.projects) > 1 else ""
+            yield f"MLflow:          {project.registry.experiment_page(mlflow)}{owner}"
         for project in self.projects:
             path = f"/{project.name}" if len(self.projects) > 1 else ""
             page = project.state / "monitoring" / "monitoring.html"
@@ -324,13 +323,15 @@ class DecisionFeed:
         return [f"{self.prefix}{line}" for line in lines]
 
 
-def serve_mlflow_ui(command: list[str], port: int, *, log: Path, say: PrintLine) -> None:
-    """Serve the UI until Ctrl-C, and print its address once it answers.
+def serve_mlflow_ui(command: list[str], port: int, *, page: str, log: Path, say: PrintLine) -> None:
+    """Serve the UI until Ctrl-C, and print the address of a page once it answers.
 
     Parameters
     ----------
     command : list of str
         Serves the UI on 127.0.0.1 and `port`.
+    page : str
+        The one to begin with.
     log : Path
         Where the output of the command goes.
     say : function
@@ -350,7 +351,7 @@ def serve_mlflow_ui(command: list[str], port: int, *, log: Path, say: PrintLine)
             if server_responds(
                 address, seconds=UI_START_TIMEOUT_SECONDS, alive=lambda: process.poll() is None
             ):
-                say(f"MLflow UI: {address}{MLFLOW_UI_PATH} (press Ctrl-C to stop)")
+                say(f"MLflow UI: {page} (press Ctrl-C to stop)")
                 process.wait()
             raise StageError(
                 f"The MLflow UI ended with code {process.poll()}: {last_log_line(log)}. See {log}."

@@ -20,6 +20,15 @@ HEADLINES = {
     ("rollback", "promote"): "is champion again",
 }
 
+SHORT_VERDICTS = {
+    ("gate", "promote"): "promoted",
+    ("gate", "keep"): "not promoted",
+    ("approval", "promote"): "approved",
+    ("approval", "keep"): "rejected",
+    ("promotion", "promote"): "promoted",
+    ("rollback", "promote"): "champion again",
+}
+
 
 def record_html(record: DecisionRecord) -> str:
     """Return the page, which needs no other file."""
@@ -50,6 +59,17 @@ def verdict_text(record: DecisionRecord) -> str:
     approval = "Approved" if record.verdict == "promote" else "Rejected"
     by_hand = {"approval": approval, "promotion": "Promoted by hand", "rollback": "Rolled back"}
     return by_hand.get(record.act, f"Verdict: {record.verdict}")
+
+
+def short_verdict(record: DecisionRecord) -> str:
+    """Return the decision in a word or two, with the name of the person who gave it.
+
+    It is a tag of the version, for the list of versions.
+    """
+    if _waits(record):
+        return "waits for approval"
+    words = SHORT_VERDICTS.get((record.act, record.verdict), record.verdict)
+    return words if record.act == "gate" else f"{words} by {record.by}"
 
 
 def signed_text(value: float | None) -> str:

@@ -9,12 +9,16 @@ Where MLflow has been imported already, its own client is at hand and is used.
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from evertune.registry.mlflow_connection import translating_sqlite_errors
+from evertune.registry.run_page import DATA_PREFIX
 
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # of MLflow's migrations; this one is of MLflow 3.17
 DELETED_STAGE = "Deleted_Internal"
@@ -31,13 +35,15 @@ class StoredExperiment:
 
 @dataclass(frozen=True)
 class StoredVersion:
-    """A registered version."""
+    """A registered version, with the tags and the last metrics of its run."""
 
     number: str
     run_id: str
     created_milliseconds: int
     source: str
     tags: dict[str, str]
+    run_values: dict[str, str]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -105,15 +111,50 @@ class EmbeddedStore:
                 " WHERE name = ? AND current_stage != ? ORDER BY version",
                 [name, DELETED_STAGE],
             ).fetchall()
-            tags: dict[int, dict[str, str]] = {number: {} for number, *_ in found}
-            for number, key, value in cursor.execute(
-                "SELECT version, key, value FROM model_version_tags WHERE name = ?", [name]
-            ):
-                tags.setdefault(number, {})[key] = value
+            tags = _grouped(
+                cursor.execute(
+                    "SELECT version, key, value FROM model_version_tags WHERE name = ?", [name]
+                )
+            )
+            of_its_runs = (
+                "WHERE run_uuid IN (SELECT run_id FROM model_versions"
+                " WHERE name = ? AND current_stage != ?)"
+            )
+            values = _grouped(
+                cursor.execute(
+                    "SELECT run_uuid, key, value FROM params"
+                    f" {of_its_runs} AND key LIKE '{DATA_PREFIX}%'"
+                    f" UNION ALL SELECT run_uuid, key, value FROM tags {of_its_runs}",
+                    2 * [name, DELETED_STAGE],
+                )
+            )
+            metrics = _grouped(
+                cursor.execute(
+                    "SELECT run_uuid, key, CASE WHEN is_nan THEN 'nan' ELSE value END"
+                    f" FROM latest_metrics {of_its_runs}",
+                    [name, DELETED_STAGE],
+                )
+            )
         return tuple(
-            StoredVersion(str(number), run_id or "", created, source or "", tags[number])
+            StoredVersion(
+                number=str(number),
+                run_id=run_id or "",
+                created_milliseconds=created,
+                source=source or "",
+                tags=tags.get(number, {}),
+                run_values=values.get(run_id, {}),
+                metrics={key: float(value) for key, value in metrics.get(run_id, {}).items()},
+            )
             for number, run_id, created, source in found
         )
+
+    def artifact_folder(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts; None if it is not on this machine."""
+        with self._cursor() as cursor:
+            query = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+            found = cursor.execute(query, [run_id]).fetchone()
+        place = urlsplit(found[0] or "") if found else None
+        return Path(url2pathname(place.path)) if place and place.scheme == "file" else None
 
     def has_run(self, run_id: str) -> bool:
         """Return whether there is a run with this id that was not deleted."""
@@ -169,3 +210,11 @@ class EmbeddedStore:
             closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as connection,
         ):
             yield connection.cursor()
+
+
+def _grouped(rows: Iterable[tuple[Any, str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Return names and values by what they belong to, which is the first of each row."""
+    found: dict[Any, dict[str, Any]] = {}
+    for owner, name, value in rows:
+        found.setdefault(owner, {})[name] = value
+    return found

@@ -31,7 +31,6 @@ from evertune.versioning.dvc import (
     with_folder_contents,
 )
 
-DATA_TAG_PREFIX = "dvc."
 SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400.0, 3_600.0
 BYTES_PER_MEGABYTE = 1e6
 UNNEEDED_OBJECTS = "files that no version and no project needs"
@@ -119,7 +118,7 @@ def md5s_needed_by_versions(
     """
     for name in registry.model_names():
         for version in registry.of_model(name).versions():
-            named = {md5 for tag, md5 in version.tags.items() if tag.startswith(DATA_TAG_PREFIX)}
+            named = set(version.data_md5s.values())
             if not named:
                 continue
             refittable: set[str] = set()

@@ -19,16 +19,34 @@ from evertune.evaluation.evaluation_record import (
     chosen_model_metrics,
     chosen_simple_model,
 )
+from evertune.evaluation.formatting import (
+    count_noun,
+    format_interval,
+    format_score,
+    humanize,
+    metric_name,
+)
 from evertune.evaluation.other_table import Assessment, describe_left_out_rows, summarize_assessment
+from evertune.registry.decision_page import record_headline
+from evertune.registry.promotion_records import DecisionRecord
 from evertune.registry.run_page import (
+    HIGH_PREFIX,
+    HOLDOUT_PREFIX,
+    LOW_PREFIX,
+    METRIC_TAG,
+    MODE_TAG,
     VERSION_TAG,
     MetricPoint,
     RunPage,
 )
 from evertune.search.leaderboard import top_trials, trial_metrics, trial_parameters, trial_title
+from evertune.times import in_zone
 from evertune.trials import Trial
 from evertune.types import ColumnKind
 
+SHORT_HASH = 8  # digits of an md5 that a person sees
+MAX_NAMES_LENGTH = 900  # of a list of columns or classes in a description
+MAX_REASONS_LENGTH = 1200
 MLFLOW_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
@@ -45,9 +63,9 @@ def trial_page(trial: Trial) -> RunPage:
     return RunPage(
         title=trial_title(trial),
         note=trial.reason or "",
-        parameters=trial_parameters(trial),
+        parameters={f"model.{name}": text for name, text in trial_parameters(trial).items()},
         metrics=trial_metrics(trial),
-        tags={"evertune.status": trial.status, "evertune.reason": trial.reason or ""},
+        tags={"status": trial.status, **({"reason": trial.reason} if trial.reason else {})},
         status=MLFLOW_STATUS[trial.status],
     )
 
@@ -103,17 +121,20 @@ def evaluation_title(evaluation: Evaluation) -> str:
     """Return the title of the run of an evaluation, such as `ensemble of 5 roc_auc 0.8731`."""
     score = chosen_model_metrics(evaluation).get(evaluation.metric)
     shown = "unknown" if score is None else f"{score:.4g}"
-    return f"{_chosen_name(evaluation)} {evaluation.metric} {shown}"
+    return f"{model_name(evaluation)} {evaluation.metric} {shown}"
 
 
 def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return every known score, under the name that MLflow groups it by."""
+    """Return every known score, under the name that MLflow groups it by.
+
+    `holdout/` and the others are of the model in use. Runs of trials have `folds/`, too.
+    """
     named: dict[str, float | None] = {}
     for row in evaluation.metrics:
         named |= {
-            f"holdout/{row.name}": row.holdout,
-            f"holdout_low/{row.name}": row.low,
-            f"holdout_high/{row.name}": row.high,
+            f"{HOLDOUT_PREFIX}{row.name}": row.holdout,
+            f"{LOW_PREFIX}{row.name}": row.low,
+            f"{HIGH_PREFIX}{row.name}": row.high,
             f"training/{row.name}": row.training,
             f"gap/{row.name}": row.gap,
             f"folds/{row.name}": row.folds,
@@ -123,7 +144,7 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
         score = baseline.holdout.get(evaluation.metric)
         named[f"baseline/{baseline.name}/{evaluation.metric}"] = score
     for name, score in chosen_model_metrics(evaluation).items():
-        named[f"chosen/{name}"] = score
+        named[f"{HOLDOUT_PREFIX}{name}"] = score
     search = evaluation.search
     for searched in evaluation.searched:  # beside the simpler model in use, which is the above
         for name, score in searched.holdout.items():
@@ -132,50 +153,126 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
     return {name: float(score) for name, score in named.items() if score is not None}
 
 
-def evaluation_description(evaluation: Evaluation) -> str:
-    """Return a short text in Markdown: the chosen model beside the best baselines."""
+def evaluation_description(
+    evaluation: Evaluation, schema: TableSchema, *, data: str, report: str
+) -> str:
+    """Return in Markdown what a reader needs of a model, whatever was decided about it.
 
-    def cell(score: float | None) -> str:
-        return "" if score is None else f"{score:.4g}"
+    That is what it predicts, from which columns, its scores with intervals beside the best
+    baselines, the version of the data, and where the report lies.
 
-    scores = chosen_model_metrics(evaluation)
+    Parameters
+    ----------
+    data : str
+        The md5 of the source table.
+    report : str
+        A link to the report.
+    """
     rows = [
-        f"| {row.name} | {cell(scores.get(row.name))} | {cell(row.training)} |"
-        f" {row.baseline or ''} | {cell(row.baseline_holdout)} |"
+        f"| {metric_name(row.name)} | {_cell(row.holdout)} | {format_interval(row.low, row.high)} |"
+        f" {_cell(row.training)} | {_cell(row.baseline_holdout)} {_named(row.baseline)} |"
         for row in evaluation.metrics
     ]
-    chosen = _chosen_name(evaluation)
+    names = [column.name for column in schema.features]
+    interval = f"{100 * evaluation.confidence:g} % interval"
     return "\n".join(
         [
-            f"Predicts `{evaluation.target}` ({evaluation.task}). In use: **{chosen}**."
-            f" {' '.join(evaluation.reasons)}",
+            f"Predicts {_target_text(evaluation)}, from {count_noun(len(names), 'column')}:"
+            f" {_code_list(names)}.",
             "",
-            f"Optimised for {evaluation.metric}, trained on {evaluation.n_training} rows and"
-            f" evaluated on {evaluation.n_holdout} hold-out rows.",
+            f"Model: **{model_name(evaluation)}**. {' '.join(evaluation.reasons)}",
             "",
-            "| metric | hold-out | training | best baseline | baseline on hold-out |",
+            f"| metric | on the hold-out | {interval} | on training rows | best baseline |",
             "|---|---|---|---|---|",
             *rows,
             "",
-            "The full report is the artifact `report/report.html` of the run.",
+            f"Optimised for {metric_name(evaluation.metric)}. Trained on"
+            f" {evaluation.n_training:,} rows of data version `{data[:SHORT_HASH]}`; the hold-out"
+            f" has {count_noun(evaluation.n_holdout, 'row')}, which it has not seen.",
+            "",
+            f"Report: [figures, slices, limits]({report}).",
         ]
     )
 
 
-def evaluation_tags(evaluation: Evaluation) -> dict[str, str]:
-    """Return the tags by which runs and versions are filtered."""
+def version_description(
+    record: DecisionRecord | None, note: str, *, standing: str, uri: str, store: str, timezone: str
+) -> str:
+    """Return the description of a version, or of the registered model, in Markdown.
+
+    Parameters
+    ----------
+    record : DecisionRecord, optional
+        The last decision about the version.
+    note : str
+        Of its run, such as `evaluation_description` makes it.
+    standing : str
+        Whether it is in use; MLflow's list of versions shows this line as it is.
+    uri : str
+        By which MLflow loads it.
+    store : str
+        The address of MLflow.
+    timezone : str
+        In which times are shown.
+    """
+    decided = []
+    if record is not None:
+        moment = f"{in_zone(record.moment, timezone):%Y-%m-%d %H:%M} ({timezone})"
+        reasons = "\n".join(f"- {text[:1].upper()}{text[1:]}" for text in record.reasons)[
+            :MAX_REASONS_LENGTH
+        ]
+        head = f"{record_headline(record)}, decided by {record.by} on {moment}:"
+        decided = ["", head, "", reasons]
+    return "\n".join(
+        [
+            standing,
+            *decided,
+            "",
+            note,
+            "",
+            "To load it, in the project's folder:",
+            "",
+            "```python",
+            "import mlflow",
+            f'mlflow.set_tracking_uri("{store}")',
+            f'model = mlflow.pyfunc.load_model("{uri}")',
+            "model.predict(rows)  # a DataFrame with the columns above",
+            "```",
+            "",
+            "To serve the champion over HTTP: `evertune serve`. To score a table with it:"
+            " `evertune score`.",
+        ]
+    )
+
+
+def run_tags(evaluation: Evaluation, *, mode: str, data: str) -> dict[str, str]:
+    """Return the tags by which runs are compared in a list; `data` is the md5 of the source."""
     return {
-        "metric": evaluation.metric,
-        "evertune.task": evaluation.task,
-        "evertune.target": evaluation.target,
-        "evertune.family": chosen_simple_model(evaluation) or evaluation.family,
+        METRIC_TAG: evaluation.metric,
+        "model": model_name(evaluation),
+        MODE_TAG: mode,
+        "data": data[:SHORT_HASH],
+    }
+
+
+def version_tags(evaluation: Evaluation, *, mode: str, data: str) -> dict[str, str]:
+    """Return the tags of a version that a person wants in a list; parameters as in `run_tags`."""
+    row = evaluation.metrics[0]
+    interval = format_interval(row.low, row.high)
+    score = f"{format_score(row.holdout)} {evaluation.metric}"
+    return {
+        "score": f"{score} ({interval})" if interval else score,
+        "model": model_name(evaluation),
+        MODE_TAG: mode,
+        "data": data[:SHORT_HASH],
     }
 
 
 def model_settings(evaluation: Evaluation) -> dict[str, str]:
-    """Return the configuration of the model as text, under names of parameters."""
+    """Return the configuration of the model as text, under the names that trials have, too."""
     named = {f"model.{each.name}": str(each.value) for each in evaluation.settings}
-    return {"model.family": evaluation.family, "chosen": evaluation.chosen, **named}
+    family = chosen_simple_model(evaluation) or evaluation.family
+    return {"model.family": family, "chosen": evaluation.chosen, **named}
 
 
 def input_types(schema: TableSchema, raw: pd.DataFrame) -> dict[str, str]:
@@ -248,9 +345,47 @@ def parameter_values(section: BaseModel, prefix: str = "") -> dict[str, str]:
     return named
 
 
-def _chosen_name(evaluation: Evaluation) -> str:
+def model_name(evaluation: Evaluation) -> str:
+    """Return the kind of the model in use, such as `catboost` or `ensemble of 5`."""
     simplest = chosen_simple_model(evaluation)
     if simplest is not None:
         return simplest
     n_members = max((len(story.weights) for story in evaluation.story), default=1)
     return evaluation.family if n_members <= 1 else f"ensemble of {n_members}"
+
+
+def _target_text(evaluation: Evaluation) -> str:
+    target = code_text(evaluation.target)
+    if evaluation.task == "regression":
+        return f"the number {target}"
+    if evaluation.task == "binary":
+        negative, positive = (code_text(name) for name in evaluation.classes)
+        return f"{target}, {positive} (the positive class) or {negative}"
+    return f"{target}, one of {len(evaluation.classes)} classes ({_code_list(evaluation.classes)})"
+
+
+def code_text(name: str) -> str:
+    """Return a name as code in Markdown, whatever signs it holds.
+
+    Examples
+    --------
+    >>> code_text("a|b `c`")
+    "`a/b 'c'`"
+    """
+    return f"`{' '.join(name.split()).replace('`', chr(39)).replace('|', '/')}`"
+
+
+def _code_list(names: Sequence[str]) -> str:
+    shown = [code_text(name) for name in names]
+    lengths = list(accumulate(len(each) + 2 for each in shown))
+    n_shown = max(sum(length <= MAX_NAMES_LENGTH for length in lengths), 1)
+    more = len(names) - n_shown
+    return ", ".join([*shown[:n_shown], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _cell(score: float | None) -> str:
+    return "" if score is None else format_score(score)
+
+
+def _named(baseline: str | None) -> str:
+    return "" if baseline is None else f"({humanize(baseline)})"

@@ -27,11 +27,18 @@ from evertune.config.schema import Params
 from evertune.errors import BusyError, InputError, ParamsError, StageError
 from evertune.failpoints import failpoint
 from evertune.files import read_record, read_table
-from evertune.messages import did_you_mean, ways_to_a_champion
+from evertune.messages import did_you_mean, strip_credentials, ways_to_a_champion
 from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embedded_store
 from evertune.registry.mlflow_connection import connect, embedded_address, error_code
 from evertune.registry.run_page import (
     ASSESSMENT_TAG,
+    DATA_PREFIX,
+    FORMER_METRIC_PREFIX,
+    FORMER_MODE_TAG,
+    HOLDOUT_PREFIX,
+    METRIC_TAG,
+    MODE_TAG,
+    NOTE_TAG,
     LoggedDataset,
     MetricPoint,
     ModelDescription,
@@ -63,6 +70,8 @@ MODEL_FOLDER = "model"
 EXAMPLE_FILE = "input_example.json"
 MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<number>[0-9]+)|@(?P<alias>.+))")
 MAX_TEXT_LENGTH = 5000
+MAX_DESCRIPTION_LENGTH = 5000  # of a column of MLflow's database
+OWN_WORDS = "\n\n---\n*Evertune keeps the above up to date; your own words below this line stay.*"
 LONG_PARAMETERS = "long_parameters.json"  # the parameters that are longer, in full
 CUT = f" ... (in full: see {LONG_PARAMETERS})"
 BATCH_SIZE = 100
@@ -82,6 +91,10 @@ class ModelVersion:
         When it was registered, since 1970.
     source : str
         Where its files lie.
+    facts : dict of str to str
+        What its tags and those of its run say, and the md5s of its data (`dvc.source`, ...).
+    metrics : dict of str to float
+        Scores, such as `holdout/roc_auc`.
     """
 
     number: str
@@ -89,8 +102,32 @@ class ModelVersion:
     run_id: str
     created_seconds: float
     source: str
-    tags: dict[str, str]
+    facts: dict[str, str]
+    metrics: dict[str, float]
     aliases: tuple[str, ...]
+
+    @property
+    def metric(self) -> str | None:
+        """The optimised metric; None if nothing tells."""
+        return self.facts.get(METRIC_TAG)
+
+    @property
+    def mode(self) -> str | None:
+        """`tune`, `refit` or `retune`; None if nothing tells."""
+        return self.facts.get(MODE_TAG) or self.facts.get(FORMER_MODE_TAG)
+
+    @property
+    def data_md5s(self) -> dict[str, str]:
+        """DVC's md5 of each table that it came from, by `source`, `training` and so on."""
+        return {
+            name.removeprefix(DATA_PREFIX): md5
+            for name, md5 in self.facts.items()
+            if name.startswith(DATA_PREFIX)
+        }
+
+    def holdout_score(self, metric: str, prefix: str = HOLDOUT_PREFIX) -> float | None:
+        """Return a score on the hold-out, or an end of its interval; None if it is not known."""
+        return self.metrics.get(mlflow_key(f"{prefix}{metric}"))
 
 
 @dataclass(frozen=True)
@@ -123,7 +160,13 @@ def open_registry(params: Params) -> "ModelRegistry":
     beside_state = params.paths.state.parent
     is_project = (beside_state / "params.yaml").is_file()
     root = beside_state if is_project else find_root(params.paths.plan.parent)
-    return ModelRegistry(params.paths.state, params.registry.name, project_id(root), root=root)
+    return ModelRegistry(
+        params.paths.state,
+        params.registry.name,
+        project_id(root),
+        root=root,
+        timezone=params.monitoring.timezone,
+    )
 
 
 class ModelRegistry:
@@ -139,12 +182,21 @@ class ModelRegistry:
         Tags the experiment, the registered model and every run.
     root : Path, optional
         The project's folder, by which runs of Evertune 0.1 are recognised.
+    timezone : str
+        In which descriptions show times.
     """
 
     def __init__(
-        self, state: Path, name: str, project_id: str, *, root: Path | None = None
+        self,
+        state: Path,
+        name: str,
+        project_id: str,
+        *,
+        root: Path | None = None,
+        timezone: str = "UTC",
     ) -> None:
         self.name = name
+        self.timezone = timezone
         self.project_id = project_id
         self._client = connect(state)
         self._embedded = self._client.address == embedded_address(state)
@@ -157,6 +209,28 @@ class ModelRegistry:
         """The address of MLflow's server or database, with its password if it has one."""
         return self._client.address
 
+    @property
+    def address_for_readers(self) -> str:
+        """The address as a person in the project's folder would write it, without a password."""
+        if self._embedded:
+            return f"sqlite:///{self._database.parent.name}/{self._database.name}"
+        return strip_credentials(self.address)
+
+    def artifact_link(self, run_id: str, name: str) -> str:
+        """Return where MLflow's pages show an artifact of a run, to be used within them."""
+        return f"#/experiments/{self.experiment_id}/runs/{run_id}/artifacts/{name}"
+
+    def experiment_page(self, server: str) -> str:
+        """Return where the MLflow UI at an address shows the runs of this project.
+
+        The address is returned without its password; as it is if it is no web server's.
+        """
+        place = strip_credentials(server).rstrip("/")
+        if not place.startswith("http"):
+            return place
+        # Without the type of work the UI shows the menu of language models.
+        return f"{place}/#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
+
     # Versions
 
     def versions(self) -> tuple[ModelVersion, ...]:
@@ -164,11 +238,9 @@ class ModelRegistry:
         aliases = self._all_aliases()
         store = self._store()
         if store is not None:
-            return tuple(_version(each, aliases) for each in store.versions(self.name))
+            return tuple(_stored_version(each, aliases) for each in store.versions(self.name))
         found = self._client.search("search_model_versions", f"name = '{self.name}'", page_size=500)
-        return tuple(
-            sorted((_version(each, aliases) for each in found), key=lambda each: int(each.number))
-        )
+        return self._with_runs(sorted(found, key=lambda each: int(each.version)), aliases)
 
     def version(self, reference: str) -> ModelVersion:
         """Return a version by its number, an alias, or `latest`.
@@ -210,7 +282,7 @@ class ModelRegistry:
             if error_code(error) == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
-        return _version(found, aliases)
+        return self._with_runs([found], aliases)[0]
 
     def champion(self) -> ModelVersion | None:
         """Return the version in use, None if there is none yet."""
@@ -263,40 +335,52 @@ class ModelRegistry:
     ) -> ModelVersion:
         """Return the version with the description's identity, registered if it is not yet.
 
-        `run_id` is the run that shows how the model was made, `model` the folder that `save_model`
-        wrote.
+        `run_id` is the run that shows how the model was made, and of this model only; `model` is
+        the folder that `save_model` wrote.
         """
         self._open_registered_model()
-        wanted = f"name = '{self.name}' and tags.`{IDENTITY_TAG}` = '{description.identity}'"
-        found = self._client.search_model_versions(wanted)
-        if found:
-            return _version(found[0], self._all_aliases())
+        identity = description.identity
+        found = next((each for each in self.versions() if each.identity == identity), None)
+        if found is not None:
+            return found
         logged = self._log_model(run_id, model, description)
+        self.tag_run(run_id, {IDENTITY_TAG: identity})
         failpoint("register.files_stored")
         made = self._client.create_model_version(
             self.name,
             source=logged.artifact_location,
             run_id=run_id,
-            tags=self._model_tags(description),
+            tags=dict(description.tags),
             description=description.description,
             model_id=logged.model_id,
         )
-        return _version(made, self._all_aliases())
+        return self._with_runs([made], self._all_aliases())[0]
 
-    def describe_version(self, number: str, *, tags: Mapping[str, str], description: str) -> None:
-        """Set tags and the description of a version, such as after a verdict."""
-        self._client.update_model_version(self.name, number, description)
-        self.tag_version(number, tags)
+    def describe_version(self, number: str, text: str) -> None:
+        """Set the description of a version; what a person wrote below its last line stays."""
+        before = self._client.get_model_version(self.name, number).description
+        text = _with_own_words(before, text)
+        if text != before:
+            self._client.update_model_version(self.name, number, text)
+
+    def describe_model(self, text: str) -> None:
+        """Set the description of the registered model, as `describe_version` does."""
+        before = self._client.get_registered_model(self.name).description
+        text = _with_own_words(before, text)
+        if text != before:
+            self._client.update_registered_model(self.name, text)
 
     def tag_version(self, number: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version; its others stay."""
         for name, value in tags.items():
             self._client.set_model_version_tag(self.name, number, name, value)
 
-    def untag_version(self, number: str, tag: str) -> None:
-        """Remove a tag of a version, if it has it."""
-        if tag in self._client.get_model_version(self.name, number).tags:
-            self._client.delete_model_version_tag(self.name, number, tag)
+    def untag_version(self, number: str, *names: str) -> None:
+        """Remove tags of a version, those of them that it has."""
+        tags = self._client.get_model_version(self.name, number).tags
+        for name in names:
+            if name in tags:
+                self._client.delete_model_version_tag(self.name, number, name)
 
     def download_version(self, version: ModelVersion, *, folder: Path) -> Path:
         """Return the folder of a version's files, copied to `folder`; StageError if gone."""
@@ -401,7 +485,7 @@ class ModelRegistry:
             run_id,
             points=_points(page),
             parameters=page.parameters,
-            tags={**page.tags, "mlflow.note.content": page.note},
+            tags={**page.tags, NOTE_TAG: page.note},
         )
         self._log_files(run_id, page)
         cut = {name: text for name, text in page.parameters.items() if len(text) > MAX_TEXT_LENGTH}
@@ -423,9 +507,27 @@ class ModelRegistry:
         """Mark the run as showing its result in full."""
         self._client.set_terminated(run_id, "FINISHED")
 
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run; its others stay."""
+        for name, value in tags.items():
+            self._client.set_tag(run_id, name, value)
+
     def log_text(self, run_id: str, *, name: str, text: str) -> None:
         """Keep a text among the artifacts of a run."""
         self._client.log_text(run_id, text, name)
+
+    def read_text(self, run_id: str, *, name: str) -> str | None:
+        """Return a text at the top of the artifacts of a run; None if it has none.
+
+        A process that was killed while it wrote may have left half of it.
+        """
+        store = self._store()
+        kept = store and store.artifact_folder(run_id)
+        if kept:
+            return (kept / name).read_text("utf-8") if (kept / name).is_file() else None
+        with TemporaryDirectory() as beside:
+            found = self.download_artifact(run_id, name=name, folder=Path(beside))
+            return None if found is None else found.read_text("utf-8")
 
     def download_artifact(self, run_id: str, *, name: str, folder: Path) -> Path | None:
         """Return a file or folder of a run's artifacts, copied to `folder`; None if it has none."""
@@ -597,12 +699,50 @@ class ModelRegistry:
         found = self._client.get_registered_model(self.name).aliases
         return {alias: str(number) for alias, number in found.items()}
 
-    def _model_tags(self, description: ModelDescription) -> dict[str, str]:
-        return {
-            IDENTITY_TAG: description.identity,
-            PROJECT_ID_TAG: self.project_id,
-            **{mlflow_key(name): text for name, text in description.tags.items()},
-        }
+    def _with_runs(
+        self, stored: Sequence[Any], aliases: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return versions as MLflow's client has them, with what their runs say."""
+        runs = self._runs({each.run_id for each in stored if each.run_id})
+        made = []
+        for each in stored:
+            run = runs.get(each.run_id)
+            params = {} if run is None else run.data.params
+            values = {name: text for name, text in params.items() if name.startswith(DATA_PREFIX)}
+            known = StoredVersion(
+                number=str(each.version),
+                run_id=str(each.run_id or ""),
+                created_milliseconds=each.creation_timestamp,
+                source=str(each.source),
+                tags=dict(each.tags),
+                run_values=values | (run.data.tags if run else {}),
+                metrics=dict(run.data.metrics) if run else {},
+            )
+            made.append(_stored_version(known, aliases))
+        return tuple(made)
+
+    def _runs(self, run_ids: set[str]) -> dict[str, Any]:
+        """Return runs by their ids, also deleted ones, without those that are gone for good."""
+        from mlflow.entities import ViewType
+
+        found: dict[str, Any] = {}
+        wanted = sorted(run_ids)
+        for start in range(0, len(wanted) if len(wanted) > 1 else 0, BATCH_SIZE):
+            names = ", ".join(f"'{each}'" for each in wanted[start : start + BATCH_SIZE])
+            for run in self._client.search(
+                "search_runs",
+                [self.experiment_id],
+                f"attributes.run_id IN ({names})",
+                run_view_type=ViewType.ALL,
+            ):
+                found[run.info.run_id] = run
+        for run_id in set(wanted) - found.keys():  # a single one, or of another experiment
+            try:
+                found[run_id] = self._client.get_run(run_id)
+            except StageError as error:
+                if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        return found
 
     def _log_model(self, run_id: str, model: Path, description: ModelDescription) -> Any:
         """Return the logged model with the description's identity, complete.
@@ -625,7 +765,7 @@ class ModelRegistry:
                 self.experiment_id,
                 name=MODEL_FOLDER,
                 source_run_id=run_id,
-                tags=self._model_tags(description),
+                tags={IDENTITY_TAG: description.identity, **description.tags},
             )
         )
         with TemporaryDirectory() as beside:
@@ -662,7 +802,7 @@ class ModelRegistry:
         found = self._search_runs(f"tags.`{tag}` = '{value}'")
         if found:
             return str(found[0].info.run_id)
-        tags = {tag: value, **page.tags, "mlflow.note.content": page.note}
+        tags = {tag: value, **page.tags, NOTE_TAG: page.note}
         return self._create_run(page.title, command, tags)
 
     def _create_run(self, title: str, command: str, tags: Mapping[str, str]) -> str:
@@ -786,22 +926,30 @@ def predict_with_registered_model(
     return predicted[probability if is_binary and probability in predicted else "prediction"]
 
 
-def _version(stored: Any, aliases: Mapping[str, str]) -> ModelVersion:
-    """Return a version as MLflow's client returns it, or as the embedded database holds it."""
-    if isinstance(stored, StoredVersion):
-        number, created = stored.number, stored.created_milliseconds
-    else:
-        number, created = str(stored.version), stored.creation_timestamp
-    tags = {str(name): str(value) for name, value in stored.tags.items()}
+def _stored_version(stored: StoredVersion, aliases: Mapping[str, str]) -> ModelVersion:
+    facts = stored.run_values | stored.tags  # earlier releases tagged the version with all of it
+    former = {
+        f"{HOLDOUT_PREFIX}{name.removeprefix(FORMER_METRIC_PREFIX)}": float(value)
+        for name, value in stored.tags.items()
+        if name.startswith(FORMER_METRIC_PREFIX)
+    }
     return ModelVersion(
-        number=number,
-        identity=tags.get(IDENTITY_TAG, ""),
-        run_id=str(stored.run_id or ""),
-        created_seconds=created / 1000,
-        source=str(stored.source),
-        tags=tags,
-        aliases=tuple(sorted(alias for alias, holder in aliases.items() if holder == number)),
+        number=stored.number,
+        identity=facts.get(IDENTITY_TAG, ""),
+        run_id=stored.run_id,
+        created_seconds=stored.created_milliseconds / 1000,
+        source=stored.source,
+        facts=facts,
+        metrics=former or stored.metrics,
+        aliases=tuple(sorted(name for name, holder in aliases.items() if holder == stored.number)),
     )
+
+
+def _with_own_words(before: str | None, text: str) -> str:
+    """Return a description that keeps what a person wrote below `OWN_WORDS` in the one before."""
+    _, _, words = (before or "").partition(OWN_WORDS)
+    room = MAX_DESCRIPTION_LENGTH - len(OWN_WORDS) - len(words)
+    return f"{text[: max(room, 0)]}{OWN_WORDS}{words}"
 
 
 def _dataset_input(table: LoggedDataset, rows: "pd.DataFrame") -> Any:

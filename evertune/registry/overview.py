@@ -17,7 +17,7 @@ from evertune.registry.mlflow_registry import (
     open_registry,
 )
 from evertune.registry.promotion_records import ChampionPeriod, champion_periods
-from evertune.registry.run_page import METRIC_TAG_PREFIX, MODE_TAG
+from evertune.registry.run_page import HIGH_PREFIX, HOLDOUT_PREFIX, LOW_PREFIX
 
 if TYPE_CHECKING:
     from evertune.registry.decision_log import DecisionEntry
@@ -47,8 +47,10 @@ class VersionSummary:
 
     Attributes
     ----------
-    metric, score : str, optional
-        The optimised metric, and its value on the hold-out.
+    metric : str, optional
+        The optimised one.
+    score : float, optional
+        Its value on the hold-out.
     data : dict of str to str
         DVC's md5 of the `source`, `absorbed` and `training` tables, as far as they are known.
     mode : str, optional
@@ -59,7 +61,7 @@ class VersionSummary:
     aliases: tuple[str, ...]
     created: datetime
     metric: str | None
-    score: str | None
+    score: float | None
     data: dict[str, str]
     mode: str | None
 
@@ -74,6 +76,8 @@ class ChampionSummary:
         The optimised one; None if somebody removed the version's tag.
     metrics : dict of str to float
         All scores on the hold-out, when it was registered.
+    interval : tuple of float, optional
+        Of the optimised metric.
     data : str, optional
         The md5 of the source table that it was trained on.
     age_seconds : float
@@ -83,6 +87,7 @@ class ChampionSummary:
     version: str
     metric: str | None
     metrics: dict[str, float]
+    interval: tuple[float, float] | None
     data: str | None
     age_seconds: float
 
@@ -122,13 +127,14 @@ def read_status(root: Path) -> ProjectStatus:
     if version is not None:
         champion = ChampionSummary(
             version=version.number,
-            metric=version.tags.get("metric"),
+            metric=version.metric,
             metrics={
-                name.removeprefix(METRIC_TAG_PREFIX): float(value)
-                for name, value in version.tags.items()
-                if name.startswith(METRIC_TAG_PREFIX)
+                name.removeprefix(HOLDOUT_PREFIX): score
+                for name, score in version.metrics.items()
+                if name.startswith(HOLDOUT_PREFIX)
             },
-            data=version.tags.get("dvc.source"),
+            interval=_interval(version),
+            data=version.data_md5s.get("source"),
             age_seconds=time.time() - version.created_seconds,
         )
     return ProjectStatus(
@@ -162,8 +168,8 @@ def read_history(root: Path) -> VersionHistory:
     with open_decisions(root) as (registry, log):
         scores = {}
         for version in registry.versions():
-            metric, score = _key_metric(version)
-            scores[version.number] = f"{metric} {float(score):.4g}" if metric and score else ""
+            score = _key_score(version)
+            scores[version.number] = "" if score is None else f"{version.metric} {score:.4g}"
         changes = read_champion_history(registry, log)
         return VersionHistory(
             name=registry.name,
@@ -194,32 +200,33 @@ def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary,
     if used is not None:
         md5 = _matching_md5(used, versions)
         versions = tuple(each for each in versions if md5 in _data_md5s(each).values())
-    summaries = []
-    for version in reversed(versions):
-        metric, score = _key_metric(version)
-        summaries.append(
-            VersionSummary(
-                number=version.number,
-                aliases=version.aliases,
-                created=datetime.fromtimestamp(version.created_seconds, UTC),
-                metric=metric,
-                score=score,
-                data=_data_md5s(version),
-                mode=version.tags.get(MODE_TAG)
-                or _mode_of_run(registry, version, params.paths.plan.name),
-            )
+    return tuple(
+        VersionSummary(
+            number=version.number,
+            aliases=version.aliases,
+            created=datetime.fromtimestamp(version.created_seconds, UTC),
+            metric=version.metric,
+            score=_key_score(version),
+            data=_data_md5s(version),
+            mode=version.mode or _mode_of_run(registry, version, params.paths.plan.name),
         )
-    return tuple(summaries)
+        for version in reversed(versions)
+    )
 
 
-def _key_metric(version: ModelVersion) -> tuple[str | None, str | None]:
-    metric = version.tags.get("metric")
-    return metric, version.tags.get(f"{METRIC_TAG_PREFIX}{metric}")
+def _key_score(version: ModelVersion) -> float | None:
+    return None if version.metric is None else version.holdout_score(version.metric)
+
+
+def _interval(version: ModelVersion) -> tuple[float, float] | None:
+    if version.metric is None:
+        return None
+    low, high = (version.holdout_score(version.metric, end) for end in (LOW_PREFIX, HIGH_PREFIX))
+    return None if low is None or high is None else (low, high)
 
 
 def _data_md5s(version: ModelVersion) -> dict[str, str]:
-    named = {name: version.tags.get(f"dvc.{name}") for name in DATA_TABLES}
-    return {name: md5 for name, md5 in named.items() if md5 is not None}
+    return {name: md5 for name, md5 in version.data_md5s.items() if name in DATA_TABLES}
 
 
 def _matching_md5(used: str, versions: tuple[ModelVersion, ...]) -> str:

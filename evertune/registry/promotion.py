@@ -1,8 +1,9 @@
 """Change the champion: apply the gate's decision, promote, approve, reject, roll back.
 
 `apply_decision` is the only place that moves aliases. It writes the record first (to the
-database, to the version's run as decision/<id>.json and .html, and to its tags), then moves the
-aliases, and last extends the history of champions. Killed at any point it can be run again;
+database, to the version's run as decision/<id>.json and .html, and as a tag), then moves the
+aliases, describes the versions and the registered model anew, and last extends the history of
+champions. Killed at any point it can be run again;
 `resume_decision` finishes a decision that was cut short.
 
 `promote`, `approve`, `reject` and `roll_back` are decisions by a person, `roll_back_on_decision`
@@ -29,6 +30,8 @@ from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.failpoints import failpoint
 from evertune.registry.decision_log import DecisionLog
+from evertune.registry.decision_page import short_verdict
+from evertune.registry.mlflow_pages import version_description
 from evertune.registry.mlflow_registry import (
     ROLLED_BACK_TAG,
     ModelRegistry,
@@ -46,12 +49,14 @@ from evertune.registry.promotion_records import (
     make_record_id,
     merge_champion_history,
 )
+from evertune.registry.run_page import NOTE_TAG
 from evertune.types import Predictions
 
 DECISION_FOLDER = "decision"  # among the artifacts of a version's run
-DECISION_TAG = "evertune.decision"
-VERDICT_TAG = "evertune.verdict"
-DATA_TAG_PREFIX = "dvc."
+VERDICT_FILE = "verdict.json"  # the gate's last one, among the artifacts of a version's run
+VERDICT_TAG = "evertune.verdict"  # the same in versions of earlier releases
+DECISION_TAG = "decision"
+FORMER_DECISION_TAGS = ("evertune.decision", "decision.by", "decision.act")
 COMMIT_TAG = "mlflow.source.git.commit"
 NO_REASON = "no reason was given"
 MONITOR_COMMAND = "evertune monitor"
@@ -256,13 +261,8 @@ def apply_decision(
         for kind, text in (("json", record_to_json(stored)), ("html", record_html(stored))):
             name = f"{DECISION_FOLDER}/{record.id}.{kind}"
             registry.log_text(version.run_id, name=name, text=text)
-    tags = {
-        DECISION_TAG: stored.id,
-        "decision": stored.verdict,
-        "decision.by": stored.by,
-        "decision.act": stored.act,
-    }
-    registry.tag_version(record.version, tags)
+    registry.untag_version(record.version, *FORMER_DECISION_TAGS)
+    registry.tag_version(record.version, {DECISION_TAG: short_verdict(stored)})
     _append_unrecorded_champion(registry, log, record)
     champion, replaced = (
         aliases.get("champion") for aliases in (record.aliases_after, record.aliases_before)
@@ -274,6 +274,8 @@ def apply_decision(
     failpoint("promotion.tagged")
     registry.move_aliases(before=record.aliases_before, after=record.aliases_after)
     failpoint("promotion.aliases_moved")
+    _describe(registry, log, record)
+    failpoint("promotion.described")
     if record.changes_champion and champion is not None:
         log.append_champion(
             version=champion, previous=replaced, record_id=record.id, moment=record.moment
@@ -374,9 +376,9 @@ def read_champion_history(registry: ModelRegistry, log: DecisionLog) -> tuple[Ch
     earlier = [
         (datetime.fromtimestamp(version.created_seconds, UTC), version.number)
         for version in registry.versions()
-        if ROLLED_BACK_TAG in version.tags
+        if ROLLED_BACK_TAG in version.facts
         or not {"champion", "previous"}.isdisjoint(version.aliases)
-        or json.loads(version.tags.get(VERDICT_TAG, "{}")).get("decision") == "promote"
+        or json.loads(version.facts.get(VERDICT_TAG, "{}")).get("decision") == "promote"
     ]
     rolled_back = [
         (outcome.moment, outcome.version)
@@ -390,8 +392,8 @@ def gate_verdict_text(version: ModelVersion, judged: DecisionRecord | None) -> s
     """Return the gate's last verdict about a version, in one line."""
     if judged is not None:
         return f"the gate said: {judged.verdict}: {'; '.join(judged.reasons)}"
-    if VERDICT_TAG in version.tags:
-        verdict = json.loads(version.tags[VERDICT_TAG])
+    if VERDICT_TAG in version.facts:
+        verdict = json.loads(version.facts[VERDICT_TAG])
         return f"the gate said: {verdict['decision']}: {'; '.join(verdict['reasons'])}"
     return "the gate has not judged it"
 
@@ -484,12 +486,8 @@ def _make_record(
         by=by,
         aliases_before=before,
         aliases_after=before if verdict == "keep" else move(before, number),
-        data={
-            name.removeprefix(DATA_TAG_PREFIX): md5
-            for name, md5 in version.tags.items()
-            if name.startswith(DATA_TAG_PREFIX)
-        },
-        commit=version.tags.get(COMMIT_TAG),
+        data=version.data_md5s,
+        commit=version.facts.get(COMMIT_TAG),
         run_id=version.run_id or None,
         identity=version.identity or None,
     )
@@ -511,6 +509,46 @@ def _with_champion(before: Mapping[str, str], version: str) -> dict[str, str]:
         return dict(before)
     previous = {} if replaced is None else {"previous": replaced}
     return {**before, "champion": version, **previous}
+
+
+def _describe(registry: ModelRegistry, log: DecisionLog, record: DecisionRecord) -> None:
+    """Bring descriptions in MLflow in line with a decision that has moved the aliases.
+
+    They are those of the version that it is about, of the champion that it replaced, and of the
+    registered model.
+    """
+    champion, name = registry.champion(), registry.name
+    replaced = record.aliases_before.get("champion") if record.changes_champion else None
+    for number in {record.version, replaced} - {None}:
+        version = registry.version(str(number))
+        if "champion" in version.aliases:
+            standing = "In use."
+        elif number == replaced:
+            standing = f"Not in use any more: version {record.version} took its place."
+        else:
+            standing = "Not in use."
+        text = _description(registry, log, version, standing, f"models:/{name}/{number}")
+        registry.describe_version(version.number, text)
+    if champion is None:
+        registry.describe_model("No version is in use yet. Each says why in its description.")
+        return
+    standing = f"Version {champion.number} is in use."
+    text = _description(registry, log, champion, standing, f"models:/{name}@champion")
+    registry.describe_model(text)
+
+
+def _description(
+    registry: ModelRegistry, log: DecisionLog, version: ModelVersion, standing: str, uri: str
+) -> str:
+    about = log.records(version=version.number)
+    return version_description(
+        about[-1] if about else None,
+        version.facts.get(NOTE_TAG, ""),
+        standing=standing,
+        uri=uri,
+        store=registry.address_for_readers,
+        timezone=registry.timezone,
+    )
 
 
 def _append_unrecorded_champion(
@@ -536,7 +574,7 @@ def _former_champion(
 ) -> ModelVersion:
     if to is None:
         previous = _previous(registry, champion)
-        if ROLLED_BACK_TAG in previous.tags:
+        if ROLLED_BACK_TAG in previous.facts:
             raise InputError(
                 f"expected a version of {registry.name} to go back to, but version"
                 f" {previous.number}, the champion before, was itself rolled back; version"

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from evertune.config.loader import load_params
 from evertune.database import record_to_json
 from evertune.errors import StageError
@@ -23,7 +21,7 @@ from evertune.failpoints import failpoint
 from evertune.files import read_record, read_table
 from evertune.models.persistence import load_model
 from evertune.plan import Plan
-from evertune.registry.already_registered import champion_already, mark_settled
+from evertune.registry.already_registered import champion_already, last_verdict, mark_settled
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.evidence import HoldoutComparison, compare_on_holdout, gather_evidence
 from evertune.registry.gates import evaluate_gates
@@ -31,16 +29,18 @@ from evertune.registry.holdout_reuse import HoldoutUse, holdout_use_number, row_
 from evertune.registry.mlflow_pages import (
     evaluation_description,
     evaluation_metrics,
-    evaluation_tags,
     evaluation_title,
     input_types,
     model_settings,
     output_types,
     parameter_values,
+    run_tags,
+    version_tags,
 )
 from evertune.registry.mlflow_registry import ROLLED_BACK_TAG, ModelRegistry, ModelVersion
 from evertune.registry.promotion import (
-    VERDICT_TAG,
+    COMMIT_TAG,
+    VERDICT_FILE,
     aliases_after_promotion,
     aliases_with_challenger,
     apply_decision,
@@ -60,8 +60,8 @@ from evertune.registry.registration_inputs import (
     read_registration_inputs,
 )
 from evertune.registry.run_page import (
-    METRIC_TAG_PREFIX,
-    MODE_TAG,
+    DATA_PREFIX,
+    HOLDOUT_PREFIX,
     LoggedDataset,
     ModelDescription,
     RunPage,
@@ -97,7 +97,7 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
         run_id = _log_run(registry, inputs, flow_run)
         failpoint("register.run_logged")
         version = registry.register_version(
-            run_id, model=inputs.model, description=_model_description(inputs)
+            run_id, model=inputs.model, description=_model_description(registry, inputs, run_id)
         )
         failpoint("register.version_made")
         champion = registry.champion()
@@ -116,12 +116,8 @@ def register(root: Path, *, flow_run: str | None = None) -> Verdict:
         )
         verdict, record = judge.judge()
         text = record_to_json(verdict)
-        registry.log_text(run_id, name="verdict.json", text=text)
-        registry.describe_version(
-            version.number,
-            tags={VERDICT_TAG: text},
-            description=evaluation_description(inputs.evaluation),
-        )
+        for each in {run_id, version.run_id}:  # of this result, and of the first one with its model
+            registry.log_text(each, name=VERDICT_FILE, text=text)
         apply_decision(registry, log, record)
         mark_settled(registry, version.number, inputs.result)
         failpoint("register.settled")
@@ -165,7 +161,7 @@ class Judge:
 
     def judge(self) -> tuple[Verdict, DecisionRecord]:
         """Return the verdict and its record; a use of the hold-out is saved before it is judged."""
-        number, rolled_back = self.version.number, self.version.tags.get(ROLLED_BACK_TAG)
+        number, rolled_back = self.version.number, self.version.facts.get(ROLLED_BACK_TAG)
         if rolled_back is not None and self.champion is not None:
             return self._refuse(f"version {number} was champion and was rolled back {rolled_back}")
         by_persons = [each for each in self.log.records(version=number) if each.act != "gate"]
@@ -227,10 +223,9 @@ class Judge:
 
     def _previous_decision(self) -> tuple[Verdict, DecisionRecord] | None:
         """Return the decision about the same question, None if there is none that still holds."""
-        tag, number = self.version.tags.get(VERDICT_TAG), self.version.number
-        if tag is None:
+        verdict, number = last_verdict(self.registry, self.version), self.version.number
+        if verdict is None:
             return None
-        verdict = TypeAdapter(Verdict).validate_json(tag, strict=True)
         wanted = make_record_id("gate", model=self.log.model, version=number, evidence=[self.basis])
         record = next((r for r in self.log.records(version=number) if r.id == wanted), None)
         if record is None or record.reasons != verdict.reasons or verdict.basis != self.basis:
@@ -302,23 +297,33 @@ def _log_run(registry: ModelRegistry, inputs: RegistrationInputs, flow_run: str 
         greater_is_better=inputs.header.greater_is_better,
         most=inputs.params.registry.logged_trials,
     )
-    registry.log_page(run_id, _run_page(inputs, flow_run))
+    registry.log_page(run_id, _run_page(registry, inputs, run_id, flow_run))
     registry.log_text(run_id, name="environment.txt", text=environment_text())
     registry.finish_run(run_id)
     return run_id
 
 
-def _run_page(inputs: RegistrationInputs, flow_run: str | None) -> RunPage:
+def _run_page(
+    registry: ModelRegistry, inputs: RegistrationInputs, run_id: str, flow_run: str | None
+) -> RunPage:
     paths, found, md5s = inputs.params.paths, inputs.evaluation, inputs.md5s
     project = [inputs.root / "params.yaml", inputs.root / "dvc.yaml", paths.plan]
     project += sorted(inputs.root.glob("*.py"))  # functions of the user's own, such as a metric
     files = [path for path in [*project, *dvc.pointer_files(inputs.root)] if path.is_file()]
     return RunPage(
         title=evaluation_title(found),
-        note=evaluation_description(found),
-        parameters={**parameter_values(inputs.params), **model_settings(found)},
+        note=_description(registry, inputs, run_id),
+        parameters={
+            **parameter_values(inputs.params),
+            **model_settings(found),
+            **{f"{DATA_PREFIX}{name}": md5 for name, md5 in md5s.items()},
+        },
         metrics=evaluation_metrics(found),
-        tags={**_filter_tags(inputs), **({FLOW_RUN_TAG: flow_run} if flow_run else {})},
+        tags={
+            **run_tags(found, mode=_mode(inputs), data=md5s["source"]),
+            **_commit_tags(inputs),
+            **({FLOW_RUN_TAG: flow_run} if flow_run else {}),
+        },
         files=(
             *((path, "project") for path in files),
             (paths.figures, ""),
@@ -338,30 +343,39 @@ def _run_page(inputs: RegistrationInputs, flow_run: str | None) -> RunPage:
     )
 
 
-def _filter_tags(inputs: RegistrationInputs) -> dict[str, str]:
-    """Return the tags by which runs and versions are filtered, and their data is found again."""
-    tags = {f"dvc.{name}": md5 for name, md5 in inputs.md5s.items()}
+def _mode(inputs: RegistrationInputs) -> str:
+    return read_record(inputs.params.paths.plan, Plan).mode
+
+
+def _commit_tags(inputs: RegistrationInputs) -> dict[str, str]:
     commit = git.current_commit(inputs.root)
-    if commit is not None:
-        tags["mlflow.source.git.commit"] = commit
-        tags["git.changed"] = str(git.git_is_dirty(inputs.root)).lower()
-    mode = read_record(inputs.params.paths.plan, Plan).mode
-    return {**tags, **evaluation_tags(inputs.evaluation), MODE_TAG: mode}
+    if commit is None:
+        return {}
+    return {COMMIT_TAG: commit, "git.changed": str(git.git_is_dirty(inputs.root)).lower()}
 
 
-def _model_description(inputs: RegistrationInputs) -> ModelDescription:
-    paths = inputs.params.paths
+def _description(registry: ModelRegistry, inputs: RegistrationInputs, run_id: str) -> str:
+    return evaluation_description(
+        inputs.evaluation,
+        inputs.schema,
+        data=inputs.md5s["source"],
+        report=registry.artifact_link(run_id, "report/report.html"),
+    )
+
+
+def _model_description(
+    registry: ModelRegistry, inputs: RegistrationInputs, run_id: str
+) -> ModelDescription:
+    paths, evaluation = inputs.params.paths, inputs.evaluation
     columns = input_types(inputs.schema, read_table(paths.source))
     rows = read_table(paths.holdout).head(EXAMPLE_ROWS)
-    found = chosen_model_metrics(inputs.evaluation)
-    scores = {name: score for name, score in found.items() if score is not None}
-    score_tags = {f"{METRIC_TAG_PREFIX}{name}": f"{score:.6g}" for name, score in scores.items()}
+    scores = chosen_model_metrics(evaluation)
     return ModelDescription(
         identity=inputs.identity,
-        description=evaluation_description(inputs.evaluation),
+        description=_description(registry, inputs, run_id),
         inputs=columns,
         outputs=output_types(inputs.schema),
         example=rows[list(columns)],
-        metrics=scores,
-        tags={**_filter_tags(inputs), **score_tags},
+        metrics={f"{HOLDOUT_PREFIX}{name}": x for name, x in scores.items() if x is not None},
+        tags=version_tags(evaluation, mode=_mode(inputs), data=inputs.md5s["source"]),
     )

@@ -38,6 +38,7 @@ from evertune.models.fitted_model import (
 from evertune.models.persistence import load_model
 from evertune.registry.mlflow_registry import ModelRegistry, ModelVersion, open_registry
 from evertune.registry.registration_inputs import environment_text
+from evertune.registry.run_page import DATA_PREFIX
 from evertune.trials import Configuration, MetricValues, Trial
 from evertune.types import Predictions, probabilities_or_values
 from evertune.versioning.dvc import (
@@ -58,7 +59,7 @@ RECORDED_FILE = "recorded.json"  # these four lie in the folder of a reproduced 
 REBUILT_FILE = "rebuilt.json"
 RECORDED_METRICS_FILE = "recorded.figures.json"
 RECORDED_ENVIRONMENT_FILE = "recorded.environment.txt"
-TABLE_TAGS = {"source": "dvc.source", "production_labels": "dvc.absorbed"}
+TABLE_NAMES = {"source": "source", "production_labels": "absorbed"}  # as runs record them
 COMPARED_TABLES = ("clean", "training", "holdout", "selection", "folds")
 
 
@@ -159,13 +160,15 @@ def restore_project(root: Path, number: str, *, into: Path | None = None) -> Res
     make_private_project(folder)
     _restore_files(registry, version, root=root, folder=folder)
     places = read_paths(folder)
-    for name, tag in TABLE_TAGS.items():
-        if tag not in version.tags:
+    for key, table in TABLE_NAMES.items():
+        md5 = version.data_md5s.get(table)
+        if md5 is None:
             raise StageError(
-                f"expected version {version.number} to carry the tag {tag} with the md5 of its"
-                " data, but it has none; it was registered by something else"
+                f"expected the run of version {version.number} to have the parameter"
+                f" {DATA_PREFIX}{table} with the md5 of its data, but it has none; its run was"
+                " removed, or it was registered by something else"
             )
-        restore_by_md5(root, version.tags[tag], target=places[name])
+        restore_by_md5(root, md5, target=places[key])
     model = registry.load_model(version)
     recorded = RecordedModel(
         version.number,
@@ -353,7 +356,7 @@ def _restore_files(
             folder / RECORDED_METRICS_FILE: places["figures"].name,
             folder / RECORDED_ENVIRONMENT_FILE: "environment.txt",
         }
-        for table in TABLE_TAGS:
+        for table in TABLE_NAMES:
             pointer = places[table].with_name(f"{places[table].name}.dvc")
             sources[pointer] = f"{PROJECT_FOLDER}/{pointer.name}"
         for target, name in sources.items():

@@ -1,6 +1,12 @@
 """Records of what a run and a registered version show in MLflow, and the names of their tags.
 
 `mlflow_pages` makes them from a result, `mlflow_registry` logs them.
+
+A version carries a few short tags, for a person who looks at the list: `score`, `model`, `mode`,
+`data`, `decision`, and `evertune.rolled_back` where that happened. All else stands in its run: the
+md5s of its data as parameters (`dvc.source`), scores as metrics (`holdout/roc_auc`), `metric`, the
+commit and what Evertune looks it up by as tags, the verdict as `verdict.json`. Earlier releases
+wrote it all as tags of the version, with the former names below.
 """
 
 import hashlib
@@ -13,8 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-METRIC_TAG_PREFIX = "figure."
-MODE_TAG = "evertune.mode"
+DATA_PREFIX = "dvc."
+METRIC_TAG = "metric"
+MODE_TAG = "mode"
+HOLDOUT_PREFIX, LOW_PREFIX, HIGH_PREFIX = "holdout/", "holdout_low/", "holdout_high/"
+NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of a run
+FORMER_METRIC_PREFIX = "figure."
+FORMER_MODE_TAG = "evertune.mode"
 ASSESSMENT_TAG = "evertune.assessment"
 VERSION_TAG = "evertune.version"
 MAX_KEY_LENGTH = 250  # MLflow's

@@ -107,7 +107,7 @@ def test_the_ui_answers_once_its_address_is_said_and_ends_with_ctrl_c(
 ) -> None:
     with started("ui", "--port", str(port)) as process:
         assert process.stdout
-        assert f"http://127.0.0.1:{port}/#/experiments" in process.stdout.readline()
+        assert f"http://127.0.0.1:{port}/#/experiments/1/runs" in process.stdout.readline()
         assert urlopen(f"http://127.0.0.1:{port}").status == 200
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)

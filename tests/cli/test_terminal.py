@@ -39,7 +39,7 @@ from tests.support.versioned import NOW, judged
 PASSED = (GateResult("baselines", "pass", "better"),)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
 CHAMPION = ChampionSummary(
-    "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, "abcdef0123", 7200.0
+    "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, (0.79, 0.83), "abcdef0123", 7200.0
 )
 STANDING = ProjectStatus(
     name="churn",

@@ -16,6 +16,7 @@ from evertune.registry.mlflow_pages import (
     parameter_values,
     score_curves,
     trial_page,
+    version_tags,
 )
 from evertune.search.leaderboard import leaderboard, top_trials, trial_metrics
 from evertune.search.summary import SearchSummary, Setting
@@ -62,7 +63,6 @@ def test_unknown_scores_are_not_shown():
         "training/mae": 1.5,
         "lift/mae": 1.0,
         "baseline/small_tree/mae": 3.0,
-        "chosen/mae": 2.0,
         "search/trials": 3.0,
         "search/seconds": 4.5,
     }
@@ -70,15 +70,53 @@ def test_unknown_scores_are_not_shown():
 
 def test_every_score_is_of_the_model_in_use_and_the_searched_ones_stand_under_their_own_name():
     found = evaluation_metrics(SIMPLEST)
-    assert (found["holdout/mae"], found["chosen/mae"], found["training/mae"]) == (3.0, 3.0, 2.5)
+    assert (found["holdout/mae"], found["training/mae"]) == (3.0, 2.5)
     assert found["searched/mae"] == 2.9
 
 
-def test_a_description_says_what_was_chosen_and_why():
-    assert "In use: **small_tree**. it is better" in evaluation_description(SIMPLEST)
-    assert "| mae | 3 | 2.5 |" in evaluation_description(SIMPLEST)
-    assert "| mae | 2 | 1.5 |" in evaluation_description(EVALUATION)
-    assert model_settings(EVALUATION)["model.depth"] == "3"
+def described(evaluation, names=("age", "plan")):
+    schema = TableSchema(tuple(Column(name, "number") for name in names), "price", "regression")
+    return evaluation_description(evaluation, schema, data="0d95f8ba11", report="#/report")
+
+
+def test_a_description_says_what_is_predicted_from_what_and_how_well():
+    found = described(SIMPLEST)
+    assert "Predicts the number `price`, from 2 columns: `age`, `plan`." in found
+    assert "Model: **small_tree**. it is better" in found
+    assert "| MAE | 3.000 |  | 2.500 |" in found
+    assert "data version `0d95f8ba`; the hold-out has 20 rows" in found
+    assert "(#/report)" in found
+    binary = replace(EVALUATION, task="binary", classes=("no", "yes"), target="left")
+    assert "Predicts `left`, `yes` (the positive class) or `no`, from" in described(binary)
+    interval = replace(EVALUATION, metrics=(MetricRow("mae", False, 2.0, low=1.5, high=2.5),))
+    assert "| MAE | 2.000 | 1.500 to 2.500 |" in described(interval)
+
+
+def test_a_description_stays_short_and_whole_whatever_the_columns_are_called():
+    hostile = ["a|b", "`c`", "two\nlines", *(f"column {number}" * 5 for number in range(4000))]
+    found = described(EVALUATION, hostile)
+    assert "from 4,003 columns: `a/b`, `'c'`, `two lines`, " in found
+    assert re.search(r"and 39\d\d more\.\n", found)
+    assert len(found) < 2500
+
+
+def test_the_tags_of_a_version_are_few_and_short():
+    interval = replace(EVALUATION, metrics=(MetricRow("mae", False, 2.0, low=1.5, high=2.5),))
+    assert version_tags(interval, mode="tune", data="0d95f8ba11") == {
+        "score": "2.000 mae (1.500 to 2.500)",
+        "model": "lightgbm",
+        "mode": "tune",
+        "data": "0d95f8ba",
+    }
+
+
+def test_runs_of_searches_and_of_trials_name_settings_and_scores_alike():
+    searched, tried = model_settings(EVALUATION), trial_page(trial(0, metrics={"mae": 2.5}))
+    assert (searched["model.depth"], tried.parameters["model.depth"]) == ("3", "3")
+    assert (searched["model.family"], tried.parameters["model.family"]) == ("lightgbm", "tree")
+    folds = replace(EVALUATION, metrics=(MetricRow("mae", False, 2.0, folds=2.2),))
+    assert evaluation_metrics(folds)["folds/mae"] == 2.2
+    assert tried.metrics["folds/mae"] == 2.5
 
 
 def test_a_regression_gives_one_number():
@@ -105,7 +143,7 @@ def test_scores_of_some_folds_have_names_of_their_own_and_undefined_ones_are_lef
 
 def test_a_failed_trial_shows_its_reason():
     page = trial_page(trial(0, "failed", None))
-    assert (page.status, page.tags["evertune.reason"]) == ("FAILED", "why")
+    assert (page.status, page.tags["reason"]) == ("FAILED", "why")
 
 
 def test_the_curve_has_complete_trials_only():

@@ -37,7 +37,7 @@ OTHER_ID = "11111111-0000-4000-8000-000000000000"
 
 
 def register(registry: ModelRegistry, model: Path, identity: str = "1") -> str:
-    run_id = registry.open_run("digest", title="search")
+    run_id = registry.open_run(f"search {identity}", title="search")
     described = replace(DESCRIPTION, identity=identity)
     return registry.register_version(run_id, model=model, description=described).number
 
@@ -69,8 +69,8 @@ def test_a_model_is_registered_once_and_found_by_number_alias_and_latest(registr
     found = registry.version("champion")
     assert found == registry.version("1")
     assert registry.version("latest").number == "2"
-    assert (found.aliases, found.tags["metric"]) == (("champion",), "roc_auc")
-    assert found.tags["evertune.project_id"] == registry.project_id
+    assert (found.aliases, found.metric) == (("champion",), "roc_auc")
+    assert found.facts["evertune.project_id"] == registry.project_id
     assert [each.number for each in registry.versions()] == ["1", "2"]
 
 
@@ -116,13 +116,53 @@ def test_files_that_a_killed_run_left_are_taken_up(registry, saved_model, status
     assert (kept.model_id, str(kept.status)) == (begun.model_id, "READY")
 
 
-def test_a_version_can_be_described_and_tagged_anew(three_versions):
-    three_versions.describe_version("1", tags={"verdict": "keep"}, description="Worse.")
-    kept = client_of(three_versions).get_model_version("churn", "1")
-    assert (kept.tags["verdict"], kept.description) == ("keep", "Worse.")
+def test_a_description_is_kept_up_to_date_and_own_words_below_it_stay(three_versions):
+    client = client_of(three_versions)
+    three_versions.describe_version("1", "Worse.")
+    three_versions.describe_model("Version 1.")
+    written = client.get_model_version("churn", "1").description
+    assert written.startswith("Worse.")
+    assert written.endswith("your own words below this line stay.*")
+    client.update_model_version("churn", "1", f"{written}\nAsk Ada.")
+    three_versions.describe_version("1", "Better." * 1000)
+    kept = client.get_model_version("churn", "1").description
+    assert (kept[:7], kept[-9:], len(kept)) == ("Better.", "\nAsk Ada.", 5000)
+    assert client.get_registered_model("churn").description.startswith("Version 1.")
+
+
+def test_tags_of_a_version_are_removed_if_it_has_them(three_versions):
+    three_versions.tag_version("1", {"verdict": "keep", "other": "stays"})
     for _ in range(2):
-        three_versions.untag_version("1", "verdict")
-    assert "verdict" not in three_versions.version("1").tags
+        three_versions.untag_version("1", "verdict", "never there")
+    assert three_versions.version("1").facts == {"other": "stays"}
+
+
+def test_what_the_run_of_a_version_says_is_known_and_tags_of_earlier_releases_are_read(
+    registry, saved_model
+):
+    number = register(registry, saved_model)
+    run_id = registry.version(number).run_id
+    shown = {"holdout/roc_auc": 0.9, "holdout_low/roc_auc": 0.8}
+    page = RunPage("s", "", parameters={"dvc.source": "a1", "search.seed": "0"}, metrics=shown)
+    registry.log_page(run_id, page)
+    registry.tag_run(run_id, {"mode": "retune"})
+    found = registry.version(number)
+    assert (found.metrics["holdout_low/roc_auc"], found.mode) == (0.8, "retune")
+    assert (found.holdout_score("roc_auc"), found.data_md5s) == (0.9, {"source": "a1"})
+    former = {"dvc.training": "b2", "figure.roc_auc": "0.7", "evertune.mode": "refit"}
+    client_of(registry).create_model_version("churn", found.source, tags=former)
+    older = registry.versions()[-1]
+    assert (older.holdout_score("roc_auc"), older.data_md5s) == (0.7, {"training": "b2"})
+    assert (older.mode, older.run_id) == ("refit", "")
+    client_of(registry).delete_run(run_id)
+    assert registry.versions()[0].data_md5s == {"source": "a1"}
+
+
+def test_a_text_of_a_run_is_read_and_missing_ones_are_none(registry):
+    run_id = registry.open_run("a", title="s")
+    registry.log_text(run_id, name="verdict.json", text='{"ä": 1}')
+    assert registry.read_text(run_id, name="verdict.json") == '{"ä": 1}'
+    assert registry.read_text(run_id, name="other.json") is None
 
 
 # Aliases
@@ -228,7 +268,7 @@ def test_a_trial_that_was_half_logged_is_logged_anew_below_its_search(registry):
     run_id = registry.open_run("a", title="search")
     log_trials(registry, run_id, [trial(0, 0.1, "stopped")])
     data = next(run.data for run in runs(registry) if "evertune.trial" in run.data.tags)
-    assert data.params == {"family": "tree", "depth": "0"}
+    assert data.params == {"model.family": "tree", "model.depth": "0"}
     assert data.metrics["partial/f1"] == 0.1
     assert data.tags["mlflow.parentRunId"] == run_id
 
@@ -288,11 +328,11 @@ def test_columns_and_classes_of_any_names_are_registered(registry, saved_model):
         outputs={f"probability_{name}": "double" for name in HOSTILE},
         example=pd.DataFrame([dict.fromkeys(HOSTILE, 0.5)]),
         metrics=dict.fromkeys(HOSTILE, 0.5),
-        tags={"evertune.target": HOSTILE[0], **{f"figure.{name}": "0.5" for name in HOSTILE}},
+        tags={"model": HOSTILE[0]},
     )
     run_id = registry.open_run("digest", title="search")
     version = registry.register_version(run_id, model=saved_model, description=described)
-    assert version.tags["evertune.target"] == HOSTILE[0]
+    assert version.facts["model"] == HOSTILE[0]
     assert list(registry.example_rows(version).columns) == list(HOSTILE)
     (logged,) = client_of(registry).search_logged_models([registry.experiment_id])
     assert len(logged.metrics) == len(HOSTILE)

@@ -75,7 +75,7 @@ def test_versions_are_listed_the_newest_first_with_their_aliases(tagged):
     third, second, first = list_models(tagged)
     assert (third.number, third.aliases, third.mode) == ("3", ("challenger",), None)
     assert (second.number, second.aliases, second.mode) == ("2", ("champion",), "refit")
-    assert (first.number, first.aliases, first.score) == ("1", ("previous",), "0.91")
+    assert (first.number, first.aliases, first.score) == ("1", ("previous",), 0.91)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_promotion_moves_the_aliases_and_keeps_the_whole_record(
     history = [(each.version, each.record_id) for each in decisions.champion_changes()]
     assert history == [("2", None), ("3", PROMOTED.id)]
     version = registry.version("3")
-    assert (version.tags["evertune.decision"], version.tags["decision"]) == (PROMOTED.id, "promote")
+    assert version.facts["decision"] == "promoted"
     kept = registry.download_artifact(version.run_id, name="decision", folder=tmp_path / "kept")
     assert {path.name for path in kept.iterdir()} == {f"{PROMOTED.id}.json", f"{PROMOTED.id}.html"}
     content = json.loads((kept / f"{PROMOTED.id}.json").read_text())
@@ -127,7 +127,8 @@ WRITES = (
     (
         MlflowClient,
         (
-            *("log_text", "set_model_version_tag", "delete_model_version_tag"),
+            *("log_text", "set_model_version_tag", "delete_model_version_tag", "set_tag"),
+            *("update_model_version", "update_registered_model"),
             *("set_registered_model_alias", "delete_registered_model_alias"),
         ),
     ),
@@ -167,8 +168,12 @@ def final_state(root: Path) -> dict[str, object]:
         "history": [(each.version, each.record_id) for each in decisions.champion_changes()],
         "outcomes": [(each.kind, each.version) for each in decisions.outcomes()],
         "tags": [
-            {name: text for name, text in each.tags.items() if "evertune" in name or "dec" in name}
+            {name: text for name, text in each.facts.items() if "evertune" in name or "dec" in name}
             for each in registry.versions()
+        ],
+        "descriptions": [
+            client_of(registry).get_registered_model("churn").description,
+            *(client_of(registry).get_model_version("churn", each).description for each in "123"),
         ],
         "files": sorted(versioned.kept_files(root, "3")),
     }
@@ -302,7 +307,7 @@ def test_a_version_that_was_rolled_back_may_be_promoted_by_hand(
 ) -> None:
     registry.tag_version("3", {ROLLED_BACK_TAG: "to version 2"})
     promoted(root)
-    assert ROLLED_BACK_TAG not in registry.version("3").tags
+    assert ROLLED_BACK_TAG not in registry.version("3").facts
 
 
 # Approval
@@ -352,7 +357,7 @@ def test_a_rollback_brings_back_the_champion_before_and_the_challenger_stays(
     record = back(root, reason="complaints")
     assert registry.aliases() == {"champion": "1", "previous": "2", "challenger": "3"}
     assert (record.act, record.by, record.reasons) == ("rollback", "ada", ("complaints",))
-    assert registry.version("2").tags[ROLLED_BACK_TAG] == "to version 1"
+    assert registry.version("2").facts[ROLLED_BACK_TAG] == "to version 1"
     with pytest.raises(InputError, match="version 2, the champion before, was itself rolled back"):
         back(root)
     assert back(root, to="2").aliases_after["champion"] == "2"

@@ -9,12 +9,13 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.data.schema import Column
+from evertune.database import record_to_json
 from evertune.errors import StageError
 from evertune.files import write_record
 from evertune.plan import Plan
 from evertune.registry.already_registered import settled_verdict
 from evertune.registry.mlflow_registry import model_folder
-from evertune.registry.overview import read_status
+from evertune.registry.overview import list_models, read_status
 from evertune.registry.promotion import open_decisions, promote, reject, roll_back
 from evertune.registry.register import register
 from evertune.versioning import dvc
@@ -95,7 +96,7 @@ def test_the_first_good_model_becomes_champion(root, good):
     made(root, model=good)
     verdict = register(root)
     assert (verdict.decision, verdict.version, verdict.champion) == ("promote", "1", "1")
-    assert store_of(root).champion().tags["dvc.source"] == dvc.output_hash(
+    assert store_of(root).champion().data_md5s["source"] == dvc.output_hash(
         root, root / "data/source.parquet"
     )
 
@@ -138,7 +139,7 @@ def test_the_run_shows_the_leaderboard_and_the_best_trials(after_good):
         [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
     board = after_good / f"state/artifacts/{run.info.run_id}/artifacts/leaderboard.json"
-    assert sorted(each.data.params["alpha"] for each in nested) == ["0", "1"]
+    assert sorted(each.data.params["model.alpha"] for each in nested) == ["0", "1"]
     assert len(json.loads(board.read_text())["data"]) == 3
 
 
@@ -158,6 +159,71 @@ def test_a_better_model_is_champion_by_a_record_with_its_evidence_until_it_is_ro
     again = register(after_bad)
     assert (again.decision, again.champion) == ("keep", "1")
     assert again.reasons == ("version 2 was champion and was rolled back to version 1",)
+
+
+def test_a_version_has_few_short_tags_and_descriptions_follow_the_decisions(after_bad, good):
+    made(after_bad, model=good)
+    register(after_bad)
+    known = client_of(store_of(after_bad))
+
+    def shown():
+        first, second = (known.get_model_version("houses", number) for number in "12")
+        model = known.get_registered_model("houses").description
+        return first, second, model
+
+    first, second, model = shown()
+    assert second.tags == {
+        "score": "1.000 mae", "model": "linear", "mode": "tune", "decision": "promoted",
+        "data": dvc.output_hash(after_bad, after_bad / "data/source.parquet")[:8],
+    }  # fmt: skip
+    assert second.description.startswith(
+        "In use.\n\nVersion 2 becomes champion, decided by the gate"
+    )
+    assert "Predicts the number `price`, from 2 columns: `age`, `plan`." in second.description
+    assert f"runs/{second.run_id}/artifacts/report/report.html" in second.description
+    assert first.description.startswith("Not in use any more: version 2 took its place.")
+    assert model.startswith("Version 2 is in use.")
+    assert 'load_model("models:/houses@champion")' in model
+    roll_back(after_bad, by="ada", reason="it was slow", now=datetime.now(UTC))
+    first, second, model = shown()
+    assert first.tags["decision"] == "champion again by ada"
+    assert first.description.startswith("In use.\n\nVersion 1 is champion again, decided by ada")
+    assert "- It was slow" in first.description
+    assert second.description.startswith("Not in use any more: version 1 took its place.")
+    assert second.tags["evertune.rolled_back"] == "to version 1"
+    assert len(second.tags) == 6
+    assert model.startswith("Version 1 is in use.")
+
+
+def test_a_version_of_an_earlier_release_is_told_by_its_own_tags(after_good, bad):
+    made(after_good, model=bad)
+    verdict = register(after_good)
+    store = store_of(after_good)
+    version = store.version("2")
+    known = client_of(store)
+    former = {f"dvc.{name}": md5 for name, md5 in version.data_md5s.items()}
+    former |= {"metric": "mae", "figure.mae": "1.5", "evertune.mode": "refit", "decision": "keep"}
+    former |= {"evertune.decision": "0", "decision.by": "the gate", "decision.act": "gate"}
+    former["evertune.verdict"] = record_to_json(verdict)
+    former |= {name: version.facts[name] for name in ("evertune.model", "evertune.settled")}
+    for name in ("evertune.model", "evertune.settled", "mode"):
+        known.delete_tag(version.run_id, name)
+    store.untag_version("2", "mode")
+    store.tag_version("2", former)
+    kept = after_good / f"state/artifacts/{version.run_id}/artifacts"
+    (kept / "verdict.json").unlink()
+    assert settled_verdict(after_good) == verdict
+    assert register(after_good) == verdict
+    assert len(store.versions()) == 2
+    newest = list_models(after_good)[0]
+    assert (newest.score, newest.mode, newest.data["training"]) == (
+        1.5, "refit", version.data_md5s["training"],
+    )  # fmt: skip
+    promote(after_good, "2", reason="a test", by="ada", now=datetime.now(UTC))
+    assert read_status(after_good).champion.metrics == {"mae": 1.5}
+    tags = known.get_model_version("houses", "2").tags
+    assert tags["decision"] == "promoted by ada"
+    assert "decision.by" not in tags
 
 
 def test_a_worse_model_stays_challenger_and_is_not_judged_again(after_good, bad):
@@ -202,7 +268,9 @@ def test_a_stage_that_is_not_up_to_date_is_not_registered(root, good):
 def test_a_run_killed_before_the_alias_was_set_is_finished(after_good):
     known = client_of(store_of(after_good))
     known.delete_registered_model_alias("houses", "champion")
-    known.delete_model_version_tag("houses", "1", "evertune.verdict")
+    (run,) = runs(after_good)
+    verdict = after_good / f"state/artifacts/{run.info.run_id}/artifacts/verdict.json"
+    verdict.write_text(verdict.read_text()[:50])  # of a process that was killed while it wrote
     assert (register(after_good).version, store_of(after_good).champion().number) == ("1", "1")
 
 

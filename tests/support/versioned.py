@@ -16,6 +16,7 @@ from tests.support.registries import client_of, open_state
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ALIASES = {"champion": "2", "previous": "1", "challenger": "3"}
+FORMER_TAGS = {"metric": "roc_auc", "figure.roc_auc": "0.9", "dvc.training": "5d41"}
 GATE = GateResult("champion", "pass", "better by 0.01")
 
 
@@ -38,7 +39,7 @@ def project(root: Path, model: Path) -> Path:
     store = store_of(root)
     first = register(store, model)
     for identity in ("2", "3"):
-        tags = {**first.tags, "evertune.model": identity}
+        tags = {**FORMER_TAGS, "evertune.model": identity}
         known = client_of(store)
         known.create_model_version("churn", first.source, run_id=first.run_id, tags=tags)
     store.move_aliases(before={}, after=ALIASES)
@@ -54,7 +55,7 @@ def register(store: ModelRegistry, model: Path) -> ModelVersion:
         outputs={"prediction": "string"},
         example=production.rows(0, 1).drop(columns=["left"]).head(2),
         metrics={"roc_auc": 0.9},
-        tags={"metric": "roc_auc", "figure.roc_auc": "0.9", "dvc.training": "5d41"},
+        tags=FORMER_TAGS,
     )
     run_id = store.open_run("d", title="s")
     return store.register_version(run_id, model=model, description=page)
