@@ -10,7 +10,7 @@ be parsed. Dates need a four-digit year; times with a zone are converted to UTC.
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -38,7 +38,9 @@ THOUSANDS_OR_DECIMALS_PATTERN = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
 MAX_ABSOLUTE_VALUE = 3.4e38  # of float32
 TRUE_WORDS = frozenset({"true", "yes", "1"})
 FALSE_WORDS = frozenset({"false", "no", "0"})
-NUMBER_OBJECTS = frozenset({"decimal", "integer", "floating", "mixed-integer-float", "empty"})
+NUMBER_OBJECTS = frozenset(
+    {"decimal", "integer", "floating", "mixed-integer-float", "empty", "timedelta"}
+)
 
 ZONE_PATTERN = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
 TIME_PATTERN = rf"(?:[T ][0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?{ZONE_PATTERN})?"
@@ -189,13 +191,14 @@ def as_date(
 def normalize_dtype(column: pd.Series) -> pd.Series:
     """Return the column as text, bool, float64, int64 or datetime64, whatever its dtype.
 
-    Objects of several types become text, and so do booleans with missing cells.
+    Objects of several types become text, and so do booleans with missing cells. Durations become
+    seconds.
     """
     if column.dtype == TEXT_DTYPE or is_datetime64_any_dtype(column.dtype):
         return column
     if isinstance(column.dtype, pd.CategoricalDtype):
         return normalize_dtype(column.astype(column.cat.categories.dtype))
-    if is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
+    if column.dtype.kind == "m" or is_bool_dtype(column.dtype) or is_numeric_dtype(column.dtype):
         return _normalize_numbers(column)
     kind = infer_dtype(column, skipna=True) if column.dtype == object else "string"
     if kind in NUMBER_OBJECTS:
@@ -271,6 +274,9 @@ def _as_series(texts: pa.Array, like: pd.Series) -> pd.Series:
 
 
 def _normalize_numbers(column: pd.Series) -> pd.Series:
+    if column.dtype.kind == "m":
+        seconds: pd.Series = column.dt.total_seconds()
+        return seconds
     if isinstance(column.dtype, np.dtype):
         return column
     gaps = column.isna().any()
@@ -310,7 +316,9 @@ def number_to_text(value: object) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _to_float(value: float | Decimal) -> float:
+def _to_float(value: float | Decimal | timedelta) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     try:
         return float(value)
     except OverflowError:  # an integer of more than 308 digits

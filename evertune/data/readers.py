@@ -178,7 +178,7 @@ def _check_file(path: Path, root: Path) -> None:
 
 
 def _check_typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a table of a Parquet file or a query with its columns' names in one form."""
+    """Return a table of a Parquet file or a query: names in one form, and bytes as text."""
     names = pd.Index([clean_text(str(column)) for column in table.columns])
     twice = sorted(set(names[names.str.casefold().duplicated(keep=False)]))
     if twice:
@@ -189,7 +189,18 @@ def _check_typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
         raise TableError(f"{name}: a column has no name; name it.")
     if table.empty:
         raise TableError(f"{name}: 0 rows; expected at least one.")
-    return table.set_axis(names, axis="columns")
+    table = table.set_axis(names, axis="columns")
+    for index, (column, cells) in enumerate(table.items()):
+        if cells.dtype == object and infer_dtype(cells, skipna=True) == "bytes":
+            try:
+                words = cells.map(bytes.decode, na_action="ignore")
+            except UnicodeDecodeError as error:
+                raise TableError(
+                    f"{name}: column {column!r} holds bytes that are no text in UTF-8; write it as "
+                    "text or numbers, or leave it out."
+                ) from error
+            table.isetitem(index, words.array)
+    return table
 
 
 def _to_pandas(content: pa.Table) -> pd.DataFrame:

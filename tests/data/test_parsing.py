@@ -92,6 +92,14 @@ def test_every_type_is_brought_to_one_of_a_few(column, dtype):
     assert normalize_dtype(column).dtype == dtype
 
 
+def test_a_duration_is_its_seconds():
+    spans = pd.Series(pd.to_timedelta(["1 min", None, "90 min"]))
+    for column in (spans, spans.astype(object)):
+        values, bad = as_number(column)
+        assert values.fillna(-1).tolist() == [60.0, -1.0, 5400.0]
+        assert not bad.any()
+
+
 def read_dates(cells, **how):
     values, bad = as_date(pd.Series(cells, dtype="str"), **how)
     return [None if pd.isna(v) else v.isoformat() for v in values], bad.to_list()

@@ -209,3 +209,12 @@ def test_long_integers_beside_null_of_a_query_keep_their_digits(tmp_path, monkey
 def test_names_of_a_typed_table_have_one_form(tmp_path):
     TYPED.rename(columns={"left": "geku\u0308ndigt\u00a0"}).to_parquet(tmp_path / "t.parquet")
     assert list(read(tmp_path, "t.parquet")) == ["age", "gek\u00fcndigt", "day"]
+
+
+def test_bytes_are_the_text_that_they_are_or_refused(tmp_path):
+    cells = {"b": [b"red", None, "gr\u00fcn".encode()], "y": [1, 2, 3]}
+    pq.write_table(pa.table(cells), tmp_path / "a.parquet")
+    assert read(tmp_path, "a.parquet")["b"].fillna("").tolist() == ["red", "", "grün"]
+    pq.write_table(pa.table(cells | {"b": [b"\xff\x00", b"a", None]}), tmp_path / "a.parquet")
+    with pytest.raises(TableError, match=r"a\.parquet: column 'b' holds bytes that are no text"):
+        read(tmp_path, "a.parquet")

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -368,6 +368,12 @@ def typed_cell(value: object) -> Cell:
         return Cell(
             value, {"date": datetime(value.year, value.month, value.day), "text": str(value)}
         )
+    if isinstance(value, timedelta):
+        return Cell(
+            value, {"number": value.total_seconds(), "text": text_of(str(value.total_seconds()))}
+        )
+    if isinstance(value, str | bytes | time):
+        return Cell(value, {"text": value.decode() if isinstance(value, bytes) else str(value)})
     text = f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, Decimal) else str(value)
     return Cell(value, {"number": float(value), "text": text_of(text)})
 
@@ -390,6 +396,10 @@ TYPED: tuple[tuple[pa.DataType, Callable[[Random], object]], ...] = (
         lambda random: moment(random).replace(tzinfo=timezone(timedelta(hours=3))),
     ),
     (pa.date32(), lambda random: moment(random).date()),
+    (pa.duration("us"), lambda random: timedelta(seconds=random.randrange(10**6) / 4)),
+    (pa.binary(), lambda random: random.choice([b"red", b"blue", "grün".encode()])),
+    (pa.dictionary(pa.int8(), pa.string()), lambda random: random.choice(["a", "b", "c d"])),
+    (pa.time64("us"), lambda random: moment(random).time()),
 )
 IN_SQLITE = TYPED[:4]
 
