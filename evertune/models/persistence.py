@@ -115,7 +115,7 @@ def load_model(folder: Path) -> Model:
             f"{card.schema_version}: a newer Evertune saved this model. Upgrade Evertune to load "
             "it."
         )
-    keys = tuple(read_table(folder / "row_keys.parquet")["row_key"])
+    keys = _read_row_keys(folder / "row_keys.parquet")
     libraries = {READER_LIBRARIES.get(path.suffix) for path in folder.iterdir()} - {None}
     differing = [
         f"{name} {card.versions[name]} (here {version(name)})"
@@ -279,11 +279,11 @@ def _read_fitted(folder: Path, card: ModelMetadata) -> FittedPipeline | Ensemble
     if card.ensemble is None:
         files = [f"predictor{suffix}" for suffix in SUFFIXES.values()]
         files.append("booster.txt")  # the LightGBM predictor of the oldest folders
-        existing = [folder / file for file in files if (folder / file).exists()]
-        predictor = _read_predictor(existing[0] if existing else folder / files[0])
-        return FittedPipeline(_read_predictor(folder / "encoder.skops"), predictor, card.columns)
+        name = next((file for file in files if (folder / file).exists()), files[0])
+        predictor = _read_predictor(folder, name)
+        return FittedPipeline(_read_predictor(folder, "encoder.skops"), predictor, card.columns)
     names = {fitted.encoder for member in card.ensemble.members for fitted in member.fitted}
-    encoders = {name: _read_predictor(folder / name) for name in sorted(names)}
+    encoders = {name: _read_predictor(folder, name) for name in sorted(names)}
     members = tuple(
         EnsembleMember(
             member.configuration,
@@ -291,7 +291,7 @@ def _read_fitted(folder: Path, card: ModelMetadata) -> FittedPipeline | Ensemble
             tuple(
                 FittedPipeline(
                     encoders[fitted.encoder],
-                    _read_predictor(folder / fitted.predictor),
+                    _read_predictor(folder, fitted.predictor),
                     fitted.columns,
                 )
                 for fitted in member.fitted
@@ -303,13 +303,25 @@ def _read_fitted(folder: Path, card: ModelMetadata) -> FittedPipeline | Ensemble
     return Ensemble(members, card.ensemble.temperature, card.ensemble.threshold)
 
 
-def _read_predictor(path: Path) -> Any:
-    if not path.exists():
+def _read_row_keys(path: Path) -> tuple[str, ...]:
+    table = read_table(path)
+    if "row_key" not in table:
         raise InputError(
-            f"{path} does not exist, so the model's folder is incomplete. Run `fit` again, or "
-            "download the version again."
+            f"{path}: expected a column row_key, but it has {', '.join(map(str, table))}."
         )
-    kind = next(kind for kind, suffix in SUFFIXES.items() if suffix == path.suffix)
+    return tuple(table["row_key"])
+
+
+def _read_predictor(folder: Path, name: str) -> Any:
+    path = folder / name
+    kind = next((kind for kind, suffix in SUFFIXES.items() if suffix == path.suffix), None)
+    if kind is None or path.name != name or path.is_symlink():
+        raise InputError(
+            f"{folder / 'model.json'} names {name!r}, but expected a file of its own folder with"
+            f" one of the endings {', '.join(SUFFIXES.values())}; nothing of it was read."
+        )
+    if not path.exists():
+        raise InputError(f"{path} does not exist, so the model's folder is incomplete.")
     try:
         return load_predictor(kind, path.read_bytes())
     except ValueError as error:

@@ -10,6 +10,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,13 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a ZIP archive can name
+# What an archive may hold when it is unpacked; models are some ten times as large then.
+MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO = 100_000_000, 200
+# What readers raise at archives that are not what `dump_predictor` made.
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError, RuntimeError, LookupError),
+    *(TypeError, ValueError, AttributeError, ImportError, ArithmeticError),
+)
 
 PredictorFormat = Literal["skops", "lightgbm", "xgboost", "catboost"]
 PREDICTOR_FORMATS: tuple[PredictorFormat, ...] = get_args(PredictorFormat)
@@ -92,25 +100,32 @@ def load_predictor(kind: str, data: bytes) -> Any:
     if kind == "lightgbm":
         import lightgbm
 
-        return lightgbm.Booster(model_str=data.decode())
+        try:
+            return lightgbm.Booster(model_str=data.decode())
+        except lightgbm.basic.LightGBMError as error:
+            raise ValueError(f"LightGBM cannot read it: {error}") from error
     if kind == "xgboost":
         import xgboost
 
-        return xgboost.Booster(model_file=bytearray(data))
+        return xgboost.Booster(model_file=bytearray(data))  # its error is a ValueError
     if kind == "catboost":
         import catboost
 
-        return catboost.CatBoost().load_model(blob=data)
+        try:
+            return catboost.CatBoost().load_model(blob=data)
+        except catboost.CatBoostError as error:
+            raise ValueError(f"CatBoost cannot read it: {error}") from error
     if kind != "skops":
         raise ValueError(f"kind must be one of {', '.join(PREDICTOR_FORMATS)}, but got {kind!r}.")
     try:
+        _check_unpacked_size(data)
         return skops.io.loads(_with_current_modules(data), trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise ValueError(
             f"the archive was not written by Evertune and is not loaded: {error}"
         ) from error
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the archive cannot be read: {error}. Fit the model again.") from error
+    except UNREADABLE as error:
+        raise ValueError(f"the archive cannot be read: {error}") from error
 
 
 def canonical_skops(archive: bytes) -> bytes:
@@ -122,6 +137,16 @@ def canonical_skops(archive: bytes) -> bytes:
             _add_zip_entry(new, new_name, _zero_padding(old_name, old.read(old_name)))
         _add_zip_entry(new, "schema.json", json.dumps(schema, separators=(",", ":")).encode())
     return target.getvalue()
+
+
+def _check_unpacked_size(archive: bytes) -> None:
+    """Check that an archive is no bomb; `zipfile` reads no more than an entry says it has."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as content:
+        n_bytes = sum(entry.file_size for entry in content.infolist())
+    if n_bytes > max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * len(archive)):
+        raise ValueError(
+            f"it would unpack {len(archive):,} bytes to {n_bytes:,}, which no model does"
+        )
 
 
 def _dump_catboost(predictor: Any) -> bytes:

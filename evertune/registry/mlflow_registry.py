@@ -13,10 +13,12 @@ after a kill.
 
 import json
 import re
+import shutil
 import socket
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +47,7 @@ from evertune.registry.run_page import (
     RunPage,
     mlflow_key,
 )
+from evertune.registry.version_files import find_file_fault, write_file_list
 from evertune.trials import Trial
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ SEARCH_TAG = "evertune.search"
 RESULT_TAG = "evertune.result"
 TRIAL_TAG = "evertune.trial"
 IDENTITY_TAG = "evertune.model"
+FILES_TAG = "evertune.files"  # digest of the list of the version's files
 MONITORING_TAG = "evertune.monitoring"
 ROLLED_BACK_TAG = "evertune.rolled_back"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI shows it
@@ -344,7 +348,8 @@ class ModelRegistry:
         if found is not None:
             return found
         logged = self._log_model(run_id, model, description)
-        self.tag_run(run_id, {IDENTITY_TAG: identity})
+        digest = logged.tags.get(FILES_TAG)  # none if an earlier release stored the files
+        self.tag_run(run_id, {IDENTITY_TAG: identity, **({FILES_TAG: digest} if digest else {})})
         failpoint("register.files_stored")
         made = self._client.create_model_version(
             self.name,
@@ -383,29 +388,42 @@ class ModelRegistry:
                 self._client.delete_model_version_tag(self.name, number, name)
 
     def download_version(self, version: ModelVersion, *, folder: Path) -> Path:
-        """Return the folder of a version's files, copied to `folder`; StageError if gone."""
-        return self._client.fetch_artifacts(version.source, folder=folder)
+        """Return the folder of a version's files, copied to `folder`.
+
+        Raises
+        ------
+        StageError
+            They are gone, or are not those that were registered.
+        """
+        try:
+            files = self._client.fetch_artifacts(version.source, folder=folder)
+        except (StageError, shutil.Error) as error:
+            raise self._unusable(version, f"its files cannot be read: {error}") from error
+        digest = version.facts.get(FILES_TAG)
+        fault = None if digest is None else find_file_fault(files, digest)
+        if fault is not None:
+            raise self._unusable(version, fault)
+        return files
 
     def load_model(self, version: ModelVersion) -> "Model":
-        """Return the model of a version; StageError if its files are gone."""
+        """Return the model of a version; StageError if its files cannot be used."""
         from evertune.models.persistence import load_model
 
-        with TemporaryDirectory() as beside:
-            return load_model(model_folder(self.download_version(version, folder=Path(beside))))
+        with self._files_of(version) as files:
+            return load_model(model_folder(files))
 
     def champion_schema(self) -> "TableSchema":
         """Return the schema of the champion's table; StageError if there is no champion yet."""
         from evertune.models.persistence import ModelMetadata
 
-        with TemporaryDirectory() as beside:
-            files = self.download_version(self.require_champion(), folder=Path(beside))
+        with self._files_of(self.require_champion()) as files:
             card: ModelMetadata = read_record(model_folder(files) / "model.json", ModelMetadata)
             return card.schema
 
     def example_rows(self, version: ModelVersion) -> "pd.DataFrame":
         """Return the raw rows that a version was registered with as an example."""
-        with TemporaryDirectory() as beside:
-            return read_example_rows(self.download_version(version, folder=Path(beside)))
+        with self._files_of(version) as files:
+            return read_example_rows(files)
 
     def model_names(self) -> tuple[str, ...]:
         """Return the names of all registered models on this MLflow, also of other projects."""
@@ -609,6 +627,25 @@ class ModelRegistry:
 
     # Inside
 
+    @contextmanager
+    def _files_of(self, version: ModelVersion) -> Iterator[Path]:
+        """Give a copy of a version's files; what cannot be read in it is the version's error."""
+        with TemporaryDirectory() as beside:
+            files = self.download_version(version, folder=Path(beside))
+            try:
+                yield files
+            except InputError as error:
+                raise self._unusable(version, str(error).replace(f"{files}/", "")) from error
+
+    def _unusable(self, version: ModelVersion, fault: str) -> StageError:
+        number = version.number
+        return StageError(
+            f"version {number} of {self.name} is not loaded: {fault.rstrip('.')}. Put a copy of its"
+            f" files back at {strip_credentials(version.source)}; or use another version:"
+            " `evertune rollback`, or `evertune promote VERSION --reason ...`;"
+            f" `evertune reproduce {number}` makes the model again"
+        )
+
     def _store(self) -> EmbeddedStore | None:
         return embedded_store(self._database) if self._embedded else None
 
@@ -780,6 +817,8 @@ class ModelRegistry:
                 outputs=description.outputs,
                 example=description.example,
             )
+            tags = {FILES_TAG: write_file_list(served)}
+            self._client.set_logged_model_tags(logged.model_id, tags)
             self._client.log_model_artifacts(logged.model_id, str(served))
         now = int(time.time() * 1000)
         points = [
@@ -867,11 +906,16 @@ def model_folder(files: Path) -> Path:
 
 
 def read_example_rows(files: Path) -> "pd.DataFrame":
-    """Return the raw rows of the example among a version's files."""
+    """Return the raw rows of the example among a version's files; InputError if there are none."""
     import pandas as pd
 
-    example = json.loads((files / EXAMPLE_FILE).read_text(encoding="utf-8"))
-    return pd.DataFrame(example["data"], columns=example["columns"])
+    try:
+        example = json.loads((files / EXAMPLE_FILE).read_text(encoding="utf-8"))
+        return pd.DataFrame(example["data"], columns=example["columns"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{files / EXAMPLE_FILE}: expected rows, but they cannot be read: {error}"
+        ) from error
 
 
 def version_text(number: str | None) -> str:

@@ -169,21 +169,24 @@ def restore_project(root: Path, number: str, *, into: Path | None = None) -> Res
                 " removed, or it was registered by something else"
             )
         restore_by_md5(root, md5, target=places[key])
-    model = registry.load_model(version)
-    recorded = RecordedModel(
-        version.number,
-        pool=_recorded_pool(root, folder),
-        members=model_configurations(model) if isinstance(model.fitted, Ensemble) else None,
-    )
+    notes: tuple[str, ...] = ()
+    members = None
+    try:
+        model = registry.load_model(version)
+        members = model_configurations(model) if isinstance(model.fitted, Ensemble) else None
+    except StageError as error:
+        notes = (f"{error}, but cannot compare it",)
+    recorded = RecordedModel(version.number, pool=_recorded_pool(root, folder), members=members)
     write_record(folder / RECORDED_FILE, recorded)
     environment = (folder / RECORDED_ENVIRONMENT_FILE).read_text(encoding="utf-8")
-    return RestoredProject(
-        version.number, folder, environment_notes(environment, environment_text())
-    )
+    notes += environment_notes(environment, environment_text())
+    return RestoredProject(version.number, folder, notes)
 
 
 def compare_with_registered(root: Path, restored: RestoredProject) -> Reproduction:
     """Compare the version with its folder, once the stages have run there.
+
+    A version whose files are damaged differs.
 
     Parameters
     ----------
@@ -191,14 +194,17 @@ def compare_with_registered(root: Path, restored: RestoredProject) -> Reproducti
         The project's folder; it is only read.
     """
     registry, folder = open_registry(load_params(root)), restored.folder
-    registered = registry.load_model(registry.version(restored.version))
-    rows = (
+    rows = [
         *_table_rows(folder),
         *refit_rows(read_record(folder / REBUILT_FILE, tuple[FoldRefit, ...])),
         *_evaluation_rows(folder),
-        *_model_rows(folder, registered),
-    )
-    return Reproduction(restored.version, rows, restored.notes)
+    ]
+    try:
+        registered = registry.load_model(registry.version(restored.version))
+        rows += _model_rows(folder, registered)
+    except StageError:
+        rows.append(text_row("the registered model", "cannot be loaded", "made again"))
+    return Reproduction(restored.version, tuple(rows), restored.notes)
 
 
 def trials_to_refit(trials: Iterable[Trial], pool: Sequence[int] | None) -> tuple[Trial, ...]:

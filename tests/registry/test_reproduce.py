@@ -78,6 +78,13 @@ def test_another_model_is_told_by_its_predictions(root, laid_out, tmp_path):
     assert "predictions of the hold-out" in differing(compare_with_registered(root, laid_out))
 
 
+def test_a_version_whose_files_are_damaged_is_made_again_and_differs(root, laid_out):
+    (encoder,) = (root / "state" / "artifacts").rglob("encoder.skops")
+    encoder.write_bytes(b"rot")
+    found = compare_with_registered(root, laid_out)
+    assert differing(found) == ["folds table", "the registered model"]
+
+
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(root):
     with pytest.raises(InputError, match=r"a version of churn, but got '7'; there are champion, 1"):
         restore_project(root, "7")
