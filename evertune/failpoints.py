@@ -33,6 +33,7 @@ TEARABLE_POINTS = ("search.trial_recorded",)
 
 # By name: what has happened when the process comes to the point.
 FAILPOINTS = {
+    "snapshot.plan_reset": "the plan is that of a new search, and the source table is the old one",
     "snapshot.written": "the source table is written, and DVC does not know of it",
     "snapshot.versioned": "DVC keeps the version of the source table",
     "stage.ran": "a stage has written its outputs, and DVC does not know of them",

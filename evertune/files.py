@@ -172,13 +172,23 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
         raise TableError(f"{path}: the table cannot be written as Parquet: {reason}.") from error
 
 
-def write_table_if_changed(path: Path, table: "pd.DataFrame") -> bool:
-    """Write a table if it differs from the file's, and return whether it did."""
+def write_table_if_changed(
+    path: Path, table: "pd.DataFrame", *, before: Callable[[], object] = lambda: None
+) -> bool:
+    """Write a table if it differs from the file's, and return whether it did.
+
+    Parameters
+    ----------
+    before : function
+        Called right before the file changes, for what must be done whenever it does: a run that is
+        killed after it, and before the change, calls it again.
+    """
     beside = path.with_name(f".{path.name}.new")
     write_table(beside, table)
     if path.is_file() and filecmp.cmp(beside, path, shallow=False):
         beside.unlink()
         return False
+    before()
     beside.replace(path)
     return True
 

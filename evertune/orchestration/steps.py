@@ -16,14 +16,13 @@ from typing import Any, Generic, TypeVar
 
 from evertune.config.loader import load_params
 from evertune.errors import UnsafeError
-from evertune.files import read_lines, write_record
+from evertune.files import read_lines
 from evertune.orchestration.progress import (
     parse_trial_lines,
     read_baselines,
     search_progress,
 )
 from evertune.orchestration.step_times import record_step_seconds
-from evertune.plan import Plan
 from evertune.registry.promotion_records import Verdict
 from evertune.stages.runner import run_and_record, stage_function
 from evertune.stages.search_space import check_space
@@ -113,10 +112,7 @@ def snapshot_step(root: Path) -> Step[Snapshot]:
 
     def run() -> Snapshot:
         check_space(root)
-        taken = take_snapshot(root)
-        if taken.changed:
-            write_record(load_params(root).paths.plan, Plan())
-        return taken
+        return take_snapshot(root)
 
     return Step("snapshot", run, snapshot_line)
 

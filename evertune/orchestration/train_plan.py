@@ -24,7 +24,6 @@ from evertune.files import (
     read_lines,
     read_record,
     template_folder,
-    write_record,
 )
 from evertune.fingerprint import FOLDER as CODE_FOLDER
 from evertune.fingerprint import code_changes
@@ -193,8 +192,6 @@ def _snapshot_on(seen: Params, root: Path) -> PlannedStep:
         text = f"only a run asks the {what}; the plan assumes that its result is as it was"
         return PlannedStep("unknown", text)
     changed = write_snapshot(seen.paths, table)
-    if changed:
-        write_record(seen.paths.plan, Plan())
     rows = f"{len(table)} rows"
     if is_new:
         return PlannedStep("new", f"the first version of {source}, {rows}")

@@ -1,9 +1,10 @@
 """Take a version of the source table with DVC.
 
 Reads the source that params.yaml names, and the model data.existing_model, whose predictions become
-the column `existing_system`. Writes paths.source with its DVC pointer and, where they do not exist
-yet, paths.plan and an empty paths.production_labels; copies versions to the DVC remote if there is
-one. A source that has not changed gives the same version.
+the column `existing_system`. Writes paths.source with its DVC pointer and, where there is none yet,
+an empty paths.production_labels; copies versions to the DVC remote if there is one. A source that
+has not changed gives the same version; new rows begin a new search, for which paths.plan is
+written anew.
 
 `check_source` finds faults of the table before anything is started, and writes nothing.
 """
@@ -82,14 +83,21 @@ def take_snapshot(root: Path) -> Snapshot:
 
 
 def write_snapshot(paths: PathsSection, table: pd.DataFrame) -> bool:
-    """Write the source table and, where there are none yet, a plan and an empty table of labels.
+    """Write the source table and, where it is new, the plan of a new search before it.
+
+    Where there are none yet, a plan and an empty table of labels are written, too.
 
     Returns
     -------
     bool
         Whether the source table is another than before.
     """
-    changed = write_table_if_changed(paths.source, table)
+
+    def begin_new_search() -> None:
+        write_record(paths.plan, Plan())
+        failpoint("snapshot.plan_reset")
+
+    changed = write_table_if_changed(paths.source, table, before=begin_new_search)
     failpoint("snapshot.written")
     if not paths.plan.exists():
         write_record(paths.plan, Plan())

@@ -1,8 +1,10 @@
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from evertune import failpoints
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.errors import TableError
@@ -70,6 +72,23 @@ def test_a_plan_is_written_only_where_there_is_none(root):
     write_record(plan, Plan("refit"))
     take_snapshot(root)
     assert read_record(plan, Plan) == Plan("refit")
+
+
+@pytest.mark.parametrize("point", ["snapshot.plan_reset", "snapshot.written"])
+def test_new_rows_begin_a_new_search_wherever_the_snapshot_fails(root, monkeypatch, point):
+    take_snapshot(root)
+    plan = load_params(root).paths.plan
+    write_record(plan, Plan("refit"))
+    (root / "table.csv").write_text("age,left\n50,yes\n")
+    monkeypatch.setattr(failpoints, "_visits", Counter())
+    monkeypatch.setenv("EVERTUNE_FAULT", f"{point}:raise")
+    with pytest.raises(RuntimeError):
+        take_snapshot(root)
+    monkeypatch.delenv("EVERTUNE_FAULT")
+    assert read_record(plan, Plan) == Plan("tune")
+    take_snapshot(root)
+    assert read_record(plan, Plan) == Plan("tune")
+    assert len(read_table(root / "data/raw/source.parquet")) == 1
 
 
 def test_rows_of_production_stay_and_are_none_at_first(root):
