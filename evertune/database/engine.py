@@ -24,6 +24,7 @@ from evertune.messages import strip_credentials
 
 DATABASE_FILE = "predictions.db"
 TIMEOUT_SECONDS = 20
+CONNECT_SECONDS = 8
 RETRY_SECONDS = 0.02
 MAX_QUERY_VALUES = 10_000  # values in one query; databases take some 30,000
 UPGRADE_LOCK_ID = 8_305_061  # any number that nothing else on the server locks
@@ -146,7 +147,7 @@ def open_log(state: Path, *, model: str, address: str | None = None) -> ModelLog
         The address cannot be read, or its driver is not installed.
     """
     log = ModelLog(
-        _engine_of_url(address) if address else _sqlite_engine(state / DATABASE_FILE), model
+        engine_of_url(address) if address else _sqlite_engine(state / DATABASE_FILE), model
     )
     with log.read_transaction() as connection:
         is_current = schema_revision(connection) == SCHEMA_REVISION
@@ -178,7 +179,12 @@ def database_url(variable: str | None) -> str | None:
     return address
 
 
-def _engine_of_url(address: str) -> Engine:
+def engine_of_url(address: str) -> Engine:
+    """Return the engine of a database; ParamsError if the address cannot be used.
+
+    A server that does not answer at all is given up: while it is connected to, and where it has
+    gone from the network since.
+    """
     wrong = (
         "The address of the log's database must start with postgresql:// or sqlite:///, but {};"
         " correct the variable that scoring.log_variable names."
@@ -196,7 +202,13 @@ def _engine_of_url(address: str) -> Engine:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,  # a server that was started again is not noticed otherwise
-            connect_args={"connect_timeout": TIMEOUT_SECONDS},
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "tcp_user_timeout": TIMEOUT_SECONDS * 1000,
+                "keepalives_idle": TIMEOUT_SECONDS,
+                "keepalives_interval": CONNECT_SECONDS,
+                "keepalives_count": 2,
+            },
         )
     except ImportError as error:
         raise ParamsError(

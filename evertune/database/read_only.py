@@ -1,14 +1,14 @@
-"""Look at a log in SQLite without changing it: no migration, no file beside it."""
+"""Look at a log without changing it: no migration, and beside an SQLite file no other."""
 
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
-from evertune.database.engine import ModelLog
+from evertune.database.engine import ModelLog, engine_of_url
 from evertune.database.migrations import SCRIPTS, schema_revision
-from evertune.database.tables import SCHEMA_REVISION
+from evertune.database.tables import PREDICTIONS, SCHEMA_REVISION
 
 
 def read_only_log(path: Path, model: str) -> ModelLog:
@@ -17,6 +17,11 @@ def read_only_log(path: Path, model: str) -> ModelLog:
         create_engine("sqlite://", creator=lambda: connect_read_only(path), poolclass=NullPool),
         model,
     )
+
+
+def server_log(address: str, model: str) -> ModelLog:
+    """Return the log of a model on a server; its tables are as they are."""
+    return ModelLog(engine_of_url(address), model)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
@@ -47,6 +52,12 @@ def log_revision(log: ModelLog) -> str | None:
     """Return the revision of a log's tables; None for a log without one, as those of 0.1."""
     with log.read_transaction() as connection:
         return schema_revision(connection)
+
+
+def has_tables(log: ModelLog) -> bool:
+    """Return whether a database has a log's tables at all."""
+    with log.read_transaction() as connection:
+        return inspect(connection).has_table(PREDICTIONS.name)
 
 
 def is_newest_revision(revision: str | None) -> bool:

@@ -7,22 +7,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
-from evertune.database import DATABASE_FILE, database_url
+from evertune.database import DATABASE_FILE, ModelLog, database_url
 from evertune.database.read_only import (
+    has_tables,
     integrity_fault,
     is_newest_revision,
     known_revisions,
     log_revision,
     read_only_log,
+    server_log,
 )
 from evertune.decisions import FINAL_OUTCOMES
 from evertune.doctor.finding import Finding, Place
-from evertune.errors import BusyError, ParamsError
+from evertune.errors import BusyError, EvertuneError, ParamsError
 from evertune.messages import strip_credentials
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.embedded_store import KNOWN_SCHEMAS, EmbeddedStore
 from evertune.registry.mlflow_connection import check_reachable, embedded_address, is_moved
 from evertune.registry.mlflow_registry import SEARCH_TAG, TRIAL_TAG
+
+SQLITE = "sqlite:///"
 
 
 def check_mlflow_store(place: Place) -> Iterator[Finding]:
@@ -75,36 +79,20 @@ def check_log(place: Place) -> Iterator[Finding]:
             "log", "error", str(error), by_hand=f"Set the environment variable {variable}."
         )
         return
-    if address is not None:
-        yield from _check_server(address, str(variable))
+    model = place.params.registry.name
+    if address is not None and not address.startswith(SQLITE):
+        yield from _check_server(place, address, variable=str(variable), model=model)
         return
-    database = place.state / DATABASE_FILE
+    named = None if address is None else Path(address.removeprefix(SQLITE))
+    database = named or place.state / DATABASE_FILE
     if not database.is_file() or database.stat().st_size == 0:
         return
     fault = integrity_fault(database)
     if fault is not None:
         yield _damaged("log", database, fault)
         return
-    with read_only_log(database, place.params.registry.name) as log:
-        revision = log_revision(log)
-        if is_newest_revision(revision):
-            if not place.is_running:
-                yield from _unfinished_decisions(DecisionLog(log))
-        elif revision is None or revision in known_revisions():
-            what = f"tables of revision {revision}" if revision else "tables without a revision"
-            yield Finding(
-                "log",
-                "warning",
-                f"{database} has {what}; the next command that opens it migrates it.",
-                command="evertune history",
-            )
-        else:
-            yield Finding(
-                "log",
-                "error",
-                f"{database} has tables of revision {revision}, which a newer Evertune wrote.",
-                command="pip install -U evertune",
-            )
+    with read_only_log(database, model) as log:
+        yield from _check_tables(place, log, str(database))
 
 
 def _quote_code(code: str) -> str:
@@ -145,15 +133,44 @@ def _unknown_schema(database: Path, schema: str) -> Finding:
     )
 
 
-def _check_server(address: str, variable: str) -> Iterator[Finding]:
+def _check_server(place: Place, address: str, *, variable: str, model: str) -> Iterator[Finding]:
+    name = strip_credentials(address)
     try:
         check_reachable(address)
+        with server_log(address, model) as log:
+            yield from _check_tables(place, log, f"The log's database {name}")
     except BusyError:
         yield Finding(
             "log",
             "error",
-            f"The log's database {strip_credentials(address)} does not answer.",
+            f"The log's database {name} does not answer.",
             by_hand=f"Start it, or correct the address in the environment variable {variable}.",
+        )
+    except EvertuneError as error:
+        advice = f"Correct the address in the environment variable {variable}, or the server."
+        yield Finding("log", "error", str(error), by_hand=advice)
+
+
+def _check_tables(place: Place, log: ModelLog, name: str) -> Iterator[Finding]:
+    """Check that a log's tables are those of this release, and that no decision is half-done."""
+    revision = log_revision(log)
+    if is_newest_revision(revision):
+        if not place.is_running:
+            yield from _unfinished_decisions(DecisionLog(log))
+    elif revision is not None and revision not in known_revisions():
+        yield Finding(
+            "log",
+            "error",
+            f"{name} has tables of revision {revision}, which a newer Evertune wrote.",
+            command="pip install -U evertune",
+        )
+    elif has_tables(log):
+        what = f"tables of revision {revision}" if revision else "tables without a revision"
+        yield Finding(
+            "log",
+            "warning",
+            f"{name} has {what}; the next command that opens it migrates it.",
+            command="evertune history",
         )
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from evertune.config.yaml_file import edit_section
@@ -399,6 +400,30 @@ def test_a_database_of_a_newer_release_is_found(project):
     for path, content in copies.items():
         path.write_bytes(content)
     assert findings(project) == []
+
+
+def test_the_tables_of_a_log_on_a_server_are_looked_at(project, postgresql, monkeypatch):
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS examined")
+        connection.execute("CREATE DATABASE examined")
+    address = postgresql.rpartition("/")[0] + "/examined"
+    monkeypatch.setenv("LOG_ADDRESS", address)
+    edit_section(project / "params.yaml", "scoring", {"log_variable": "LOG_ADDRESS"})
+    assert findings(project) == []  # it has no tables yet
+    open_log(project / "state", model="churn", address=address).close()
+    assert findings(project) == []
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("UPDATE evertune_schema SET version_num = '9999'")
+        assert only_finding(project).command == "pip install -U evertune"
+        connection.execute("DROP TABLE evertune_schema")
+    found = only_finding(project)
+    assert (found.check, found.level) == ("log", "warning")
+    follow(project, str(found.command))
+    assert findings(project) == []
+    monkeypatch.setenv("LOG_ADDRESS", address.replace("examined", "gone"))
+    found = only_finding(project)
+    assert (found.check, found.level) == ("log", "error")
+    assert "does not exist" in found.text
 
 
 def test_a_decision_that_was_started_and_not_ended_is_found(project):
