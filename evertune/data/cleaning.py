@@ -25,7 +25,7 @@ from evertune.data.column_kinds import (
     text_issues,
 )
 from evertune.data.number_formats import NumberFormat
-from evertune.data.parsing import as_number, as_text, detect_day_first
+from evertune.data.parsing import as_number, as_text, detect_day_first, mask_missing_words
 from evertune.data.plain_numbers import PlainNumbers, find_plain_numbers
 from evertune.data.schema import (
     NO_COLUMN,
@@ -80,9 +80,10 @@ def prepare_table(
     issues += target_issues(raw[spec.target], spec)
     for role, name in spec.roles.items():
         if role in OPTIONAL_ROLES:
+            cells = as_text(raw[name], missing=spec.missing_values)
             issues += issue_for_cells(
                 raw[name],
-                as_text(raw[name], missing=spec.missing_values).isna(),
+                (mask_missing_words(cells) if role == "time" else cells).isna(),
                 problem=f"cells are missing, but the {role} must be complete",
                 remedy="Fill them, or take the rows out.",
                 options=_without_role(role),

@@ -206,9 +206,7 @@ def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
     header = [clean_text(cell) for cell in next(rows)]
     width = len(header)
     # Some programs end each line with a delimiter: a nameless last column that holds nothing.
-    last = re.compile(re.escape(delimiter) + r"[ \t]*\r?$")
-    lines = text.rstrip("\r\n").split("\n")
-    if width > 1 and not header[-1] and all(last.search(line) for line in lines if line):
+    if width > 1 and not header[-1] and _is_last_blank(text, delimiter, name, width):
         header = header[:-1]
     _check_header(header, text, delimiter, name)
     full_header = [*header, *[""] * (width - len(header))]
@@ -247,6 +245,12 @@ def _parse_rows(text: str, delimiter: str, name: str) -> pd.DataFrame:
         raise TableError(f"{name}: 0 rows below the header; expected at least one.")
     table: pd.DataFrame = pa.concat_tables(chunks).to_pandas()
     return table.iloc[:, : len(header)].set_axis(pd.Index(header), axis="columns")
+
+
+def _is_last_blank(text: str, delimiter: str, name: str, width: int) -> bool:
+    """Return whether the last cell of every row is blank, and none is missing."""
+    rows = _iterate_rows(text, delimiter, name)
+    return all(len(row) == width and not clean_text(row[-1]) for row in rows)
 
 
 def _iterate_rows(text: str, delimiter: str, name: str) -> Iterator[list[str]]:

@@ -37,6 +37,11 @@ def refusal(raw, **declared):
         (RAW.rename(columns={"age": "row_key"}), {}, "'row_key': the name is reserved"),
         (RAW.head(9), {}, "9 rows, need at least 10"),
         (RAW.assign(plan=""), {"group": "plan"}, "20 of 20 cells are missing"),
+        (
+            RAW.assign(age=["NA", *RAW["age"][1:]]),
+            {"time": "age"},
+            "1 of 20 cells are missing, but the time must be complete, the first in row 1: 'NA'",
+        ),
         (RAW.assign(age="1", plan=""), {}, "no column is left .* plan, all cells are missing"),
         (
             RAW.assign(age=["x", *RAW["age"][1:]]),

@@ -135,6 +135,7 @@ def test_quoted_lines_blank_lines_and_any_line_end_are_read(read):
 
 def test_a_mark_at_the_start_and_a_nameless_empty_last_column_are_left_out(read):
     assert list(read("\ufeffa,b,\n1,2,\n3,4,\n").table) == ["a", "b"]
+    assert read('a,b,\n1,"x\ny",\n').table.to_dict("list") == {"a": ["1"], "b": ["x\ny"]}
 
 
 def test_a_table_of_many_chunks_is_whole(read):
