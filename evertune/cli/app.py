@@ -166,14 +166,16 @@ def train() -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="A port of this machine.")] = 5000,
+    host: Annotated[str, production.HOST_OPTION] = "127.0.0.1",
+    port: production.PagePort = 5000,
 ) -> None:
     """Show runs, versions and reports in the MLflow UI until Ctrl-C."""
     with error_boundary():
         project = load_project()
+        from evertune.access import MLFLOW, is_loopback, local_url, who_may_call
         from evertune.cli.up import serve_mlflow_ui
         from evertune.messages import strip_credentials
-        from evertune.registry.mlflow_connection import mlflow_ui_command
+        from evertune.registry.mlflow_connection import mlflow_login, mlflow_ui_command
 
         elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
         if elsewhere:
@@ -183,10 +185,13 @@ def ui(
             page = project.registry.experiment_page(elsewhere)
             typer.echo(f"Those of {project.name}: {page}")
             return
-        command = mlflow_ui_command(project.state, port)
-        page = project.registry.experiment_page(f"http://127.0.0.1:{port}")
-        log = project.state / "ui.log"
-        serve_mlflow_ui(command, port, page=page, log=log, say=typer.echo)
+        command = mlflow_ui_command(project.state, port, host)
+        page = project.registry.experiment_page(local_url(host, port))
+        login, log = {}, project.state / "ui.log"
+        if not is_loopback(host):
+            login = mlflow_login(project.state)
+            typer.echo(who_may_call(MLFLOW, host, project.state))
+        serve_mlflow_ui(command, port, host=host, login=login, page=page, log=log, say=typer.echo)
 
 
 @app.command()

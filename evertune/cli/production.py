@@ -24,6 +24,11 @@ Folders = Annotated[
 Port = Annotated[
     int | None, typer.Option(min=1, max=65535, help="The port of the scoring service.")
 ]
+HOST_OPTION = typer.Option(
+    metavar="ADDRESS",
+    help="What to listen on, such as 0.0.0.0. Beyond this machine, callers must show a secret.",
+)
+Host = Annotated[str | None, HOST_OPTION]
 PagePort = Annotated[int, typer.Option(min=1, max=65535, help="A port of this machine.")]
 Now = Annotated[
     str | None,
@@ -39,7 +44,7 @@ app.add_typer(log, name="log")
 
 
 @app.command()
-def serve(folders: Folders = None, *, port: Port = None) -> None:
+def serve(folders: Folders = None, *, host: Host = None, port: Port = None) -> None:
     """Serve the champion at POST /predict, and take labels at POST /label, until Ctrl-C.
 
     With several projects, each answers under its name: POST /churn/predict.
@@ -48,7 +53,7 @@ def serve(folders: Folders = None, *, port: Port = None) -> None:
         projects = _projects(folders)
         from evertune.serving.server import serve_projects
 
-        serve_projects(projects, port or projects[0].params.scoring.port)
+        serve_projects(projects, port, host=host)
 
 
 @app.command()
@@ -214,6 +219,7 @@ def up(
         bool, typer.Option(help="Simulate customers of the example: requests and labels.")
     ] = False,
     speed: Annotated[float, typer.Option(min=0.1, help="With --simulate: days per minute.")] = 15.0,
+    host: Host = None,
     port: Port = None,
     prefect_port: PagePort = 4200,
     mlflow_port: PagePort = 5000,
@@ -228,6 +234,7 @@ def up(
             prefect_port=prefect_port,
             mlflow_port=mlflow_port,
             scoring_port=port or projects[0].params.scoring.port,
+            host=host,
             days_a_minute=speed if simulate else None,
             say=typer.echo,
         ).run()

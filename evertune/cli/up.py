@@ -1,32 +1,43 @@
 """Keep projects running on one machine: Prefect, MLflow, scheduled flows, the scoring service.
 
 `LocalStack` runs the committed state of each project in a checkout of its own. All programs
-listen on this machine only, end with the command however that ends, and are restarted if they
-end by themselves. Several projects share one Prefect server, one runner of deployments and one
-scoring service, which answers under a path for each model (`/churn/predict`; a single project
-also under `/predict`). The MLflow UI shows the store of MLFLOW_TRACKING_URI, or without it that
-of the first project: each project keeps a store of its own then.
+listen on this machine only, unless it is given another host: then each asks for a secret. They end
+with the command however that ends, and are restarted if they end by themselves. Several projects
+share one Prefect server, one runner of deployments and one scoring service, which answers under a
+path for each model (`/churn/predict`; a single project also under `/predict`). The MLflow UI shows
+the store of MLFLOW_TRACKING_URI, or without it that of the first project: each project keeps a
+store of its own then.
 
 `serve_mlflow_ui` shows the MLflow UI alone. `DecisionFeed` prints decisions and outcomes once.
 """
 
 import os
 import shutil
-import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
+from evertune.access import (
+    MLFLOW,
+    PREFECT,
+    SCORING,
+    is_loopback,
+    listen,
+    local_url,
+    make_secret,
+    who_may_call,
+)
 from evertune.cli.errors import EXIT_CHAMPION_STAYS
 from evertune.config.loader import load_params
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import is_project_locked, project_lock
 from evertune.identity import PROJECT_FILE
+from evertune.messages import strip_credentials
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.orchestration.child_process import child_process
 from evertune.orchestration.deployments import DEPLOYED_LINE
@@ -40,6 +51,7 @@ from evertune.orchestration.processes import (
 )
 from evertune.orchestration.server import (
     EXISTING_SERVER_TIMEOUT_SECONDS,
+    SERVER_SECRET_VARIABLE,
     answers,
     prefect_api_url,
     server_log_path,
@@ -49,7 +61,8 @@ from evertune.orchestration.server import (
 )
 from evertune.project import Project
 from evertune.registry.decision_log import DecisionLog
-from evertune.registry.mlflow_connection import mlflow_ui_command
+from evertune.registry.mlflow_connection import mlflow_login, mlflow_ui_command
+from evertune.serving.token import bearer_header, service_token
 from evertune.simulation.traffic import project_traffic
 from evertune.versioning.checkout import check_out, use_newest_clock
 from evertune.versioning.git import git_is_dirty
@@ -59,7 +72,7 @@ READY_TIMEOUT_SECONDS = 180.0
 TICK_SECONDS, FEED_SECONDS = 0.5, 3.0
 MONITORING_DAYS, MIN_MONITORING_SECONDS = 3.0, 20.0
 EXAMPLE_SOURCE = "example"
-ANY_ADDRESS = "0.0.0.0"
+THIS_MACHINE = "127.0.0.1"
 PREFECT_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}
 # A few rows are predicted fastest by one thread that leaves the processors to others meanwhile.
 ONE_THREAD_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -74,7 +87,10 @@ class LocalStack:
     projects : sequence of Project
         At least one.
     prefect_port, mlflow_port, scoring_port : int
-        On this machine.
+        On the host.
+    host : str, optional
+        That everything listens on; None: the scoring service on `scoring.host` of the first
+        project, all else on this machine.
     days_a_minute : float, optional
         How fast simulated customers are played; None: none are. For one project, on the example.
     say : callable
@@ -88,6 +104,7 @@ class LocalStack:
         prefect_port: int,
         mlflow_port: int,
         scoring_port: int,
+        host: str | None = None,
         days_a_minute: float | None = None,
         say: PrintLine,
     ) -> None:
@@ -95,6 +112,8 @@ class LocalStack:
         self.prefect_port = prefect_port
         self.mlflow_port = mlflow_port
         self.scoring_port = scoring_port
+        self.host = host or THIS_MACHINE
+        self.scoring_host = host or self.projects[0].params.scoring.host
         self.days_a_minute = days_a_minute
         self.say = say
         self.state = self.projects[0].state
@@ -134,8 +153,7 @@ class LocalStack:
     @property
     def scoring_url(self) -> str:
         """The address of the scoring service."""
-        host = self.projects[0].params.scoring.host
-        return f"http://{'127.0.0.1' if host == ANY_ADDRESS else host}:{self.scoring_port}"
+        return local_url(self.scoring_host, self.scoring_port)
 
     def _check(self) -> None:
         names = Counter(project.name for project in self.projects)
@@ -154,11 +172,14 @@ class LocalStack:
                     f"--simulate needs data.source '{EXAMPLE_SOURCE}', but it is '{source}'. Start"
                     " without --simulate, or try it in a new project: `evertune init DIR`."
                 )
-        ports = {"--mlflow-port": self.mlflow_port, "--port": self.scoring_port}
+        ports = {
+            "--mlflow-port": (self.host, self.mlflow_port),
+            "--port": (self.scoring_host, self.scoring_port),
+        }
         if "PREFECT_API_URL" not in os.environ:
-            ports |= {"--prefect-port": self.prefect_port}
-        for option, port in ports.items():
-            check_port_free(port, f"Choose another port with {option}.")
+            ports |= {"--prefect-port": (self.host, self.prefect_port)}
+        for option, (host, port) in ports.items():
+            listen(host, port, advice=f"Choose another port with {option}.").close()
 
     def _check_out(self, project: Project) -> Path:
         identity = project.id  # made before the checkout, which is the same project
@@ -186,20 +207,42 @@ class LocalStack:
             os.environ["PYTHONPATH"] = os.pathsep.join(places)
         for name, value in PREFECT_SETTINGS.items():
             os.environ.setdefault(name, value)
-        os.environ.setdefault("PREFECT_API_URL", prefect_api_url(self.prefect_port))
+        if "PREFECT_API_URL" not in os.environ:
+            os.environ["PREFECT_API_URL"] = self._own_prefect
+            if not is_loopback(self.host):
+                os.environ["PREFECT_API_AUTH_STRING"] = make_secret(self.state, PREFECT)
         try:
             yield
         finally:
             os.environ.clear()
             os.environ.update(before)
 
-    def _page_programs(self) -> Iterator[Program]:
-        if os.environ["PREFECT_API_URL"] == prefect_api_url(self.prefect_port):
-            log = server_log_path(self.state)
-            yield Program("Prefect server", partial(_prefect_process, self.prefect_port, log), log)
+    @property
+    def _own_prefect(self) -> str:
+        return prefect_api_url(self.prefect_port, self.host)
+
+    @property
+    def _own_pages(self) -> Iterator[str]:
+        """The servers with pages that are not somebody else's."""
+        if os.environ["PREFECT_API_URL"] == self._own_prefect:
+            yield PREFECT
         if "MLFLOW_TRACKING_URI" not in os.environ:
-            command = mlflow_ui_command(self.state, self.mlflow_port)
-            yield _command_program("MLflow UI", command, self.state / "ui.log")
+            yield MLFLOW
+
+    def _page_programs(self) -> Iterator[Program]:
+        beyond, own = not is_loopback(self.host), [*self._own_pages]
+        if PREFECT in own:
+            log = server_log_path(self.state)
+            login = {SERVER_SECRET_VARIABLE: make_secret(self.state, PREFECT)} if beyond else {}
+            server = partial(_prefect_process, self.host, self.prefect_port, log, login)
+            yield Program("Prefect server", server, log)
+        if MLFLOW in own:
+            yield _command_program(
+                "MLflow UI",
+                mlflow_ui_command(self.state, self.mlflow_port, self.host),
+                self.state / "ui.log",
+                settings=mlflow_login(self.state) if beyond else None,
+            )
 
     def _work_programs(self) -> Iterator[Program]:
         logs, folders = self.state / "up", [str(checkout) for checkout in self.checkouts]
@@ -210,7 +253,8 @@ class LocalStack:
         yield _command_program(
             "runner of deployments", [sys.executable, *deploy], logs / "runs.log"
         )
-        serve = ["-m", "evertune.cli.app", "serve", *folders, "--port", str(self.scoring_port)]
+        place = ["--host", self.scoring_host, "--port", str(self.scoring_port)]
+        serve = ["-m", "evertune.cli.app", "serve", *folders, *place]
         yield _command_program(
             "scoring service",
             [sys.executable, *serve],
@@ -220,13 +264,14 @@ class LocalStack:
 
     def _wait_for_prefect(self, pages: list[RunningProgram]) -> None:
         address = os.environ["PREFECT_API_URL"]
+        shown = strip_credentials(address)
         if pages and pages[0].program.name == "Prefect server":
             wait_for_server(address, process=pages[0].process, log=pages[0].program.log)
         elif not server_responds(
             address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True
         ):
             raise BusyError(
-                f"PREFECT_API_URL is {address}, but no Prefect server answers there. Start it, or"
+                f"PREFECT_API_URL is {shown}, but no Prefect server answers there. Start it, or"
                 " unset the variable."
             )
 
@@ -242,8 +287,10 @@ class LocalStack:
 
     def _wait_for_work(self, work: list[RunningProgram]) -> None:
         runs, _ = work
+        token = service_token(load_params(self.checkouts[0]), self.scoring_host)
+        headers = bearer_header(token)
         for what, ready in {
-            "The scoring service": lambda: answers(f"{self.scoring_url}/ready"),
+            "The scoring service": lambda: answers(f"{self.scoring_url}/ready", headers=headers),
             "Deploying the flows": lambda: (
                 DEPLOYED_LINE in runs.program.log.read_text(errors="replace").splitlines()
             ),
@@ -252,8 +299,9 @@ class LocalStack:
 
     def _address_lines(self) -> Iterator[str]:
         shared = os.environ.get("MLFLOW_TRACKING_URI")
-        mlflow = shared or f"http://127.0.0.1:{self.mlflow_port}"
-        yield f"Prefect:         {os.environ['PREFECT_API_URL'].removesuffix('/api')}"
+        mlflow = shared or local_url(self.host, self.mlflow_port)
+        prefect = strip_credentials(os.environ["PREFECT_API_URL"])
+        yield f"Prefect:         {prefect.removesuffix('/api')}"
         for project in self.projects if shared else self.projects[:1]:
             owner = f" (runs of {project.name})" if len(self.projects) > 1 else ""
             yield f"MLflow:          {project.registry.experiment_page(mlflow)}{owner}"
@@ -262,6 +310,11 @@ class LocalStack:
             page = project.state / "monitoring" / "monitoring.html"
             yield f"scoring service: {self.scoring_url}{path}"
             yield f"monitoring page: {page.as_uri()} (after the first monitoring run)"
+        for server in self._own_pages if not is_loopback(self.host) else ():
+            yield who_may_call(server, self.host, self.state)
+        for project in self.projects if not is_loopback(self.scoring_host) else ():
+            if project.params.scoring.token_variable is None:
+                yield who_may_call(SCORING, self.scoring_host, project.state)
         yield "Press Ctrl-C to stop."
 
     def _supervise(
@@ -269,7 +322,7 @@ class LocalStack:
     ) -> None:
         traffic = None
         if self.days_a_minute is not None:
-            traffic = project_traffic(self.checkouts[0], self.scoring_url)
+            traffic = project_traffic(self.checkouts[0], self.scoring_url, host=self.scoring_host)
         several = len(self.projects) > 1
         feeds = [
             DecisionFeed(checkout, prefix=f"{project.name}: " if several else "")
@@ -323,13 +376,24 @@ class DecisionFeed:
         return [f"{self.prefix}{line}" for line in lines]
 
 
-def serve_mlflow_ui(command: list[str], port: int, *, page: str, log: Path, say: PrintLine) -> None:
+def serve_mlflow_ui(
+    command: list[str],
+    port: int,
+    *,
+    host: str = THIS_MACHINE,
+    login: Mapping[str, str] | None = None,
+    page: str,
+    log: Path,
+    say: PrintLine,
+) -> None:
     """Serve the UI until Ctrl-C, and print the address of a page once it answers.
 
     Parameters
     ----------
     command : list of str
-        Serves the UI on 127.0.0.1 and `port`.
+        Serves the UI on `host` and `port`.
+    login : mapping, optional
+        Variables of the command's environment, by which it asks for a password.
     page : str
         The one to begin with.
     log : Path
@@ -344,10 +408,13 @@ def serve_mlflow_ui(command: list[str], port: int, *, page: str, log: Path, say:
     StageError
         The UI does not come up, or ends by itself.
     """
-    check_port_free(port, f"Choose another port, for example `evertune ui --port {port + 1}`.")
-    address = f"http://127.0.0.1:{port}"
+    advice = f"Choose another port, for example `evertune ui --port {port + 1}`."
+    listen(host, port, advice=advice).close()
+    address = local_url(host, port)
     try:
-        with child_process(command, environment=os.environ, log=log) as process:
+        with child_process(
+            command, environment={**os.environ, **(login or {})}, log=log
+        ) as process:
             if server_responds(
                 address, seconds=UI_START_TIMEOUT_SECONDS, alive=lambda: process.poll() is None
             ):
@@ -358,17 +425,6 @@ def serve_mlflow_ui(command: list[str], port: int, *, page: str, log: Path, say:
             )
     except KeyboardInterrupt:
         say("The MLflow UI has stopped.")
-
-
-def check_port_free(port: int, advice: str) -> None:
-    """Return if a port of this machine can be used, else raise BusyError with the advice."""
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise BusyError(
-            f"Port {port} of this machine cannot be used: {reason}. {advice}"
-        ) from error
 
 
 def monitoring_interval_seconds(days_a_minute: float) -> float:
@@ -388,10 +444,12 @@ def tail_log(log: Path, process: Popen[bytes]) -> Iterator[str]:
 
 
 @contextmanager
-def _prefect_process(port: int, log: Path) -> Iterator[Popen[bytes]]:
+def _prefect_process(
+    host: str, port: int, log: Path, login: dict[str, str]
+) -> Iterator[Popen[bytes]]:
     with (
-        socket.create_server(("127.0.0.1", port)) as listener,
-        server_on_socket(listener, log=log, settings={}) as process,
+        listen(host, port, advice="") as listener,
+        server_on_socket(listener, log=log, settings=login) as process,
     ):
         yield process
 

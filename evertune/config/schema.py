@@ -309,6 +309,7 @@ class ScoringSection(Section):
     max_request_bytes: Annotated[PositiveInt, formerly("max_request_bytes", "most_bytes")] = (
         1_000_000
     )
+    max_requests_a_second: PositiveInt | None = 1000  # of one caller
     batch_wait_ms: Annotated[NonNegativeFloat, formerly("batch_wait_ms", "gather_milliseconds")] = (
         2.0
     )

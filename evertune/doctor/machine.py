@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from shlex import quote
+from urllib.parse import urlsplit
 
 import psutil
 from joblib import cpu_count
@@ -19,11 +20,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import evertune
+from evertune.access import is_loopback, local_url
 from evertune.doctor.finding import Finding, Place
 from evertune.errors import BusyError, EvertuneError, ParamsError
 from evertune.files import is_project_locked
 from evertune.messages import strip_credentials
-from evertune.orchestration.server import server_responds
+from evertune.orchestration.server import answers, server_responds
 from evertune.plan import Plan
 from evertune.registry.embedded_store import KNOWN_SCHEMAS, EmbeddedStore
 from evertune.registry.mlflow_connection import check_reachable
@@ -39,6 +41,11 @@ TABLE_MEMORY = 20  # of a Parquet file's bytes, decoded and cleaned
 WORKER_MEGABYTES = 200
 CLOCK_SECONDS = 120.0
 PREFECT_SECONDS = 3.0
+# A page of each server that holds data, by the variable with the server's address.
+READ_BY_ANYBODY = {
+    "MLFLOW_TRACKING_URI": ("MLflow", "/api/2.0/mlflow/experiments/search?max_results=1"),
+    "PREFECT_API_URL": ("Prefect", "/admin/version"),
+}
 UP_PORTS = {"--prefect-port": 4200, "--mlflow-port": 5000}  # of `evertune up`
 
 
@@ -240,6 +247,48 @@ def check_addresses(_: Place) -> Iterator[Finding]:
             " or work on this machine:",
             command=f"unset {name}",
         )
+
+
+def check_open_servers(_: Place) -> Iterator[Finding]:
+    """Check that no server that others can reach lets everybody in.
+
+    Asked are the servers that the environment names, and what listens on the usual ports of
+    `evertune up`.
+    """
+    named = {name: os.environ.get(name, "") for name in READ_BY_ANYBODY}
+    asked = {address: name for name, address in named.items() if _is_elsewhere(address)}
+    listening = {each.laddr for each in psutil.net_connections("tcp") if each.status == "LISTEN"}
+    for host, port in sorted({(place.ip, place.port) for place in listening}):
+        if port in UP_PORTS.values() and not is_loopback(host):
+            asked |= {local_url(host, port): "MLFLOW_TRACKING_URI"}
+            asked |= {f"{local_url(host, port)}/api": "PREFECT_API_URL"}
+    for address, name in asked.items():
+        server, path = READ_BY_ANYBODY[name]
+        if answers(f"{address.rstrip('/')}{path}", seconds=PREFECT_SECONDS):
+            yield Finding(
+                "open servers",
+                "warning",
+                f"{server} at {strip_credentials(address)} can be reached from other machines and"
+                " asks for no password: who reaches it can change models and runs.",
+                by_hand="Have it listen on 127.0.0.1 only, or start it by `evertune up --host"
+                " ADDRESS`, which makes passwords; see docs/security.md.",
+            )
+    ray = os.environ.get("RAY_ADDRESS", "")
+    token = os.environ.get("RAY_AUTH_MODE") == "token"
+    if ":" in ray and _is_elsewhere(f"//{ray.removeprefix('ray://')}") and not token:
+        yield Finding(
+            "open servers",
+            "warning",
+            f"The Ray cluster at {ray} is used without a token: who reaches it can run any program"
+            " there.",
+            by_hand="Start its nodes with `RAY_AUTH_MODE=token` and `RAY_AUTH_TOKEN_PATH=FILE`, and"
+            " set both here.",
+        )
+
+
+def _is_elsewhere(address: str) -> bool:
+    host = urlsplit(address).hostname
+    return host is not None and not is_loopback(host)
 
 
 def _source_bytes(place: Place) -> int:

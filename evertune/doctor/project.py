@@ -24,7 +24,7 @@ from evertune.versioning.health import (
 )
 from evertune.versioning.preview import dvc_settings, name_project, project_preview
 
-SECRET_PATTERNS = ("ray.token", "*.token", "*.key", "*.pem")
+SECRET_PATTERNS = ("ray.token", "*.token", "*.key", "*.pem", "secrets/*")
 LEFTOVER_PATTERNS = (".*.part", ".*.old", ".*.new")
 
 
@@ -97,6 +97,14 @@ def check_rights(place: Place) -> Iterator[Finding]:
             "error",
             f"Every user of this machine may change {place.state}, from which models are loaded.",
             command=f"chmod o-w {quote(str(place.state))}",
+        )
+    folder = place.state / "secrets"
+    if folder.is_dir() and folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(
+            "rights",
+            "error",
+            f"Other users of this machine may look into {folder}, which holds secrets.",
+            command=f"chmod 700 {quote(str(folder))}",
         )
     local = place.root / ".dvc" / "config.local"
     secrets = {path for pattern in SECRET_PATTERNS for path in place.state.glob(pattern)}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from evertune.errors import EvertuneError, InputError, ParamsError
+from evertune.messages import strip_credentials
 from evertune.orchestration.environment import DEFAULTS, set_defaults
 from evertune.orchestration.server_names import (
     DECISION_EVENT,
@@ -96,9 +97,10 @@ def deploy(
             try:
                 client.read_work_pool(work_pool)
             except ObjectNotFound as error:
+                server = strip_credentials(str(client.api_url))
                 raise InputError(
                     f"expected a work pool named {work_pool!r}, but the server at"
-                    f" {client.api_url} has none. Make it with `prefect work-pool create"
+                    f" {server} has none. Make it with `prefect work-pool create"
                     f" {work_pool} --type process`."
                 ) from error
         for each in project_deployments(
@@ -351,9 +353,10 @@ def _block_id(client: "SyncPrefectClient", name: str) -> UUID:
     try:
         return client.read_block_document_by_name(own, slug).id
     except ObjectNotFound as error:
+        server = strip_credentials(str(client.api_url))
         raise ParamsError(
             f"monitoring.notify: expected a Prefect block '{name}', but the server at"
-            f" {client.api_url} has none. Start `evertune up` without that line, create the block"
+            f" {server} has none. Start `evertune up` without that line, create the block"
             " on Prefect's page 'Blocks', then start again."
         ) from error
 

@@ -2,11 +2,14 @@
 
 A variable that is set already wins. No tool sends telemetry, Prefect logs nothing to the
 terminal and starts no server of its own (`evertune.orchestration.server` starts one that ends
-with the run).
+with the run). Where PREFECT_API_URL is a server of the project's own that asks for a secret, the
+secret is set, too.
 """
 
 import os
 from pathlib import Path
+
+from evertune.access import PREFECT, is_this_machine, kept_secret
 
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -31,8 +34,11 @@ def set_defaults(state: Path) -> None:
     Parameters
     ----------
     state : Path
-        Where Prefect's own files go, in the folder `prefect`.
+        Where Prefect's own files go, in the folder `prefect`, and where secrets lie.
     """
     defaults = DEFAULTS | {"PREFECT_HOME": str(state / "prefect")}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    secret = kept_secret(state, PREFECT)
+    if secret and is_this_machine(os.environ.get("PREFECT_API_URL", "")):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", secret)

@@ -2,8 +2,9 @@
 
 `prefect_server` uses the server of PREFECT_API_URL if that is set, else it starts one; enter it
 before Prefect is imported. Started as a module with a socket's file descriptor, this file is
-that server. It answers only requests that name this machine, so that no foreign web page gets
-in. Schedules and automations work only on a server that stays up.
+that server. On this machine alone it answers only requests that name this machine, so that no
+foreign web page gets in; elsewhere only those that show PREFECT_SERVER_API_AUTH_STRING. Schedules
+and automations work only on a server that stays up.
 """
 
 import os
@@ -13,18 +14,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hmac import compare_digest
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+from evertune.access import basic_authorization, is_loopback, local_url
 from evertune.errors import BusyError
+from evertune.messages import strip_credentials
 from evertune.orchestration.child_process import child_process
 
 EXISTING_SERVER_TIMEOUT_SECONDS = 8.0
 SERVER_START_TIMEOUT_SECONDS = 180.0
 POLL_SECONDS = 0.05
 AUTH_STATUS_CODES = (401, 403)
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+SERVER_SECRET_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+# The last is what Starlette reads of any IPv6 address, for which no name can stand.
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "["]
 # What acts on schedules and automations belongs to a running server.
 NO_BACKGROUND_SERVICES = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
@@ -85,18 +92,20 @@ def server_on_socket(
     Parameters
     ----------
     listener : socket
-        Of this machine; pages of other origins may not ask the server anything.
+        Pages of other origins may not ask the server anything.
     settings : mapping
-        Of Prefect, beside the environment's.
+        Of Prefect, beside the environment's; where others than this machine reach the socket, with
+        PREFECT_SERVER_API_AUTH_STRING.
 
     Yields
     ------
     subprocess.Popen
         Its keeper.
     """
-    port = listener.getsockname()[1]
+    host, port = listener.getsockname()[:2]
     own = {
-        "PREFECT_UI_API_URL": prefect_api_url(port),
+        # Elsewhere, pages ask the server by the name that they were loaded by.
+        "PREFECT_UI_API_URL": prefect_api_url(port) if is_loopback(host) else "/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
@@ -109,9 +118,9 @@ def server_on_socket(
         yield process
 
 
-def prefect_api_url(port: int) -> str:
-    """Return the address of Prefect's API on a port of this machine."""
-    return f"http://127.0.0.1:{port}/api"
+def prefect_api_url(port: int, host: str = "127.0.0.1") -> str:
+    """Return the address of Prefect's API for programs of this machine."""
+    return f"{local_url(host, port)}/api"
 
 
 def server_log_path(state: Path) -> Path:
@@ -120,13 +129,14 @@ def server_log_path(state: Path) -> Path:
 
 
 def _check_existing_server(address: str) -> str:
+    shown = strip_credentials(address)
     if not server_responds(address, seconds=EXISTING_SERVER_TIMEOUT_SECONDS, alive=lambda: True):
         raise BusyError(
-            f"PREFECT_API_URL is {address}, but no Prefect server answers there within"
+            f"PREFECT_API_URL is {shown}, but no Prefect server answers there within"
             f" {EXISTING_SERVER_TIMEOUT_SECONDS:.0f} s. Start it (`prefect server start`), or unset"
             " the variable to have one for the run."
         )
-    return address.removesuffix("/api")
+    return shown.removesuffix("/api")
 
 
 def wait_for_server(address: str, *, process: subprocess.Popen[bytes], log: Path) -> str:
@@ -153,7 +163,7 @@ def server_responds(address: str, *, seconds: float, alive: Callable[[], bool]) 
     deadline = time.monotonic() + seconds
     while alive() and time.monotonic() < deadline:
         try:
-            with urlopen(f"{address}/health", timeout=seconds):
+            with urlopen(f"{strip_credentials(address)}/health", timeout=seconds):
                 return True
         except HTTPError as error:
             return error.code in AUTH_STATUS_CODES
@@ -162,13 +172,41 @@ def server_responds(address: str, *, seconds: float, alive: Callable[[], bool]) 
     return False
 
 
-def answers(address: str, *, seconds: float = EXISTING_SERVER_TIMEOUT_SECONDS) -> bool:
+def answers(
+    address: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = EXISTING_SERVER_TIMEOUT_SECONDS,
+) -> bool:
     """Return whether a web server answers a request for an address well within some seconds."""
     try:
-        with urlopen(address, timeout=seconds):
+        with urlopen(Request(address, headers=dict(headers or {})), timeout=seconds):
             return True
     except OSError:
         return False
+
+
+class BasicAuth:
+    """An ASGI app that lets only those in who show a user and a password; the health is open.
+
+    Prefect itself guards its API only, not its pages. It also guards the websockets, which ask for
+    the same secret in their first message.
+    """
+
+    def __init__(self, app: Any, user_and_password: str) -> None:
+        self.app = app
+        self.expected = basic_authorization(user_and_password).encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer 401 to a request without the right header."""
+        shown = dict(scope.get("headers", ())).get(b"authorization", b"")
+        is_open = scope["type"] != "http" or scope["path"] == "/api/health"
+        if is_open or compare_digest(shown, self.expected):
+            await self.app(scope, receive, send)
+        else:
+            headers = [(b"www-authenticate", b'Basic realm="Prefect"'), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body"})
 
 
 def serve_prefect(descriptor: int) -> None:
@@ -177,10 +215,18 @@ def serve_prefect(descriptor: int) -> None:
     from prefect.server.api.server import create_app
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    # A name that was made to point at this machine would let a foreign page in.
-    app = TrustedHostMiddleware(create_app(), allowed_hosts=ALLOWED_HOSTS)
+    listener, secret = socket.socket(fileno=descriptor), os.environ.get(SERVER_SECRET_VARIABLE)
+    host = listener.getsockname()[0]
+    app: Any = create_app()
+    if is_loopback(host):
+        # A name that was made to point at this machine would let a foreign page in.
+        app = TrustedHostMiddleware(app, allowed_hosts=ALLOWED_HOSTS)
+    elif not secret:
+        raise SystemExit(f"Beyond this machine, {SERVER_SECRET_VARIABLE} must be set for {host}.")
+    if secret:
+        app = BasicAuth(app, secret)
     config = uvicorn.Config(app, log_level="error", lifespan="on")
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Unless MLFLOW_TRACKING_URI is set, MLflow's SQLite database and its artifacts are kept in the
 project's `state` folder. `connect` checks the address before a client would wait for minutes,
-and returns a client whose failures are Evertune's errors. Only `evertune.registry.mlflow_registry`
-uses the client; MLflow's own active run is never used.
+and returns a client whose failures are Evertune's errors; a server of the project's own gets the
+password that it asks for. Only `evertune.registry.mlflow_registry` uses the client; MLflow's own
+active run is never used.
 
 MLflow stores absolute places of artifacts. `relocate_artifacts` rewrites them when the embedded
 database is opened in another folder than they name, so that a moved or copied project goes on.
@@ -21,6 +22,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from evertune.access import (
+    MLFLOW,
+    is_loopback,
+    is_this_machine,
+    kept_secret,
+    make_secret,
+    names_of_host,
+    secret_path,
+    write_private,
+)
 from evertune.errors import BusyError, EvertuneError, StageError, UnsafeError
 from evertune.messages import strip_credentials
 
@@ -58,17 +69,45 @@ def tracking_address(state: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or embedded_address(state)
 
 
-def mlflow_ui_command(state: Path, port: int) -> list[str]:
-    """Return the command that shows the embedded store on this machine's port."""
+def mlflow_ui_command(state: Path, port: int, host: str = "127.0.0.1") -> list[str]:
+    """Return the command that shows the embedded store on a port.
+
+    Beyond this machine it needs the environment of `mlflow_login`, and asks for a password.
+    """
+    names = [f"{name}:{port}" for name in names_of_host(host)]
     return [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", embedded_address(state)),
         *("--artifacts-destination", str(state / "artifacts")),
         *("--default-artifact-root", str(state / "artifacts")),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
-        *("--cors-allowed-origins", f"http://127.0.0.1:{port},http://localhost:{port}"),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+        *("--allowed-hosts", ",".join(names)),
+        *("--cors-allowed-origins", ",".join(f"http://{name}" for name in names)),
+        *(() if is_loopback(host) else ("--app-name", "basic-auth")),
     ]
+
+
+def mlflow_login(state: Path) -> dict[str, str]:
+    """Return the environment of an MLflow server that asks for a password, made at first use.
+
+    The server keeps its users in a database of its own; without the file of the first one's
+    password that is made anew.
+    """
+    folder = secret_path(state, MLFLOW).parent
+    users, settings = folder / "mlflow-users.db", folder / "mlflow.ini"
+    if kept_secret(state, MLFLOW) is None or not users.exists():
+        write_private(users, "")
+    user, _, password = make_secret(state, MLFLOW).partition(":")
+    place = str(users).replace("%", "%%")  # % is a sign of these files
+    lines = ("[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{place}")
+    write_private(settings, "\n".join([*lines, ""]))
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_AUTH_ADMIN_USERNAME": user,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+        "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": make_secret(state, "mlflow-sessions"),
+    }
 
 
 def connect(state: Path) -> "TranslatingClient":
@@ -83,6 +122,12 @@ def connect(state: Path) -> "TranslatingClient":
     """
     address = tracking_address(state)
     check_reachable(address)
+    secret = kept_secret(state, MLFLOW)
+    own = address.startswith("http") and is_this_machine(address)
+    if secret and own and urlsplit(address).username is None:
+        user, _, password = secret.partition(":")
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", user)
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", password)
     if address == embedded_address(state):
         database = state / "mlflow.db"
         if not _is_sqlite(database):
@@ -103,7 +148,7 @@ def check_reachable(address: str) -> None:
         return
     try:
         if parts.scheme in ("http", "https"):
-            url = f"{address.rstrip('/')}/health"
+            url = f"{strip_credentials(address).rstrip('/')}/health"
             urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS).close()
         else:
             port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])

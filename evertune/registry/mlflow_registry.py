@@ -718,9 +718,10 @@ class ModelRegistry:
 
     def _foreign_name(self, kind: str, owner: str | None) -> ParamsError:
         whose = "of another project" if owner is None else f"of the project with the id {owner}"
+        address = strip_credentials(self._client.address)
         return ParamsError(
             f"expected {self.name!r} to be free for this project (id {self.project_id}) on the"
-            f" MLflow at {self._client.address}, but its {kind} is {whose}; nothing was changed:"
+            f" MLflow at {address}, but its {kind} is {whose}; nothing was changed:"
             " set registry.name in params.yaml to a name of this project's own"
         )
 

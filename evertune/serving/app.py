@@ -4,20 +4,21 @@
 /churn/predict`); one that is alone answers at `/predict` too. A request goes from here through
 `requests` (its form) and `service` (batches of predictions) to `monitoring.prediction_log`; then it
 is answered. `/openapi.json` is what FastAPI generates, for the columns of the champions of now:
-when another champion reads other columns, the paths are built again. Only /health and /ready
-answer anybody.
+when another champion reads other columns, the paths are built again. Only /health answers anybody.
 
-Checked here, before FastAPI parses a body: the caller, content type, size, the time that the body
-may take, and JSON that two readers could read in two ways. Without a token, a service on loopback
-answers only requests whose Host header names this machine, so that a web page whose name resolves
-to 127.0.0.1 (DNS rebinding) cannot reach it.
+Checked here, before FastAPI parses a body: the caller and how often it asks, content type, size,
+the time that the body may take, and JSON that two readers could read in two ways. A service that
+asks for no token, which is one that listens on this machine alone, answers only requests whose Host
+header names this machine, so that a web page whose name resolves to 127.0.0.1 (DNS rebinding)
+cannot reach it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hmac import compare_digest
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
@@ -28,9 +29,13 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from evertune.access import is_loopback
 from evertune.serving.requests import (
     BAD_REQUEST,
     CONTENT_TOO_LARGE,
+    NOT_READY,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
     UNPROCESSABLE,
     BodyModels,
     Error,
@@ -42,20 +47,13 @@ from evertune.serving.requests import (
     form_error,
     parse_json,
 )
-from evertune.serving.service import CONFLICT, NOT_READY, ModelService
+from evertune.serving.service import CONFLICT, ModelService
 
-UNAUTHORIZED, FORBIDDEN, UNSUPPORTED_MEDIA_TYPE, TOO_MANY_REQUESTS = 401, 403, 415, 429
+FORBIDDEN, UNSUPPORTED_MEDIA_TYPE = 403, 415
 MAX_ACTIVE_REQUESTS = 128
 BODY_TIMEOUT_SECONDS = 10.0
 JSON_MEDIA_TYPE = "application/json"
 PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-RETRY_LATER = {"Retry-After": "2"}
-RESPONSE_HEADERS = {
-    UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
-    TOO_MANY_REQUESTS: RETRY_LATER,
-    NOT_READY: RETRY_LATER,
-}
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": description}
     for status, description in {
@@ -66,22 +64,27 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         CONTENT_TOO_LARGE: "Too large.",
         UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON.",
         UNPROCESSABLE: "Fields cannot be used; each is named.",
-        TOO_MANY_REQUESTS: "Too many requests at once.",
+        TOO_MANY_REQUESTS: "Too many requests at once, or of one caller in a second.",
         NOT_READY: "There is no champion, or the log does not answer.",
     }.items()
 }
+ERRORS_WITHOUT_BODY: dict[int | str, dict[str, Any]] = {
+    each: ERRORS[each]
+    for each in ERRORS
+    if each in (UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, NOT_READY)
+}
 
 
-def create_app(services: Mapping[str, ModelService], *, host: str = "127.0.0.1") -> FastAPI:
+def create_app(services: Mapping[str, ModelService]) -> FastAPI:
     """Return the app of services; they are started and stopped with it.
 
     Parameters
     ----------
     services : mapping of str to ModelService
         By the path below which each answers, such as `churn`.
-    host : str
-        The address that the server listens on.
     """
+    guards = {path: Guard([service]) for path, service in services.items()}
+    shared_guard = Guard([*services.values()])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -97,11 +100,7 @@ def create_app(services: Mapping[str, ModelService], *, host: str = "127.0.0.1")
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_document(request: Request) -> Response:
-        if any(service.token is None for service in services.values()):
-            try:
-                check_host(request, host)
-            except RequestError as error:
-                return _error_response(error)
+        shared_guard.check(request)
         return JSONResponse(app.openapi())
 
     n_fixed = len(app.router.routes)
@@ -109,19 +108,19 @@ def create_app(services: Mapping[str, ModelService], *, host: str = "127.0.0.1")
     def build_paths() -> None:
         router, alone = APIRouter(), len(services) == 1
         for path, service in services.items():
-            paths = _service_router(service, host)
+            paths = _service_router(service, guards[path])
             router.include_router(paths, prefix=f"/{path}", include_in_schema=not alone)
             if alone:
                 router.include_router(paths)
         if not alone:
-            _add_probes(router, [*services.values()])
+            _add_probes(router, [*services.values()], shared_guard)
         app.router.routes[n_fixed:] = router.routes
         app.openapi_schema = None  # of the paths before
 
     return app
 
 
-def _service_router(service: ModelService, host: str) -> APIRouter:
+def _service_router(service: ModelService, guard: "Guard") -> APIRouter:
     """Return the paths of one service, for its champion of now."""
     params = service.params
     models = body_models(
@@ -130,9 +129,9 @@ def _service_router(service: ModelService, host: str) -> APIRouter:
         ignored=params.data.ignore,
         max_rows=params.scoring.max_rows,
     )
-    # declares the token; `check_caller` asks for it, before the body is read
+    # declares the token; the guard asks for it, before the body is read
     token = [Security(HTTPBearer(auto_error=False))] if service.token is not None else []
-    router = APIRouter(route_class=_route_class(service, host, models))
+    router = APIRouter(route_class=_route_class(service, guard, models))
 
     async def predict(body: models.predict_request) -> Response:  # type: ignore[name-defined]
         return Response(await service.predict(body), media_type=JSON_MEDIA_TYPE)
@@ -141,64 +140,82 @@ def _service_router(service: ModelService, host: str) -> APIRouter:
         return await service.label(body)
 
     async def metrics(request: Request) -> Response:
-        check_caller(service, request, host)
+        guard.check(request)
         return Response(await service.render_metrics(), media_type=PROMETHEUS_MEDIA_TYPE)
 
     shared: dict[str, Any] = {"dependencies": token, "responses": ERRORS}
     router.post("/predict", response_model=models.predict_response, **shared)(predict)
     router.post("/label", **shared)(label)
-    some: dict[int | str, Any] = {
-        status: ERRORS[status] for status in (UNAUTHORIZED, FORBIDDEN, NOT_READY)
-    }
-    router.get("/metrics", dependencies=token, responses=some, response_class=PlainTextResponse)(
-        metrics
-    )
-    _add_probes(router, [service])
+    router.get(
+        "/metrics",
+        dependencies=token,
+        responses=ERRORS_WITHOUT_BODY,
+        response_class=PlainTextResponse,
+    )(metrics)
+    _add_probes(router, [service], guard)
     return router
 
 
-def _add_probes(router: APIRouter, services: Sequence[ModelService]) -> None:
+def _add_probes(router: APIRouter, services: Sequence[ModelService], guard: "Guard") -> None:
     """Add /health and /ready, which fail where one of the services does; the first one answers."""
 
     async def health() -> dict[str, str]:
         statuses = [service.health() for service in services]
         return statuses[0]
 
-    async def ready() -> dict[str, str]:
+    async def ready(request: Request) -> dict[str, str]:
+        guard.check(request)
         statuses = [service.readiness() for service in services]
         return statuses[0]
 
-    shared: dict[str, Any] = {
-        "response_model": Status,
-        "response_model_exclude_none": True,
-        "responses": {NOT_READY: ERRORS[NOT_READY]},
-    }
-    router.get("/health", **shared)(health)
-    router.get("/ready", **shared)(ready)
+    shared: dict[str, Any] = {"response_model": Status, "response_model_exclude_none": True}
+    router.get("/health", responses={NOT_READY: ERRORS[NOT_READY]}, **shared)(health)
+    router.get("/ready", responses=ERRORS_WITHOUT_BODY, **shared)(ready)
 
 
-def check_caller(service: ModelService, request: Request, host: str) -> None:
-    """Turn away who has no token or, where none is asked for, means another machine."""
-    if service.token is not None:
+class Guard:
+    """Turns away who asks too often, has no token or, where none is asked for, is elsewhere.
+
+    Parameters
+    ----------
+    services : sequence of ModelService
+        The token of any of them is enough.
+    """
+
+    def __init__(self, services: Sequence[ModelService]) -> None:
+        self._tokens = [service.token for service in services if service.token is not None]
+        self._is_open = len(self._tokens) < len(services)
+        self._limit = services[0].params.scoring.max_requests_a_second
+        self._second, self._requests = 0, Counter[str]()
+
+    def check(self, request: Request) -> None:
+        """Raise RequestError where the request is not to be answered."""
+        self._count(request.client.host if request.client else "")
+        if self._is_open:
+            if not is_loopback(_host_name(request)):
+                problem = "expected this machine's own name, such as localhost"
+                raise _error(FORBIDDEN, "host", problem)
+            return
         shown = request.headers.get("authorization", "").encode()
-        if not compare_digest(shown, b"Bearer " + service.token):
+        if not any(compare_digest(shown, b"Bearer " + token) for token in self._tokens):
             raise _error(UNAUTHORIZED, "authorization", "expected 'Bearer' and the token")
-    else:
-        check_host(request, host)
+
+    def _count(self, caller: str) -> None:
+        second = int(monotonic())
+        if second != self._second:
+            self._second, self._requests = second, Counter()
+        self._requests[caller] += 1
+        if self._limit is not None and self._requests[caller] > self._limit:
+            problem = f"more than {self._limit} of one caller in a second; try again soon"
+            raise _error(TOO_MANY_REQUESTS, "requests", problem)
 
 
-def check_host(request: Request, host: str) -> None:
-    """Turn away who means another machine; `host` is the address that the server listens on."""
-    if host in LOOPBACK_HOSTS and _host_name(request) not in LOOPBACK_HOSTS:
-        raise _error(FORBIDDEN, "host", "expected this machine's own name, such as localhost")
-
-
-def _route_class(service: ModelService, host: str, models: BodyModels) -> type[APIRoute]:
+def _route_class(service: ModelService, guard: Guard, models: BodyModels) -> type[APIRoute]:
     """Return the kind of FastAPI's routes that a service has: guarded, and counted."""
 
     class GuardedRequest(Request):
         async def body(self) -> bytes:
-            check_caller(service, self, host)
+            guard.check(self)
             body = await read_body(service, self)
             if service.models.champion is None:
                 raise service.no_champion()
@@ -269,8 +286,7 @@ def _error(status: int, field: str, problem: str) -> RequestError:
 
 
 def _error_response(error: RequestError) -> Response:
-    headers = RESPONSE_HEADERS.get(error.status_code)
-    return Response(error.to_json(), error.status_code, headers, media_type=JSON_MEDIA_TYPE)
+    return Response(error.to_json(), error.status_code, error.headers, media_type=JSON_MEDIA_TYPE)
 
 
 def _host_name(request: Request) -> str:

@@ -49,7 +49,14 @@ from evertune.unicode_text import clean_text
 
 MAX_ERRORS = 20
 MAX_INTEGER_BITS = 64
-BAD_REQUEST, CONTENT_TOO_LARGE, UNPROCESSABLE = 400, 413, 422
+BAD_REQUEST, UNAUTHORIZED, CONTENT_TOO_LARGE, UNPROCESSABLE = 400, 401, 413, 422
+TOO_MANY_REQUESTS, NOT_READY = 429, 503
+RETRY_LATER = {"Retry-After": "2"}
+RESPONSE_HEADERS = {
+    UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    TOO_MANY_REQUESTS: RETRY_LATER,
+    NOT_READY: RETRY_LATER,
+}
 
 # Errors
 
@@ -67,7 +74,8 @@ class RequestError(HTTPException):
 
     def __init__(self, status: int, *errors: FieldError) -> None:
         self.errors = errors[:MAX_ERRORS]
-        super().__init__(status, [vars(error) for error in self.errors])
+        detail = [vars(error) for error in self.errors]
+        super().__init__(status, detail, RESPONSE_HEADERS.get(status))
 
     def to_json(self) -> bytes:
         """Return the body of the response."""

@@ -5,9 +5,6 @@ only the time between requests, so `HeaderTimeoutProtocol` also closes a connect
 request headers do not arrive in time.
 """
 
-import errno
-import os
-import socket
 import sys
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
@@ -16,7 +13,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from evertune.errors import BusyError, ParamsError
+from evertune.access import SCORING, is_loopback, listen, local_url, who_may_call
+from evertune.errors import ParamsError
 from evertune.serving.app import create_app
 from evertune.serving.service import ModelService
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 HEADER_TIMEOUT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30
 GRACE_SECONDS = 10
-LISTEN_BACKLOG = 512
 
 
 class HeaderTimeoutProtocol(H11Protocol):
@@ -67,15 +64,17 @@ class HeaderTimeoutProtocol(H11Protocol):
             self._timer = None
 
 
-def serve_projects(projects: Sequence["Project"], port: int) -> None:
+def serve_projects(
+    projects: Sequence["Project"], port: int | None = None, *, host: str | None = None
+) -> None:
     """Serve the champions of projects until Ctrl-C or SIGTERM; open requests are answered first.
 
     Parameters
     ----------
     projects : sequence of Project
         Each answers below its name (`/churn/predict`); one that is alone at `/predict` too.
-    port : int
-        At the host of the first project's `scoring.host`.
+    port, host : optional
+        Those of the first project's `scoring`, unless they are given.
 
     Raises
     ------
@@ -93,11 +92,13 @@ def serve_projects(projects: Sequence["Project"], port: int) -> None:
             f"expected projects of different names, but more than one is called {twice[0]}; change"
             " registry.name in one of their params.yaml"
         )
-    host = projects[0].params.scoring.host
-    with _open_socket(host, port) as listener:
-        services = {project.name: ModelService(project.root) for project in projects}
+    usual = projects[0].params.scoring
+    host, port = host or usual.host, port or usual.port
+    advice = f"Choose another one, for example `evertune serve --port {port + 1}`."
+    with listen(host, port, advice=advice) as listener:
+        services = {project.name: ModelService(project.root, host=host) for project in projects}
         config = uvicorn.Config(
-            create_app(services, host=host),
+            create_app(services),
             http=HeaderTimeoutProtocol,
             log_level="warning",
             access_log=False,
@@ -106,18 +107,10 @@ def serve_projects(projects: Sequence["Project"], port: int) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         where = "" if len(names) == 1 else f", below /{', /'.join(names)}"
-        sys.stdout.write(f"The scoring service: http://{host}:{port}{where} (Ctrl-C ends it)\n")
+        lines = [f"The scoring service: {local_url(host, port)}{where} (Ctrl-C ends it)"]
+        own = [each for each in projects if each.params.scoring.token_variable is None]
+        if not is_loopback(host):
+            lines += [who_may_call(SCORING, host, each.state) for each in own]
+        sys.stdout.write("\n".join([*lines, ""]))
         sys.stdout.flush()
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _open_socket(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno or errno.EINVAL)
-        raise BusyError(
-            f"Port {port} of {host} cannot be used: {reason}. Choose another one, for example"
-            f" `evertune serve --port {port + 1}`."
-        ) from error

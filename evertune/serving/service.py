@@ -14,7 +14,6 @@ delays a reply. `start` follows the registry's aliases: when a load fails, the m
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +37,7 @@ from evertune.data.labels import (
 )
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
-from evertune.errors import EvertuneError, ParamsError
+from evertune.errors import EvertuneError
 from evertune.messages import to_safe_json, ways_to_a_champion
 from evertune.models.compiled_rows import CellColumns, Row, RowReader, event_time, read_rows
 from evertune.monitoring.log_frames import LoggedPrediction
@@ -52,6 +51,7 @@ from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
 from evertune.serving.requests import (
+    NOT_READY,
     UNPROCESSABLE,
     FieldError,
     LabelRequest,
@@ -60,9 +60,10 @@ from evertune.serving.requests import (
     RequestError,
     SubmittedLabel,
 )
+from evertune.serving.token import service_token
 
 LOGGER = logging.getLogger(__name__)
-CONFLICT, NOT_READY = 409, 503
+CONFLICT = 409
 RELOAD_SECONDS = 1.0
 MAX_BATCH_ROWS = 256
 SHADOW_WAIT_SECONDS = 0.2
@@ -123,6 +124,11 @@ def log_unavailable() -> RequestError:
 class ModelService:
     """The service of one project; use it in one event loop, between `start` and `stop`.
 
+    Parameters
+    ----------
+    host : str, optional
+        That it is served on; None: `scoring.host`. Beyond this machine callers must show a token.
+
     Attributes
     ----------
     name : str
@@ -142,10 +148,10 @@ class ModelService:
         The log or the registry cannot be used.
     """
 
-    def __init__(self, root: Path, *, clock: Clock = utc_now) -> None:
+    def __init__(self, root: Path, *, host: str | None = None, clock: Clock = utc_now) -> None:
         self.params = load_params(root)
         self.name = self.params.registry.name
-        self.token = read_token(self.params.scoring.token_variable)
+        self.token = service_token(self.params, host or self.params.scoring.host)
         self.clock = clock
         self.metrics = create_metrics()
         self.models = ServedModels()
@@ -466,19 +472,6 @@ class ModelService:
         for case, n in response:
             self.metrics.labels.labels(case).inc(n)
         return response
-
-
-def read_token(variable: str | None) -> bytes | None:
-    """Return the token that callers must show, None where none is asked for."""
-    if variable is None:
-        return None
-    token = os.environ.get(variable, "")
-    if not token:
-        raise ParamsError(
-            f"scoring.token_variable: the environment variable {variable} is not set; it has to"
-            " hold the token that callers show. Set it, or write null to let everyone in."
-        )
-    return token.encode()
 
 
 def labels_to_log(raw: Sequence[str | float | bool], schema: TableSchema) -> list[str | None]:

@@ -10,7 +10,6 @@ httpx is there wherever Evertune is, for Prefect needs it.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from evertune.config.loader import load_params
 from evertune.data.example import production_table
 from evertune.errors import StageError
 from evertune.monitoring.monitor import newest_event_time
+from evertune.serving.token import bearer_header, service_token
 
 LABEL_DELAY = timedelta(days=7)
 RESEND_OVERLAP = timedelta(days=1)
@@ -42,7 +42,7 @@ class Traffic:
         Of the scoring service.
     newest : datetime, optional
         The newest event that the service knows; the traffic goes on behind it.
-    token : str, optional
+    token : bytes, optional
         That the service asks for.
 
     Attributes
@@ -59,7 +59,7 @@ class Traffic:
         target: str,
         address: str,
         newest: datetime | None = None,
-        token: str | None = None,
+        token: bytes | None = None,
     ) -> None:
         days = table[time].dt.normalize()
         number = table.groupby(days).cumcount()
@@ -68,7 +68,7 @@ class Traffic:
         self._ids = days.dt.strftime("%Y%m%d-") + number.astype(str)
         self._inputs, self._labels = table.drop(columns=[target]), table[target]
         self._address = address
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = bearer_header(token)
         first = self._moments.iloc[0].to_pydatetime(warn=False)
         self.now = max(first, newest - RESEND_OVERLAP) if newest else first
 
@@ -138,15 +138,17 @@ class Traffic:
             )
 
 
-def project_traffic(root: Path, address: str) -> Traffic:
-    """Return the traffic of the embedded example for a project, behind what its log has."""
+def project_traffic(root: Path, address: str, *, host: str) -> Traffic:
+    """Return the traffic of the embedded example for a project, behind what its log has.
+
+    `host` is what the project's scoring service listens on, and `address` where it is reached.
+    """
     params = load_params(root)
-    variable = params.scoring.token_variable
     return Traffic(
         production_table(),
         time=str(params.data.time),
         target=params.data.target,
         address=address,
         newest=newest_event_time(root),
-        token=os.environ.get(variable) if variable else None,
+        token=service_token(params, host),
     )

@@ -22,7 +22,9 @@ REMOTE_SECONDS = 10.0
 BLOCK_BYTES = 1 << 20
 COMMAND_WORDS = ("dvc", "evertune", "python", "pytest")  # of processes that may hold DVC's lock
 SECRET_SETTING = re.compile(
-    r"^\s*(\w*(password|secret|token|access_key|connection_string|account_key)\w*)\s*=", re.I | re.M
+    r"^\s*(?:(\w*(?:password|secret|token|access_key|connection_string|account_key)\w*)\s*="
+    r"|(\w+)\s*=.*://[^/\s:@]*:[^/\s@]+@)",  # or a password in an address
+    re.I | re.M,
 )
 
 
@@ -180,7 +182,7 @@ def secret_settings(file: Path) -> tuple[str, ...]:
         text = file.read_text(encoding="utf-8")
     except OSError:
         return ()
-    return tuple(found[0] for found in SECRET_SETTING.findall(text))
+    return tuple(named or address for named, address in SECRET_SETTING.findall(text))
 
 
 def moved_settings(root: Path) -> bool:

@@ -37,7 +37,7 @@ def test_up_names_the_option_for_a_port_that_is_taken(invoke: Run, ports: list[s
         port = str(taken.getsockname()[1])
         done = invoke("up", *ports, "--prefect-port", port)
     assert done.exit_code == 75
-    assert f"Port {port} of this machine cannot be used" in done.stderr
+    assert f"Port {port} of 127.0.0.1 cannot be used: Address already in use" in done.stderr
     assert "--prefect-port" in done.stderr
 
 

@@ -17,15 +17,29 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import Event
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from evertune.access import basic_authorization, kept_secret, secret_path
 from evertune.config.yaml_file import edit_section
 from evertune.data.example import production_table
 from evertune.orchestration.server_names import DECISION_EVENT, ProjectIdentity
-from tests.support.projects import commit, copied_with_dvc, free_port, start
+from tests.support.projects import commit, copied_with_dvc, free_port, run, start
 
 pytestmark = pytest.mark.slow
 STARTED = "Press Ctrl-C to stop."
+LOCAL, ANYWHERE = "127.0.0.1", "0.0.0.0"
+HEALTH = {"prefect": "/api/health", "mlflow": "/health", "scoring": "/health"}
+PAGES = {
+    "prefect": ["/", "/ui-settings", "/api/ready", "/api/admin/version", "/docs", "/openapi.json"],
+    "mlflow": [
+        *("/", "/version", "/signup", "/api/2.0/mlflow/users/list"),
+        *(
+            "/api/2.0/mlflow/experiments/search?max_results=1",
+            "/api/2.0/mlflow-artifacts/artifacts",
+        ),
+    ],
+    "scoring": ["/ready", "/metrics", "/openapi.json", "/churn/ready", "/churn/metrics"],
+}
 
 
 @dataclass
@@ -35,19 +49,24 @@ class Up:
     process: Popen[str]
     said: list[str]
     client: SyncPrefectClient
-    scoring: str
+    addresses: dict[str, str]
     checkouts: list[Path]
+
+    @property
+    def scoring(self) -> str:
+        return self.addresses["scoring"]
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @contextmanager
-def running(*roots: Path) -> Iterator[Up]:
+def running(*roots: Path, host: str = LOCAL) -> Iterator[Up]:
     ports = [free_port() for _ in range(3)]
     options = zip(("--prefect-port", "--mlflow-port", "--port"), map(str, ports), strict=True)
     folders = [str(root) for root in roots]
-    process = start(roots[0], "up", *folders, *(part for pair in options for part in pair))
+    given = [part for pair in options for part in pair]
+    process = start(roots[0], "up", *folders, *given, *(("--host", host) if host != LOCAL else ()))
     said = []
     for line in process.stdout:
         said.append(line.rstrip())
@@ -56,9 +75,11 @@ def running(*roots: Path) -> Iterator[Up]:
     assert said[-1:] == [STARTED], process.communicate()
     deployed = [path for root in roots for path in (root / "state" / "deployed").iterdir()]
     checkouts = [path for path in deployed if path.is_dir()]
-    address = f"http://127.0.0.1:{ports[0]}/api"
-    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
-        yield Up(process, said, client, f"http://127.0.0.1:{ports[2]}", checkouts)
+    addresses = {name: f"http://127.0.0.1:{p}" for name, p in zip(HEALTH, ports, strict=True)}
+    secret = kept_secret(roots[0] / "state", "prefect")
+    settings = {PREFECT_API_URL: f"{addresses['prefect']}/api", PREFECT_API_AUTH_STRING: secret}
+    with temporary_settings(settings), get_client(sync_client=True) as client:
+        yield Up(process, said, client, addresses, checkouts)
     process.kill()
     process.communicate()
 
@@ -88,6 +109,24 @@ def project(projects: list[Path]) -> Path:
 def up(projects: list[Path]) -> Iterator[Up]:
     with running(*projects) as everything:
         yield everything
+
+
+@pytest.fixture(scope="module")
+def outside(up: Up, projects: list[Path]) -> Iterator[Up]:
+    """Return the first project started again, on every address of this machine."""
+    up.process.terminate()
+    up.process.wait(timeout=120)
+    with running(projects[0], host=ANYWHERE) as everything:
+        yield everything
+
+
+def listening(everything: Up) -> set[tuple[str, int]]:
+    return {
+        (each.laddr.ip, each.laddr.port)
+        for process in everything.family()
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    }
 
 
 def eventually(found: Callable[[], list[FlowRun]], seconds: float) -> FlowRun:
@@ -147,13 +186,7 @@ def test_the_scoring_service_predicts_with_one_thread(up: Up) -> None:
 
 
 def test_everything_listens_on_this_machine_only(up: Up) -> None:
-    listening = [
-        each.laddr.ip
-        for process in up.family()
-        for each in process.net_connections(kind="inet")
-        if each.status == psutil.CONN_LISTEN
-    ]
-    assert set(listening) == {"127.0.0.1"}
+    assert {host for host, _ in listening(up)} == {LOCAL}
 
 
 def test_runs_work_in_the_checkout_under_the_projects_id(up: Up, project: Path) -> None:
@@ -192,15 +225,63 @@ def test_a_program_that_is_killed_is_started_again(up: Up) -> None:
     assert any("runner of deployments ended" in line for line in lines)
 
 
-def test_sigterm_ends_it_all_and_a_restart_doubles_nothing(up: Up, projects: list[Path]) -> None:
+def test_sigterm_ends_it_all(up: Up) -> None:
     family = up.family()
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(timeout=120) == 143
     assert psutil.wait_procs(family, timeout=60)[1] == []
-    with running(projects[0]) as again:
-        names = [each.name for each in again.client.read_automations()]
-        family = again.family()
-        again.process.kill()
-        assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+def test_a_restart_doubles_nothing(outside: Up, projects: list[Path]) -> None:
+    names = [each.name for each in outside.client.read_automations()]
     deployments = [ProjectIdentity.of(root).deployment for root in projects]
     assert sorted(names) == sorted(f"evertune {name}: retune" for name in deployments)
+
+
+def test_beyond_this_machine_no_server_answers_without_its_secret(
+    outside: Up, project: Path
+) -> None:
+    ports = {int(address.rpartition(":")[2]) for address in outside.addresses.values()}
+    assert {port for host, port in listening(outside) if host != LOCAL} == ports
+    for name, address in outside.addresses.items():
+        file = secret_path(project / "state", name)
+        assert any(line.endswith(f" in {file}.") for line in outside.said), outside.said
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        secret = file.read_text()
+        bearer = {"Authorization": f"Bearer {secret}"}
+        shown = bearer if name == "scoring" else {"Authorization": basic_authorization(secret)}
+        with httpx.Client(base_url=address, timeout=60) as client:
+            assert client.get(HEALTH[name]).status_code == 200
+            for page in PAGES[name]:
+                answer = client.get(page)
+                assert (page, answer.status_code) == (page, 401)
+                assert answer.headers["WWW-Authenticate"].startswith(("Basic", "Bearer"))
+                assert client.post(page).status_code in (401, 405), page
+                assert client.get(page, headers=shown).status_code == 200, page
+
+
+def test_our_own_commands_show_the_secrets_by_themselves(outside: Up, project: Path) -> None:
+    prefect, mlflow = outside.addresses["prefect"], outside.addresses["mlflow"]
+    asked = run(project, "models", MLFLOW_TRACKING_URI=mlflow)
+    assert "champion" in asked.stdout, asked.stderr
+    done = run(project, "monitor", PREFECT_API_URL=f"{prefect}/api")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_secrets_lie_in_their_files_only(outside: Up, project: Path) -> None:
+    state = project / "state"
+    secrets = {path for path in (state / "secrets").iterdir() if not path.suffix}
+    tokens = [path.read_text().rpartition(":")[2].encode() for path in secrets]
+    assert len(tokens) == 4
+    for path in project.rglob("*"):
+        if path.is_file() and path not in secrets:
+            assert not any(token in path.read_bytes() for token in tokens), path
+    commands = [" ".join(each.cmdline()).encode() for each in psutil.process_iter()]
+    assert not any(token in command for token in tokens for command in commands)
+    assert not any(token.decode() in line for token in tokens for line in outside.said)
+
+
+def test_a_kill_ends_it_all_too(outside: Up) -> None:
+    family = outside.family()
+    outside.process.kill()
+    assert psutil.wait_procs(family, timeout=60)[1] == []

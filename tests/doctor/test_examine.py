@@ -9,16 +9,19 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from evertune.access import PREFECT, make_secret, secret_path
 from evertune.config.yaml_file import edit_section
 from evertune.database import open_log
 from evertune.decisions import DecisionOutcome
@@ -114,6 +117,16 @@ def open_token(root: Path) -> None:
     (root / "state" / "ray.token").chmod(0o644)
 
 
+def open_secret(root: Path) -> None:
+    make_secret(root / "state", PREFECT)
+    secret_path(root / "state", PREFECT).chmod(0o640)
+
+
+def open_folder_of_secrets(root: Path) -> None:
+    make_secret(root / "state", PREFECT)
+    secret_path(root / "state", PREFECT).parent.chmod(0o755)
+
+
 def open_state_folder(root: Path) -> None:
     (root / "state").chmod(0o777)
 
@@ -126,6 +139,11 @@ def write_state_file(root: Path) -> None:
 def secret_in_local_settings(root: Path) -> None:
     with (root / ".dvc" / "config.local").open("a") as file:
         file.write('["remote \\"r\\""]\n'.replace("\\", "") + "    password = x\n")
+
+
+def password_in_an_address(root: Path) -> None:
+    with (root / ".dvc" / "config.local").open("a") as file:
+        file.write("['remote \"r\"']\n    url = https://me:x@store.example/data\n")
 
 
 def drop_revision(root: Path) -> None:
@@ -177,9 +195,12 @@ COMMANDS: dict[Callable[[Path], None], tuple[str, str]] = {
     damage_cache: ("dvc cache", "error"),
     damage_cache_with_remote: ("dvc cache", "error"),
     open_token: ("rights", "error"),
+    open_secret: ("rights", "error"),
+    open_folder_of_secrets: ("rights", "error"),
     open_state_folder: ("rights", "error"),
     write_state_file: ("writable", "error"),
     secret_in_local_settings: ("rights", "error"),
+    password_in_an_address: ("rights", "error"),
     drop_revision: ("log", "warning"),
     leave_run_running: ("mlflow runs", "warning"),
     leave_owner: ("leftovers", "warning"),
@@ -464,6 +485,36 @@ def test_a_server_that_does_not_answer_is_found(project, name, monkeypatch):
     )
     assert done.returncode == 0, done.stderr
     assert name not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("MLFLOW_TRACKING_URI", ""), ("PREFECT_API_URL", "/api")]
+)
+@pytest.mark.parametrize("code", [200, 401])
+def test_a_server_that_lets_others_in_without_a_password_is_found(
+    project, name, page, code, monkeypatch
+):
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("0.0.0.0", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        monkeypatch.setenv(name, f"http://{socket.gethostname()}:{server.server_port}{page}")
+        found = [each.check for each in findings(project)]
+        server.shutdown()
+    assert found == (["open servers"] if code == 200 else [])
+
+
+def test_a_cluster_without_a_token_is_found(project, monkeypatch):
+    with socket.create_server(("0.0.0.0", 0)) as cluster:
+        monkeypatch.setenv("RAY_ADDRESS", f"{socket.gethostname()}:{cluster.getsockname()[1]}")
+        assert "without a token" in only_finding(project).text
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        assert findings(project) == []
 
 
 def test_a_project_that_never_ran_is_healthy_but_for_what_git_says(project, tmp_path):

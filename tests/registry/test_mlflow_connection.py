@@ -66,7 +66,22 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path, monkeypatch):
 def test_the_ui_listens_on_this_machine_and_for_its_name_only(tmp_path):
     command = " ".join(mlflow_connection.mlflow_ui_command(tmp_path, 5001))
     assert "--host 127.0.0.1 --port 5001" in command
-    assert "--allowed-hosts 127.0.0.1:5001,localhost:5001" in command
+    assert "--allowed-hosts 127.0.0.1:5001,localhost:5001 " in command
+    assert "--app-name" not in command
+
+
+def test_the_ui_beyond_this_machine_asks_for_a_password_that_only_its_owner_can_read(tmp_path):
+    command = mlflow_connection.mlflow_ui_command(tmp_path, 5001, "0.0.0.0")
+    hosts = command[command.index("--allowed-hosts") + 1].split(",")
+    assert {"127.0.0.1:5001", f"{socket.gethostname()}:5001"} <= set(hosts)
+    assert not any("*" in host for host in hosts)
+    assert command[-2:] == ["--app-name", "basic-auth"]
+    login = mlflow_connection.mlflow_login(tmp_path)
+    password = login["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    assert login == mlflow_connection.mlflow_login(tmp_path)
+    assert len(password) > 40
+    assert password not in " ".join(command)
+    assert password not in Path(login["MLFLOW_AUTH_CONFIG_PATH"]).read_text()
 
 
 @pytest.mark.slow

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import socket
 
 import pytest
 
+from evertune.serving import app
 from evertune.serving.requests import parse_json
 from tests.serving.conftest import NOW, churn_app
 from tests.support.production import project
@@ -123,6 +125,24 @@ def test_every_cell_that_cannot_be_read_is_named(service):
 def test_a_body_that_is_no_json_or_too_large_is_refused(service, content, kind, status):
     response = service.post("/predict", content=content, headers={"content-type": kind})
     assert response.status_code == status
+
+
+def test_more_at_once_than_can_be_answered_are_told_to_come_again(service, monkeypatch):
+    monkeypatch.setattr(app, "MAX_ACTIVE_REQUESTS", 0)
+    response = service.post("/predict", json={"row": ROW})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "2")
+
+
+@pytest.mark.slow
+def test_a_body_that_does_not_come_is_given_up(service, monkeypatch):
+    monkeypatch.setattr(app, "BODY_TIMEOUT_SECONDS", 0.1)
+    place = (service.base_url.host, service.base_url.port)
+    headers = f"Host: localhost\r\nContent-Type: {JSON['content-type']}\r\nContent-Length: 9\r\n"
+    with socket.create_connection(place, timeout=60) as connection:
+        connection.sendall(f"POST /predict HTTP/1.1\r\n{headers}\r\n{{".encode())
+        answer = connection.recv(10_000).decode()
+    assert answer.startswith("HTTP/1.1 400")
+    assert "did not arrive within" in answer
 
 
 @pytest.mark.parametrize("host", ["10.evil.example", "127.0.0.1.evil.example:80", "["])

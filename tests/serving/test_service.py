@@ -250,6 +250,36 @@ def test_only_who_shows_the_token_is_served(root, start, monkeypatch):
     assert client.post("/predict", json={"row": ROW}, headers=right).status_code == 200
 
 
+def test_beyond_this_machine_every_path_but_the_health_asks_for_the_token(root):
+    project(root, host="0.0.0.0")
+    service = ModelService(root, clock=lambda: day(30))
+    file = root / "state" / "secrets" / "scoring"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    right = {"authorization": f"Bearer {file.read_text()}", "host": "churn.example"}
+    gets = ("/ready", "/metrics", "/openapi.json", "/churn/ready", "/churn/metrics")
+    with served(create_app({"churn": service})) as client:
+        for shown in ({}, {"authorization": "Bearer x"}, {"authorization": file.read_text()}):
+            answers = [client.get(path, headers=shown) for path in gets]
+            answers += [
+                client.post(f"/{path}", json={}, headers=shown) for path in ("predict", "label")
+            ]
+            told = [(one.status_code, one.headers.get("www-authenticate")) for one in answers]
+            assert told == [(401, "Bearer")] * 7
+        assert client.get("/health", headers=shown).json() == {"status": "alive"}
+        assert [client.get(path, headers=right).status_code for path in gets] == [200] * 5
+        assert client.post("/predict", json={"row": ROW}, headers=right).status_code == 200
+
+
+def test_who_asks_too_often_in_a_second_is_told_to_come_again(root, start):
+    project(root, max_requests_a_second="20")
+    client = start()
+    answers = [client.get("/metrics") for _ in range(60)]
+    late = [one for one in answers if one.status_code != 200]
+    assert {(one.status_code, one.headers["retry-after"]) for one in late} == {(429, "2")}
+    assert answers[0].status_code == 200
+    assert client.get("/health").status_code == 200
+
+
 def test_a_token_that_is_named_has_to_be_set(root, monkeypatch):
     monkeypatch.delenv("CHURN_TOKEN", raising=False)
     project(root, token_variable="CHURN_TOKEN")

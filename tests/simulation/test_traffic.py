@@ -66,7 +66,7 @@ def test_the_rows_of_a_day_are_sent_over_the_day_without_the_target(service):
 
 
 def test_a_token_is_shown_to_a_service_that_asks_for_one(service):
-    traffic(service.address, token="secret").send_until(FIRST + DAY / 2)
+    traffic(service.address, token=b"secret").send_until(FIRST + DAY / 2)
     assert service.shown == ["Bearer secret"]
 
 
