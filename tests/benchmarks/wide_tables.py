@@ -55,10 +55,9 @@ def timed_lines(arguments: Sequence[str], folder: Path) -> Iterator[tuple[float,
 
 def measure(name: str, arguments: Sequence[str], folder: Path) -> None:
     """Print the seconds of a command and of its steps, its silence and its warnings."""
-    before = silence = seconds = 0.0
-    used = processor_seconds()
+    before, silence, seconds, used = 0.0, (0.0, ""), 0.0, processor_seconds()
     for seconds, line in timed_lines(arguments, folder):
-        silence, before = max(silence, seconds - before), seconds
+        silence, before = max(silence, (seconds - before, line)), seconds
         if match := DONE_PATTERN.match(line):
             sys.stdout.write(f"  {match[1]:<10} {float(match[2]):6.1f} s\n")
         elif "Warning" in line or "Error" in line or line.startswith("exit code"):
@@ -66,7 +65,7 @@ def measure(name: str, arguments: Sequence[str], folder: Path) -> None:
     used = processor_seconds() - used
     sys.stdout.write(
         f"{name}: {seconds:.1f} s, {used:.1f} s of processor,"
-        f" the longest silence {silence:.1f} s\n\n"
+        f" the longest silence {silence[0]:.1f} s before {silence[1][:60]!r}\n\n"
     )
 
 
