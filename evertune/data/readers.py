@@ -250,7 +250,9 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
     try:
         engine = create_engine(address)
         with engine.connect() as connection:
-            found = connection.execute(text(path.read_text(encoding="utf-8")))
+            # a colon is a part of the query: none of its words is a parameter
+            query = path.read_text(encoding="utf-8").replace(":", r"\:")
+            found = connection.execute(text(query))
             rows, names = [tuple(row) for row in found], list(found.keys())
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:

@@ -129,6 +129,13 @@ def test_a_query_is_read_through_the_address_in_the_environment(query):
     assert read(query, "t.sql", address_variable="SHOP")["age"].to_list() == [31, 45]
 
 
+def test_a_query_may_hold_colons_and_percent_signs(query):
+    text = """SELECT age, 'at :x, 10:30::z' AS "a :b", left FROM people WHERE left LIKE 'y%'"""
+    (query / "t.sql").write_text(text)
+    table = read(query, "t.sql", address_variable="SHOP")
+    assert table.to_dict("list") == {"age": [31], "a :b": ["at :x, 10:30::z"], "left": ["yes"]}
+
+
 def test_a_query_without_an_address_is_refused(query):
     with pytest.raises(TableError, match=r"`--address-variable DATABASE_URL`"):
         read(query, "t.sql")
