@@ -159,6 +159,7 @@ class Project:
 
         set_defaults(self.state)
         check_space(self.root)
+        self._check_servers()
         with self.lock("evertune train"), prefect_server(self.state) as wait_until_ready:
             # The server needs seconds to come up, which is when the work's imports are made.
             from evertune.orchestration.progress import step_progress
@@ -173,6 +174,16 @@ class Project:
             say(f"Prefect shows the run at {address}")
             verdict: Verdict = run_flow(self.root, "train")
             return verdict
+
+    def _check_servers(self) -> None:
+        """Check that the servers that a run needs only at its end answer now."""
+        from evertune.database import database_url
+        from evertune.registry.mlflow_connection import check_reachable, tracking_address
+
+        check_reachable(tracking_address(self.state))
+        variable = self.params.scoring.log_variable
+        if log := database_url(variable):
+            check_reachable(log, variable=str(variable))
 
     def score(self) -> "ScoringResult":
         """Score the table of `scoring.source` with the champion and log every prediction."""

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import httpx
 from prefect import Flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -34,7 +35,7 @@ from pydantic import Field, StringConstraints
 
 from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
-from evertune.errors import BusyError, InputError, ProjectBusyError
+from evertune.errors import BusyError, InputError, ProjectBusyError, StageError
 from evertune.files import load_project_file, project_lock
 from evertune.orchestration.progress import (
     ShowProgress,
@@ -76,11 +77,12 @@ if TYPE_CHECKING:
     from evertune.monitoring.results import MonitoringResult
     from evertune.serving.batch import ScoringResult
 
-RETRY_SECONDS = [2.0, 10.0]
+RETRY_SECONDS = [2.0, 10.0, 60.0]  # a server that is started again, is back by then
 # Another run may hold the project for as long as a search takes.
 ANSWER_RETRIES, ANSWER_RETRY_SECONDS = 60, 30.0
 DRAIN_TIMEOUT_SECONDS = 5.0
 UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
+RESUME_ADVICE = "Finished work is kept: the same command goes on from there."
 T = TypeVar("T")
 
 
@@ -118,6 +120,11 @@ def run_flow(root: Path, name: str, *, about: str = "", **parameters: Any) -> An
         with tags(*identity.tags, process_tag()):
             title = " ".join(filter(None, (name, identity.model, about)))
             return flow.with_options(flow_run_name=title)(str(root), **parameters)
+    except httpx.TransportError as error:
+        raise StageError(
+            f"The Prefect server at {os.environ.get('PREFECT_API_URL')} does not answer any more:"
+            f" {error or type(error).__name__}. {RESUME_ADVICE}"
+        ) from error
     finally:
         APILogWorker.drain_all(timeout=DRAIN_TIMEOUT_SECONDS)
         EventsWorker.drain_all(timeout=DRAIN_TIMEOUT_SECONDS)
@@ -350,7 +357,17 @@ def _run_as_task(step: Step[T], root: Path, **options: Any) -> T:
     if step.retried:
         options = {**retries, "retry_condition_fn": is_busy}
     as_task = task(name=step.name, cache_policy=NO_CACHE, persist_result=False, **options)
-    result: T = as_task(perform)()
+    try:
+        result: T = as_task(perform)()
+    except ProjectBusyError:
+        raise
+    except BusyError as error:
+        if not step.retried:
+            raise
+        n_attempts = options["retries"] + 1
+        raise StageError(
+            f"'{step.name}' failed in {n_attempts} attempts: {error}. {RESUME_ADVICE}"
+        ) from error
     return result
 
 
@@ -361,13 +378,12 @@ def _showing_search(step: Step[Any], root: Path, show: ShowProgress) -> Iterator
         return
     params = load_params(root)
     baselines = read_baselines(params.paths.baselines)
-    store = open_registry(params)
+    listeners = [terminal_listener(show, baselines), prefect_listener(baselines)]
     name, most = params.registry.name, params.registry.logged_trials
-    listeners = (
-        terminal_listener(show, baselines),
-        prefect_listener(baselines),
-        mlflow_listener(store, title=name, most=most),
-    )
+    try:
+        listeners.append(mlflow_listener(open_registry(params), title=name, most=most))
+    except BusyError as error:
+        print_step(SEARCH, f"begins without MLflow; registering will add the trials: {error}")
     with follow_search(params.paths.trials, listeners):
         yield
 

@@ -39,6 +39,7 @@ MLFLOW_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds without a byte; by default 120
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -141,8 +142,14 @@ def connect(state: Path) -> "TranslatingClient":
     return TranslatingClient(address)
 
 
-def check_reachable(address: str) -> None:
-    """Check that the web server or database at the address answers; a file always does."""
+def check_reachable(address: str, *, variable: str = "MLFLOW_TRACKING_URI") -> None:
+    """Check that the web server or database at the address answers; a file always does.
+
+    Parameters
+    ----------
+    variable : str
+        Of the environment, that names the address.
+    """
     parts = urlsplit(address)
     if not parts.hostname:
         return
@@ -159,7 +166,7 @@ def check_reachable(address: str) -> None:
     except OSError as error:
         raise BusyError(
             f"expected an answer from {strip_credentials(address)}, but got: {error};"
-            " start that server or correct MLFLOW_TRACKING_URI, then run again"
+            f" start that server or correct {variable}, then run again"
         ) from error
 
 

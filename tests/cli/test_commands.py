@@ -80,6 +80,22 @@ def test_a_prefect_server_that_does_not_answer_is_one_error(evertune: Run, port:
     assert done.stderr.count("\n") == 1
 
 
+def test_servers_that_a_run_needs_later_are_asked_before_it_starts(
+    invoke: Invoke, project: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    done = invoke("train")
+    assert done.exit_code == 75
+    assert f"expected an answer from http://127.0.0.1:{port}" in done.stderr
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    edit_section(project / "params.yaml", "scoring", {"log_variable": "LOG_ADDRESS"})
+    monkeypatch.setenv("LOG_ADDRESS", f"postgresql://me:secret@127.0.0.1:{port}/log")
+    done = invoke("train")
+    assert (done.exit_code, "secret" in done.output) == (75, False)
+    assert "start that server or correct LOG_ADDRESS" in done.stderr
+    assert not (project / "data").exists()
+
+
 def test_a_table_that_is_used_is_described_and_written_to_params(
     invoke: Invoke, project: Path
 ) -> None:
