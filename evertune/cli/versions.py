@@ -1,8 +1,12 @@
-"""Commands for versions: history, promote, rollback, approve, reproduce, models, gc, evaluate."""
+"""Commands for versions and for what is stored.
+
+history, promote, rollback, approve, reproduce, models, evaluate; gc, backup, restore.
+"""
 
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -172,6 +176,36 @@ def gc(
         act = preview_garbage if dry_run else collect_garbage
         found = act(project.root, keep_days=keep_days, others=[each.root for each in others])
         typer.echo("\n".join(gc_lines(found, "would free" if dry_run else "freed")))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes, outside the project.")],
+) -> None:
+    """Copy the project with its data, models, decisions and log into one file."""
+    with error_boundary():
+        project = load_project()
+        from evertune.backup import back_up
+
+        with project.lock("evertune backup"):
+            notes = back_up(project.root, file)
+        typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB; keep it as secret as the project")
+        for note in notes:
+            typer.echo(f"not in it: {note}")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `evertune backup` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+) -> None:
+    """Lay a project out again from the file that `evertune backup` wrote."""
+    with error_boundary():
+        from evertune.backup import restore as restore_copy
+
+        restore_copy(file, folder)
+        next_command = f"cd {quote(str(folder))} && evertune doctor"
+        typer.echo(f"{folder} is the project as it was. Next: {next_command}")
 
 
 @app.command()
