@@ -19,10 +19,10 @@ from evertune.versioning.health import (
     damaged_objects,
     moved_settings,
     remote_fault,
-    rwlock_fault,
     secret_settings,
 )
 from evertune.versioning.preview import dvc_settings, name_project, project_preview
+from evertune.versioning.rwlock import rwlock_fault
 
 SECRET_PATTERNS = ("ray.token", "*.token", "*.key", "*.pem", "secrets/*")
 LEFTOVER_PATTERNS = (".*.part", ".*.old", ".*.new")

@@ -1,11 +1,11 @@
 """DVC: record and restore the versions of tables and models, and run state of the stages.
 
-Everything works with and without git. Each call opens the repository anew (0.05 s), so that
-changes by other processes are seen; DVC's own lock is waited for, and a lock file that a killed
-process left half-written is moved away. `commit_stage` records what a stage has just made; call
-it only after success. `restore_by_md5` writes a file from the cache or else the remote, and
-checks it. The cache holds files by md5; a folder is a list of its files whose md5 ends in
-`.dir` (`folder_contents`).
+Everything works with and without git. Each call opens the repository anew (0.05 s), so that changes
+by other processes are seen; DVC's own lock is waited for, and a lock file that a killed process
+left half-written, or whose process id another process has got, is moved away. `commit_stage`
+records what a stage has just made; call it only after success. `restore_by_md5` writes a file from
+the cache or else the remote, and checks it. The cache holds files by md5; a folder is a list of its
+files whose md5 ends in `.dir` (`folder_contents`).
 """
 
 import contextlib
@@ -38,6 +38,7 @@ from ruamel.yaml import YAML
 
 from evertune.errors import BusyError, StageError, UnsafeError
 from evertune.fingerprint import write_fingerprints
+from evertune.versioning.rwlock import set_aside_stale_lock
 
 LOCK_TIMEOUT_SECONDS = 10.0
 MISLEADING_SIGNS = "@\\{}\n"  # in paths: DVC looks for stages, templates and separators there
@@ -60,6 +61,8 @@ def with_repository(root: Path, action: Callable[[Repo], T]) -> T:
             torn = root / ".dvc" / "tmp" / "rwlock"
             torn.replace(torn.with_name(f"{torn.name}.torn"))
         except LockError as error:
+            if set_aside_stale_lock(root):
+                continue
             if time.monotonic() > deadline:
                 raise BusyError(f"DVC is in use in {root}: {error}") from error
             time.sleep(0.2)

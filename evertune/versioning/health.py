@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from ruamel.yaml import YAML
 
 from evertune.config.schema import PathsSection
@@ -20,26 +19,11 @@ from evertune.versioning.preview import configured_cache_folder, dvc_settings
 
 REMOTE_SECONDS = 10.0
 BLOCK_BYTES = 1 << 20
-COMMAND_WORDS = ("dvc", "evertune", "python", "pytest")  # of processes that may hold DVC's lock
 SECRET_SETTING = re.compile(
     r"^\s*(?:(\w*(?:password|secret|token|access_key|connection_string|account_key)\w*)\s*="
     r"|(\w+)\s*=.*://[^/\s:@]*:[^/\s@]+@)",  # or a password in an address
     re.I | re.M,
 )
-
-
-@dataclass(frozen=True)
-class LockFault:
-    """What is wrong with the file in which DVC notes who uses what.
-
-    Attributes
-    ----------
-    owners : tuple of str
-        Processes of another kind that have the noted ids; empty for a torn file.
-    """
-
-    path: Path
-    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,40 +45,6 @@ class DamagedObject:
     path: Path
     name: str
     good_copy: Path | None
-
-
-def rwlock_fault(root: Path) -> LockFault | None:
-    """Return what is wrong with DVC's file of locks; None where nothing is.
-
-    A noted process that has ended is no fault: DVC removes it. One that began after the file was
-    written, or that cannot be DVC, has the id of a process that was killed, and blocks DVC for
-    as long as it lives.
-    """
-    path = root / ".dvc" / "tmp" / "rwlock"
-    try:
-        written = path.stat().st_mtime
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        writers = list(noted.get("write", {}).values())
-        readers = [each for group in noted.get("read", {}).values() for each in group]
-        pids = sorted({int(each["pid"]) for each in (*writers, *readers) if each})
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return LockFault(path)
-    strangers = tuple(filter(None, (_stranger(pid, written) for pid in pids)))
-    return LockFault(path, strangers) if strangers else None
-
-
-def _stranger(pid: int, written: float) -> str | None:
-    try:
-        process = psutil.Process(pid)
-        command, began = " ".join(process.cmdline()) or process.name(), process.create_time()
-    except psutil.Error:  # it has ended
-        return None
-    may_be_dvc = any(word in command for word in COMMAND_WORDS)
-    if began <= written + 1.0 and may_be_dvc:
-        return None
-    return f"process {pid} ({command[:60]})"
 
 
 def damaged_objects(root: Path, paths: PathsSection) -> Iterator[DamagedObject]:

@@ -80,6 +80,7 @@ class Drill:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", type=int, default=40)
+    parser.add_argument("--kills", type=int, help="only so many kills, at random moments")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fault", action="append", help="DRILL:POINT:ACTION:VISIT, only these")
     chosen = parser.parse_args()
@@ -88,6 +89,8 @@ def main() -> None:
         if chosen.fault:
             parts = [each.split(":") for each in chosen.fault]
             faults = [Fault(*names, int(visit)) for *names, visit in parts]
+        elif chosen.kills:
+            faults = draw_kills(drills, chosen.kills, seed=chosen.seed)
         else:
             faults = draw_faults(drills, chosen.attempts, seed=chosen.seed)
         results: Counter[str] = Counter()
@@ -97,6 +100,7 @@ def main() -> None:
             sys.stdout.write("\n  ".join([f"{number:4d} {result}: {fault}", *wrong]) + "\n")
             sys.stdout.flush()
     sys.stdout.write(", ".join(f"{count} {each}" for each, count in results.items()) + "\n")
+    sys.exit(1 if results["wrong"] else 0)
 
 
 def make_drills(folder: Path) -> dict[str, Drill]:
@@ -183,6 +187,16 @@ def draw_faults(drills: dict[str, Drill], number: int, *, seed: int) -> list[Fau
         visit = drawn.randint(1, MAX_VISIT.get(point, 1))
         faults.append(Fault(name, point, drawn.choice(actions), visit))
     return faults
+
+
+def draw_kills(drills: dict[str, Drill], number: int, *, seed: int) -> list[Fault]:
+    """Return kills at moments drawn evenly over both drills, as long as each takes."""
+    drawn = random.Random(seed)
+    names = drawn.choices(list(drills), [each.seconds for each in drills.values()], k=number)
+    return [
+        Fault(name, MOMENT, "kill", seconds=drawn.uniform(0.0, drills[name].seconds))
+        for name in names
+    ]
 
 
 def attempt(drill: Drill, fault: Fault, root: Path) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from dvc.repo import Repo
 
 from evertune.errors import BusyError, StageError, UnsafeError
 from evertune.versioning import dvc
+from evertune.versioning.rwlock import set_aside_stale_lock
 from tests.support.projects import copied_with_dvc
 
 pytestmark = pytest.mark.slow
@@ -253,11 +255,42 @@ def test_a_lock_file_torn_by_a_kill_is_set_aside(root):
     assert torn.with_name("rwlock.torn").read_text() == '{"write": {'
 
 
+def hold(root: Path, *files: Path, pids: Sequence[int]) -> None:
+    """Have DVC's file of locks say that processes write to files."""
+    notes = {
+        str(file): {"pid": pid, "cmd": "dvc repro"} for file, pid in zip(files, pids, strict=True)
+    }
+    (root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": notes, "read": {}}))
+
+
+def test_a_lock_whose_process_id_another_process_has_is_set_aside(root, monkeypatch):
+    monkeypatch.setattr(dvc, "LOCK_TIMEOUT_SECONDS", 0.1)
+    made(root)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        hold(root, root / "data/early.txt", pids=[other.pid])
+        assert dvc.is_stage_current(root, "early")
+        assert "dvc repro" in (root / ".dvc/tmp/rwlock.stale").read_text()
+        other.kill()
+
+
+def test_a_lock_file_that_another_dvc_stands_in_too_is_left(root):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        hold(root, Path("a"), Path("b"), pids=[other.pid, os.getppid()])
+        assert not set_aside_stale_lock(root)
+        hold(root, Path("a"), pids=[other.pid])
+        assert set_aside_stale_lock(root)
+        other.kill()
+
+
+def test_the_file_of_dvcs_own_lock_that_a_kill_left_holds_nobody_up(root):
+    made(root)
+    (root / ".dvc/tmp/lock").write_text(f"{os.getppid()}\n")
+    assert dvc.is_stage_current(root, "early")
+
+
 def test_the_lock_of_a_process_that_lives_is_waited_for_and_then_named(root, monkeypatch):
     monkeypatch.setattr(dvc, "LOCK_TIMEOUT_SECONDS", 0.1)
     made(root)
-    holder = {"pid": os.getppid(), "cmd": "dvc repro"}
-    held = {"write": {str(root / "data/early.txt"): holder}, "read": {}}
-    (root / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    hold(root, root / "data/early.txt", pids=[os.getppid()])
     with pytest.raises(BusyError, match="DVC is in use in"):
         dvc.is_stage_current(root, "early")
