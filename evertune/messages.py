@@ -40,6 +40,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{by_plain[nearest[0]]}'?" if nearest else ""
 
 
+def format_percent(share: float | None, digits: int = 1) -> str:
+    """Return a share in percent, with so many digits after the point; a dash if there is none.
+
+    Examples
+    --------
+    >>> format_percent(0.1234), format_percent(0.66, digits=0), format_percent(None)
+    ('12.3 %', '66 %', '-')
+    """
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
 def ways_to_a_champion(challenger: str | None) -> str:
     """Return what to do where there is no champion, a clause.
 

@@ -90,12 +90,18 @@ def status_lines(found: ProjectStatus) -> list[str]:
     else:
         age = _format_duration(timedelta(seconds=champion.age_seconds))
         names = sorted(champion.metrics, key=lambda name: (name != champion.metric, name))
-        scores = [f"{name} {format_score(champion.metrics[name])}" for name in names]
+        width = max(map(len, names), default=0)
+        kind = f" ({champion.model})" if champion.model else ""
         lines = [
-            f"{found.name}: version {champion.version} is the champion, {age} old",
-            f"  hold-out: {', '.join(scores)}",
+            f"{found.name}: version {champion.version}{kind} is the champion, {age} old",
             f"  trained on data {_short_hash(champion.data)}",
+            "  its scores on the hold-out when it was registered, with their intervals:",
         ]
+        for name in names:
+            interval = format_interval(*champion.intervals.get(name, (None, None)))
+            score = format_score(champion.metrics[name])
+            shown = f"{score} ({interval})" if interval else score
+            lines.append(f"    {name.ljust(width)}  {shown}")
     for alias, version in (("challenger", found.challenger), ("previous", found.previous)):
         if version is not None:
             lines.append(f"  version {version} is the {alias}")
@@ -257,7 +263,6 @@ def _finding_value(each: Finding) -> str:
 
 
 CHAMPION_COLUMNS = ("version", "by", "for", "score", "why")
-MODEL_COLUMNS = ("version", "aliases", "registered (UTC)", "score", "data", "mode")
 COMPARISON_COLUMNS = ("", "what", "recorded", "rebuilt", "difference", "tolerance")
 DECISION_COLUMNS = ("version", "decided", "by", "id", "why")
 
@@ -362,7 +367,8 @@ def model_lines(found: Sequence[VersionSummary]) -> list[str]:
         )
         for each in found
     ]
-    return table_lines(MODEL_COLUMNS, rows)
+    registered = f"registered ({found[0].created:%Z})"
+    return table_lines(("version", "aliases", registered, "score", "data", "mode"), rows)
 
 
 def gc_lines(found: CollectionResult, did: str) -> list[str]:

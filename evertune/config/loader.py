@@ -261,7 +261,8 @@ def _describe_issue(key: str, details: list[ErrorDetails], section: type[BaseMod
         hint = did_you_mean(tag, re.findall(r"'([^']*)'", tags))
         return f"{key} must be one of {tags}, but got {to_safe_json(tag)}.{hint}"
     if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}."
+        text = str(first["ctx"]["error"])
+        return f"{key}: {text}{'' if text.endswith('?') else '.'}"  # it may end with a suggestion
     if first["type"] == "extra_forbidden":
         return _describe_unknown_key(key, section)
     expected = " or ".join(_describe_expected(detail["msg"]) for detail in details)

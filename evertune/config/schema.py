@@ -174,7 +174,7 @@ class BaselineSection(Section):
     """What a model must beat, beside what the table itself gives."""
 
     heuristic: str = "auto"  # the best rule on one column, or an expression such as `tenure < 3`
-    human_figure: float | None = None  # what people reach in the primary metric
+    human_figure: float | None = None  # what people achieve in the primary metric
     seed: NonNegativeInt = 0
 
 

@@ -364,7 +364,9 @@ def read_column(
             may_be_missing=True,
             kind="category",
         )
-    return as_text(column, missing=missing), ()
+    words = as_text(column, missing=missing)
+    own = described.own_spelling
+    return words.map(lambda word: own.get(word, word), na_action="ignore") if own else words, ()
 
 
 def read_number(

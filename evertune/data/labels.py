@@ -85,6 +85,27 @@ def normalize_label_column(column: pd.Series, schema: TableSchema) -> tuple[pd.S
     return values.mask(bad).map(repr, na_action="ignore").astype("str"), bad
 
 
+def read_labels(column: pd.Series, schema: TableSchema) -> tuple[pd.Series, pd.Series]:
+    """Return labels and a mask as `normalize_label_column`, with classes that are not known yet.
+
+    A class that the schema does not know is kept as it is written, if it does not look like a known
+    one misspelt, and other labels of the column are of known classes.
+
+    Examples
+    --------
+    >>> schema = TableSchema((), "churned", "binary", ("no", "yes"))
+    >>> read_labels(pd.Series(["yes", "paused", "yess"]), schema)[0].tolist()
+    ['yes', 'paused', nan]
+    >>> read_labels(pd.Series(["paused"]), schema)[0].tolist()
+    [nan]
+    """
+    texts, no_label = normalize_label_column(column, schema)
+    if not texts.notna().any():
+        return texts, no_label
+    new_classes = _new_class_names(column, no_label, schema)
+    return texts.fillna(new_classes), no_label & new_classes.isna()
+
+
 def describe_expected_label(raw: object, schema: TableSchema) -> str:
     """Return what a label could have been, a clause."""
     if not schema.classes:
@@ -123,8 +144,7 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
     `labelled_at`. A label later than `now` is refused, and so are all labels that one id has for
     one time where they differ.
 
-    A class that the schema does not know is kept as it is written, if other labels of the table
-    are of known classes and it does not look like one of these misspelt.
+    `read_labels` says which classes that the schema does not know are kept.
     """
     table = table.reset_index(drop=True).set_axis(table.columns.map(str), axis="columns")
     by_id = PREDICTION_ID_COLUMN in table.columns
@@ -134,10 +154,7 @@ def parse_label_table(table: pd.DataFrame, schema: TableSchema, *, now: datetime
         keys = strip_cells(ids.astype("str"))
     else:
         keys = as_text(table[key_name])
-    texts, no_label = normalize_label_column(table[schema.target], schema)
-    new_classes = _new_class_names(table[schema.target], no_label, schema)
-    if texts.notna().any():
-        texts, no_label = texts.fillna(new_classes), no_label & new_classes.isna()
+    texts, no_label = read_labels(table[schema.target], schema)
     moments = pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]")
     no_date = pd.Series(False, index=table.index)
     if LABELLED_AT_COLUMN in table.columns:

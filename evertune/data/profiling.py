@@ -38,6 +38,7 @@ from evertune.data.parsing import (
 from evertune.data.plain_numbers import PlainNumbers, find_plain_numbers
 from evertune.data.schema import NO_COLUMN, Column, PreparedTable, TableSpec
 from evertune.data.validation import join_names, option, quote_list, quote_name
+from evertune.messages import format_percent
 from evertune.times import times_to_numbers
 from evertune.types import ColumnKind, FloatArray, Task
 
@@ -147,7 +148,7 @@ def format_profile(profile: TableProfile) -> list[str]:
     """Return a profile as lines for a terminal; of many names and notes, the first."""
     task: str = profile.task
     if profile.positive is not None and profile.positive_share is not None:
-        share = f"{profile.positive_share:.1%}"
+        share = format_percent(profile.positive_share)
         task = f"binary, {profile.positive!r} is the positive class with {share}"
     elif profile.classes:
         task = f"{task}, {len(profile.classes)} classes"
@@ -296,7 +297,7 @@ def _target_warnings(prepared: PreparedTable) -> Iterator[str]:
         return
     shares = prepared.clean[schema.target].value_counts(normalize=True)
     if shares.min() < RARE_CLASS_SHARE:
-        rarest = f"class {shares.idxmin()!r} has {shares.min():.2%} of the rows"
+        rarest = f"class {shares.idxmin()!r} has {format_percent(shares.min(), 2)} of the rows"
         yield f"{rarest}: prefer pr_auc, f1 or log_loss to accuracy"
     if len(shares) >= MANY_CLASSES:
         yield f"{len(shares)} classes: is the target a number?"
@@ -354,7 +355,7 @@ def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterato
     texts = as_text(raw, missing=missing)
     share = float(texts.isna().mean())
     if share > MOSTLY_MISSING_SHARE:
-        yield f"{shown} is missing in {share:.1%} of the rows"
+        yield f"{shown} is missing in {format_percent(share)} of the rows"
     # a number of which it is not declared that it is one would have been left out
     if column.kind == "number" and name in spec.columns and looks_like_identifier(raw, spec):
         yield f"{shown} differs in each row: if it is an identifier, `{option('identifier', name)}`"
@@ -372,4 +373,5 @@ def _column_warnings(raw: pd.Series, column: Column, spec: TableSpec) -> Iterato
     if match_cells(strip_cells(cells, missing), LEADING_ZERO_PATTERN).any():
         yield f"{shown} has leading zeros and is read as labels"
     elif share > 1 / 2:
-        yield f"{shown} is read as words, although {share:.0%} of its cells are numbers"
+        numbers = f"{format_percent(share, 0)} of its cells are numbers"
+        yield f"{shown} is read as words, although {numbers}"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from evertune.data.number_formats import DecimalSign, NumberFormat
 from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
+from evertune.unicode_text import clean_text
 
 NO_COLUMN = "null"  # given to `evertune use` instead of a column: none has the role
 MOMENT_COLUMN = "moment"  # of a clean table: when a row of production happened
@@ -45,6 +46,19 @@ class Column:
     maximum: float | None = None
     day_first: bool | None = None
     number_format: NumberFormat | None = None
+
+    @property
+    def own_spelling(self) -> dict[str, str]:
+        """How the column's categories are spelt, by the one form in which text is read today.
+
+        Empty but for models of releases that kept text as it came, such as `é` as two characters.
+        """
+        clean = {clean_text(name): name for name in self.categories if not name.isascii()}
+        return {
+            text: name
+            for text, name in clean.items()
+            if text != name and text not in self.categories
+        }
 
 
 @dataclass(frozen=True)

@@ -112,17 +112,6 @@ def format_difference(
     return f"{format_lift(difference)}, {shown}"
 
 
-def format_percent(share: float | None) -> str:
-    """Return a share in percent, a dash if there is none.
-
-    Examples
-    --------
-    >>> format_percent(0.1234), format_percent(None)
-    ('12.3 %', '-')
-    """
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
 def format_count(count: float | None) -> str:
     """Return a count with commas, a dash if there is none.
 

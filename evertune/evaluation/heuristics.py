@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evertune.data.schema import Column, TableSchema
+from evertune.messages import format_percent
 from evertune.metrics.metrics import MEDIAN_METRICS, Metric, compute_metrics, is_better
 from evertune.times import times_to_numbers
 from evertune.types import FloatArray, Predictions, encode_classes
@@ -112,7 +113,7 @@ def describe_rule(rule: Rule, schema: TableSchema) -> str:
     for value, shares in zip(rule.values, rule.probabilities or rule.values, strict=True):
         if isinstance(shares, tuple):
             shown = 1 if schema.task == "binary" else int(value)
-            share = f"{shares[shown]:.0%} {schema.classes[shown]}".replace("%", " %", 1)
+            share = f"{format_percent(shares[shown], 0)} {schema.classes[shown]}"
             answers.append(f"{schema.classes[int(value)]} ({share})")
         else:
             answers.append(f"{value:.4g}")

@@ -29,6 +29,7 @@ from evertune.evaluation.thresholds import (
     candidate_thresholds,
     threshold_costs,
 )
+from evertune.messages import format_percent
 from evertune.models.provenance import TrialWeight
 from evertune.search.summary import OVERHEAD, SearchReport, TimeSpent
 from evertune.types import FloatArray, Predictions
@@ -122,7 +123,7 @@ def plot_confusion(confusion: tuple[tuple[int, ...], ...], *, classes: tuple[str
     for row, true in enumerate(codes):
         for column, predicted in enumerate(codes):
             share = shares[true, predicted]
-            text = f"{counts[true, predicted]:,.0f}\n{100 * share:.0f} %"
+            text = f"{counts[true, predicted]:,.0f}\n{format_percent(share, 0)}"
             colour = "white" if share > DARK_CELL_SHARE else "black"
             axes.text(column, row, text, color=colour, ha="center", va="center", size=9)
     return _figure(axes)

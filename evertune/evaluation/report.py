@@ -16,6 +16,7 @@ from evertune.evaluation.model_card import usage_cautions
 from evertune.evaluation.other_table import Assessment, describe_left_out_rows
 from evertune.evaluation.plots import MAX_COLUMNS_PLOTTED, model_in_use, ranked_baselines
 from evertune.files import atomic_folder, write_record, write_text
+from evertune.messages import format_percent
 
 PREDICTION_PLOTS = ("confusion", "roc", "precision_recall", "predicted", "residuals")
 SEARCH_PLOTS = ("search_best", "search_weights", "search_budget")
@@ -60,7 +61,7 @@ def report_html(
         "metric": formatting.metric_name,
         "value": formatting.format_hyperparameter,
         "words": formatting.humanize,
-        "percent": formatting.format_percent,
+        "percent": format_percent,
         "count": formatting.format_count,
         "rows": partial(formatting.count_noun, noun="row"),
         "short": formatting.format_two_digits,

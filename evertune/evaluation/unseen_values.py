@@ -10,7 +10,8 @@ import pandas as pd
 
 from evertune.data.schema import TableSchema
 from evertune.data.validation import quote_list
-from evertune.evaluation.formatting import count_noun, format_percent
+from evertune.evaluation.formatting import count_noun
+from evertune.messages import format_percent
 
 MIN_LEVEL_ROWS, MIN_LEVEL_SHARE = 5, 0.05  # of the hold-out; rarer categories are missed by chance
 MAX_COLUMNS_LISTED, MAX_VALUES_LISTED = 5, 3

@@ -55,6 +55,7 @@ from evertune.fitting.refit import (
     iterations_for,
     refit_member,
 )
+from evertune.messages import format_percent
 from evertune.metrics.metrics import Metric, keeps_bound, mean_metrics
 from evertune.models.families import default_configuration
 from evertune.models.fitted_model import (
@@ -582,15 +583,21 @@ def _selection_note(selection: EnsembleSelection, ensemble: Ensemble, metric: Me
     for each in ensemble.members:
         family = family_name(each.configuration.family)
         weights[family] = weights.get(family, 0.0) + each.weight
-    named = [f"{family} ({100 * weight:.0f} %)" for family, weight in weights.items()]
-    more = len(named) - MAX_NAMED_FAMILIES
-    if more > 0:
-        named = [*named[:MAX_NAMED_FAMILIES], f"{more} more"]
-    listed = " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+    model = f"combines {count_noun(len(ensemble.members), 'model')}"
+    if len(ensemble.members) == 1:
+        n_selected = len(selection.weights)
+        model = f"is {family}, all of an ensemble of {n_selected} that there was time to fit"
+    elif len(weights) == 1:
+        model += f" of one kind, each {family}"
+    else:
+        named = [f"{family} ({format_percent(weight, 0)})" for family, weight in weights.items()]
+        more = len(named) - MAX_NAMED_FAMILIES
+        if more > 0:
+            named = [*named[:MAX_NAMED_FAMILIES], f"{more} more"]
+        model += f", {', '.join(named[:-1])} and {named[-1]}"
     return (
-        f"The model combines {count_noun(len(ensemble.members), 'model')}, {listed}:"
-        f" {metric_name(metric.name)} {format_score(selection.cross_fitted)} in cross-validation;"
-        f" the best single model reaches {format_score(selection.single_score)}."
+        f"The model {model}: {metric_name(metric.name)} {format_score(selection.cross_fitted)} in"
+        f" cross-validation; the best single model reaches {format_score(selection.single_score)}."
     )
 
 

@@ -70,7 +70,7 @@ def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
         return partial(_read_date, days_first=column.day_first, missing=schema.missing_values)
     if column.kind == "text":
         return partial(_read_text, missing=missing)
-    return partial(_read_category, missing=missing)
+    return partial(_read_category, missing=missing, own=column.own_spelling)
 
 
 def _read_number(
@@ -115,7 +115,9 @@ def _read_boolean(
     return (value,) if value in (0.0, 1.0) else NOT_PARSED
 
 
-def _read_category(cell: Cell, *, missing: frozenset[str]) -> tuple[CellValue, ...]:
+def _read_category(
+    cell: Cell, *, missing: frozenset[str], own: Mapping[str, str]
+) -> tuple[CellValue, ...]:
     if cell is None:
         return ("",)
     word = clean_text(cell if isinstance(cell, str) else str(cell))
@@ -123,11 +125,11 @@ def _read_category(cell: Cell, *, missing: frozenset[str]) -> tuple[CellValue, .
         return ("",)
     # a number is written the same however it came
     whole = WHOLE_NUMBER_PATTERN.fullmatch(word) if word.endswith("0") else None
-    return (whole.group(1) if whole else word,)
+    return (whole.group(1) if whole else own.get(word, word),)
 
 
 def _read_text(cell: Cell, *, missing: frozenset[str]) -> tuple[CellValue, ...]:
-    (word,) = _read_category(cell, missing=missing)
+    (word,) = _read_category(cell, missing=missing, own={})
     if not word:
         return ("", NAN, NAN)
     return (word, float(len(str(word))), float(count_words(str(word))))

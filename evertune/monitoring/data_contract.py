@@ -21,6 +21,7 @@ from scipy.stats import binom
 from evertune.config.schema import ContractSection
 from evertune.data.validation import quote_list
 from evertune.decisions import Finding
+from evertune.messages import format_percent
 from evertune.metrics.losses import DailyLoss
 from evertune.monitoring.column_reference import ColumnReference
 from evertune.monitoring.drift_statistics import MISSING, drift_statistics
@@ -154,7 +155,8 @@ class _Contract:
             count / n_rows,
             threshold=usual + rise,
             is_broken=count / n_rows > usual + rise and p_value < self.limits.p_value,
-            note=f"{count} of {n_rows} rows, usually {usual:.2%}" + (f"; {note}" if note else ""),
+            note=f"{count} of {n_rows} rows, usually {format_percent(usual, 2)}"
+            + (f"; {note}" if note else ""),
         )
 
     def finding(

@@ -20,6 +20,7 @@ from scipy import stats
 
 from evertune.decisions import Finding, FindingState
 from evertune.evaluation.slices import slice_by_columns, slice_edges
+from evertune.messages import format_percent
 from evertune.metrics.losses import DailyLoss, bounded_losses, daily_losses, error_scale
 from evertune.metrics.metrics import REGRESSION, Metric, compute_metrics
 from evertune.monitoring.label_delay import (
@@ -380,8 +381,8 @@ class _LoggedRows:
         else:
             wrong = float((self.y_true[positions] != self.predictions.values[positions]).mean())
             note = (
-                f"mean squared distance of probabilities; {before}; {wrong:.1%} of the classes"
-                " wrong"
+                f"mean squared distance of probabilities; {before}; {format_percent(wrong)} of the"
+                " classes wrong"
             )
         return replace(
             plain, value=mean, low=max(mean - half, 0.0), high=min(mean + half, 1.0), note=note

@@ -124,13 +124,17 @@ class MonitoringState:
         return running[-1] if running else None
 
     def interrupted_request(self, now: datetime) -> MonitoringDecision | None:
-        """Return the newest request about the champion whose run was killed within a day."""
+        """Return the newest request about the champion whose run was killed within a day.
+
+        A rollback that was killed may have made its version champion already.
+        """
         last = {each.decision_id: each for each in self.outcomes}
         return next(
             (
                 each
-                for each in reversed(self._decisions_about_champion())
+                for each in reversed(self.decisions)
                 if each.id in last
+                and self.champion in (each.champion, last[each.id].version or each.champion)
                 and last[each.id].kind == "interrupted"
                 and now - last[each.id].moment < MAX_RUN_TIME
             ),

@@ -240,7 +240,7 @@ def take_up_decision(
             outdated = DecisionOutcome(decision_id, now, "outdated", number, detail)
             decisions.record_outcome(outdated)
             return outdated
-        if decision.action != "rollback":
+        if decision.action != "rollback":  # which records what it goes back to
             decisions.record_outcome(DecisionOutcome(decision_id, now, "started", detail=runner))
     failpoint("decision.claimed")
     return decision

@@ -294,12 +294,13 @@ class DecisionLog:
         """Return all outcomes; where a run of this folder was killed, `interrupted` for `started`.
 
         A run holds the project's lock until its outcome is recorded. What another machine began
-        stays `started`.
+        stays `started`. A decision that was claimed has begun, also where its run was killed
+        before it recorded that.
         """
-        begun = {each.decision_id for each in self.outcomes() if each.kind == "started"}
+        begun = {each.decision_id for each in self._begun() if each.kind == "started"}
         if is_project_locked(state):
-            return self.outcomes()
-        found = self.outcomes()  # it may have ended since they were read
+            return self._begun()
+        found = self._begun()  # it may have ended since they were read
         ended = {each.decision_id for each in found if each.kind in FINAL_OUTCOMES}
         return tuple(
             replace(each, kind="interrupted")
@@ -311,6 +312,18 @@ class DecisionLog:
         )
 
     # Inside
+
+    def _begun(self) -> tuple[DecisionOutcome, ...]:
+        """Return all outcomes, and `started` for what was claimed and has none."""
+        of_it = OUTCOMES.c.model == CLAIMS.c.model, OUTCOMES.c.id == CLAIMS.c.id
+        query = select(CLAIMS.c.id, CLAIMS.c.moment, CLAIMS.c.claimed_by)
+        query = query.where(CLAIMS.c.model == self.model, ~exists().where(*of_it))
+        with self.log.read_transaction() as connection:
+            rows = connection.execute(query.order_by(CLAIMS.c.moment)).all()
+        claimed = [
+            DecisionOutcome(row.id, row.moment, "started", detail=row.claimed_by) for row in rows
+        ]
+        return (*self.outcomes(), *claimed)
 
     def _insert(self, table: Table, **row: object) -> bool:
         with self.log.write_transaction() as connection:

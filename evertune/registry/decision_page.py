@@ -7,6 +7,7 @@ from jinja2 import Environment, StrictUndefined
 from evertune.evaluation.formatting import format_score, metric_name
 from evertune.registry.promotion_records import DecisionRecord
 from evertune.stats.results import PairedDifference
+from evertune.times import in_zone
 
 CHART_WIDTH, CHART_MARGIN = 600, 20  # pixels
 SHOWN_ALIASES = ("champion", "previous", "challenger")
@@ -30,8 +31,8 @@ SHORT_VERDICTS = {
 }
 
 
-def record_html(record: DecisionRecord) -> str:
-    """Return the page, which needs no other file."""
+def record_html(record: DecisionRecord, timezone: str = "UTC") -> str:
+    """Return the page, which needs no other file; it shows the time in `timezone`."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -39,6 +40,7 @@ def record_html(record: DecisionRecord) -> str:
     text = files("evertune.templates").joinpath("decision.html.jinja")
     return environment.from_string(text.read_text(encoding="utf-8")).render(
         r=record,
+        moment=in_zone(record.moment, timezone),
         headline=record_headline(record),
         ruling=verdict_text(record),
         aliases=SHOWN_ALIASES,

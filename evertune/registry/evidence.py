@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from evertune.config.custom_metrics import load_metrics
 from evertune.data.schema import TableSchema, encode_predictions, encode_target
 from evertune.errors import ParamsError, TableError
-from evertune.evaluation.formatting import count_noun, format_percent
+from evertune.evaluation.formatting import count_noun
 from evertune.evaluation.slices import Slice, slice_by_columns
 from evertune.evaluation.unseen_values import describe_unseen_values
 from evertune.files import read_table
+from evertune.messages import format_percent
 from evertune.metrics.metrics import METRICS, Metric
 from evertune.models.fitted_model import Model
 from evertune.models.persistence import load_model, predict_rows

@@ -30,13 +30,14 @@ from evertune.evaluation.evaluation_record import (
     chosen_model_metrics,
     metric_row,
 )
-from evertune.evaluation.formatting import count_noun, format_percent, metric_name
+from evertune.evaluation.formatting import count_noun, metric_name
 from evertune.evaluation.sufficiency import (
     RuleComparison,
     compare_with_rule,
     row_shortage,
     unbeaten_rules,
 )
+from evertune.messages import format_percent
 from evertune.metrics.metrics import keeps_bound
 from evertune.registry.promotion_records import GateOutcome, GateResult, RecordVerdict, Verdict
 from evertune.stats.comparison import holm_adjust, required_sample_size

@@ -35,6 +35,7 @@ from evertune.registry.run_page import (
     LOW_PREFIX,
     METRIC_TAG,
     MODE_TAG,
+    MODEL_TAG,
     VERSION_TAG,
     MetricPoint,
     RunPage,
@@ -249,7 +250,7 @@ def run_tags(evaluation: Evaluation, *, mode: str, data: str) -> dict[str, str]:
     """Return the tags by which runs are compared in a list; `data` is the md5 of the source."""
     return {
         METRIC_TAG: evaluation.metric,
-        "model": model_name(evaluation),
+        MODEL_TAG: model_name(evaluation),
         MODE_TAG: mode,
         "data": data[:SHORT_HASH],
     }
@@ -262,7 +263,7 @@ def version_tags(evaluation: Evaluation, *, mode: str, data: str) -> dict[str, s
     score = f"{format_score(row.holdout)} {evaluation.metric}"
     return {
         "score": f"{score} ({interval})" if interval else score,
-        "model": model_name(evaluation),
+        MODEL_TAG: model_name(evaluation),
         MODE_TAG: mode,
         "data": data[:SHORT_HASH],
     }

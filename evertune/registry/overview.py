@@ -17,7 +17,8 @@ from evertune.registry.mlflow_registry import (
     open_registry,
 )
 from evertune.registry.promotion_records import ChampionPeriod, champion_periods
-from evertune.registry.run_page import HIGH_PREFIX, HOLDOUT_PREFIX, LOW_PREFIX
+from evertune.registry.run_page import HIGH_PREFIX, HOLDOUT_PREFIX, LOW_PREFIX, MODEL_TAG
+from evertune.times import in_zone
 
 if TYPE_CHECKING:
     from evertune.registry.decision_log import DecisionEntry
@@ -47,6 +48,8 @@ class VersionSummary:
 
     Attributes
     ----------
+    created : datetime
+        In the project's time zone.
     metric : str, optional
         The optimised one.
     score : float, optional
@@ -76,20 +79,23 @@ class ChampionSummary:
         The optimised one; None if somebody removed the version's tag.
     metrics : dict of str to float
         All scores on the hold-out, when it was registered.
-    interval : tuple of float, optional
-        Of the optimised metric.
+    intervals : dict of str to (float, float)
+        Of these scores, as far as they are known.
     data : str, optional
         The md5 of the source table that it was trained on.
     age_seconds : float
         Since it was registered.
+    model : str, optional
+        Its kind, such as `catboost`.
     """
 
     version: str
     metric: str | None
     metrics: dict[str, float]
-    interval: tuple[float, float] | None
+    intervals: dict[str, tuple[float, float]]
     data: str | None
     age_seconds: float
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,8 @@ def read_status(root: Path) -> ProjectStatus:
                 for name, score in version.metrics.items()
                 if name.startswith(HOLDOUT_PREFIX)
             },
-            interval=_interval(version),
+            intervals=_intervals(version),
+            model=version.facts.get(MODEL_TAG),
             data=version.data_md5s.get("source"),
             age_seconds=time.time() - version.created_seconds,
         )
@@ -195,7 +202,7 @@ def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary,
         None or several versions of data begin like that.
     """
     params = load_params(root)
-    registry = open_registry(params)
+    registry, zone = open_registry(params), params.monitoring.timezone
     versions = registry.versions()
     if used is not None:
         md5 = _matching_md5(used, versions)
@@ -204,7 +211,7 @@ def list_models(root: Path, *, used: str | None = None) -> tuple[VersionSummary,
         VersionSummary(
             number=version.number,
             aliases=version.aliases,
-            created=datetime.fromtimestamp(version.created_seconds, UTC),
+            created=in_zone(datetime.fromtimestamp(version.created_seconds, UTC), zone),
             metric=version.metric,
             score=_key_score(version),
             data=_data_md5s(version),
@@ -218,11 +225,16 @@ def _key_score(version: ModelVersion) -> float | None:
     return None if version.metric is None else version.holdout_score(version.metric)
 
 
-def _interval(version: ModelVersion) -> tuple[float, float] | None:
-    if version.metric is None:
-        return None
-    low, high = (version.holdout_score(version.metric, end) for end in (LOW_PREFIX, HIGH_PREFIX))
-    return None if low is None or high is None else (low, high)
+def _intervals(version: ModelVersion) -> dict[str, tuple[float, float]]:
+    lows, highs = (
+        {
+            name.removeprefix(end): score
+            for name, score in version.metrics.items()
+            if name.startswith(end)
+        }
+        for end in (LOW_PREFIX, HIGH_PREFIX)
+    )
+    return {name: (low, highs[name]) for name, low in lows.items() if name in highs}
 
 
 def _data_md5s(version: ModelVersion) -> dict[str, str]:

@@ -29,6 +29,7 @@ from evertune.database import database_url, open_log, record_to_json
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.failpoints import failpoint
+from evertune.identity import runner_name
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.decision_page import short_verdict
 from evertune.registry.mlflow_pages import version_description
@@ -217,7 +218,9 @@ def roll_back_on_decision(
         begun = [each.version for each in log.outcomes(decision.id) if each.version is not None]
         version = registry.version(begun[0]) if begun else _previous(registry, decision.champion)
         number, expected = version.number, smoke_test(registry, version)
-        log.record_outcome(DecisionOutcome(decision.id, now, "started", number, "a rollback"))
+        if not begun:
+            runner = runner_name(load_params(root).paths.state)
+            log.record_outcome(DecisionOutcome(decision.id, now, "started", number, runner))
         record = _make_record(
             registry,
             log,
@@ -258,7 +261,8 @@ def apply_decision(
     failpoint("promotion.recorded")
     version = registry.version(record.version)
     if version.run_id:
-        for kind, text in (("json", record_to_json(stored)), ("html", record_html(stored))):
+        page = record_html(stored, registry.timezone)
+        for kind, text in (("json", record_to_json(stored)), ("html", page)):
             name = f"{DECISION_FOLDER}/{record.id}.{kind}"
             registry.log_text(version.run_id, name=name, text=text)
     registry.untag_version(record.version, *FORMER_DECISION_TAGS)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DATA_PREFIX = "dvc."
 METRIC_TAG = "metric"
+MODEL_TAG = "model"
 MODE_TAG = "mode"
 HOLDOUT_PREFIX, LOW_PREFIX, HIGH_PREFIX = "holdout/", "holdout_low/", "holdout_high/"
 NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of a run

@@ -314,6 +314,7 @@ class LabelResponse(BaseModel):
     repeated: int
     corrected: int
     early: int
+    new_classes: dict[str, int]
 
 
 class Prediction(BaseModel):

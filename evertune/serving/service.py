@@ -14,7 +14,7 @@ delays a reply. `start` follows the registry's aliases: when a load fails, the m
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,7 +33,7 @@ from evertune.data.labels import (
     MAX_CLOCK_SKEW,
     describe_expected_label,
     id_error,
-    normalize_label_column,
+    read_labels,
 )
 from evertune.data.schema import TableSchema
 from evertune.data.validation import DataIssue
@@ -468,14 +468,16 @@ class ModelService:
         except EvertuneError as error:
             LOGGER.error("%s", error)
             raise log_unavailable() from error
+        new = Counter(str(text) for text in texts if schema.classes and text not in schema.classes)
+        counts = replace(counts, new_classes=dict(new))
         response = LabelResponse.model_validate(counts, from_attributes=True)
-        for case, n in response:
-            self.metrics.labels.labels(case).inc(n)
+        for case in ("new", "repeated", "corrected", "early"):
+            self.metrics.labels.labels(case).inc(getattr(counts, case))
         return response
 
 
 def labels_to_log(raw: Sequence[str | float | bool], schema: TableSchema) -> list[str | None]:
-    """Return labels as the log keeps them, None where one is no label.
+    """Return labels as the log keeps them, None where one is no label, by `read_labels`' rules.
 
     Each distinct label is read once, and those of one type together.
     """
@@ -484,7 +486,7 @@ def labels_to_log(raw: Sequence[str | float | bool], schema: TableSchema) -> lis
         distinct = list(dict.fromkeys(label for label in raw if type(label) is kind))
         cells = distinct if kind in (str, float, bool) else [str(label) for label in distinct]
         column = pd.Series(cells, dtype="str" if kind in (str, int) else None)
-        texts, bad = normalize_label_column(column, schema)
+        texts, bad = read_labels(column, schema)
         good = ~bad & texts.notna()
         for label, text, fine in zip(distinct, texts, good, strict=True):
             known[kind, label] = str(text) if fine else None

@@ -103,7 +103,7 @@ class BaselineMeasurement:
         if self.section.human_figure is not None:
             mean: MetricValues = {metric.name: None for metric in self.metrics}
             mean |= {self.optimised.name: self.section.human_figure}
-            description = "what people reach, by baseline.human_figure"
+            description = "what people achieve, by baseline.human_figure"
             yield BaselineResult("human_stated", "given", description, (), mean, 0.0, 0.0)
         for name in self.simplest_models:
             learn = partial(self._learn_model, name)

@@ -18,6 +18,7 @@ from joblib import cpu_count
 
 from evertune.config.schema import MetricSection, PathsSection, SearchSection
 from evertune.errors import BusyError, ParamsError
+from evertune.evaluation.formatting import count_noun
 from evertune.files import digest_files
 from evertune.fingerprint import stage_fingerprints
 from evertune.plan import Plan
@@ -119,7 +120,7 @@ def describe_trials(trials: Sequence[Trial]) -> str:
     """Return how many trials there were, and the most frequent reasons of failures, as lines."""
     failed = sum(trial.status == "failed" for trial in trials)
     complete = sum(trial.status == "complete" for trial in trials)
-    lines = [f"{len(trials)} trials, {complete} of them on every fold, {failed} failed"]
+    lines = [f"{count_noun(len(trials), 'trial')}: {complete} finished all folds, {failed} failed"]
     reasons = [ending for ending in count_endings(trials) if ending.status == "failed"]
     lines += [f"{each.trials} failed: {each.reason}" for each in reasons[:MAX_FAILURES_SHOWN]]
     return "".join(f"{line}\n" for line in lines)

@@ -39,7 +39,13 @@ from tests.support.versioned import NOW, judged
 PASSED = (GateResult("baselines", "pass", "better"),)
 DOUBT = Verdict("not enough evidence", ("too close",), 900, version="3", champion="2")
 CHAMPION = ChampionSummary(
-    "2", "roc_auc", {"accuracy": 0.9, "roc_auc": 0.81234}, (0.79, 0.83), "abcdef0123", 7200.0
+    "2",
+    "roc_auc",
+    {"accuracy": 0.9, "roc_auc": 0.81234},
+    {"roc_auc": (0.79, 0.83)},
+    "abcdef0123",
+    7200.0,
+    "catboost",
 )
 STANDING = ProjectStatus(
     name="churn",
@@ -98,9 +104,11 @@ def test_the_page_of_a_verdict_lists_its_reasons() -> None:
 
 def test_the_standing_of_a_project_names_champion_figures_data_and_what_is_stale() -> None:
     assert status_lines(STANDING) == [
-        "churn: version 2 is the champion, 2.0 h old",
-        "  hold-out: roc_auc 0.812, accuracy 0.900",
+        "churn: version 2 (catboost) is the champion, 2.0 h old",
         "  trained on data abcdef01",
+        "  its scores on the hold-out when it was registered, with their intervals:",
+        "    roc_auc   0.812 (0.790 to 0.830)",
+        "    accuracy  0.900",
         "  version 3 is the challenger",
         "data: 01234567, no remote has a copy",
         "not up to date: fit, evaluate",

@@ -203,6 +203,7 @@ def test_a_value_is_written_under_the_name_that_the_file_has(tmp_path):
         ('cron: "0 6 * * *"', 'cron: "0 6 * *"', r"monitoring.cron must be text of the form"),
         ('cron: "0 6 * * *"', 'cron: "0 66 * * *"', "'0 66 . . .' is not a schedule .*range"),
         ("timezone: UTC ", "timezone: Europe/Berln ", "Did you mean 'Europe/Berlin'?"),
+        ("timezone: UTC ", "timezone: Europe/Berln ", "or UTC. Did you mean 'Europe/Berlin'?"),
         ("timezone: UTC ", "timezone: +02:00 ", "is not a time zone; write an IANA name"),
         ("cooldown_days: 7 ", "cooldown_day: 7 ", "Did you mean 'cooldown_days'?"),
         ("notify: []", "notify: [slack]", "monitoring.notify.0 must be text of the form"),
@@ -213,6 +214,7 @@ def test_a_fault_is_named_with_its_line(root, old, new, words):
     with pytest.raises(ParamsError, match=rf"line \d+: .*{words.replace('?', '.')}") as refused:
         load_params(root)
     assert f"line {_line_of(old)}:" in str(refused.value)
+    assert "?." not in str(refused.value)
 
 
 @pytest.mark.parametrize(

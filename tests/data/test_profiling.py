@@ -40,8 +40,8 @@ def notes(**columns):
         (SOUND["left"].replace({"yes": "Y", "no": "N"}), "new alone tells left nearly perfectly"),
         ([["NA", "US", "DE"][n % 3] for n in range(N_ROWS)], "new has 'NA', kept as ordinary"),
         ([f"00{n % 7}" for n in range(N_ROWS)], "new has leading zeros"),
-        ([["1", "2", "x"][n % 3] for n in range(N_ROWS)], "although 67% of its cells are numbers"),
-        (["7" if n < 3 else "" for n in range(N_ROWS)], "new is missing in 98.5% of the rows"),
+        ([["1", "2", "x"][n % 3] for n in range(N_ROWS)], "although 67 % of its cells are numbers"),
+        (["7" if n < 3 else "" for n in range(N_ROWS)], "new is missing in 98.5 % of the rows"),
         ([f"{2020 + n % 9}-01-01" for n in range(N_ROWS)], "dates in the future or before 1900"),
     ],
 )
@@ -59,7 +59,7 @@ def test_rows_without_a_target_and_rare_classes_are_noted():
     prepared, _ = prepare_table(raw.assign(age=raw["age"] % 50), TableSpec("left"))
     result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1)).notes
     assert "1 rows have no target and are left out" in result
-    assert any("class 'yes' has 0.66% of the rows: prefer pr_auc" in note for note in result)
+    assert any("class 'yes' has 0.66 % of the rows: prefer pr_auc" in note for note in result)
 
 
 def test_many_classes_are_noted():
@@ -79,7 +79,7 @@ def test_a_profile_says_what_will_be_predicted():
     result = profile_table(raw, prepared, TableSpec("left"), today=datetime(2026, 1, 1))
     assert (result.task, result.positive, result.positive_share) == ("binary", "yes", 0.2)
     assert format_profile(result)[:3] == [
-        "200 rows, target left: binary, 'yes' is the positive class with 20.0%",
+        "200 rows, target left: binary, 'yes' is the positive class with 20.0 %",
         "number: age",
         "code is left out: nearly every row has its own value, so it looks like an identifier. "
         "Is it one? Add `--identifier code`. Does it describe the row? Add `--kind code=text`.",

@@ -85,7 +85,7 @@ def test_a_trial_that_breaks_a_guard_is_passed_over(params):
     assert fit(params, guards={"mae": 3.0}).configuration.family == "tree"
 
 
-def pool(params, number, family, *, folds=2, phase="portfolio"):
+def pool(params, number, family, *, folds=2, phase="portfolio", **hyperparameters):
     """Write a trial with its fold models, as the search does."""
     table, schema = (
         read_table(params.paths.training),
@@ -94,7 +94,7 @@ def pool(params, number, family, *, folds=2, phase="portfolio"):
     objective = Objective(
         table, encode_target(table, schema), schema, tuple(FOLDS), metrics_for("regression"), 0
     )
-    one = Configuration(family)
+    one = Configuration(family, hyperparameters)
     found = [evaluate_fold(objective, one, fold, encodings={}) for fold in range(folds)]
     models = tuple(each.model for each in found)
     save_entry(params.paths.pool, TrialArtifacts(number, one, models))
@@ -135,6 +135,20 @@ def test_the_fold_models_of_several_trials_make_the_model(pooled, capsys):
     )
 
 
+def test_models_of_one_kind_are_named_once(params, capsys):
+    draws = np.random.default_rng(0)
+    rows = pd.DataFrame(draws.normal(size=(50, 2)), columns=["a", "b"])
+    rows["y"] = rows["a"] + rows["b"] + draws.normal(size=50)
+    columns = (Column("a", "number"), Column("b", "number"))
+    write_record(params.paths.table_schema, TableSchema(columns, "y", "regression"))
+    write_table(params.paths.training, rows.assign(row_key=[f"{row:016x}" for row in range(50)]))
+    for number in range(2):
+        pool(params, number, "tree", max_depth=3 + 5 * number, min_samples_leaf=2)
+    made(params)
+    words = "The model combines 2 models of one kind, each a decision tree: RMSE"
+    assert words in capsys.readouterr().out
+
+
 def test_members_are_fitted_on_all_rows_where_that_is_asked_for(pooled):
     model = made(pooled, mode="refit")
     assert {len(member.fitted) for member in model.fitted.members} == {1}
@@ -148,7 +162,9 @@ def test_the_best_trial_alone_is_fitted_on_all_rows_where_that_is_asked_for(pool
 
 def test_members_that_there_is_no_time_for_are_left_out(pooled, capsys):
     assert len(made(pooled, budget_seconds=1e-6).fitted.members) == 1
-    assert "raise fit.budget_seconds" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "raise fit.budget_seconds" in told
+    assert "The model is a linear model, all of an ensemble of 2 that there was time to fit" in told
 
 
 def test_without_time_to_fit_again_the_models_of_the_folds_are_kept(pooled):

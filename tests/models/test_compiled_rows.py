@@ -82,6 +82,16 @@ def test_a_row_does_not_depend_on_those_beside_it():
     assert faults == {}
 
 
+def test_categories_of_a_model_that_kept_text_as_it_came_are_known_in_either_coding():
+    older = "Ko\u0308ln"
+    schema = TableSchema((Column("c", "category", ("Berlin", older)),), "y", "regression")
+    for cell in (older, "K\u00f6ln", " K\u00f6ln\u00a0"):
+        assert slowly({"c": cell}, schema) == quickly({"c": cell}, schema) == ({"c": older}, False)
+    assert quickly({"c": "Berlin"}, schema)[0] == {"c": "Berlin"}
+    both = TableSchema((Column("c", "category", ("K\u00f6ln", older)),), "y", "regression")
+    assert slowly({"c": older}, both)[0] == quickly({"c": older}, both)[0] == {"c": "K\u00f6ln"}
+
+
 def test_a_missing_column_is_a_fault_of_its_row_alone():
     whole = {"n": 1, "b": None, "c": "a", "t": "x y", "d": "2024-01-31", "at": "2024-02-01"}
     columns, faults = read_rows([whole, {"n": 2}, whole], make_row_reader(SCHEMA))

@@ -61,7 +61,7 @@ def test_one_bad_cell_is_shown_but_breaks_nothing():
     findings = findings_of(with_cells(rows_of(), "plan", 0.5 / ROWS, "gold"))
     (unseen,) = (each for each in findings if each.signal == "unseen")
     assert (unseen.state, unseen.value) == ("ok", 1 / ROWS)
-    assert "1 of 60 rows, usually 0.00%; such as 'gold'" in unseen.note
+    assert "1 of 60 rows, usually 0.00 %; such as 'gold'" in unseen.note
 
 
 def test_a_rise_below_a_point_breaks_nothing_however_many_rows_there_are():

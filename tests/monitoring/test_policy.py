@@ -109,6 +109,16 @@ def test_a_request_that_was_claimed_has_begun():
     assert with_claimed_requests([request], [], [request]) == ()
 
 
+@pytest.mark.parametrize("champion", ["3", "2"])
+def test_a_rollback_that_was_killed_is_taken_up_before_and_after_it_moved_the_alias(champion):
+    rollback = made(state=replace(READY, worse_than_previous="worse"))
+    killed = DecisionOutcome(rollback.id, NOW, "interrupted", "2")
+    state = replace(READY, champion=champion, decisions=(rollback,), outcomes=(killed,))
+    assert made((), state, days=0.1) is rollback
+    assert made((), replace(state, champion="5"), days=0.1).action == "nothing"
+    assert made((), state, days=1.5).action == "nothing"
+
+
 # Waiting after an attempt
 
 

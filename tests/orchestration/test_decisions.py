@@ -7,6 +7,7 @@ import pytest
 from evertune.decisions import Action, DecisionOutcome, MonitoringDecision, OutcomeKind
 from evertune.errors import BusyError, InputError, StageError
 from evertune.files import project_lock
+from evertune.identity import runner_name
 from evertune.orchestration.carry_out_decision import (
     decision_lock,
     follow_decision_locally,
@@ -105,6 +106,18 @@ def test_what_was_killed_is_interrupted_and_goes_on_also_under_another_host_name
     assert take_up_decision(watched, "d", now=NOW + timedelta(hours=2)) == decision
     came(watched, "refused")
     assert [each.kind for each in log.current_outcomes(state)] == ["started", "refused"]
+
+
+@slow
+def test_a_rollback_that_was_killed_is_taken_up_by_the_next_command(watched: Path) -> None:
+    decision, log = decided(watched, "rollback"), DecisionLog(production.log_of(watched))
+    state = watched / "state"
+    take_up_decision(watched, "d", now=NOW)
+    assert [each.kind for each in log.current_outcomes(state)] == ["interrupted"]
+    log.record_outcome(DecisionOutcome("d", NOW, "started", "2", runner_name(state)))
+    assert [each.kind for each in log.current_outcomes(state)] == ["interrupted"]
+    crown(watched, "2")
+    assert take_up_decision(watched, "d", now=NOW + timedelta(hours=2)) == decision
 
 
 @pytest.mark.parametrize("kind", ["promoted", "refused", "failed", "rolled back"])

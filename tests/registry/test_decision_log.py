@@ -15,6 +15,8 @@ from evertune.database import (
 )
 from evertune.decisions import Alarm, DecisionOutcome, Finding, MonitoringDecision
 from evertune.errors import InputError, StageError
+from evertune.files import project_lock
+from evertune.identity import runner_name
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.holdout_reuse import HoldoutUse
 from evertune.registry.promotion_records import DecisionRecord, GateResult
@@ -88,6 +90,19 @@ def test_what_has_to_be_done_and_nobody_claimed_is_waiting(decisions):
         decisions.record_decision(decision(f"d{number}", action, number))
     decisions.claim("d3", by="run", moment=day(5))
     assert [one.action for one in decisions.unclaimed_decisions()] == ["refit", "rollback"]
+
+
+def test_what_was_claimed_has_begun_and_is_interrupted_once_its_run_is_gone(decisions, tmp_path):
+    decisions.record_decision(decision("d1"))
+    decisions.claim("d1", by=runner_name(tmp_path), moment=day(1))
+    with project_lock(tmp_path, "evertune retune d1"):
+        assert [each.kind for each in decisions.current_outcomes(tmp_path)] == ["started"]
+    (gone,) = decisions.current_outcomes(tmp_path)
+    assert (gone.decision_id, gone.kind, gone.moment) == ("d1", "interrupted", day(1))
+    decisions.claim("d2", by="run by elsewhere:/state", moment=day(2))
+    decisions.record_outcome(DecisionOutcome("d1", day(3), "refused", "4"))
+    found = [(each.decision_id, each.kind) for each in decisions.current_outcomes(tmp_path)]
+    assert found == [("d1", "refused"), ("d2", "started")]
 
 
 def test_outcomes_stand_in_the_order_in_which_they_came(decisions):

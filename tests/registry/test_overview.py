@@ -8,6 +8,7 @@ from evertune.errors import InputError
 from evertune.files import project_lock
 from evertune.registry.overview import list_models, read_history, read_status
 from evertune.registry.promotion import promote
+from evertune.terminal import model_lines
 from evertune.versioning import dvc
 from tests.support import production, versioned
 
@@ -76,6 +77,15 @@ def test_versions_are_listed_the_newest_first_with_their_aliases(tagged):
     assert (third.number, third.aliases, third.mode) == ("3", ("challenger",), None)
     assert (second.number, second.aliases, second.mode) == ("2", ("champion",), "refit")
     assert (first.number, first.aliases, first.score) == ("1", ("previous",), 0.91)
+
+
+def test_versions_are_shown_in_the_time_zone_of_the_business(root):
+    created = list_models(root)[0].created
+    production.project(root, timezone="Asia/Tokyo")
+    there = list_models(root)[0].created
+    assert there == created
+    assert (f"{created:%Z}", f"{there:%Z}") == ("UTC", "Asia/Tokyo")
+    assert "registered (Asia/Tokyo)" in model_lines(list_models(root))[0]
 
 
 @pytest.mark.parametrize(

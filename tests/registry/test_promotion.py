@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from evertune.decisions import DecisionOutcome, MonitoringDecision
 from evertune.errors import BusyError, EvertuneError, InputError, StageError
 from evertune.files import project_lock
+from evertune.identity import is_runner_of
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import ROLLED_BACK_TAG, ModelRegistry
 from evertune.registry.promotion import (
@@ -391,6 +392,7 @@ def test_monitoring_rolls_back_once_however_often_it_is_run(
     assert versioned.aliases_of(root) == {"champion": "1", "previous": "2", "challenger": "3"}
     kinds = [(each.kind, each.version) for each in decisions.outcomes()]
     assert kinds == [("started", "1"), ("rolled back", "1")]
+    assert is_runner_of(decisions.outcomes()[0].detail, root / "state")
     (record,) = decisions.records()
     assert (record.version, record.by, record.reasons) == (
         "1",

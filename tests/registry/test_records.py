@@ -170,6 +170,12 @@ def test_the_page_shows_every_gate_every_test_and_what_is_needed_to_check_it():
         assert words in page
 
 
+def test_the_page_shows_the_time_in_the_zone_of_the_business():
+    record = replace(PLAIN, moment=datetime(2024, 5, 1, 22, 30, tzinfo=UTC))
+    assert "Decided on 2024-05-01 at 22:30:00 (UTC)" in record_html(record)
+    assert "on 2024-05-02 at 00:30:00 (Europe/Berlin)" in record_html(record, "Europe/Berlin")
+
+
 def test_the_page_shows_the_aliases_before_and_after():
     page = " ".join(record_html(PLAIN).split())
     assert "Version 3 is the champion in place of version 2." in page

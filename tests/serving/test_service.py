@@ -215,7 +215,21 @@ def test_labels_are_counted_by_what_they_are(client):
         for n, (name, label) in enumerate(told, 3)
     ]
     answer = client.post("/label", json={"labels": labels})
-    assert answer.json() == {"new": 1, "repeated": 1, "corrected": 1, "early": 1}
+    counts = {"new": 1, "repeated": 1, "corrected": 1, "early": 1, "new_classes": {}}
+    assert answer.json() == counts
+
+
+def test_a_class_that_the_model_does_not_know_is_kept_and_shown_as_by_the_command(client):
+    for row_id in "abc":
+        predict(client, row=ROW, request_id=row_id)
+    alone = client.post("/label", json={"labels": [{"id": "a", "label": "paused"}]})
+    assert (alone.status_code, fields(alone)) == (422, ["labels[0].label"])
+    labels = [{"id": "a", "label": "yes"}, {"id": "b", "label": "paused"}]
+    misspelt = client.post("/label", json={"labels": [*labels, {"id": "c", "label": "yess"}]})
+    assert fields(misspelt) == ["labels[2].label"]
+    answer = client.post("/label", json={"labels": labels})
+    assert (answer.json()["new"], answer.json()["new_classes"]) == (2, {"paused": 1})
+    assert 'ml_labels_total{case="new"} 2.0' in client.get("/metrics").text
 
 
 def test_a_label_that_is_none_or_from_the_future_is_named_and_none_is_kept(root, client):
