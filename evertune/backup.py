@@ -14,7 +14,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -77,7 +77,8 @@ def back_up(root: Path, file: Path) -> tuple[str, ...]:
                 _copy_database(path, copy)
                 archive.add(copy, name)
             else:
-                archive.add(path, name, recursive=False)
+                with suppress(FileNotFoundError):  # the service removes files meanwhile
+                    archive.add(path, name, recursive=False)
     return tuple(notes)
 
 

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from evertune.database import open_log
@@ -66,3 +67,42 @@ def test_a_correction_counts_also_by_a_clock_that_is_minutes_behind(clients, pos
     assert label(behind, "yes", moment=NOW.isoformat())["repeated"] == 1
     late = (NOW + timedelta(minutes=2)).isoformat()
     assert "detail" in label(behind, "no", moment=late)
+
+
+def test_while_the_log_is_away_nothing_is_answered_and_nothing_answered_is_lost(
+    root, postgresql, monkeypatch, tmp_path
+):
+    address = postgresql.rpartition("/")[0] + "/outage"
+    monkeypatch.setenv("SHARED_LOG", address)
+    project(root, log_variable="SHARED_LOG")
+    with psycopg.connect(postgresql, autocommit=True) as server:
+        server.execute("CREATE DATABASE outage")
+
+        def let_in(allowed):
+            server.execute(f"ALTER DATABASE outage ALLOW_CONNECTIONS {allowed}")
+            if not allowed:
+                server.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = 'outage'"
+                )
+
+        with served(churn_app(root, NOW)) as client:
+
+            def ask(name):
+                return client.post("/predict", json={"row": ROW, "request_id": name})
+
+            def label(name):
+                return client.post("/label", json={"labels": [{"id": name, "label": "no"}]})
+
+            before = ask("before")
+            let_in(False)
+            away = [ask("away"), ask("away"), label("before")]
+            let_in(True)
+            after = [ask("away"), ask("before"), label("before")]
+    assert [each.status_code for each in (before, *away, *after)] == [200, *[503] * 3, *[200] * 3]
+    assert all("the prediction log does not answer" in each.text for each in away)
+    assert after[1].json() == before.json()
+    with open_log(tmp_path, model="churn", address=address) as log:
+        kept = PredictionLog(log.engine, log.model)
+        assert list(kept.read(classes=("no", "yes"))["id"]) == ["away", "before"]
+        assert kept.effective_labels(["before"]) == {"before": "no"}
