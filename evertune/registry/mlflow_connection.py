@@ -100,7 +100,12 @@ def mlflow_login(state: Path) -> dict[str, str]:
         write_private(users, "")
     user, _, password = make_secret(state, MLFLOW).partition(":")
     place = str(users).replace("%", "%%")  # % is a sign of these files
-    lines = ("[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{place}")
+    lines = (
+        "[mlflow]",
+        "default_permission = NO_PERMISSIONS",
+        f"database_uri = sqlite:///{place}",
+        "auth_cache_ttl_seconds = 60",  # else every request costs the hash of a password
+    )
     write_private(settings, "\n".join([*lines, ""]))
     return {
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
