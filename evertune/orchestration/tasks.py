@@ -37,6 +37,7 @@ from evertune.config.loader import load_params
 from evertune.decisions import DecisionOutcome
 from evertune.errors import BusyError, InputError, ProjectBusyError, StageError
 from evertune.files import load_project_file, project_lock
+from evertune.messages import strip_credentials
 from evertune.orchestration.progress import (
     ShowProgress,
     follow_search,
@@ -121,8 +122,9 @@ def run_flow(root: Path, name: str, *, about: str = "", **parameters: Any) -> An
             title = " ".join(filter(None, (name, identity.model, about)))
             return flow.with_options(flow_run_name=title)(str(root), **parameters)
     except httpx.TransportError as error:
+        server = strip_credentials(os.environ.get("PREFECT_API_URL", ""))
         raise StageError(
-            f"The Prefect server at {os.environ.get('PREFECT_API_URL')} does not answer any more:"
+            f"The Prefect server at {server} does not answer any more:"
             f" {error or type(error).__name__}. {RESUME_ADVICE}"
         ) from error
     finally:
