@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from evertune.database import open_log
 from evertune.monitoring.prediction_log import PredictionLog
 from tests.support import production, trained, versioned
-from tests.support.projects import copied_with_dvc
+from tests.support.projects import ADDRESSES, copied_with_dvc
 from tests.support.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -34,6 +34,13 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: a shell starts what runs in the background without it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_servers() -> None:
+    """Forget addresses of servers that an earlier test left, before fixtures make projects."""
+    for name in ADDRESSES:
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)
