@@ -74,6 +74,7 @@ def test_a_second_run_says_who_holds_the_project(
     assert "a test" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_prefect_server_that_does_not_answer_is_one_error(evertune: Run, port: int) -> None:
     done = evertune("train", PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
     assert done.returncode == 75

@@ -185,6 +185,7 @@ def shipped_values():
     return read_yaml(Path(__file__).parents[2] / "params.yaml").values
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     section=st.sampled_from(SECTIONS),

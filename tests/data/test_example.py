@@ -134,6 +134,7 @@ def standard_error() -> float:
     return float(np.std([roc_auc_score(y_true[draw], guesses[draw]) for draw in draws]))
 
 
+@pytest.mark.slow
 def test_the_docstring_states_the_scores_that_are_measured():
     stated = re.findall(r"^(\S.*\S) {2,}(0\.\d{3})$", example.__doc__, flags=re.MULTILINE)
     assert {name: float(value) for name, value in stated} == pytest.approx(measured(), abs=0.005)

@@ -190,6 +190,7 @@ def write(number, decimal, group, minus, unit):
     return (minus if number < 0 else "{}").format(unit.format(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     locale=locales(),

@@ -142,6 +142,7 @@ def share_of_a_number_explained(column, y_true):
     return 1 - ((y_true - means) ** 2).mean() / y_true.var(ddof=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), task=st.sampled_from(["multiclass", "regression"]))
 def test_leaky_features_are_those_that_a_plain_definition_finds(seed, task):

@@ -153,6 +153,7 @@ def ensemble_model(raw):
     return model, compile_model(model)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(row=st.fixed_dictionaries(CELLS))
 @example(row=dict.fromkeys(CELLS) | {"city": "city 0", "note": "a\x1fb c\xa0d"})

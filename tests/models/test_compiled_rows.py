@@ -64,6 +64,7 @@ def same(one, other):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [SCHEMA, DECLARED])
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())

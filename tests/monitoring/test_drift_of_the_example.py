@@ -53,6 +53,7 @@ def monitored(production, reference, schema):
     return pd.Series(drift), breaches
 
 
+@pytest.mark.slow
 def test_eight_months_of_the_example_neither_drift_nor_break_the_contract(reference_and_schema):
     drift, breaches = monitored(production_table(), *reference_and_schema)
     assert drift.max() < 1

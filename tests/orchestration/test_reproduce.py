@@ -33,6 +33,7 @@ def test_a_failure_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_folder_whose_stages_cannot_run_is_named_with_the_last_line(tmp_path):
     with pytest.raises(StageError, match=r"run the stages in .*params\.yaml cannot be read"):
         rerun_stages_in_subprocess(tmp_path)

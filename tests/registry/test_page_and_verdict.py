@@ -3,6 +3,7 @@
 from dataclasses import replace
 from html import unescape
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def evaluations(draw):
     return replace(found, notes=evaluation_notes(found, SCHEMA))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(evaluations())
 def test_the_page_doubts_a_first_version_exactly_where_the_gate_does_not_pass_it(found):

@@ -55,6 +55,7 @@ def test_an_exception_fails_the_job_with_its_reason(objective):
     assert "family must be one of" in update.reason
 
 
+@pytest.mark.slow
 def test_folds_after_one_that_was_cut_short_have_as_many_rounds(objective):
     slow = Configuration("lightgbm", {"learning_rate": 1e-4, "n_estimators": 100_000})
     # A busy machine must have the time for ten rounds, an idle one none for all of them.

@@ -215,6 +215,7 @@ def test_a_budget_that_is_too_small_gives_a_header_alone(root):
     assert json.loads(header)["metric"] == "roc_auc"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_an_error_at_once(root, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(BusyError, match=r"No Ray cluster answers at RAY_ADDRESS '127.0.0.1:1'"):
@@ -253,6 +254,7 @@ def test_a_metric_that_is_undefined_on_a_fold_fails_every_trial(root):
     assert stored_numbers(given["paths"].pool) == ()
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_search(root):
     path = load_params(root).paths.trials
     searched(root, budget_seconds=0.5)
