@@ -68,6 +68,10 @@ class TrialArtifacts:
         """The encoding of the rows that the models take."""
         return configuration_encoding(self.configuration)
 
+    def without_models(self) -> "TrialArtifacts":
+        """Return the predictions alone."""
+        return replace(self, folds=tuple(replace(model, data=b"") for model in self.folds))
+
 
 @dataclass(frozen=True, eq=False)
 class OOFStack:
@@ -145,7 +149,7 @@ class OOFStack:
 
 
 def stack_oof(entries: Sequence[TrialArtifacts], y_true: FloatArray) -> OOFStack:
-    """Return the predictions of m trials that ran on the same folds.
+    """Return the predictions of m trials on the folds that all of them ran on.
 
     Parameters
     ----------
@@ -155,25 +159,31 @@ def stack_oof(entries: Sequence[TrialArtifacts], y_true: FloatArray) -> OOFStack
     Raises
     ------
     ValueError
-        If two trials were validated on different rows.
+        If two trials share no fold, or were validated on different rows.
     """
     first = entries[0]
-    rows = np.concatenate([model.rows for model in first.folds])
-    folds = np.concatenate([np.full(len(model.rows), model.fold) for model in first.folds])
-    for entry in entries:
-        if not np.array_equal(rows, np.concatenate([model.rows for model in entry.folds])):
+    shared = set.intersection(*({model.fold for model in entry.folds} for entry in entries))
+    if not shared:
+        numbers = ", ".join(str(entry.number) for entry in entries)
+        raise ValueError(f"Expected trials that ran on a common fold, but {numbers} did not.")
+    models = [[model for model in entry.folds if model.fold in shared] for entry in entries]
+    rows = np.concatenate([model.rows for model in models[0]])
+    folds = np.concatenate([np.full(len(model.rows), model.fold) for model in models[0]])
+    for entry, own in zip(entries, models, strict=True):
+        if not np.array_equal(rows, np.concatenate([model.rows for model in own])):
             raise ValueError(
                 f"Expected trials that were validated on the same rows, but trial {entry.number} "
                 f"and trial {first.number} were not."
             )
     values = np.stack(
-        [np.concatenate([_values(model.predictions) for model in e.folds]) for e in entries]
+        [np.concatenate([positive_or_all(model.predictions) for model in own]) for own in models]
     )
     classes = first.folds[0].predictions.probabilities is not None
     return OOFStack(values, y_true[rows], rows, folds, classes)
 
 
-def _values(predictions: Predictions) -> FloatArray:
+def positive_or_all(predictions: Predictions) -> FloatArray:
+    """Return values, the probabilities of the positive class, or those of all classes."""
     proba = predictions.probabilities
     if proba is None:
         return predictions.values

@@ -4,6 +4,9 @@
 number of rows, because more would fit the weights to chance. `greedy_weights` adds the trial
 that helps most at each step (Caruana et al. 2004). The ensemble replaces the best single trial
 only if it does at least as well in cross-fitting. `guards` are bounds on other metrics.
+
+Trials that the budget stopped after their first fold can be members, too: where they make the
+ensemble clearly better on that fold's rows, these rows choose the weights.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,19 +25,22 @@ from evertune.ensemble.calibration import (
     fit_threshold,
 )
 from evertune.ensemble.oof import (
+    FoldModel,
     OOFStack,
     TrialArtifacts,
+    positive_or_all,
     stack_oof,
 )
 from evertune.metrics.metrics import METRICS, Metric, is_better, keeps_bound
 from evertune.models.fitted_model import apply_threshold
-from evertune.types import FloatArray, Predictions, probabilities_or_values
+from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 
 MAX_CANDIDATES_BY_ROWS = {100: 4, 500: 8, 2_500: 15, 10_000: 40, 100_000: 60}
 DUPLICATE_CORRELATION = 0.999  # above it, the worse of two candidates is left out
 MAX_COMPARED_ROWS = 5_000
 MAX_WEIGHTING_ROWS = 20_000  # rows that choose weights
-N_GREEDY_STEPS = 25
+N_GREEDY_STEPS = 40
+MIN_FIRST_ROWS = 200  # of the first fold, to choose weights by it alone
 NETWORK_FAMILIES = ("mlp",)
 MAX_NETWORK_WEIGHT = 0.5  # on tables so small that a network's fit to the folds is luck
 ROWS_WITHOUT_NETWORK_CAP = 2_500
@@ -83,6 +89,7 @@ def select_ensemble(
 ) -> EnsembleSelection | None:
     """Return the selected trials and their weights; None if none ran on every fold.
 
+    If none did, but several ran on the first fold and are better together, it is their ensemble.
     Weights are chosen greedily on out-of-fold predictions, and are used if they do at least as
     well as the best single trial on folds that did not choose them. Both are judged by the
     metric, or by the log loss if it judges labels (`selection_metric`).
@@ -90,7 +97,9 @@ def select_ensemble(
     Parameters
     ----------
     entries : sequence of TrialArtifacts
-        Only those that ran on every fold, uncut, with finite predictions, are considered.
+        Only those with finite predictions are considered. Those that lack folds count on the rows
+        of the first fold, if more trials ran on it and the ensemble of all of them is better
+        there by more than the standard error.
     y_true : array of shape (n,)
         Of all training rows.
     seed : int
@@ -101,17 +110,45 @@ def select_ensemble(
     guards : sequence of (Metric, float)
         Bounds, which are kept wherever a trial keeps them.
     """
+    select = partial(
+        _select, y_true=y_true, metric=metric, seed=seed, searched=searched, guards=guards
+    )
     complete = [entry for entry in entries if _is_complete(entry, len(folds))]
-    if not complete:
-        return None
-    stack = stack_oof(complete, y_true)
+    started = _first_folds(entries) if len(folds) > 1 else []
+    if not started or len(started[0].folds[0].rows) < MIN_FIRST_ROWS:
+        started = []
+    whole = select(complete) if complete else None
+    if len(started) <= max(len(complete), 1):
+        return whole
+    first = select(started)
+    if whole is None:
+        return first if len(first.weights) > 1 else None
+    if not _is_clearly_better_on_first(first, whole, metric, seed=seed):
+        return whole
+    stack = stack_oof([entry for entry in complete if entry.number == whole.single], y_true)
+    rows = stack.take(np.flatnonzero(stack.folds == stack.folds[0]))
+    alone = _score_at_best_threshold(rows, metric, rows.values[0])
+    return replace(first, single=whole.single, single_score=alone, single_cross_fitted=alone)
+
+
+def _select(
+    entries: Sequence[TrialArtifacts],
+    y_true: FloatArray,
+    metric: Metric,
+    *,
+    seed: int,
+    searched: Collection[int],
+    guards: Guards,
+) -> EnsembleSelection:
+    """Return the selection among trials that ran on the same folds."""
+    stack = stack_oof(entries, y_true)
     aim = selection_metric(metric)
     order = rank_candidates(
-        stack, aim, guards, searched=[entry.number in searched for entry in complete]
+        stack, aim, guards, searched=[entry.number in searched for entry in entries]
     )
-    index = drop_near_duplicates(stack, order, most=max_candidates(len(y_true)))
+    index = drop_near_duplicates(stack, order, most=max_candidates(len(stack.rows)))
     few = replace(stack, values=stack.values[index])
-    candidates = [complete[place] for place in index]
+    candidates = [entries[place] for place in index]
     small = len(y_true) < ROWS_WITHOUT_NETWORK_CAP
     capped = np.array(
         [small and entry.configuration.family in NETWORK_FAMILIES for entry in candidates]
@@ -249,22 +286,61 @@ def greedy_weights(
 
 
 def _is_complete(entry: TrialArtifacts, n_folds: int) -> bool:
-    return (
-        sorted(model.fold for model in entry.folds) == list(range(n_folds))
-        and all(model.whole for model in entry.folds)
-        and all(np.isfinite(probabilities_or_values(m.predictions)).all() for m in entry.folds)
+    is_everywhere = sorted(model.fold for model in entry.folds) == list(range(n_folds))
+    return is_everywhere and all(map(_is_usable, entry.folds))
+
+
+def _is_usable(model: FoldModel) -> bool:
+    return model.whole and bool(np.isfinite(probabilities_or_values(model.predictions)).all())
+
+
+def _first_folds(entries: Sequence[TrialArtifacts]) -> list[TrialArtifacts]:
+    """Return what the trials did on the first fold, of those that ran on it."""
+    firsts = [
+        (entry, [model for model in entry.folds if model.fold == 0 and _is_usable(model)])
+        for entry in entries
+    ]
+    return [replace(entry, folds=tuple(models)) for entry, models in firsts if models]
+
+
+def _is_clearly_better_on_first(
+    first: EnsembleSelection, whole: EnsembleSelection, metric: Metric, *, seed: int
+) -> bool:
+    """Return whether one selection is better than another on the rows of the first fold.
+
+    Both predict rows that did not choose their weights. The mean gain over parts of the rows must
+    be more than its standard error.
+    """
+    index = np.flatnonzero(whole.unseen.folds == 0)
+    pair = np.stack(
+        [
+            positive_or_all(first.unseen.predictions),
+            positive_or_all(take_rows(whole.unseen.predictions, index)),
+        ]
     )
+    has_classes = first.unseen.predictions.probabilities is not None
+    stack = OOFStack(
+        pair, first.unseen.y_true, first.unseen.rows, first.unseen.folds, classes=has_classes
+    )
+    parts = stack.cross_fit_parts(seed=seed)
+    return _mean_gain_is_clear(stack, selection_metric(metric), parts)
 
 
 def _is_clearly_better(stack: OOFStack, metric: Metric, left: int, right: int) -> bool:
     """Return whether the mean gain over the folds is more than its standard error."""
     if left == right:
         return True
-    pair = stack.values[[left, right]]
+    return _mean_gain_is_clear(
+        replace(stack, values=stack.values[[left, right]]), metric, stack.fold_indices()
+    )
+
+
+def _mean_gain_is_clear(stack: OOFStack, metric: Metric, parts: Sequence[IndexArray]) -> bool:
+    """Return whether the first row of values beats the second by more than the standard error."""
     gains = []
-    for rows in stack.fold_indices():
+    for rows in parts:
         scorer = make_blend_scorer(metric, stack.y_true[rows])
-        scores = scorer.score(scorer.view(pair[:, rows]))
+        scores = scorer.score(scorer.view(stack.values[:, rows]))
         gains.append(float(scores[0] - scores[1]))
     if len(gains) == 1 or not np.isfinite(gains).all():
         return True

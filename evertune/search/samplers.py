@@ -233,7 +233,10 @@ class PortfolioSampler(Sampler):
         ]
         if not fitting:
             return None
-        number, best, folds = max(fitting, key=lambda each: self._rank(each[1]))
+        weights = study.trial_weights() if len(fitting) > 1 else {}
+        number, best, folds = max(
+            fitting, key=lambda each: (weights.get(each[0], 0.0), self._rank(each[1]))
+        )
         if self._fold_seconds(best) > LONG_FIT_SECONDS:
             folds = folds[:1]
         return study.limit(Job(number, best.configuration, folds, best.phase, best.iterations))

@@ -152,6 +152,11 @@ class RunningTrial:
         """The time of its folds so far."""
         return sum(each.fit_seconds + each.predict_seconds for each in self.results)
 
+    def artifacts(self, number: int) -> TrialArtifacts:
+        """Return the fold models so far, in the order of the folds."""
+        models = sorted((each.model for each in self.outcomes), key=lambda each: each.fold)
+        return TrialArtifacts(number, self.configuration, tuple(models))
+
 
 class Sampler(ABC):
     """Proposes jobs to one study, which calls it under its lock.
@@ -194,7 +199,8 @@ class Study:
     running : dict
         Trials that have not ended, by number.
     artifacts : dict
-        Out-of-fold predictions of complete trials, by number, without the fitted models.
+        Out-of-fold predictions of trials that ended, without the fitted models, by number: of all
+        folds, or of those that the budget allowed.
     workers : int
         Jobs at once, for planning; set once it is known.
     stop_at : float
@@ -232,7 +238,7 @@ class Study:
         self._ended: dict[int, Trial | None] = {}  # what the sampler does not know yet
         self._artifacts: dict[int, TrialArtifacts] = {}  # likewise
         self._unflushed: list[tuple[Trial, TrialArtifacts | None]] = []
-        self._weights: dict[str, float] = {}
+        self._weights: dict[int, float] = {}
         self._n_weighted = 0
         self._lock, self._flush_lock = threading.RLock(), threading.Lock()
         self.sampler = sampler
@@ -364,31 +370,49 @@ class Study:
     def family_weights(self) -> dict[str, float]:
         """Return the weight of each tried family in the ensemble of the trials so far.
 
-        The ensemble is selected again once three more trials have finished. Families without
-        weight in it get a small one, for exploration. Until a trial of this run has finished, the
-        families of earlier runs' complete trials count alike.
+        Families without weight in it get a small one, for exploration. Until a trial of this run
+        has finished, the families of earlier runs' complete trials count alike.
         """
-        n_known = len(self.artifacts)
-        if n_known == 0:
+        if not self.artifacts:
             complete = [
                 t for t in self.past_trials if t.status == "complete" and t.score is not None
             ]
             return dict.fromkeys((t.configuration.family for t in complete), EXPLORATION_WEIGHT)
-        if self._weights and n_known < self._n_weighted + REWEIGHT_AFTER_TRIALS:
+        weights = self.trial_weights()
+        families = {trial.number: trial.configuration.family for trial in self.trials}
+        families |= {number: each.configuration.family for number, each in self.running.items()}
+        totals = {
+            each.configuration.family: EXPLORATION_WEIGHT for each in self.artifacts.values()
+        }
+        for number, weight in weights.items():
+            family = families[number]
+            totals[family] = totals.get(family, EXPLORATION_WEIGHT) + weight
+        return totals
+
+    def trial_weights(self) -> dict[int, float]:
+        """Return the weight of each trial in the ensemble of the trials so far, if there is one.
+
+        Trials that are still running count by the folds that they have, if the budget is in
+        seconds. The ensemble is selected again once three more trials have ended or begun.
+        """
+        known = dict(self.artifacts)
+        if self.is_timed:
+            known |= {
+                number: trial.artifacts(number)
+                for number, trial in self.running.items()
+                if trial.outcomes and trial.phase == "portfolio"
+            }
+        if self._n_weighted and len(known) < self._n_weighted + REWEIGHT_AFTER_TRIALS:
             return self._weights
-        self._n_weighted = n_known
-        entries = tuple(entry for _, entry in sorted(self.artifacts.items()))
+        self._n_weighted = len(known)
         ensemble = select_ensemble(
-            entries,
+            [entry for _, entry in sorted(known.items())],
             self.objective.y,
             self.metric,
             folds=self.objective.folds,
             seed=self.seed,
         )
-        families = {entry.number: entry.configuration.family for entry in entries}
-        self._weights = dict.fromkeys(families.values(), EXPLORATION_WEIGHT)
-        for number, weight in () if ensemble is None else ensemble.weights:
-            self._weights[families[number]] += weight
+        self._weights = {} if ensemble is None else dict(ensemble.weights)
         return self._weights
 
     def _learn_results(self, *, closing: bool = False) -> bool:
@@ -435,15 +459,12 @@ class Study:
             phase=running.phase,
         )
         complete = status == "complete" and trial.score is not None
-        # A stopped trial is stored if there is nothing else yet to make a model from.
-        none_yet = not (self.artifacts or self._artifacts)
-        fallback = status == "stopped" and bool(running.outcomes) and none_yet
+        # what the budget stopped can still be a member, by the folds that it has
+        part = status == "stopped" and bool(running.outcomes) and reason != PRUNED
         artifacts = None
-        if complete or fallback:
-            models = sorted((each.model for each in running.outcomes), key=lambda each: each.fold)
-            artifacts = TrialArtifacts(number, running.configuration, tuple(models))
-            without_models = tuple(replace(model, data=b"") for model in models)
-            self._artifacts[number] = replace(artifacts, folds=without_models)
+        if complete or part:
+            artifacts = running.artifacts(number)
+            self._artifacts[number] = artifacts.without_models()
         self._unflushed.append((trial, artifacts))
         return trial
 
