@@ -38,7 +38,7 @@ from evertune.search.configurations import (
     nearest_values,
 )
 from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
-from evertune.search.portfolio import default_portfolio
+from evertune.search.portfolio import default_portfolio, expected_fold_seconds
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.search.study import RunningTrial, Sampler, SearchConfig, Study
 from evertune.trials import Configuration, ParameterValue, Trial
@@ -145,12 +145,12 @@ class GridSampler(OptunaSampler):
 class PortfolioSampler(Sampler):
     """Strong defaults first, then new configurations of the most useful families.
 
-    The first default, which is cheap, runs on all folds, so that a model exists early. Of every
+    The first default runs on all folds if that is cheap, so that a model exists early. Of every
     other default one fold is evaluated; those that fit into the budget then complete their folds,
-    the best first. The rest of the budget goes to the families that have weight in the ensemble
-    so far: in turn a mutation of the family's best configuration and a TPE proposal based on all
-    known trials. If the budget is a number of trials, every default runs on all folds. Warm starts
-    stand before the defaults.
+    the most useful to the ensemble first. The rest of the budget goes to the families that have
+    weight in the ensemble so far: in turn a mutation of the family's best configuration and a TPE
+    proposal based on all known trials. If the budget is a number of trials, every default runs on
+    all folds. Warm starts stand before the defaults.
     """
 
     def __init__(
@@ -160,12 +160,8 @@ class PortfolioSampler(Sampler):
         self._space = search_space(objective, config)
         self._rng = np.random.default_rng(config.seed + len(past_trials))
         schema = objective.schema
-        defaults = default_portfolio(
-            schema.task,
-            n_rows=len(objective.table),
-            n_features=len(schema.features),
-            n_classes=len(schema.classes),
-        )
+        self._size = len(objective.table), len(schema.features), len(schema.classes)
+        defaults = default_portfolio(schema.task, *self._size)
         wanted = [point for point in defaults if point.family in config.families]
         seen = [trial.configuration for trial in past_trials]
         self._waiting: list[Configuration] = []
@@ -211,9 +207,16 @@ class PortfolioSampler(Sampler):
     def _start_default_in_time(self, study: Study, *, killable: bool) -> Job | None:
         if study.used_share() > START_SHARE:
             return None
-        is_first = not (study.past_trials or study.trials or study.running)
-        n_folds = study.n_folds if is_first else 1
+        n_folds = 1
+        if self._waiting and not (study.past_trials or study.trials or study.running):
+            seconds = study.budget.seconds or math.inf
+            cost = study.n_folds * self._expected_seconds(self._waiting[0].family)
+            n_folds = study.n_folds if cost <= CHEAP_SHARE * seconds else 1
         return self._start_default(study, killable=killable, n_folds=n_folds)
+
+    def _expected_seconds(self, family: str) -> float:
+        rows, features, classes = self._size
+        return expected_fold_seconds(family, rows, features, classes)
 
     def _start_default(self, study: Study, *, killable: bool, n_folds: int) -> Job | None:
         for index, point in enumerate(self._waiting):

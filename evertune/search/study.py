@@ -381,9 +381,7 @@ class Study:
         weights = self.trial_weights()
         families = {trial.number: trial.configuration.family for trial in self.trials}
         families |= {number: each.configuration.family for number, each in self.running.items()}
-        totals = {
-            each.configuration.family: EXPLORATION_WEIGHT for each in self.artifacts.values()
-        }
+        totals = {each.configuration.family: EXPLORATION_WEIGHT for each in self.artifacts.values()}
         for number, weight in weights.items():
             family = families[number]
             totals[family] = totals.get(family, EXPLORATION_WEIGHT) + weight

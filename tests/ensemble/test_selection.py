@@ -72,6 +72,44 @@ def test_a_trial_that_is_not_whole_is_not_selected(fault):
     assert chosen([trial]) is None
 
 
+MANY = 2_000
+MANY_TRUTH = DRAWS.normal(size=MANY)
+MANY_NOISE = DRAWS.normal(size=(6, MANY))
+MANY_FOLDS = folds_of_rows(MANY)
+
+
+def first_fold_only(trial):
+    return replace(trial, folds=trial.folds[:1])
+
+
+def chosen_of_many(*given):
+    return select_ensemble(given, MANY_TRUTH, RMSE, folds=MANY_FOLDS, seed=0)
+
+
+def noisy(number, scale):
+    return entry(number, MANY_TRUTH + scale * MANY_NOISE[number], MANY_FOLDS)
+
+
+def test_trials_with_the_first_fold_alone_are_members_where_they_make_the_model_better():
+    found = chosen_of_many(noisy(0, 1.0), *(first_fold_only(noisy(k, 0.5)) for k in (1, 2, 3)))
+    assert {1, 2, 3} <= set(dict(found.weights))
+    assert sorted(found.unseen.rows) == sorted(MANY_FOLDS[0].validation)
+    assert (found.single, found.cross_fitted < found.single_score) == (0, True)
+
+
+def test_trials_with_the_first_fold_alone_are_left_out_where_they_add_nothing():
+    whole = [noisy(k, 0.5) for k in (0, 1, 2)]
+    found = chosen_of_many(*whole, first_fold_only(noisy(3, 3.0)))
+    assert found.weights == chosen_of_many(*whole).weights
+    assert len(found.unseen.rows) == MANY
+
+
+def test_without_a_whole_trial_those_of_the_first_fold_make_the_model_together():
+    found = chosen_of_many(*(first_fold_only(noisy(k, 0.5)) for k in (1, 2, 3)))
+    assert set(dict(found.weights)) == {1, 2, 3}
+    assert chosen_of_many(first_fold_only(noisy(1, 0.5))) is None
+
+
 def test_entries_that_were_validated_on_other_rows_are_refused():
     other = entry(7, TRUTH, folds_of_rows(N_ROWS)[::-1])
     other = replace(other, folds=tuple(replace(m, fold=k) for k, m in enumerate(other.folds)))

@@ -96,16 +96,14 @@ def test_a_failed_trial_keeps_no_models(study_of, finished):
     assert (trial.status, trial.reason, artifacts) == ("failed", "undefined", None)
 
 
-def test_what_the_budget_cut_short_is_stopped_and_the_first_of_it_keeps_its_models(
-    study_of, finished
-):
+def test_what_the_budget_cut_short_is_stopped_and_keeps_the_models_it_has(study_of, finished):
     study = study_of(trials=2)
     for job in [study.ask(), study.ask()]:
         study.report(job, JobUpdate((outcome(study.objective, 0, 1.0),), done=False))
     study.close()
     assert [(t.status, t.reason, entry is None) for t, entry in finished] == [
         ("stopped", "the budget was used up", False),
-        ("stopped", "the budget was used up", True),
+        ("stopped", "the budget was used up", False),
     ]
 
 
