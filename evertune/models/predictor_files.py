@@ -35,6 +35,7 @@ PREDICTOR_FORMATS: tuple[PredictorFormat, ...] = get_args(PredictorFormat)
 OWN_CLASSES = (
     "evertune.models.network.Network",
     "evertune.preprocessing.text.TextColumns",
+    "evertune.preprocessing.transformers.Arithmetic",
     "evertune.preprocessing.transformers.BoxCox",
     "evertune.preprocessing.transformers.Crosses",
     "evertune.preprocessing.transformers.HashedLevels",

@@ -31,6 +31,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns, count_words
 from evertune.preprocessing.transformers import (
     MIN_CATEGORY_ROWS,
+    Arithmetic,
     BoxCox,
     Crosses,
     HashedLevels,
@@ -64,7 +65,7 @@ NUMERIC_TRANSFORMERS: dict[str, Callable[[], Any]] = {
 }
 ORDINAL_ENCODINGS = ("ordinal", "ordinal_all")
 CATEGORICAL_ENCODINGS = ("one_hot", "target", *ORDINAL_ENCODINGS, "hashed")
-INTERACTION_KINDS = ("none", "numeric", "categorical", "both")
+INTERACTION_KINDS = ("none", "numeric", "categorical", "both", "arithmetic")
 ENCODING_CHOICES: dict[str, tuple[str, ...]] = {
     "numeric_transform": (*NUMERIC_TRANSFORMERS, "plain"),
     "categorical_encoding": CATEGORICAL_ENCODINGS,
@@ -92,7 +93,8 @@ class Encoding:
     text_encoding : str
         See `evertune.preprocessing.text.TextColumns`.
     interactions : str
-        Pairs of columns to add: `none`, `numeric` (products), `categorical` (crosses) or `both`.
+        Pairs of columns to add: `none`, `numeric` (products), `categorical` (crosses), `both`, or
+        `arithmetic` (sums, differences, products and ratios of numbers, for trees).
 
     Raises
     ------
@@ -179,12 +181,14 @@ def make_encoder(encoding: Encoding, schema: TableSchema) -> ColumnTransformer:
     kinds = {"continuous": schema.task == "regression", "scaled": encoding.scaled}
     numeric: Any = "passthrough"
     products: Any = Products(continuous=kinds["continuous"])
+    if encoding.interactions == "arithmetic":
+        products = Arithmetic(continuous=kinds["continuous"], fill=encoding.scaled)
     if encoding.scaled:
         numeric = make_numeric_encoder(encoding.numeric_transform)
         products = make_pipeline(products, StandardScaler())
     one_hot = [] if method == "target" else few
     by_target = {"target": categories, "ordinal_all": [], "hashed": []}.get(method, many)
-    multiplied = encoding.interactions in ("numeric", "both") and len(numbers) > 1
+    multiplied = encoding.interactions in ("numeric", "both", "arithmetic") and len(numbers) > 1
     crossed = encoding.interactions in ("categorical", "both") and len(categories) > 1
     parts = [  # ordinal codes come first
         (

@@ -101,12 +101,14 @@ COMMON_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
     "random_splits": (
         "lightgbm",
         {"learning_rate": 0.1, "num_leaves": 64, "min_data_in_leaf": 28, "feature_fraction": 0.55,
-         "bagging_fraction": 0.99, "lambda_l1": 0.9, "lambda_l2": 1.9, "extra_trees": True},
+         "bagging_fraction": 0.99, "lambda_l1": 0.9, "lambda_l2": 1.9, "extra_trees": True,
+         "interactions": "arithmetic"},
     ),
     "small_leaves": (
         "lightgbm",
         {"learning_rate": 0.08, "num_leaves": 8, "min_data_in_leaf": 15, "feature_fraction": 0.6,
-         "bagging_fraction": 0.8, "lambda_l1": 0.1, "lambda_l2": 0.3},
+         "bagging_fraction": 0.8, "lambda_l1": 0.1, "lambda_l2": 0.3,
+         "interactions": "arithmetic"},
     ),
     "hist_gradient_boosting": (
         "hist_gradient_boosting",

@@ -74,7 +74,7 @@ SHARED_PARAMETERS: Parameters = {
 }
 # What every family takes on request: it is slow, or rarely helps.
 OPTIONAL_PARAMETERS: Parameters = {
-    "interactions": Choice(("none", "numeric", "categorical", "both"))
+    "interactions": Choice(("none", "numeric", "categorical", "both", "arithmetic"))
 }
 NUMERIC_INTERACTIONS = Choice(("none", "numeric"))  # trees find them, other families do not
 

@@ -41,6 +41,7 @@ from evertune.search.pruning import FoldScores, should_prune
 from evertune.trials import Configuration, FoldResult, ParameterValue, Trial, TrialSource
 
 CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
+FIRST_FOLD_TIME_SHARE = 0.08  # of the workers' time: what the first fold of a default may take
 # In a budget of trials: jobs that are proposed before the sampler learns of any result.
 BATCH_SIZE = 4
 EXPLORATION_WEIGHT = 0.01  # of a family that the ensemble does not use
@@ -315,7 +316,10 @@ class Study:
         seconds = self.budget.seconds
         if seconds is None:
             return job
-        share = CONFIGURATION_TIME_SHARE * self.workers * seconds / self.n_folds
+        share = CONFIGURATION_TIME_SHARE / self.n_folds
+        if job.folds == (0,) and job.phase == "portfolio":  # it can be a member by that fold alone
+            share = max(share, FIRST_FOLD_TIME_SHARE)
+        share *= self.workers * seconds
         return replace(job, fold_seconds=share, deadline=time.time() + self.seconds_left())
 
     def report(self, job: Job, update: JobUpdate) -> bool:

@@ -84,6 +84,10 @@ CASES += [
     for task in CLASSES
 ]
 CASES += [
+    (Configuration(name, {"interactions": "arithmetic"}), "regression")
+    for name in ("linear", "lightgbm")
+]
+CASES += [
     (
         Configuration("lightgbm", {"categorical_encoding": "hashed", "text_encoding": "words"}),
         "regression",

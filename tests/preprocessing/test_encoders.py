@@ -165,6 +165,7 @@ def test_the_mean_of_the_target_is_learned_from_other_rows():
         ("numeric", {"products"}),
         ("categorical", {"crosses"}),
         ("both", {"products", "crosses"}),
+        ("arithmetic", {"products"}),
     ],
 )
 def test_interactions_are_added_where_an_encoding_asks_for_them(interactions, parts):

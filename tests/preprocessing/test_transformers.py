@@ -5,8 +5,10 @@ from scipy import stats
 from sklearn.preprocessing import PowerTransformer
 
 from evertune.preprocessing.transformers import (
+    MAX_ARITHMETIC,
     MAX_CROSSES,
     MAX_PRODUCTS,
+    Arithmetic,
     BoxCox,
     Crosses,
     HashedLevels,
@@ -34,6 +36,32 @@ def test_gaps_and_extremes_are_harmless_in_products():
     made = Products(continuous=True).fit(X, NUMBERS[:, 0])
     assert np.isfinite(made.transform(np.full((1, 8), 1e37))).all()
     assert np.isfinite(made.transform(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("add:2,5", NUMBERS[:, 2] + NUMBERS[:, 5]),
+        ("subtract:2,5", NUMBERS[:, 2] - NUMBERS[:, 5]),
+        ("multiply:2,5", NUMBERS[:, 2] * NUMBERS[:, 5]),
+        ("divide:5,2", NUMBERS[:, 5] / NUMBERS[:, 2]),
+    ],
+)
+def test_what_decides_of_two_numbers_is_computed(name, expected):
+    made = Arithmetic(continuous=True).fit(NUMBERS, expected)
+    names = made.get_feature_names_out().tolist()
+    assert made.transform(NUMBERS)[:, names.index(name)] == pytest.approx(expected)
+    assert len(names) <= MAX_ARITHMETIC
+
+
+def test_arithmetic_keeps_gaps_for_trees_and_fills_them_for_others():
+    X = np.where(DRAWS.random(NUMBERS.shape) < 0.2, np.nan, NUMBERS)
+    X[:, 3], X[:5, 2] = np.nan, 0.0
+    kept, filled = (Arithmetic(continuous=True, fill=fill).fit(X, NUMBERS[:, 0]) for fill in (0, 1))
+    assert np.isnan(kept.transform(X)).any()
+    far = np.full((1, 8), 1e300)
+    assert not np.isinf(kept.transform(far)).any()
+    assert np.isfinite(filled.transform(np.vstack([X, far]))).all()
 
 
 def test_two_categories_that_inform_only_together_are_crossed():
