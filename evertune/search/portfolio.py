@@ -107,8 +107,7 @@ COMMON_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
     "small_leaves": (
         "lightgbm",
         {"learning_rate": 0.08, "num_leaves": 8, "min_data_in_leaf": 15, "feature_fraction": 0.6,
-         "bagging_fraction": 0.8, "lambda_l1": 0.1, "lambda_l2": 0.3,
-         "interactions": "arithmetic"},
+         "bagging_fraction": 0.8, "lambda_l1": 0.1, "lambda_l2": 0.3},
     ),
     "hist_gradient_boosting": (
         "hist_gradient_boosting",

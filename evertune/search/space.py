@@ -76,7 +76,7 @@ SHARED_PARAMETERS: Parameters = {
 OPTIONAL_PARAMETERS: Parameters = {
     "interactions": Choice(("none", "numeric", "categorical", "both", "arithmetic"))
 }
-NUMERIC_INTERACTIONS = Choice(("none", "numeric"))  # trees find them, other families do not
+NUMERIC_INTERACTIONS = Choice(("none", "numeric"))  # trees find products by themselves
 
 DEFAULT_SPACES: Space = {
     "linear": {
@@ -111,6 +111,7 @@ DEFAULT_SPACES: Space = {
     },
     "lightgbm": {
         "categorical_encoding": Choice(("ordinal", "target", "one_hot", "ordinal_all", "hashed")),
+        "interactions": Choice(("none", "arithmetic")),
         "learning_rate": BOOSTING_LEARNING_RATE,
         "num_leaves": Integer(2, 200, log=True),
         "min_data_in_leaf": Integer(1, 64, log=True),

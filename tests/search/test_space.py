@@ -194,13 +194,15 @@ def test_hashing_is_searched_if_a_category_has_many_levels(columns, searched):
 
 
 @pytest.mark.parametrize(("n_numbers", "searched"), [(0, False), (1, False), (2, True)])
-def test_products_are_searched_if_there_are_two_numbers_and_no_trees(n_numbers, searched):
+def test_pairs_of_numbers_are_searched_if_there_are_two(n_numbers, searched):
     columns = [FEW, *(Column(f"x{n}", "number") for n in range(n_numbers))]
-    space = build_space(["linear", "lightgbm"], columns=columns)
-    assert ("interactions" in space["linear"], "interactions" in space["lightgbm"]) == (
-        searched,
-        False,
+    space = build_space(["linear", "lightgbm", "xgboost"], columns=columns)
+    assert {name for name, ranges in space.items() if "interactions" in ranges} == (
+        {"linear", "lightgbm"} if searched else set()
     )
+    if searched:
+        assert space["linear"]["interactions"].values == ("none", "numeric")
+        assert space["lightgbm"]["interactions"].values == ("none", "arithmetic")
 
 
 @pytest.fixture
