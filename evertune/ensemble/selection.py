@@ -131,6 +131,19 @@ def select_ensemble(
     return replace(first, single=whole.single, single_score=alone, single_cross_fitted=alone)
 
 
+def first_fold_weights(
+    entries: Sequence[TrialArtifacts], y_true: FloatArray, metric: Metric, *, seed: int
+) -> dict[int, float]:
+    """Return the weights of all trials that ran on the first fold, chosen on its rows.
+
+    They tell which trials deserve more folds. Without a trial on that fold they are empty.
+    """
+    started = _first_folds(entries)
+    if not started:
+        return {}
+    return dict(_select(started, y_true, metric, seed=seed, searched=(), guards=()).weights)
+
+
 def _select(
     entries: Sequence[TrialArtifacts],
     y_true: FloatArray,

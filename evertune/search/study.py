@@ -27,7 +27,7 @@ from typing import Literal
 
 from evertune.config.schema import SearchSection
 from evertune.ensemble.oof import TrialArtifacts
-from evertune.ensemble.selection import select_ensemble
+from evertune.ensemble.selection import first_fold_weights, select_ensemble
 from evertune.search.objective import (
     OUT_OF_BUDGET,
     FoldOutcome,
@@ -394,8 +394,9 @@ class Study:
     def trial_weights(self) -> dict[int, float]:
         """Return the weight of each trial in the ensemble of the trials so far, if there is one.
 
-        Trials that are still running count by the folds that they have, if the budget is in
-        seconds. The ensemble is selected again once three more trials have ended or begun.
+        If the budget is in seconds, trials that are still running count, too, and the rows of the
+        first fold choose the weights. The ensemble is selected again once three more trials have
+        ended or begun.
         """
         known = dict(self.artifacts)
         if self.is_timed:
@@ -407,14 +408,20 @@ class Study:
         if self._n_weighted and len(known) < self._n_weighted + REWEIGHT_AFTER_TRIALS:
             return self._weights
         self._n_weighted = len(known)
-        ensemble = select_ensemble(
-            [entry for _, entry in sorted(known.items())],
-            self.objective.y,
-            self.metric,
-            folds=self.objective.folds,
-            seed=self.seed,
-        )
-        self._weights = {} if ensemble is None else dict(ensemble.weights)
+        entries = [entry for _, entry in sorted(known.items())]
+        if self.is_timed:
+            self._weights = first_fold_weights(
+                entries, self.objective.y, self.metric, seed=self.seed
+            )
+        else:
+            ensemble = select_ensemble(
+                entries,
+                self.objective.y,
+                self.metric,
+                folds=self.objective.folds,
+                seed=self.seed,
+            )
+            self._weights = {} if ensemble is None else dict(ensemble.weights)
         return self._weights
 
     def _learn_results(self, *, closing: bool = False) -> bool:
