@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from evertune.errors import BusyError, UnsafeError
-from evertune.files import atomic_write
 
 USER = "evertune"
 # `user:password` for Prefect and MLflow; a bearer token for the scoring service
@@ -129,6 +128,8 @@ def write_private(path: Path, text: str) -> None:
         path.parent.chmod(stat.S_IRWXU)
     except OSError as error:
         raise UnsafeError(f"{path.parent} cannot be written: {error.strerror}.") from error
+    from evertune.files import atomic_write  # which imports numpy, as `evertune --help` must not
+
     with atomic_write(path) as file:
         os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
         file.write(text.encode())

@@ -49,6 +49,7 @@ FAILPOINTS = {
     "promotion.tagged": "the version shows the decision, and no alias has moved",
     "promotion.alias_moved": "one alias has moved",
     "promotion.aliases_moved": "all aliases have moved, and the history does not know",
+    "promotion.described": "MLflow's descriptions tell of it, and the history does not know",
     "log.predictions_appended": "predictions are in the log, and nobody knows yet",
     "log.labels_appended": "labels are in the log, and nobody knows yet",
     "monitor.decided": "the decision is recorded, and nobody follows it yet",

@@ -44,9 +44,15 @@ def no_servers() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_cached_places() -> None:
-    """Have MLflow look up again where a run's files lie: copies of a project share run ids."""
+def no_cached_places() -> Iterator[None]:
+    """Have MLflow look up again where a run's files lie: copies of a project share run ids.
+
+    A model that MLflow loads puts its code before ours on the path, for processes that start later.
+    """
     forget_artifact_places()
+    before = sys.path.copy()
+    yield
+    sys.path[:] = before
 
 
 def forget_artifact_places() -> None:

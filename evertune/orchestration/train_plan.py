@@ -400,6 +400,8 @@ def _plan_register(place: Path, params: Params, stages: tuple[PlannedStage, ...]
         for file in sorted(state.glob(f"{name}*")):
             if not file.name.endswith("-shm"):
                 shutil.copy2(file, load_params(place).paths.state / file.name)
+    if (state / "artifacts").is_dir():  # runs have their verdicts there
+        (load_params(place).paths.state / "artifacts").symlink_to((state / "artifacts").resolve())
     settled = settled_verdict(place)
     if settled is None:
         return PlannedStep("run", "this result is not judged yet, or not against this champion")

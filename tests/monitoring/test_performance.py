@@ -58,7 +58,8 @@ def test_a_mature_window_has_the_loss_every_metric_and_the_main_metric():
     loss = findings["loss", None, 1]
     assert loss.value == pytest.approx(((rows["p_1"] - rows["truth"]) ** 2).mean())
     assert loss.low < loss.value < loss.high
-    assert f"{(rows['value'] != rows['truth']).mean():.1%} of the classes wrong" in loss.note
+    wrong = 100 * (rows["value"] != rows["truth"]).mean()
+    assert f"{wrong:.1f} % of the classes wrong" in loss.note
     assert findings["main_metric", None, 1].value == findings["roc_auc", None, 1].value
     assert (loss.coverage, loss.version, loss.window.n_rows) == (1.0, "3", 40)
 
