@@ -15,5 +15,4 @@ python -m ruff format --check .
 python -m ruff check .
 lint-imports --no-cache >"$report" || { cat "$report"; exit 1; }
 python -m mypy
-# one process more than processors: many tests wait for servers and processes
-python -m pytest -n "$(($(nproc) + 1))" --dist worksteal "$@"
+python -m pytest -n auto --dist worksteal "$@"
