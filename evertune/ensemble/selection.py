@@ -99,7 +99,8 @@ def select_ensemble(
     entries : sequence of TrialArtifacts
         Only those with finite predictions are considered. Those that lack folds count on the rows
         of the first fold, if more trials ran on it and the ensemble of all of them is better
-        there by more than the standard error.
+        there by more than the standard error. With time folds, whose first is the oldest and
+        smallest, they do not.
     y_true : array of shape (n,)
         Of all training rows.
     seed : int
@@ -114,7 +115,7 @@ def select_ensemble(
         _select, y_true=y_true, metric=metric, seed=seed, searched=searched, guards=guards
     )
     complete = [entry for entry in entries if _is_complete(entry, len(folds))]
-    started = _first_folds(entries) if len(folds) > 1 else []
+    started = _first_folds(entries) if len(folds) > 1 and is_first_fold_typical(folds) else []
     if not started or len(started[0].folds[0].rows) < MIN_FIRST_ROWS:
         started = []
     whole = select(complete) if complete else None
@@ -129,6 +130,18 @@ def select_ensemble(
     rows = stack.take(np.flatnonzero(stack.folds == stack.folds[0]))
     alone = _score_at_best_threshold(rows, metric, rows.values[0])
     return replace(first, single=whole.single, single_score=alone, single_cross_fitted=alone)
+
+
+def is_first_fold_typical(folds: Sequence[Fold]) -> bool:
+    """Return whether the first fold learns from as many rows as others: of time folds it does not.
+
+    Examples
+    --------
+    >>> few, many = (Fold(np.arange(n), np.arange(n, n + 1)) for n in (2, 9))
+    >>> is_first_fold_typical([few, few]), is_first_fold_typical([few, many])
+    (True, False)
+    """
+    return 2 * len(folds[0].training) >= max(len(fold.training) for fold in folds)
 
 
 def first_fold_weights(

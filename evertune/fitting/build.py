@@ -388,7 +388,7 @@ def _build_from_selection(
         members = _fit_members(search, selection.weights)
     ensemble, weights = _to_ensemble(members)
     ensemble = calibrate_on_oof(ensemble, selection.unseen, search.metric, guards=search.guards)
-    notes = [*origin.notes, _selection_note(selection, ensemble, search.metric)]
+    notes = [*origin.notes, _selection_note(selection, ensemble, search)]
     n_left_out = len(selection.weights) - len(ensemble.members)
     if n_left_out > 0:
         notes.append(
@@ -575,7 +575,8 @@ def _count_fold_models(search: SearchResult, numbers: Sequence[int]) -> int | No
     return sum(known) if numbers and len(known) == len(numbers) else None
 
 
-def _selection_note(selection: EnsembleSelection, ensemble: Ensemble, metric: Metric) -> str:
+def _selection_note(selection: EnsembleSelection, ensemble: Ensemble, search: SearchResult) -> str:
+    metric = search.metric
     if len(ensemble.members) == 1 and len(selection.weights) == 1:
         family = ensemble.members[0].configuration.family
         return _single_model_note(selection.single, family, metric, selection.single_score)
@@ -595,9 +596,11 @@ def _selection_note(selection: EnsembleSelection, ensemble: Ensemble, metric: Me
         if more > 0:
             named = [*named[:MAX_NAMED_FAMILIES], f"{more} more"]
         model += f", {', '.join(named[:-1])} and {named[-1]}"
+    is_partial = len(np.unique(selection.unseen.folds)) < len(search.folds)
+    where = "on the first fold" if is_partial else "in cross-validation"
     return (
-        f"The model {model}: {metric_name(metric.name)} {format_score(selection.cross_fitted)} in"
-        f" cross-validation; the best single model reaches {format_score(selection.single_score)}."
+        f"The model {model}: {metric_name(metric.name)} {format_score(selection.cross_fitted)}"
+        f" {where}; the best single model reaches {format_score(selection.single_score)}."
     )
 
 

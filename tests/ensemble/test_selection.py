@@ -104,6 +104,13 @@ def test_trials_with_the_first_fold_alone_are_left_out_where_they_add_nothing():
     assert len(found.unseen.rows) == MANY
 
 
+def test_a_first_fold_that_is_smaller_than_others_chooses_no_weights():
+    later = [replace(MANY_FOLDS[0], training=MANY_FOLDS[0].training[:300]), *MANY_FOLDS[1:]]
+    given = [noisy(0, 1.0), *(first_fold_only(noisy(k, 0.5)) for k in (1, 2, 3))]
+    found = select_ensemble(given, MANY_TRUTH, RMSE, folds=later, seed=0)
+    assert found.weights == ((0, 1.0),)
+
+
 def test_without_a_whole_trial_those_of_the_first_fold_make_the_model_together():
     found = chosen_of_many(*(first_fold_only(noisy(k, 0.5)) for k in (1, 2, 3)))
     assert set(dict(found.weights)) == {1, 2, 3}
