@@ -115,9 +115,7 @@ def select_ensemble(
         _select, y_true=y_true, metric=metric, seed=seed, searched=searched, guards=guards
     )
     complete = [entry for entry in entries if _is_complete(entry, len(folds))]
-    started = _first_folds(entries) if len(folds) > 1 and is_first_fold_typical(folds) else []
-    if not started or len(started[0].folds[0].rows) < MIN_FIRST_ROWS:
-        started = []
+    started = _first_folds(entries) if can_choose_by_first_fold(folds) else []
     whole = select(complete) if complete else None
     if len(started) <= max(len(complete), 1):
         return whole
@@ -132,16 +130,23 @@ def select_ensemble(
     return replace(first, single=whole.single, single_score=alone, single_cross_fitted=alone)
 
 
-def is_first_fold_typical(folds: Sequence[Fold]) -> bool:
-    """Return whether the first fold learns from as many rows as others: of time folds it does not.
+def can_choose_by_first_fold(folds: Sequence[Fold]) -> bool:
+    """Return whether the first of several folds tells enough to choose weights by its rows alone.
+
+    It must validate 200 rows, and learn from as many as other folds: of time folds it does not.
 
     Examples
     --------
-    >>> few, many = (Fold(np.arange(n), np.arange(n, n + 1)) for n in (2, 9))
-    >>> is_first_fold_typical([few, few]), is_first_fold_typical([few, many])
+    >>> few, many = (Fold(np.arange(n), np.arange(200)) for n in (200, 900))
+    >>> can_choose_by_first_fold([few, few]), can_choose_by_first_fold([few, many])
     (True, False)
+    >>> can_choose_by_first_fold([Fold(np.arange(9), np.arange(1))] * 2)
+    False
     """
-    return 2 * len(folds[0].training) >= max(len(fold.training) for fold in folds)
+    if len(folds) < 2:
+        return False
+    most = max(len(fold.training) for fold in folds)
+    return len(folds[0].validation) >= MIN_FIRST_ROWS and 2 * len(folds[0].training) >= most
 
 
 def first_fold_weights(

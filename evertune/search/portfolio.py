@@ -33,7 +33,8 @@ KINDS = {  # of models that err alike
     "embedding_mlp": "network",
 }
 # What a fold of the portfolio's configurations takes with one thread at 3,200 training rows of 20
-# numbers and two classes, in seconds. Measured on generated tables; only their ratios matter.
+# numbers and two classes, in seconds; only their ratios matter. Measured on generated tables, but
+# for the families that no default is of (guessed), and the embeddings (guessed, too).
 FOLD_SECONDS = {
     "linear": 0.15,
     "naive_bayes": 0.1,

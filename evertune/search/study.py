@@ -28,8 +28,8 @@ from typing import Literal
 from evertune.config.schema import SearchSection
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import (
+    can_choose_by_first_fold,
     first_fold_weights,
-    is_first_fold_typical,
     select_ensemble,
 )
 from evertune.search.objective import (
@@ -399,8 +399,8 @@ class Study:
         """Return the weight of each trial in the ensemble of the trials so far, if there is one.
 
         If the budget is in seconds, trials that are still running count, too, and the rows of the
-        first fold choose the weights, unless that fold is smaller than others. The ensemble is
-        selected again once three more trials have ended or begun.
+        first fold choose the weights where they tell enough. The ensemble is selected again once
+        three more trials have ended or begun.
         """
         known = dict(self.artifacts)
         if self.is_timed:
@@ -413,7 +413,7 @@ class Study:
             return self._weights
         self._n_weighted = len(known)
         entries = [entry for _, entry in sorted(known.items())]
-        if self.is_timed and is_first_fold_typical(self.objective.folds):
+        if self.is_timed and can_choose_by_first_fold(self.objective.folds):
             self._weights = first_fold_weights(
                 entries, self.objective.y, self.metric, seed=self.seed
             )
