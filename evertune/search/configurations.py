@@ -106,6 +106,28 @@ def space_faults(overrides: Overrides) -> Iterator[tuple[str, str, str]]:
                 yield family, name, str(error)
 
 
+def configuration_fault(configuration: Configuration) -> str | None:
+    """Return what is wrong with a configuration that a person wrote, or None.
+
+    Its values may lie outside the ranges that are searched.
+
+    Examples
+    --------
+    >>> configuration_fault(Configuration("tree", {"max_depth": 40}))
+    >>> print(configuration_fault(Configuration("tree", {"depth": 4}))[:55])
+    configuration of tree must be of its parameters categor
+    """
+    family, values = configuration.family, configuration.hyperparameters
+    if family not in ALL_SPACES:
+        return f"family must be one of {', '.join(ALL_SPACES)}, but got '{family}'."
+    try:
+        check_installed({family})
+        _override_parameters(family, {name: [value] for name, value in values.items()})
+    except ValueError as error:
+        return str(error).replace("space of", "configuration of", 1)
+    return None
+
+
 def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
     """Return the parameters of a family that can matter for some columns.
 
@@ -168,7 +190,7 @@ def nearest_values(configuration: Configuration, space: Space) -> dict[str, Para
     """
     family, own = configuration.family, configuration.hyperparameters
     given = COMMON_DEFAULTS | FAMILIES[family].defaults | own
-    return draw_values(space[family], lambda name, part: _clip_value(given.get(name), part))
+    return draw_values(space[family], lambda name, part: clip_value(given.get(name), part))
 
 
 def nearest_configuration(configuration: Configuration, space: Space) -> Configuration | None:
@@ -216,6 +238,22 @@ def flat_parameters(configuration: Configuration) -> Mapping[str, ParameterValue
     family = configuration.family
     values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
     return {"family": family} | values
+
+
+def clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
+    """Return the value of a parameter that is nearest to a given one, whatever its condition.
+
+    Examples
+    --------
+    >>> clip_value(7.6, Integer(1, 5)), clip_value("odd", Choice(("a", "b")))
+    (5, 'a')
+    """
+    if isinstance(parameter, Choice):
+        return value if value in parameter.values else parameter.values[0]
+    if value is None:
+        return parameter.low
+    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
+    return round(number) if isinstance(parameter, Integer) else number
 
 
 def _override_parameters(
@@ -291,12 +329,3 @@ def _grid_values(parameter: Parameter, n: int) -> tuple[ParameterValue, ...]:
     if isinstance(parameter, Integer):
         return tuple(dict.fromkeys(round(value) for value in values))
     return tuple(values)
-
-
-def _clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
-    if isinstance(parameter, Choice):
-        return value if value in parameter.values else parameter.values[0]
-    if value is None:
-        return parameter.low
-    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number

@@ -64,7 +64,7 @@ class SearchConfig:
     Attributes
     ----------
     searcher : str
-        `portfolio`, `tpe`, `random` or `grid`.
+        One of `evertune.search.samplers.SEARCHERS`.
     scheduler : str
         `racing` (see `pruning`), `asha` or `none`.
     space : mapping from family to mapping from parameter to values
@@ -73,6 +73,14 @@ class SearchConfig:
         Tried before the families' defaults.
     workers : int, optional
         Jobs at once; None is one for each processor.
+    strategy : str
+        `joint`, `sequence` or `alternating`: how the axes of a configuration are searched.
+    configurations : tuple of Configuration
+        What the searcher `manual` evaluates.
+    objectives : tuple of str
+        Metrics beside the first one, for the searcher `nsga2`.
+    guards : mapping from metric to float
+        Bounds that `nsga2` takes for constraints.
     """
 
     families: tuple[str, ...]
@@ -82,12 +90,20 @@ class SearchConfig:
     warm_starts: tuple[Configuration, ...] = ()
     workers: int | None = None
     seed: int = 0
+    strategy: str = "joint"
+    configurations: tuple[Configuration, ...] = ()
+    objectives: tuple[str, ...] = ()
+    guards: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, search: SearchSection, *, warm_starts: tuple[Configuration, ...] = ()
+        cls,
+        search: SearchSection,
+        *,
+        warm_starts: tuple[Configuration, ...] = (),
+        guards: Mapping[str, float] | None = None,
     ) -> "SearchConfig":
-        """Return the settings of a section of params.yaml."""
+        """Return the settings of a section of params.yaml; guards are those of `metric`."""
         return cls(
             families=search.families,
             searcher=search.searcher,
@@ -96,6 +112,15 @@ class SearchConfig:
             warm_starts=warm_starts,
             workers=None if search.workers == "auto" else search.workers,
             seed=search.seed,
+            strategy=search.strategy,
+            configurations=tuple(
+                Configuration(
+                    str(given["family"]), {k: v for k, v in given.items() if k != "family"}
+                )
+                for given in search.configurations
+            ),
+            objectives=search.objectives,
+            guards=guards or {},
         )
 
 
@@ -314,6 +339,12 @@ class Study:
         if self._trials_left is not None:
             self._trials_left -= 1
         return self.limit(Job(number, configuration, tuple(range(n_folds or self.n_folds)), phase))
+
+    def withdraw(self, job: Job) -> None:
+        """Take back the latest job that `new_job` returned; for samplers that don't want it."""
+        self.next_number = job.number
+        if self._trials_left is not None:
+            self._trials_left += 1
 
     def limit(self, job: Job) -> Job:
         """Return a job with its share of the time; unchanged if only trials are counted."""
