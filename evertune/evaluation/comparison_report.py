@@ -127,7 +127,7 @@ def _limits(found: Comparison) -> Iterator[str]:
             "Runs with a budget in seconds depend on the machine and on what else runs on it; the"
             " same seeds give other scores elsewhere. A budget in trials gives the same again."
         )
-    if any(each.complete < 1 for each in found.methods):
+    if any(score is None for each in found.methods for score in each.best):
         yield "Runs in which no trial ran on all folds have no score and the last rank."
 
 

@@ -16,7 +16,7 @@ from evertune.config.loader import load_params
 from evertune.config.schema import Params, SearchSection
 from evertune.errors import InputError
 from evertune.evaluation.comparison_report import comparison_lines, comparison_report
-from evertune.evaluation.formatting import metric_name
+from evertune.evaluation.formatting import count_noun, metric_name
 from evertune.files import digest_files, read_record, write_record, write_text
 from evertune.fingerprint import stage_fingerprints
 from evertune.registry.mlflow_registry import open_registry
@@ -194,7 +194,8 @@ def _run_missing(
         left = len(missing) - done - 1
         rest = f"; {left} left, about {_duration(left * mean)}" if left else "; the last one"
         score = "no score" if run.best is None else f"{metric_name(progress.metric)} {run.best:.5g}"
-        say(f"{name}: {score} after {len(run.best_scores)} trials, {run.seconds:.1f} s{rest}")
+        trials = count_noun(len(run.best_scores), "trial")
+        say(f"{name}: {score} after {trials}, {run.seconds:.1f} s{rest}")
     return [run for run in runs.values() if run is not None]
 
 
@@ -227,10 +228,10 @@ class _RunProgress:
         self._said = time.monotonic()
         search, parts = self._search, []
         if search.budget_trials is not None:
-            parts.append(f"{search.budget_trials - n_trials} trials left")
+            parts.append(f"{count_noun(search.budget_trials - n_trials, 'trial')} left")
         if search.budget_seconds is not None:
             parts.append(f"{max(0.0, search.budget_seconds - trial.elapsed_seconds):.0f} s left")
-        self._say(f"{self._name}: {n_trials} trials ended, {', '.join(parts)}")
+        self._say(f"{self._name}: {count_noun(n_trials, 'trial')} ended, {', '.join(parts)}")
 
 
 def _write(found: Comparison, folder: Path) -> list[Path]:

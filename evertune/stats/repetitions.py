@@ -119,7 +119,8 @@ def compare_ranks(
     ranks = stats.rankdata(-table if greater_is_better else table, axis=1)
     n_blocks, n_methods = ranks.shape
     means = ranks.mean(axis=0)
-    p_value = _shuffle_p_value(ranks, seed=seed)
+    smallest = math.factorial(n_methods) ** (1.0 - n_blocks)
+    p_value = max(_shuffle_p_value(ranks, seed=seed), smallest)
     order = np.argsort(means, kind="stable")
     names = tuple(np.array(list(scores))[order].tolist())
     sorted_means = means[order]
@@ -132,7 +133,7 @@ def compare_ranks(
         confidence=confidence,
         chi_square=_friedman_statistic(ranks),
         p_value=p_value,
-        smallest_p_value=math.factorial(n_methods) ** (1.0 - n_blocks),
+        smallest_p_value=smallest,
         critical_difference=difference,
         groups=_groups(names, sorted_means, difference) if is_found else (names,),
     )
