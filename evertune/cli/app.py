@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evertune.cli import checks, production, versions
+from evertune.cli import checks, production, searches, versions
 from evertune.cli.errors import EXIT_CHAMPION_STAYS, error_boundary, load_project
 
 app = typer.Typer(
@@ -204,7 +204,7 @@ def status() -> None:
         typer.echo("\n".join(status_lines(project.status())))
 
 
-for part in (checks, production, versions):
+for part in (checks, searches, production, versions):
     app.add_typer(part.app)
 
 if __name__ == "__main__":

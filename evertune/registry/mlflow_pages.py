@@ -40,6 +40,7 @@ from evertune.registry.run_page import (
     MetricPoint,
     RunPage,
 )
+from evertune.search.comparison import Comparison
 from evertune.search.leaderboard import top_trials, trial_metrics, trial_parameters, trial_title
 from evertune.times import in_zone
 from evertune.trials import Trial
@@ -115,6 +116,46 @@ def assessment_page(found: Assessment, *, folder: Path) -> RunPage:
         metrics={name: value for name, value in metrics.items() if value is not None},
         tags={VERSION_TAG: found.version},
         files=((folder, ""),),
+    )
+
+
+def comparison_page(found: Comparison, *, files: Sequence[Path]) -> RunPage:
+    """Return what the run of a comparison of searchers shows, with the files of its folder."""
+    settings = found.settings
+    ranks = dict(zip(found.ranks.names, found.ranks.mean_ranks, strict=True))
+    metrics: dict[str, float | None] = {"friedman_p": found.ranks.p_value}
+    for each in found.methods:
+        metrics |= {
+            f"best/{each.label}": each.mean,
+            f"best_low/{each.label}": each.low,
+            f"best_high/{each.label}": each.high,
+            f"mean_rank/{each.label}": ranks[each.label],
+            f"suggestion_ms/{each.label}": each.median_milliseconds,
+            f"suggestion_ms_90/{each.label}": each.slow_milliseconds,
+        }
+    parameters = {
+        "searchers": ", ".join(settings.searchers),
+        "schedulers": ", ".join(settings.schedulers),
+        "seeds": str(settings.n_seeds),
+        "budget": settings.budget_text(),
+        "families": ", ".join(found.families),
+    }
+    return RunPage(
+        title=f"compare {', '.join(each.label for each in found.methods)}",
+        note=f"{found.sentence}\n\nSee the artifact report.md.",
+        parameters=parameters,
+        metrics={name: value for name, value in metrics.items() if value is not None},
+        tags={METRIC_TAG: found.metric},
+        files=tuple((path, "") for path in files),
+    )
+
+
+def comparison_curves(found: Comparison) -> tuple[MetricPoint, ...]:
+    """Return the best score so far over trials, the mean over seeds, a metric for each method."""
+    return tuple(
+        MetricPoint(f"best_by_trial/{each.label}", point.mean, step=round(point.at))
+        for each in found.methods
+        for point in each.over_trials
     )
 
 

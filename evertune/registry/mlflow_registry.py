@@ -34,6 +34,7 @@ from evertune.registry.embedded_store import EmbeddedStore, StoredVersion, embed
 from evertune.registry.mlflow_connection import connect, embedded_address, error_code
 from evertune.registry.run_page import (
     ASSESSMENT_TAG,
+    COMPARISON_TAG,
     DATA_PREFIX,
     FORMER_METRIC_PREFIX,
     FORMER_MODE_TAG,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from evertune.data.schema import TableSchema
     from evertune.evaluation.other_table import Assessment
     from evertune.models.fitted_model import Model
+    from evertune.search.comparison import Comparison
 
 PROJECT_ID_TAG = "evertune.project_id"
 PROJECT_TAG = "evertune.project"  # machine and folder; only 0.1 wrote it
@@ -628,6 +630,24 @@ class ModelRegistry:
         self._log_files(run_id, page)
         table = LoggedDataset(found.table, source, found.digest, "evaluation")
         self._client.log_inputs(run_id, datasets=[_dataset_input(table, rows)])
+        self.finish_run(run_id)
+        return run_id
+
+    def log_comparison(self, found: "Comparison", *, files: Sequence[Path], digest: str) -> str:
+        """Show a comparison of searchers in a run of its own and return the run's id.
+
+        The same comparison (`digest`, of all its runs) is shown in the same run. `files` are its
+        report and its plots.
+        """
+        from evertune.registry.mlflow_pages import comparison_curves, comparison_page
+
+        page = comparison_page(found, files=files)
+        run_id = self._get_or_create_run(COMPARISON_TAG, digest, page, "evertune compare")
+        if not self.shows_result(run_id, result=digest):
+            points = [*_points(page), *comparison_curves(found)]
+            tags = {RESULT_TAG: digest}
+            self._log_values(run_id, points=points, parameters=page.parameters, tags=tags)
+        self._log_files(run_id, page)
         self.finish_run(run_id)
         return run_id
 

@@ -28,6 +28,7 @@ NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of a run
 FORMER_METRIC_PREFIX = "figure."
 FORMER_MODE_TAG = "evertune.mode"
 ASSESSMENT_TAG = "evertune.assessment"
+COMPARISON_TAG = "evertune.comparison"
 VERSION_TAG = "evertune.version"
 MAX_KEY_LENGTH = 250  # MLflow's
 
