@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from evertune.config.search_rules import search_conflicts
 from evertune.messages import did_you_mean
 from evertune.trials import (
     FORMER_FAMILIES,
@@ -220,7 +221,10 @@ class SearchSection(Section):
     budget_seconds: PositiveFloat | None = 60
     budget_trials: PositiveInt | None = None
     searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
-    scheduler: Literal["racing", "asha", "none"] = "racing"
+    scheduler: Literal["racing", "asha", "median", "hyperband", "bohb", "pbt", "pb2", "none"] = (
+        "racing"
+    )
+    rung: Literal["folds", "rows", "rounds"] = "folds"  # where a scheduler compares trials
     families: Annotated[
         tuple[Annotated[Family, BeforeValidator(_current_family)], ...], Field(min_length=1)
     ] = DEFAULT_FAMILIES
@@ -229,15 +233,23 @@ class SearchSection(Section):
     )
     pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
     workers: PositiveInt | Auto = "auto"
+    gpus_per_trial: NonNegativeFloat = 0  # that Ray reserves for each trial; a part is allowed
+    storage: Annotated[str, Field(min_length=1)] | None = None  # of checkpoints; null: temporary
     seed: NonNegativeInt = 0
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield each conflict: no budget, or a family that is listed twice."""
+        """Yield each conflict: no budget, a family listed twice, or a scheduler that cannot run."""
         if self.budget_seconds is None and self.budget_trials is None:
             yield "budget_seconds", "this or budget_trials must be given, but both are null"
         for name, count in Counter(self.families).items():
             if count > 1:
                 yield "families", f"'{name}' is listed {count} times"
+        yield from search_conflicts(
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            rung=self.rung,
+            families=self.families,
+        )
 
 
 class FitSection(Section):
