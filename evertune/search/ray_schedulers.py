@@ -11,8 +11,8 @@
 | `pb2` | `PB2` | the same; a Gaussian process chooses the parameters |
 
 The subclasses here mend what stops searches with failed trials: Tune's median rule reads the score
-of a result that has none, and its Hyperband waits for ever for a trial that ended in a bracket
-that was halved before.
+of a result that has none, its Hyperband waits for ever for a trial that ended in a bracket that was
+halved before, and it halves brackets that are not full.
 """
 
 import math
@@ -111,22 +111,45 @@ class RungMedianRule(MedianStoppingRule):  # type: ignore[misc]
             self.on_trial_complete(None, past, result)
 
 
-class _GoesOnAfterFailures(HyperBandScheduler):  # type: ignore[misc]
-    """Hyperband that also looks at a bracket again when a trial ends after its first halving."""
+class _FillsBrackets(HyperBandScheduler):  # type: ignore[misc]
+    """Hyperband that halves a bracket once it is full, or nothing is left to fill it with.
+
+    Tune's own halves it as soon as all trials in it have come to the rung: few workers with quick
+    trials would never fill one. It also looks at a bracket again when a trial ends after the first
+    halving, for which Tune's would wait for ever.
+    """
+
+    _nothing_to_add = False
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
+        is_open = bracket is self._state["bracket"] and not bracket.filled()
+        if is_open and not self._nothing_to_add:
+            return str(TrialScheduler.PAUSE)
         nested = bracket.is_being_processed
         action: str = super()._process_bracket(tune_controller, bracket)
         if not nested:
             bracket.is_being_processed = False
         return action
 
+    def choose_trial_to_run(self, tune_controller: Any, **settings: Any) -> Any:
+        """Return a trial to start or continue; close brackets if there is no other."""
+        chosen = super().choose_trial_to_run(tune_controller, **settings)
+        trials = tune_controller.get_trials()
+        if chosen is not None or any(each.status in ("RUNNING", "PENDING") for each in trials):
+            return chosen
+        self._nothing_to_add = True
+        for bracket in (each for band in self._hyperbands for each in band if each is not None):
+            if any(each.status == "PAUSED" for each in bracket.current_trials()):
+                self._process_bracket(tune_controller, bracket)
+        self._nothing_to_add = False
+        return super().choose_trial_to_run(tune_controller, **settings)
 
-class RungHyperBandScheduler(_GoesOnAfterFailures):
+
+class RungHyperBandScheduler(_FillsBrackets):
     """Tune's synchronous Hyperband."""
 
 
-class RungBOHBScheduler(_GoesOnAfterFailures, HyperBandForBOHB):  # type: ignore[misc]
+class RungBOHBScheduler(_FillsBrackets, HyperBandForBOHB):  # type: ignore[misc]
     """Tune's Hyperband for BOHB."""
 
 

@@ -19,10 +19,10 @@ from evertune.search.samplers import GivenSampler
 from evertune.trials import Configuration
 from tests.search.studies import make_study
 
-N_FOLDS = 9
+N_FOLDS = 5
 
 
-def steep_objective(n_folds=N_FOLDS, n=450):
+def steep_objective(n_folds=N_FOLDS, n=1200):
     """Return a linear target: the stronger a linear model is regularised, the worse every fold."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"])
@@ -84,7 +84,7 @@ def test_the_best_survives_and_bad_trials_get_fewer_folds(scheduler, rung):
     if scheduler == "none":
         assert used == [N_FOLDS] * 13
     else:
-        assert sum(used[1:]) / 12 < 0.75 * N_FOLDS
+        assert sum(used[1:]) / 12 < 0.8 * N_FOLDS
         assert sum(trial.status == "stopped" for trial in trials) >= 4
 
 
