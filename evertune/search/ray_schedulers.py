@@ -12,7 +12,7 @@
 
 The subclasses here mend what stops searches with failed trials: Tune's median rule reads the score
 of a result that has none, its Hyperband waits for ever for a trial that ended in a bracket that was
-halved before, and it halves brackets that are not full.
+halved before, and few workers never get it beyond its first bracket.
 """
 
 import math
@@ -31,6 +31,7 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
     TrialScheduler,
 )
+from ray.tune.schedulers.hyperband import _Bracket
 from ray.tune.schedulers.pb2 import PB2
 
 from evertune.config.search_rules import POPULATION_SCHEDULERS, TUNE_SCHEDULERS
@@ -111,15 +112,35 @@ class RungMedianRule(MedianStoppingRule):  # type: ignore[misc]
             self.on_trial_complete(None, past, result)
 
 
+class RungBracket(_Bracket):  # type: ignore[misc]
+    """A bracket that is full once it has got all of its trials, whether they still run or not."""
+
+    def filled(self) -> bool:
+        """Return whether no trial is to be added."""
+        return len(self._all_trials) >= int(self._n0)
+
+
 class _FillsBrackets(HyperBandScheduler):  # type: ignore[misc]
     """Hyperband that halves a bracket once it is full, or nothing is left to fill it with.
 
-    Tune's own halves it as soon as all trials in it have come to the rung: few workers with quick
-    trials would never fill one. It also looks at a bracket again when a trial ends after the first
-    halving, for which Tune's would wait for ever.
+    Tune's own counts a bracket's running trials, and halves it as soon as all of them have come to
+    the rung: few workers with quick trials would never get beyond the first bracket, in which
+    nothing is stopped. It also looks at a bracket again when a trial ends after the first halving,
+    for which Tune's would wait for ever.
     """
 
     _nothing_to_add = False
+
+    def _create_bracket(self, s: int) -> RungBracket:
+        return RungBracket(
+            time_attr=self._time_attr,
+            max_trials=self._get_n0(s),
+            init_t_attr=self._get_r0(s),
+            max_t_attr=self._max_t_attr,
+            eta=self._eta,
+            s=s,
+            stop_last_trials=self._stop_last_trials,
+        )
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
         is_open = bracket is self._state["bracket"] and not bracket.filled()
@@ -195,7 +216,12 @@ def make_scheduler(
         return _make_population_scheduler(kind, space or {}, seed=seed)
     if kind in ("hyperband", "bohb"):
         brackets = RungHyperBandScheduler if kind == "hyperband" else RungBOHBScheduler
-        return brackets(**_COMMON, max_t=rungs.max_resource, reduction_factor=REDUCTION_FACTOR)
+        return brackets(
+            **_COMMON,
+            max_t=rungs.max_resource,
+            reduction_factor=REDUCTION_FACTOR,
+            stop_last_trials=False,  # the last rung may be below all: those left run to their end
+        )
     if kind not in ("asha", "median"):
         return FIFOScheduler()
     scheduler = RungASHAScheduler(rungs.max_resource) if kind == "asha" else RungMedianRule()
