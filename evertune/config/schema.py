@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from evertune.config.search_rules import search_conflicts
 from evertune.messages import did_you_mean
 from evertune.trials import (
     FORMER_FAMILIES,
@@ -260,7 +261,10 @@ class SearchSection(Section):
         tuple[GivenConfiguration, ...], BeforeValidator(_current_configurations)
     ] = ()  # of the searcher `manual`
     objectives: tuple[str, ...] = ()  # further metrics, of the searcher `nsga2`
-    scheduler: Literal["racing", "asha", "none"] = "racing"
+    scheduler: Literal["racing", "asha", "median", "hyperband", "bohb", "pbt", "pb2", "none"] = (
+        "racing"
+    )
+    rung: Literal["folds", "rows", "rounds"] = "folds"  # where a scheduler compares trials
     families: Annotated[
         tuple[Annotated[Family, BeforeValidator(_current_family)], ...], Field(min_length=1)
     ] = DEFAULT_FAMILIES
@@ -270,16 +274,24 @@ class SearchSection(Section):
     transfer: bool = False  # begin with what was best on similar tables, of all runs in MLflow
     pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
     workers: PositiveInt | Auto = "auto"
+    gpus_per_trial: NonNegativeFloat = 0  # that Ray reserves for each trial; a part is allowed
+    storage: Annotated[str, Field(min_length=1)] | None = None  # of checkpoints; null: temporary
     seed: NonNegativeInt = 0
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield each conflict: no budget, a family twice, or what the searcher cannot do."""
+        """Yield each conflict: no budget, a family twice, what searcher or scheduler cannot do."""
         if self.budget_seconds is None and self.budget_trials is None:
             yield "budget_seconds", "this or budget_trials must be given, but both are null"
         for name, count in Counter(self.families).items():
             if count > 1:
                 yield "families", f"'{name}' is listed {count} times"
         yield from self._searcher_conflicts()
+        yield from search_conflicts(
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            rung=self.rung,
+            families=self.families,
+        )
 
     def _searcher_conflicts(self) -> Iterator[Conflict]:
         searcher, manual, several = self.searcher, self.searcher == "manual", "nsga2"

@@ -190,7 +190,7 @@ def configuration_encoding(configuration: Configuration) -> Encoding:
     >>> configuration_encoding(Configuration("catboost")).categorical_encoding
     'ordinal_all'
     """
-    _, params = _family_and_params(configuration)
+    _, params = family_and_params(configuration)
     return Encoding(**{name: str(params[name]) for name in ENCODING_CHOICES})
 
 
@@ -238,10 +238,10 @@ def fit_encoded(
     ValueError
         If the family is unknown, or cannot be fitted on the rows.
     """
-    family, params = _family_and_params(configuration)
+    family, params = family_and_params(configuration)
     own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
-    with _ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
-        context = replace(context, weights=_sample_weights(y, params, context))
+    with ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
+        context = replace(context, weights=balanced_weights(y, params, context))
         columns = select_features(X, y, params, context)
         X, context = restrict_to_columns(columns, X, context)
         result = family.fit(X, y, own, context)
@@ -293,14 +293,15 @@ def fit_configuration(
         iterations=iterations,
         deadline=deadline,
     )
-    with _ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
+    with ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
         encoder = make_encoder(configuration_encoding(configuration), schema)
         X = encoder.fit_transform(feature_frame(table, schema), y)
     result = fit_encoded(configuration, X, y, context)
     return FittedPipeline(encoder, result.predictor, result.columns)
 
 
-def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
+def family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
+    """Return a configuration's family, and all of its hyperparameters with their defaults."""
     if configuration.family not in FAMILIES:
         names = ", ".join(FAMILIES)
         raise ValueError(f"family must be one of {names}, but got {configuration.family!r}.")
@@ -308,9 +309,10 @@ def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparam
     return family, COMMON_DEFAULTS | family.defaults | configuration.hyperparameters
 
 
-def _sample_weights(
+def balanced_weights(
     y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FloatArray | None:
+    """Return the weights of rows, scaled by class if the configuration balances them."""
     if params["class_weight"] == "none" or context.task == "regression":
         return context.weights
     counts = np.bincount(y.astype(int), minlength=context.n_classes)
@@ -319,7 +321,7 @@ def _sample_weights(
 
 
 @contextmanager
-def _ignore_fit_warnings() -> Iterator[None]:
+def ignore_fit_warnings() -> Iterator[None]:
     """Ignore warnings of fits that did not converge or have empty bins: their score tells."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
