@@ -137,6 +137,7 @@ class DataSection(Section):
     positive: str | int | float | bool = "auto"
     ignore: tuple[str, ...] = ()
     columns: dict[str, ColumnKind] = Field(default_factory=dict)  # null kinds are inferred
+    monotone: dict[str, Literal["up", "down"]] = Field(default_factory=dict)  # of numbers
     missing_values: tuple[str, ...] = ()  # beside an empty cell
     dialect: DialectSection = DialectSection()
     address_variable: EnvironmentVariable | None = None  # of a .sql file: the database address

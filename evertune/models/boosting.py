@@ -97,6 +97,7 @@ def lightgbm_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
         "num_class": context.n_classes if context.task == "multiclass" else 1,
         "seed": context.seed,
         "num_threads": max(context.n_jobs, 0),
+        **({"monotone_constraints": list(context.monotone)} if context.monotone else {}),
     }
 
 
@@ -138,6 +139,8 @@ def xgboost_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
     }
     if context.task == "multiclass":
         values["num_class"] = context.n_classes
+    if context.monotone:
+        values["monotone_constraints"] = str(context.monotone)
     return values
 
 
@@ -195,6 +198,9 @@ def catboost_values(
     }
     if context.task == "multiclass":
         values["classes_count"] = context.n_classes
+    if context.monotone:  # other trees cannot be monotone
+        own_params = own_params | {"grow_policy": "SymmetricTree"}
+        values["monotone_constraints"] = list(context.monotone)
     if n_rows < MIN_ROWS_TO_SUBSAMPLE:
         own_params = {name: own_params[name] for name in own_params if name != "subsample"}
         values["bootstrap_type"] = "No"

@@ -38,6 +38,7 @@ from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patienc
 from evertune.models.families import (
     COMMON_DEFAULTS,
     balanced_weights,
+    check_monotone,
     family_and_params,
     ignore_fit_warnings,
 )
@@ -294,6 +295,9 @@ class HistGradientBoostingFit(StepwiseFit):
                 n_iter_no_change=int(patience(self.total // 2)),
                 categorical_features=None,
                 warm_start=True,
+                monotonic_cst=[context.monotone[index] for index in filled]
+                if context.monotone
+                else None,
             )
         model = self.model.set_params(**self.params)
         rows = (
@@ -419,6 +423,7 @@ def start_stepwise_fit(
             f"family must be one of {', '.join(STEPWISE_FITS)} to train in steps, but got "
             f"{configuration.family!r}."
         )
+    check_monotone(configuration, context)
     _, params = family_and_params(configuration)
     own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
     weights = balanced_weights(y, params, context)

@@ -28,7 +28,7 @@ from evertune.models.families import FAMILIES, configuration_encoding, fit_encod
 from evertune.models.fit_context import FitResult
 from evertune.models.fitted_model import predict_encoded
 from evertune.models.predictor_files import dump_predictor
-from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
+from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder, monotone_columns
 from evertune.search.memory import (
     BYTES_PER_CELL,
     FreeBytes,
@@ -152,11 +152,20 @@ class JobUpdate:
 
 @dataclass(frozen=True, eq=False)
 class EncodedFold:
-    """The encoded rows of one fold; `seconds` is what encoding the validation rows took."""
+    """The encoded rows of one fold.
+
+    Attributes
+    ----------
+    seconds : float
+        What encoding the validation rows took.
+    monotone : tuple of int
+        See `FitContext`.
+    """
 
     training: FloatArray
     validation: FloatArray
     seconds: float = 0.0
+    monotone: tuple[int, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -266,6 +275,7 @@ def evaluate_fold(
         metric=objective.metrics[0].name,
         iterations=iterations,
         deadline=deadline,
+        monotone=encoded.monotone,
     )
     fit = fit_encoded(configuration, encoded.training, y[rows.training], context)
     return score_fit(objective, fold, encoded, fit, fit_seconds=time.perf_counter() - start)
@@ -331,7 +341,8 @@ def encode_fold(
         )
         start = time.perf_counter()
         validation = encoder.transform(feature_frame(objective.table.iloc[rows.validation], schema))
-        known[encoding, fold] = EncodedFold(training, validation, time.perf_counter() - start)
+        seconds, monotone = time.perf_counter() - start, monotone_columns(encoder, schema)
+        known[encoding, fold] = EncodedFold(training, validation, seconds, monotone)
         while len(known) > 1 and sum(each.nbytes for each in known.values()) > MAX_ENCODED_BYTES:
             del known[next(iter(known))]
     return known[encoding, fold]

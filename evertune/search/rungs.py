@@ -337,6 +337,7 @@ class RoundEvaluation(Evaluation):
             validation=(encoded.validation, y[rows.validation]),
             metric=objective.metrics[0].name,
             deadline=replace(job, fold_seconds=left).fit_deadline(),
+            monotone=encoded.monotone,
         )
         fit = start_stepwise_fit(
             job.configuration,

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from evertune.config.yaml_file import edit_section
-from evertune.project import init_project
+from evertune.scaffold import init_project
 from evertune.search.samplers import SEARCHERS
 from tests.support.projects import invoke
 
@@ -52,19 +52,25 @@ def main() -> None:
             make_project(root, args.data, entries[table], args.families.split(","))
         command = [sys.executable, "-m", "evertune.cli.app", "compare"]
         command += ["--searchers", ",".join(searchers), "--seeds", str(args.seeds)]
-        print(f"\n== {table}", flush=True)
+        say(f"\n== {table}")
         subprocess.run([*command, "--trials", str(args.trials)], cwd=root, check=True)
         found = json.loads((root / "state/comparison/comparison.json").read_text())
         best = pd.DataFrame({each["label"]: each["best"] for each in found["methods"]})
         ranked = best.rank(axis=1, ascending=not found["greater_is_better"])
         ranks += [ranked.loc[seed] for seed in ranked.index]
-    print(f"\nmean ranks over {len(ranks)} tables and seeds")
-    print(pd.DataFrame(ranks).mean().sort_values().round(2).to_string())
+    say(f"\nmean ranks over {len(ranks)} tables and seeds")
+    say(pd.DataFrame(ranks).mean().sort_values().round(2).to_string())
+
+
+def say(text: str) -> None:
+    """Print a text at once, before what the next command prints."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def make_project(root: Path, data: Path, entry: dict[str, str], families: list[str]) -> None:
     """Make a project of a table, up to its folds."""
-    init_project(root, data=data / entry["file"], target=entry["target"])
+    init_project(root, data=str(data / entry["file"]), target=entry["target"], task=entry["task"])
     settings = {"families": families, "workers": 1, "budget_seconds": None, "budget_trials": 10}
     edit_section(root / "params.yaml", "search", settings)
     edit_section(root / "params.yaml", "metric", {"primary": entry["metric"]})

@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 
 from evertune.models.families import FAMILIES
+from evertune.search.configurations import monotone_configuration
 from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
 from evertune.search.portfolio import default_portfolio, expected_fold_seconds
 from evertune.search.samplers.base import mutate_configuration, search_space
@@ -52,7 +53,9 @@ class PortfolioSampler(Sampler):
         schema = objective.schema
         self._size = len(objective.table), len(schema.features), len(schema.classes)
         defaults = default_portfolio(schema.task, *self._size)
-        wanted = [point for point in defaults if point.family in config.families]
+        wanted = [point for point in defaults if point.family in self._space]
+        if schema.is_monotone:
+            wanted = [monotone_configuration(point) for point in wanted]
         seen = [trial.configuration for trial in past_trials]
         self._waiting: list[Configuration] = []
         for point in (*config.warm_starts, *wanted):
