@@ -34,6 +34,7 @@ from evertune.stages.evaluate import (
     read_data_card,
     summary_line,
 )
+from evertune.stages.explain_search import report_plots
 
 
 def run(
@@ -61,6 +62,7 @@ def run(
     result = add_notes(result, inputs)
     costs = misclassification_costs(evaluation.costs, schema.classes)
     plots = evaluation_plots(result, chosen.y_true, chosen.predictions, costs=costs)
+    plots |= report_plots(inputs.trials, search, schema, metrics[0])
     write_report(result, plots, figures=paths.figures, plots=paths.plots, report=paths.report)
     reference = production_reference(inputs, chosen, result, metrics=metrics, section=monitoring)
     save_reference(paths.reference, reference)

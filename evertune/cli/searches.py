@@ -62,5 +62,35 @@ def compare(
         typer.echo("\n".join(found.lines))
 
 
+@app.command("explain-search")
+def explain_search(
+    *,
+    trials: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A trials.jsonl; by default the project's own."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder for pages; by default state/explanation."),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.db", help="Also write the trials for optuna-dashboard."),
+    ] = None,
+) -> None:
+    """Show which hyperparameters mattered in the search, in a table and in pictures."""
+    with error_boundary():
+        project = load_project()
+        from evertune.stages.explain_search import explain_trials
+
+        found = explain_trials(
+            project.root,
+            trials_file=trials and trials.absolute(),
+            output=output and output.absolute(),
+            study_file=study and study.absolute(),
+        )
+        typer.echo("\n".join(found.lines))
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())

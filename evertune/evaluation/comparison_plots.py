@@ -133,9 +133,9 @@ def plot_ranks(ranks: RankComparison) -> Figure:
         fontsize=11, va="center",
     )  # fmt: skip
     axes.plot([1, n], [0, 0], color="black", linewidth=1)
-    for rank in range(1, n + 1):
-        axes.plot([rank, rank], [0, 0.12], color="black", linewidth=1)
-        axes.text(rank, 0.2, str(rank), ha="center", va="bottom", fontsize=9)
+    for tick in range(1, n + 1):
+        axes.plot([tick, tick], [0, 0.12], color="black", linewidth=1)
+        axes.text(tick, 0.2, str(tick), ha="center", va="bottom", fontsize=9)
     length = ranks.critical_difference
     axes.plot([1, 1 + length], [1.05, 1.05], color="black", linewidth=1.5, marker="|", markersize=8)
     axes.text(1, 1.2, f"critical difference {length:.2f}", va="bottom", fontsize=9)

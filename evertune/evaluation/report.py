@@ -19,7 +19,9 @@ from evertune.files import atomic_folder, write_record, write_text
 from evertune.messages import format_percent
 
 PREDICTION_PLOTS = ("confusion", "roc", "precision_recall", "predicted", "residuals")
-SEARCH_PLOTS = ("search_best", "search_weights", "search_budget")
+SEARCH_PLOTS = (
+    *("search_best", "search_weights", "search_budget", "search_importance", "search_slices"),
+)
 
 
 def write_report(
