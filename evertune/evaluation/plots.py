@@ -58,8 +58,8 @@ def evaluation_plots(
     """Return the PNG plots of an evaluation and of the model's predictions for the hold-out.
 
     They are `baselines`, `importance`, `contributions`, `slices` and `monotone` if there are any;
-    for classes `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for values
-    `predicted` and `residuals`; and those of `search_plots`.
+    for classes `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for
+    values `predicted` and `residuals`; and those of `search_plots`.
     """
     figures: dict[str, Figure] = {}
     if evaluation.baselines:
