@@ -82,7 +82,7 @@ __all__ = [
 
 
 class MakesSampler(Protocol):
-    """The arguments of a sampler's class; `portfolio` has its own space."""
+    """The arguments of a sampler's class."""
 
     def __call__(
         self,

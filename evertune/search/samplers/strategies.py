@@ -22,7 +22,7 @@ from evertune.search.samplers.base import (
 )
 from evertune.search.space import Choice, Space
 from evertune.search.study import Sampler, SearchConfig, Study
-from evertune.trials import Configuration, Trial
+from evertune.trials import Configuration, ParameterValue, Trial
 
 TRANSFORMATION = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
 SELECTION = ("feature_selection", "selected_fraction")
@@ -271,7 +271,10 @@ class AlternatingSampler(StrategySampler):
         for share in ELIMINATION_STEPS:
             if not fraction.low <= kept * share <= fraction.high:
                 continue
-            values = {"feature_selection": "recursive", "selected_fraction": round(kept * share, 6)}
+            values: dict[str, ParameterValue] = {
+                "feature_selection": "recursive",
+                "selected_fraction": round(kept * share, 6),
+            }
             point = Configuration(best.family, best.hyperparameters | values)
             if point not in self.tried:
                 return point
