@@ -23,7 +23,7 @@ def score(point):
     )
 
 
-@pytest.mark.parametrize("searcher", ["random", "tpe", "genetic", "grid", "hyperopt_tpe", "cmaes"])
+@pytest.mark.parametrize("searcher", ["random", "tpe", "genetic", "grid", "cmaes"])
 def test_in_sequence_one_axis_is_searched_at_a_time(searcher):
     study = make_study(
         FAMILIES, searcher=searcher, strategy="sequence", scheduler="none", trials=40
@@ -41,20 +41,17 @@ def test_in_sequence_one_axis_is_searched_at_a_time(searcher):
 
 
 def changed_axes(point, before):
-    """Return the axes in which a point differs from the best one before it in the fewest axes."""
-    return min(
-        (
-            {
-                axis_of(name)
-                for name, value in point.hyperparameters.items()
-                if other.hyperparameters.get(name, value) != value
-            }
-            if other.family == point.family
-            else {"family"}
-            for other in before
-        ),
-        key=len,
-    )
+    """Return the axes in which a point differs from the nearest one before it."""
+    alike = [other.hyperparameters for other in before if other.family == point.family]
+    changes = [
+        {
+            axis_of(name)
+            for name, value in point.hyperparameters.items()
+            if name in SPACE[point.family] and other.get(name, value) != value
+        }
+        for other in alike
+    ]
+    return min(changes, key=len, default={"family"})
 
 
 def test_alternating_takes_features_out_and_searches_the_model_in_turn():
@@ -123,4 +120,4 @@ def test_what_another_family_lacks_becomes_its_default():
     part = free_space(SPACE, ["family"], fixed)
     assert part["linear"]["numeric_transform"].values == ("power",)
     assert part["lightgbm"]["feature_selection"].values == ("l1",)
-    assert part["lightgbm"]["num_leaves"].values == (31,)
+    assert part["lightgbm"]["num_leaves"].values == (16,)
