@@ -140,7 +140,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Always, unless there is a reason for another: an ensemble needs different families",
         "To compare searchers, or with a strategy",
-        10,
+        17,
         PortfolioSampler,
     ),
     "manual": Searcher(
@@ -167,7 +167,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "A baseline that others must beat; many workers at once",
         "Fits that take long: it learns nothing",
-        0,
+        2,
         UniformSampler,
     ),
     "qmc": Searcher(
@@ -176,7 +176,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "To cover a space evenly, such as for the importance of parameters",
         "To get the best score: it learns nothing",
-        0,
+        3,
         QmcSampler,
     ),
     "gp": Searcher(
@@ -184,8 +184,8 @@ SEARCHERS: dict[str, Searcher] = {
         "optuna, torch",
         CATEGORIES,
         "Few, slow trials of few parameters",
-        "More than some hundred trials, or many families",
-        0,
+        "Quick fits, more than some hundred trials, or many families",
+        540,
         GpSampler,
         needs="torch",
         extra="neural",
@@ -196,7 +196,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "Numbers only, one good region",
         "Choices that matter, or several good regions: the window leaves them out",
-        0,
+        84,
         BayesianOptimizationSampler,
     ),
     "skopt_gp": Searcher(
@@ -205,7 +205,7 @@ SEARCHERS: dict[str, Searcher] = {
         CATEGORIES + ", one-hot",
         "Few, slow trials; as `gp`, without torch",
         "More than some hundred trials",
-        0,
+        110,
         SkoptGpSampler,
     ),
     "skopt_forest": Searcher(
@@ -214,7 +214,7 @@ SEARCHERS: dict[str, Searcher] = {
         CATEGORIES + ", one-hot",
         "Many choices, scores that jump",
         "Few smooth numbers, where a Gaussian process is better",
-        0,
+        190,
         SkoptForestSampler,
     ),
     "tpe": Searcher(
@@ -223,7 +223,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "One best configuration of a large, conditional space; some hundred trials",
         "Fewer than some twenty trials, of which the first ten are random",
-        0,
+        120,
         TpeSampler,
     ),
     "hyperopt_tpe": Searcher(
@@ -232,7 +232,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL + ", as nested choices",
         "To repeat work that was done with Hyperopt",
         "Parameters that depend on each other: `tpe` models them jointly",
-        0,
+        150,
         HyperoptTpeSampler,
     ),
     "hyperopt_atpe": Searcher(
@@ -240,8 +240,8 @@ SEARCHERS: dict[str, Searcher] = {
         "hyperopt, lightgbm",
         CATEGORIES,
         "To repeat work that was done with it",
-        "Quick fits: a proposal takes about a second",
-        0,
+        "Quick fits: a proposal takes part of a second",
+        180,
         HyperoptAtpeSampler,
     ),
     "cmaes": Searcher(
@@ -250,7 +250,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "Many trials of one family whose numbers depend on each other, such as a network",
         "Choices that matter, or fewer than some hundred trials",
-        0,
+        11,
         CmaesSampler,
     ),
     "genetic": Searcher(
@@ -259,7 +259,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Many quick trials, many choices; many workers",
         "Few trials",
-        0,
+        2,
         GeneticSampler,
     ),
     "nsga2": Searcher(
@@ -268,7 +268,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Several metrics count (`search.objectives`)",
         "One metric counts, or fewer than some hundred trials",
-        0,
+        9,
         Nsga2Sampler,
     ),
     "bohb": Searcher(
@@ -277,7 +277,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "With `racing` or `asha`, where most trials are stopped after few folds",
         "With `scheduler: none`: it is `tpe` with a third of the trials drawn at random",
-        0,
+        60,
         BohbSampler,
     ),
     "mixture": Searcher(
@@ -286,7 +286,7 @@ SEARCHERS: dict[str, Searcher] = {
         "as its members do",
         "You do not know which suits; some hundred trials",
         "Few trials: each member takes some before it is known what it is worth",
-        0,
+        10,
         MixtureSampler,
     ),
 }
@@ -346,7 +346,7 @@ def searchers_table() -> str:
         rows.append(
             [
                 *(f"`{name}`", each.title, each.library, each.space, each.use, each.avoid),
-                str(each.milliseconds),
+                str(each.milliseconds or "below 1"),
             ]
         )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
