@@ -27,7 +27,7 @@ TRIALS = 7
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Return a project of 300 rows of the example after `split`."""
-    root = tmp_path_factory.mktemp("example")
+    root = tmp_path_factory.mktemp("example") / "project"
     copied_project(root)
     training_table().tail(300).to_csv(root / "table.csv", index=False)
     edit_section(root / "params.yaml", "data", {"source": "table.csv"})

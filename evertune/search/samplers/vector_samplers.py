@@ -34,6 +34,8 @@ OUTLIER_RANGES = 3.0  # interquartile ranges below the first quartile, at which 
 MIN_WINDOW = 0.2  # side of the smallest cube to which sequential domain reduction shrinks
 KAPPA = 1.5  # standard deviations of the upper confidence bound
 KERNEL_STEPS = 8  # of fitting a Gaussian process's kernel
+N_BEST = 5  # points around which a forest's candidates are drawn
+LOCAL_STEP = 0.15  # their standard deviation, in the cube
 N_CANDIDATES = 1000  # random points at which an acquisition is evaluated first
 MAX_GP_POINTS = 100  # of a family, that a slow model learns from: the best, and the latest
 
@@ -219,25 +221,30 @@ class BayesianOptimizationSampler(VectorSampler):
         return np.array([float(point[name]) for name in cube.names])
 
 
-class SkoptSampler(VectorSampler):
-    """scikit-optimize's optimizer, with the expected improvement; categories one-hot."""
+class SkoptGpSampler(VectorSampler):
+    """scikit-optimize's Gaussian process, its kernel fitted in a few steps.
+
+    The expected improvement is maximized over random points; categories are one-hot.
+    """
 
     def suggest(
         self, cube: UnitCube, X: FloatArray, y: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
         """Return the point with the greatest expected improvement."""
         from skopt import Optimizer
-        from skopt.space import Categorical, Real, Space
+        from skopt.utils import cook_estimator
 
-        dimensions = Space(
-            [
-                Real(0.0, 1.0, name=name) if n is None else Categorical(range(n), name=name)
-                for name, n in zip(cube.names, cube.n_choices, strict=True)
-            ]
+        dimensions = _skopt_space(cube)
+        model = cook_estimator(
+            "GP",
+            space=dimensions,
+            random_state=int(rng.integers(2**31)),
+            n_restarts_optimizer=0,
+            optimizer=_fit_kernel_quickly,
         )
         optimizer = Optimizer(
             dimensions,
-            base_estimator=self.surrogate(dimensions, int(rng.integers(2**31))),
+            base_estimator=model,
             n_initial_points=1,
             acq_func="EI",
             acq_optimizer="sampling",
@@ -248,35 +255,35 @@ class SkoptSampler(VectorSampler):
         optimizer.tell([cube.to_mixed(x) for x in X], [-float(score) for score in y])
         return cube.from_mixed(optimizer.ask())
 
-    @abstractmethod
-    def surrogate(self, dimensions: Any, seed: int) -> Any:
-        """Return the regressor that models the scores."""
 
+class SkoptForestSampler(VectorSampler):
+    """scikit-optimize's random forest as the model, as SMAC has it (Hutter et al. 2011).
 
-class SkoptGpSampler(SkoptSampler):
-    """scikit-optimize's Gaussian process, its kernel fitted in a few steps."""
+    A forest is flat between the points that it knows: the expected improvement is evaluated at
+    random points, and at points near the best ones. Categories are one-hot.
+    """
 
-    def surrogate(self, dimensions: Any, seed: int) -> Any:
-        """Return a Gaussian process with a length scale for each dimension."""
-        from skopt.utils import cook_estimator
+    def suggest(
+        self, cube: UnitCube, X: FloatArray, y: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Return the point with the greatest expected improvement."""
+        from skopt.acquisition import gaussian_ei
+        from skopt.learning import RandomForestRegressor
 
-        return cook_estimator(
-            "GP",
-            space=dimensions,
-            random_state=seed,
-            n_restarts_optimizer=0,
-            optimizer=_fit_kernel_quickly,
+        space = _skopt_space(cube)
+        model = RandomForestRegressor(
+            n_estimators=40, min_samples_leaf=2, random_state=int(rng.integers(2**31))
         )
-
-
-class SkoptForestSampler(SkoptSampler):
-    """scikit-optimize with a random forest as the model, as SMAC has it."""
-
-    def surrogate(self, dimensions: Any, seed: int) -> Any:
-        """Return a forest of 40 trees."""
-        from skopt.utils import cook_estimator
-
-        return cook_estimator("RF", space=dimensions, random_state=seed, n_estimators=40)
+        model.fit(space.transform([cube.to_mixed(x) for x in X]), -y)
+        best = X[np.argsort(-y, kind="stable")[:N_BEST]]
+        near = best[rng.integers(len(best), size=N_CANDIDATES // 2)]
+        moved = rng.random(near.shape) < max(0.3, 1 / cube.n_dimensions)
+        near = np.clip(near + moved * rng.normal(scale=LOCAL_STEP, size=near.shape), 0, 1)
+        points = np.vstack([rng.random((N_CANDIDATES // 2, cube.n_dimensions)), near])
+        gains = gaussian_ei(
+            space.transform([cube.to_mixed(x) for x in points]), model, y_opt=float(-y.max())
+        )
+        return np.asarray(points[int(np.argmax(gains))])
 
 
 class CmaesSampler(VectorSampler):
@@ -343,6 +350,18 @@ def library_call() -> Iterator[None]:
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+def _skopt_space(cube: UnitCube) -> Any:
+    """Return a cube as scikit-optimize's space, for points from `UnitCube.to_mixed`."""
+    from skopt.space import Categorical, Real, Space
+
+    return Space(
+        [
+            Real(0.0, 1.0, name=name) if n is None else Categorical(range(n), name=name)
+            for name, n in zip(cube.names, cube.n_choices, strict=True)
+        ]
+    )
 
 
 def _fit_kernel_quickly(
