@@ -57,7 +57,7 @@ def search(project, tmp_path):
 
 
 SETTINGS = {
-    "families": ["naive_bayes", "tree"],
+    "families": ["linear", "tree"],
     "budget_seconds": None,
     "budget_trials": TRIALS,
     "workers": 1,
