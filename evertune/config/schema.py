@@ -245,12 +245,12 @@ def _current_configurations(given: object) -> object:
     """Return configurations in today's names; what is no such thing as it is."""
     if not isinstance(given, list | tuple):
         return given
-    return [
+    return tuple(
         current_hyperparameters(each) | {"family": current_family(each["family"])}
         if isinstance(each, dict) and isinstance(each.get("family"), str)
         else each
         for each in given
-    ]
+    )
 
 
 class SearchSection(Section):

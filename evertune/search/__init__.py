@@ -4,7 +4,8 @@
 |---|---|
 | Which families, parameters and ranges are searched? | `space` (values), `configurations` (rules) |
 | Which configurations are tried first? | `portfolio` |
-| Which configuration comes next? | `samplers` (portfolio, tpe, random, grid, given) |
+| Which configuration comes next? | `samplers`, a package: its table has them all |
+| Which axes are searched together? | `samplers.strategies` |
 | What does a search know and decide while it runs? | `study`: `Study.ask`, `report`, `tell` |
 | When is a trial given up? | `pruning`; ASHA is Ray's, in `ray_tune` |
 | How is one configuration scored on the folds? | `objective`, within `memory`'s limits |

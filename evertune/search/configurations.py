@@ -129,8 +129,8 @@ def configuration_fault(configuration: Configuration) -> str | None:
     Examples
     --------
     >>> configuration_fault(Configuration("tree", {"max_depth": 40}))
-    >>> print(configuration_fault(Configuration("tree", {"depth": 4}))[:55])
-    configuration of tree must be of its parameters categor
+    >>> print(configuration_fault(Configuration("tree", {"depth": 4}))[:46])
+    configuration of tree must be of its parameter
     """
     family, values = configuration.family, configuration.hyperparameters
     if family not in ALL_SPACES:

@@ -4,8 +4,9 @@
 some of the folds is never ranked beside a mean over all of them. `best_trial` picks the winner
 among the complete trials; a trial that breaks a guard (a bound on a secondary metric) wins only
 if no trial keeps all guards. `best_partial_trial` is the fallback when no trial finished every
-fold. `leaderboard` returns all trials as a table; `trial_title`, `trial_parameters` and
-`trial_metrics` describe one trial for its MLflow run.
+fold. `pareto_front` has the compromises between several metrics. `leaderboard` returns all trials
+as a table; `trial_title`, `trial_parameters` and `trial_metrics` describe one trial for its MLflow
+run.
 """
 
 import math
@@ -196,6 +197,51 @@ def best_partial_trial(trials: Iterable[Trial], metric: Metric) -> Trial | None:
     known = [trial for trial in trials if trial.status == "stopped" and trial.score is not None]
     most = max((len(trial.folds) for trial in known), default=0)
     return _best_by_score([trial for trial in known if len(trial.folds) == most], metric)
+
+
+def pareto_front(trials: Iterable[Trial], metrics: Sequence[Metric]) -> tuple[Trial, ...]:
+    """Return the complete trials that no other beats in one metric without losing in another.
+
+    Parameters
+    ----------
+    metrics : sequence of Metric
+        Each is compared by its mean over the folds; a trial that lacks one is left out.
+
+    Returns
+    -------
+    tuple of Trial
+        By the first metric, the best one first; of trials with equal figures the earliest.
+
+    Examples
+    --------
+    >>> from evertune.metrics.metrics import METRICS
+    >>> from evertune.trials import Configuration, FoldResult
+    >>> def trial(number, rmse, mae):
+    ...     fold = FoldResult(0, {"rmse": rmse, "mae": mae}, 0.1, 0.1)
+    ...     return Trial(number, Configuration("linear"), "complete", (fold,), rmse, None, 1.0)
+    >>> trials = [trial(0, 2.0, 1.0), trial(1, 1.0, 3.0), trial(2, 2.0, 3.0)]
+    >>> [each.number for each in pareto_front(trials, [METRICS["rmse"], METRICS["mae"]])]
+    [1, 0]
+    """
+    known: dict[tuple[float, ...], Trial] = {}
+    for trial in trials:
+        means = mean_metrics(fold.figures for fold in trial.folds)
+        values = [means.get(metric.name) for metric in metrics]
+        if trial.status == "complete" and None not in values:
+            losses = tuple(
+                -value if metric.greater_is_better else value
+                for value, metric in zip(values, metrics, strict=True)
+                if value is not None
+            )
+            known.setdefault(losses, trial)
+
+    def is_beaten(losses: tuple[float, ...]) -> bool:
+        return any(
+            other != losses and all(a <= b for a, b in zip(other, losses, strict=True))
+            for other in known
+        )
+
+    return tuple(known[losses] for losses in sorted(known) if not is_beaten(losses))
 
 
 def all_failed(trials: Sequence[Trial]) -> bool:

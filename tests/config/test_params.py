@@ -146,6 +146,43 @@ def test_a_part_of_the_space_under_both_names_is_an_error(tmp_path, space, fault
 
 
 @pytest.mark.parametrize(
+    ("search", "fault"),
+    [
+        ({"searcher": "manual"}, "configurations: searcher manual evaluates these, but there are"),
+        (
+            {"configurations": [{"family": "tree"}]},
+            "configurations: these are for searcher manual, but searcher is 'portfolio'",
+        ),
+        (
+            {"searcher": "manual", "configurations": [{"max_depth": 4}]},
+            "configurations.0: expected a family, .* but it is missing",
+        ),
+        (
+            {"searcher": "manual", "configurations": [{"family": "trees"}]},
+            "configurations.0: expected a family, .* but got 'trees'",
+        ),
+        ({"searcher": "nsga2"}, "objectives: searcher nsga2 .* or take searcher genetic"),
+        ({"objectives": ["log_loss"]}, "objectives: these are for searcher nsga2"),
+        (
+            {"searcher": "nsga2", "objectives": ["logloss"]},
+            "objectives: 'logloss' is not a metric. Did you mean 'log_loss'",
+        ),
+        ({"strategy": "sequence"}, "strategy: 'sequence' searches axis by axis, but searcher port"),
+        ({"searcher": "cmeas"}, "searcher must be .* Did you mean 'cmaes'"),
+    ],
+)
+def test_what_a_searcher_cannot_do_is_a_fault_of_its_key(tmp_path, search, fault):
+    with pytest.raises(ParamsError, match=rf"search.{fault}"):
+        _load(tmp_path, search=search)
+
+
+def test_given_configurations_are_read_under_their_former_names(tmp_path):
+    given = [{"family": "neighbours", "numbers": "scaled"}]
+    search = _load(tmp_path, search={"searcher": "manual", "configurations": given}).search
+    assert search.configurations == ({"family": "knn", "numeric_transform": "scaled"},)
+
+
+@pytest.mark.parametrize(
     ("search", "line", "fault"),
     [
         ("space:\n    neighbours:\n      n_neighbors: {low: x}", 5, "space.neighbours.n_neighbors"),

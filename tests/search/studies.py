@@ -16,7 +16,7 @@ from evertune.trials import FoldResult, Trial
 from evertune.types import Predictions
 
 
-def small_objective(metric="rmse", n_folds=3):
+def small_objective(metric="rmse", n_folds=3, others=()):
     """Return a regression with 30 rows a fold."""
     rng = np.random.default_rng(0)
     n = 30 * n_folds
@@ -27,7 +27,8 @@ def small_objective(metric="rmse", n_folds=3):
     )
     schema = TableSchema((Column("a", "number"), Column("b", "number")), "y", "regression")
     y = (table["a"] + table["b"] ** 2).to_numpy()
-    return Objective(table, y, schema, folds, (METRICS[metric],), 0)
+    metrics = tuple(METRICS[name] for name in (metric, *others))
+    return Objective(table, y, schema, folds, metrics, 0)
 
 
 OBJECTIVE = small_objective()
@@ -60,7 +61,8 @@ def outcome(objective, fold, score, *, completed=True):
     rows = objective.folds[fold].validation
     noise = np.random.default_rng(fold).normal(size=len(rows))
     predictions = Predictions(objective.y[rows] + (score or 0.0) * noise)
-    result = FoldResult(fold, {objective.metrics[0].name: score}, 0.01, 0.01, iterations=20)
+    figures = {metric.name: score for metric in objective.metrics}
+    result = FoldResult(fold, figures, 0.01, 0.01, iterations=20)
     return FoldOutcome(result, FoldModel(fold, rows, predictions, "skops", b"model"), completed)
 
 

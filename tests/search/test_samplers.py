@@ -9,64 +9,125 @@ from evertune.search.configurations import (
     grid_points,
     nearest_configuration,
 )
-from evertune.search.samplers import GivenSampler, mutate_configuration
-from evertune.search.space import DEFAULT_SPACES
+from evertune.search.samplers import SEARCHERS, GivenSampler, mutate_configuration
+from evertune.search.space import DEFAULT_SPACES, Choice, Float, Integer
 from evertune.trials import Configuration
-from tests.search.studies import OBJECTIVE, evaluate, make_study, past_trial, play
+from tests.search.studies import (
+    OBJECTIVE,
+    evaluate,
+    make_study,
+    past_trial,
+    play,
+    small_objective,
+)
 
 FAMILIES = ("linear", "lightgbm")
-SEARCHERS = ("portfolio", "tpe", "random", "grid")
 SPACE = build_space(FAMILIES, columns=OBJECTIVE.schema.features)
-GIVEN = [Configuration("tree", {"max_depth": depth}) for depth in range(2, 30)]
+GIVEN = [Configuration("tree", {"max_depth": depth}) for depth in range(2, 45)]
+# A proposal of these takes a good part of a second, so that their studies are short.
+THOROUGH = (
+    "gp",
+    "bayesian_optimization",
+    "skopt_gp",
+    "skopt_forest",
+    "hyperopt_tpe",
+    "hyperopt_atpe",
+    "mixture",
+)
+UNPLANTED = (
+    "portfolio",
+    "grid",
+    "random",
+)  # the portfolio has no tree, and the others learn nothing
+PYTHON = {Float: float, Integer: int}
+LISTED = ("manual", "given")  # evaluate what they are given
+TWO_NUMBERS = {
+    "tree": {
+        "categorical_encoding": ("one_hot",),
+        "feature_selection": ("none",),
+        "max_depth": (2, 16),
+        "min_samples_leaf": (2, 100),
+    }
+}
+
+
+def settings_of(searcher):
+    """Return the settings without which a searcher has nothing to do."""
+    several = {"objective": small_objective(others=("mae",)), "objectives": ("mae",)}
+    special = {"manual": {"configurations": tuple(GIVEN)}, "nsga2": several}
+    return {"searcher": searcher} | special.get(searcher, {})
+
+
+def skip_without_library(searcher):
+    if SEARCHERS[searcher].needs is not None:
+        pytest.importorskip(SEARCHERS[searcher].needs)
 
 
 @pytest.fixture(params=[*SEARCHERS, "given"])
 def study_of(request):
     """Return a function that makes a study with the sampler."""
+    name = request.param
+    if name in SEARCHERS:
+        skip_without_library(name)
 
     def make(past=(), **settings):
-        if request.param == "given":
-            settings["sampler"] = GivenSampler(GIVEN, past)
-        else:
-            settings["searcher"] = request.param
-        return make_study(past=past, **settings)
+        if name == "given":
+            return make_study(past=past, sampler=GivenSampler(GIVEN, past), **settings)
+        return make_study(past=past, **settings_of(name) | settings)
 
-    make.samples = request.param != "given"
+    make.name, make.samples, make.thorough = name, name not in LISTED, name in THOROUGH
     return make
 
 
 def test_a_sampler_asks_inside_the_space(study_of):
-    study = study_of(trials=40)
+    n = 12 if study_of.thorough else 40
+    study = study_of(trials=n)
     for job in iter(study.ask, None):
-        evaluate(study, job, 1.0)
+        evaluate(study, job, 1.0 + job.number % 5)
         assert job.folds == (0, 1, 2)
         if study_of.samples and job.phase == "search":
+            values = job.configuration.hyperparameters
+            for name, part in SPACE[job.configuration.family].items():
+                assert (
+                    isinstance(part, Choice)
+                    or name not in values
+                    or isinstance(values[name], PYTHON[type(part)])
+                )
             assert nearest_configuration(job.configuration, SPACE) == job.configuration
-    assert len(study.trials) >= 28
+    assert len(study.trials) >= 0.7 * n
 
 
 def test_a_sampler_asks_the_same_with_the_same_seed(study_of):
+    n = 11 if study_of.thorough else 30
     first, second, other = (
-        play(study_of(trials=30, seed=seed), score=lambda point: len(str(point)) / 100)
+        play(study_of(trials=n, seed=seed), score=lambda point: len(str(point)) / 100)
         for seed in (0, 0, 1)
     )
     assert first == second
     assert (first != other) == study_of.samples
 
 
-def test_a_sampler_goes_on_after_pruned_and_failed_trials(study_of):
-    study, n = study_of(trials=24, scheduler="none"), 0
+def test_a_sampler_goes_on_after_pruned_failed_and_undefined_trials(study_of):
+    study, n = study_of(trials=20, scheduler="none"), 0
     for n, job in enumerate(iter(study.ask, None), start=1):
         evaluate(study, job, None if n % 3 == 0 else n, failed=n % 4 == 0)
-    assert n == 24
+    assert n == 20
     assert {trial.status for trial in study.trials} == {"complete", "failed"}
+
+
+def test_a_sampler_goes_on_where_every_trial_failed(study_of):
+    study = study_of(trials=16, scheduler="none")
+    for job in iter(study.ask, None):
+        evaluate(study, job, None, failed=True)
+    # the portfolio ends where no family has a trial that did not fail
+    assert len(study.trials) == 16 or (study_of.name == "portfolio" and study.exhausted)
 
 
 def test_a_sampler_gives_workers_that_ask_at_once_different_points(study_of):
     study = study_of(seconds=1000.0)
     study.workers = 8
-    for _ in range(20):
-        evaluate(study, study.ask(), 1.0)
+    for n in range(14):
+        evaluate(study, study.ask(), 1.0 + n % 3)
     jobs = [study.ask() for _ in range(8)]
     points = [str((job.configuration, job.folds)) for job in jobs if job is not None]
     assert len(points) == 8
@@ -82,6 +143,50 @@ def test_a_sampler_goes_on_from_the_trials_of_an_earlier_run(study_of):
         *range(8, 16)
     ]
     assert not [point for point in more if point in done]
+
+
+@pytest.mark.parametrize("searcher", [name for name in SEARCHERS if name not in LISTED])
+def test_a_pinned_value_is_kept_by_every_searcher(searcher):
+    skip_without_library(searcher)
+    pinned = {"lightgbm": {"num_leaves": (20,), "categorical_encoding": ("target",)}}
+    study = make_study(("lightgbm",), space=pinned, trials=12, **settings_of(searcher))
+    proposed = []
+    for job in iter(study.ask, None):
+        evaluate(study, job, 1.0 + job.number % 4)
+        if job.phase == "search" or searcher == "grid":
+            proposed.append(job.configuration.hyperparameters)
+    assert proposed
+    assert {values["num_leaves"] for values in proposed} == {20}
+    assert {values["categorical_encoding"] for values in proposed} == {"target"}
+    assert not [values for values in proposed if "cat_smooth" in values]
+
+
+@pytest.mark.parametrize("searcher", [n for n in SEARCHERS if n not in (*LISTED, *UNPLANTED)])
+def test_a_searcher_beats_random_search_on_a_planted_optimum(searcher):
+    skip_without_library(searcher)
+    n_seeds = 2 if searcher in THOROUGH else 4
+    means = [
+        np.mean([_best_planted(name, seed, trials=30) for seed in range(n_seeds)])
+        for name in (searcher, "random")
+    ]
+    if searcher == "qmc":  # covers the space, and learns nothing
+        assert means[0] < 1.5 * means[1]
+    else:
+        assert means[0] < means[1]
+
+
+def _best_planted(searcher, seed, *, trials):
+    """Return the distance of the best point from the optimum, on the scale of the parameters."""
+
+    def distance(point):
+        values = {"max_depth": 2, "min_samples_leaf": 2} | point.hyperparameters
+        depth, leaf = values["max_depth"], values["min_samples_leaf"]
+        return abs(np.log(depth / 12)) + abs(np.log(leaf / 40))
+
+    settings = settings_of(searcher) | {"scheduler": "none", "space": TWO_NUMBERS}
+    study = make_study(("tree",), trials=trials, seed=seed, **settings)
+    points = play(study, score=distance)
+    return min(distance(point) for point in points)
 
 
 def test_a_sampler_ends_with_the_trials_of_the_budget(study_of):

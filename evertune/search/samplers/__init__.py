@@ -92,7 +92,7 @@ __all__ = [
 
 
 class MakesSampler(Protocol):
-    """The arguments of a sampler's class; `portfolio` has its own space."""
+    """The arguments of a sampler's class."""
 
     def __call__(
         self,
@@ -150,7 +150,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Always, unless there is a reason for another: an ensemble needs different families",
         "To compare searchers, or with a strategy",
-        10,
+        17,
         PortfolioSampler,
     ),
     "manual": Searcher(
@@ -177,7 +177,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "A baseline that others must beat; many workers at once",
         "Fits that take long: it learns nothing",
-        0,
+        2,
         UniformSampler,
     ),
     "qmc": Searcher(
@@ -186,7 +186,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "To cover a space evenly, such as for the importance of parameters",
         "To get the best score: it learns nothing",
-        0,
+        3,
         QmcSampler,
     ),
     "gp": Searcher(
@@ -194,8 +194,8 @@ SEARCHERS: dict[str, Searcher] = {
         "optuna, torch",
         CATEGORIES,
         "Few, slow trials of few parameters",
-        "More than some hundred trials, or many families",
-        0,
+        "Quick fits, more than some hundred trials, or many families",
+        540,
         GpSampler,
         needs="torch",
         extra="neural",
@@ -206,7 +206,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "Numbers only, one good region",
         "Choices that matter, or several good regions: the window leaves them out",
-        0,
+        84,
         BayesianOptimizationSampler,
     ),
     "skopt_gp": Searcher(
@@ -215,7 +215,7 @@ SEARCHERS: dict[str, Searcher] = {
         CATEGORIES + ", one-hot",
         "Few, slow trials; as `gp`, without torch",
         "More than some hundred trials",
-        0,
+        110,
         SkoptGpSampler,
     ),
     "skopt_forest": Searcher(
@@ -224,7 +224,7 @@ SEARCHERS: dict[str, Searcher] = {
         CATEGORIES + ", one-hot",
         "Many choices, scores that jump",
         "Few smooth numbers, where a Gaussian process is better",
-        0,
+        190,
         SkoptForestSampler,
     ),
     "tpe": Searcher(
@@ -233,7 +233,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "One best configuration of a large, conditional space; some hundred trials",
         "Fewer than some twenty trials, of which the first ten are random",
-        0,
+        120,
         TpeSampler,
     ),
     "hyperopt_tpe": Searcher(
@@ -242,7 +242,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL + ", as nested choices",
         "To repeat work that was done with Hyperopt",
         "Parameters that depend on each other: `tpe` models them jointly",
-        0,
+        150,
         HyperoptTpeSampler,
     ),
     "hyperopt_atpe": Searcher(
@@ -250,8 +250,8 @@ SEARCHERS: dict[str, Searcher] = {
         "hyperopt, lightgbm",
         CATEGORIES,
         "To repeat work that was done with it",
-        "Quick fits: a proposal takes about a second",
-        0,
+        "Quick fits: a proposal takes part of a second",
+        180,
         HyperoptAtpeSampler,
     ),
     "cmaes": Searcher(
@@ -260,7 +260,7 @@ SEARCHERS: dict[str, Searcher] = {
         CUBE,
         "Many trials of one family whose numbers depend on each other, such as a network",
         "Choices that matter, or fewer than some hundred trials",
-        0,
+        11,
         CmaesSampler,
     ),
     "genetic": Searcher(
@@ -269,7 +269,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Many quick trials, many choices; many workers",
         "Few trials",
-        0,
+        2,
         GeneticSampler,
     ),
     "nsga2": Searcher(
@@ -278,7 +278,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Several metrics count (`search.objectives`)",
         "One metric counts, or fewer than some hundred trials",
-        0,
+        9,
         Nsga2Sampler,
     ),
     "bohb": Searcher(
@@ -287,7 +287,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "With `racing` or `asha`, where most trials are stopped after few folds",
         "With `scheduler: none`: it is `tpe` with a third of the trials drawn at random",
-        0,
+        60,
         BohbSampler,
     ),
     "mixture": Searcher(
@@ -296,7 +296,7 @@ SEARCHERS: dict[str, Searcher] = {
         "as its members do",
         "You do not know which suits; some hundred trials",
         "Few trials: each member takes some before it is known what it is worth",
-        0,
+        10,
         MixtureSampler,
     ),
     "gradient": Searcher(
@@ -397,7 +397,7 @@ def searchers_table() -> str:
         rows.append(
             [
                 *(f"`{name}`", each.title, each.library, each.space, each.use, each.avoid),
-                str(each.milliseconds),
+                str(each.milliseconds or "below 1"),
             ]
         )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

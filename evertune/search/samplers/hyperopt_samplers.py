@@ -3,6 +3,7 @@
 import datetime
 import math
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -136,7 +137,11 @@ class HyperoptAtpeSampler(VectorSampler):
             | dict(zip(names, cube.to_mixed(x), strict=True))
             for number, (x, loss) in enumerate(zip(X, losses, strict=True))
         ]
-        with seeded_globals(int(rng.integers(2**31))):
+        from scipy.stats import ConstantInputWarning
+
+        with seeded_globals(int(rng.integers(2**31))), warnings.catch_warnings():
+            # it correlates scores with each parameter, also with one that did not vary so far
+            warnings.simplefilter("ignore", ConstantInputWarning)
             found = self._optimizer.recommendNextParameters(
                 {"type": "object", "properties": properties}, results, currentTrials=[]
             )

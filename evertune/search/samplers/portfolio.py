@@ -22,6 +22,7 @@ from evertune.search.samplers.optuna_samplers import (
     suggest_configuration,
     tell_optuna,
 )
+from evertune.search.space import Space
 from evertune.search.study import RunningTrial, Sampler, SearchConfig, Study
 from evertune.trials import Configuration, Trial
 
@@ -45,10 +46,14 @@ class PortfolioSampler(Sampler):
     """
 
     def __init__(
-        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
+        self,
+        objective: Objective,
+        config: SearchConfig,
+        past_trials: Sequence[Trial] = (),
+        space: Space | None = None,
     ) -> None:
         self._metric = objective.metrics[0]
-        self._space = search_space(objective, config)
+        self._space = search_space(objective, config) if space is None else space
         self._rng = np.random.default_rng(config.seed + len(past_trials))
         schema = objective.schema
         self._size = len(objective.table), len(schema.features), len(schema.classes)

@@ -22,7 +22,7 @@ from evertune.search.samplers.base import (
 )
 from evertune.search.space import Choice, Space
 from evertune.search.study import Sampler, SearchConfig, Study
-from evertune.trials import Configuration, Trial
+from evertune.trials import Configuration, ParameterValue, Trial
 
 TRANSFORMATION = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
 SELECTION = ("feature_selection", "selected_fraction")
@@ -105,9 +105,10 @@ class StrategySampler(Sampler):
         self.config = replace(config, warm_starts=(), strategy="joint")
         first = next(family for family in config.families if family in self.space)
         self.start = Configuration(first, nearest_values(Configuration(first), self.space))
-        self.tried = [trial.configuration for trial in past_trials]
+        self.tried = [self._searched(trial.configuration) for trial in past_trials]
         points = [point for point in config.warm_starts if point.family in self.space]
-        self.waiting = new_points((*points, self.start), self.tried)
+        past = [trial.configuration for trial in past_trials]
+        self.waiting = new_points((*points, self.start), (*past, *self.tried))
         self._inner: SpaceSampler | None = None
         self._part: Space = {}
         self._owners: dict[int, SpaceSampler] = {}
@@ -124,7 +125,7 @@ class StrategySampler(Sampler):
             else self.next_job(study, killable=killable)
         )
         if job is not None:
-            self.tried.append(job.configuration)
+            self.tried.append(self._searched(job.configuration))
         return job
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
@@ -156,13 +157,19 @@ class StrategySampler(Sampler):
             if self._inner.exhausted:
                 return None
             job = self._inner.ask(study, killable=killable)
-            if job is None or job.configuration not in self.tried:
+            if job is None or self._searched(job.configuration) not in self.tried:
                 if job is not None:
                     self._owners[job.number] = self._inner
                 return job
             self._inner.tell(study, job.number, None)
             study.withdraw(job)
         return None
+
+    def _searched(self, point: Configuration) -> Configuration:
+        """Return a configuration without the values that are not searched."""
+        if point.family not in self.space:
+            return point
+        return Configuration(point.family, nearest_values(point, self.space))
 
     def _new_searcher(self, study: Study, part: Space) -> SpaceSampler:
         from evertune.search.samplers import SEARCHERS
@@ -271,9 +278,12 @@ class AlternatingSampler(StrategySampler):
         for share in ELIMINATION_STEPS:
             if not fraction.low <= kept * share <= fraction.high:
                 continue
-            values = {"feature_selection": "recursive", "selected_fraction": round(kept * share, 6)}
+            values: dict[str, ParameterValue] = {
+                "feature_selection": "recursive",
+                "selected_fraction": round(kept * share, 6),
+            }
             point = Configuration(best.family, best.hyperparameters | values)
-            if point not in self.tried:
+            if self._searched(point) not in self.tried:
                 return point
         return None
 

@@ -7,7 +7,7 @@ method knows is built from the study's trials at each proposal, the points that 
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,9 +33,11 @@ STARTUP_TRIALS = 5  # of a family, before its model is used
 OUTLIER_RANGES = 3.0  # interquartile ranges below the first quartile, at which scores are cut
 MIN_WINDOW = 0.2  # side of the smallest cube to which sequential domain reduction shrinks
 KAPPA = 1.5  # standard deviations of the upper confidence bound
+KERNEL_STEPS = 8  # of fitting a Gaussian process's kernel
+N_BEST = 5  # points around which a forest's candidates are drawn
+LOCAL_STEP = 0.15  # their standard deviation, in the cube
 N_CANDIDATES = 1000  # random points at which an acquisition is evaluated first
-QUIET: tuple[type[Warning], ...] = ()
-MAX_GP_POINTS = 150  # of a family, that a slow model learns from: the best, and the latest
+MAX_GP_POINTS = 100  # of a family, that a slow model learns from: the best, and the latest
 
 
 class VectorSampler(SpaceSampler):
@@ -154,7 +156,7 @@ class GpSampler(VectorSampler):
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        X, y = newest_and_best(X, y)
+        X, y = best_and_newest(X, y)
         distributions: dict[str, Any] = {
             name: FloatDistribution(0.0, 1.0) if n is None else CategoricalDistribution(range(n))
             for name, n in zip(cube.names, cube.n_choices, strict=True)
@@ -196,6 +198,7 @@ class BayesianOptimizationSampler(VectorSampler):
                 quick = given | {"n_random": N_CANDIDATES, "n_smart": 0}
                 return np.asarray(super().suggest(gp, target_space, **quick))
 
+        X, y = best_and_newest(X, y)
         window = SequentialDomainReductionTransformer(minimum_window=MIN_WINDOW)
         optimizer = BayesianOptimization(
             f=None,
@@ -219,42 +222,68 @@ class BayesianOptimizationSampler(VectorSampler):
 
 
 class SkoptGpSampler(VectorSampler):
-    """scikit-optimize's Gaussian process, with the expected improvement; categories one-hot."""
+    """scikit-optimize's Gaussian process, its kernel fitted in a few steps.
 
-    surrogate = "GP"
+    The expected improvement is maximized over random points; categories are one-hot.
+    """
 
     def suggest(
         self, cube: UnitCube, X: FloatArray, y: FloatArray, rng: np.random.Generator
     ) -> FloatArray:
         """Return the point with the greatest expected improvement."""
         from skopt import Optimizer
-        from skopt.space import Categorical, Real
+        from skopt.utils import cook_estimator
 
-        if self.surrogate == "GP":
-            X, y = newest_and_best(X, y)
+        dimensions = _skopt_space(cube)
+        model = cook_estimator(
+            "GP",
+            space=dimensions,
+            random_state=int(rng.integers(2**31)),
+            n_restarts_optimizer=0,
+            optimizer=_fit_kernel_quickly,
+        )
         optimizer = Optimizer(
-            [
-                Real(0.0, 1.0, name=name) if n is None else Categorical(range(n), name=name)
-                for name, n in zip(cube.names, cube.n_choices, strict=True)
-            ],
-            base_estimator=self._estimator(),
+            dimensions,
+            base_estimator=model,
             n_initial_points=1,
             acq_func="EI",
             acq_optimizer="sampling",
             acq_optimizer_kwargs={"n_points": N_CANDIDATES},
             random_state=int(rng.integers(2**31)),
         )
+        X, y = best_and_newest(X, y)
         optimizer.tell([cube.to_mixed(x) for x in X], [-float(score) for score in y])
         return cube.from_mixed(optimizer.ask())
 
-    def _estimator(self) -> Any:
-        return self.surrogate
 
+class SkoptForestSampler(VectorSampler):
+    """scikit-optimize's random forest as the model, as SMAC has it (Hutter et al. 2011).
 
-class SkoptForestSampler(SkoptGpSampler):
-    """scikit-optimize's random forest as the model, as SMAC has it; expected improvement."""
+    A forest is flat between the points that it knows: the expected improvement is evaluated at
+    random points, and at points near the best ones. Categories are one-hot.
+    """
 
-    surrogate = "RF"
+    def suggest(
+        self, cube: UnitCube, X: FloatArray, y: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Return the point with the greatest expected improvement."""
+        from skopt.acquisition import gaussian_ei
+        from skopt.learning import RandomForestRegressor
+
+        space = _skopt_space(cube)
+        model = RandomForestRegressor(
+            n_estimators=40, min_samples_leaf=2, random_state=int(rng.integers(2**31))
+        )
+        model.fit(space.transform([cube.to_mixed(x) for x in X]), -y)
+        best = X[np.argsort(-y, kind="stable")[:N_BEST]]
+        near = best[rng.integers(len(best), size=N_CANDIDATES // 2)]
+        moved = rng.random(near.shape) < max(0.3, 1 / cube.n_dimensions)
+        near = np.clip(near + moved * rng.normal(scale=LOCAL_STEP, size=near.shape), 0, 1)
+        points = np.vstack([rng.random((N_CANDIDATES // 2, cube.n_dimensions)), near])
+        gains = gaussian_ei(
+            space.transform([cube.to_mixed(x) for x in points]), model, y_opt=float(-y.max())
+        )
+        return np.asarray(points[int(np.argmax(gains))])
 
 
 class CmaesSampler(VectorSampler):
@@ -297,8 +326,8 @@ def cut_outliers(y: FloatArray) -> FloatArray:
     return y if first == third else np.maximum(y, first - OUTLIER_RANGES * (third - first))
 
 
-def newest_and_best(X: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return at most 150 points: those with the best scores, and the latest ones.
+def best_and_newest(X: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return at most 100 points: those with the best scores, and the latest ones.
 
     The time of a Gaussian process grows with the cube of their number.
     """
@@ -319,10 +348,35 @@ def library_call() -> Iterator[None]:
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(), threadpool_limits(1):
-        for category in QUIET:
-            warnings.simplefilter("ignore", category)
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+def _skopt_space(cube: UnitCube) -> Any:
+    """Return a cube as scikit-optimize's space, for points from `UnitCube.to_mixed`."""
+    from skopt.space import Categorical, Real, Space
+
+    return Space(
+        [
+            Real(0.0, 1.0, name=name) if n is None else Categorical(range(n), name=name)
+            for name, n in zip(cube.names, cube.n_choices, strict=True)
+        ]
+    )
+
+
+def _fit_kernel_quickly(
+    loss: Callable[[FloatArray], tuple[float, FloatArray]], start: FloatArray, bounds: FloatArray
+) -> tuple[FloatArray, float]:
+    """Return the parameters of a kernel after a few steps of L-BFGS, and their loss.
+
+    To convergence it takes seconds, for a model that the next trial replaces.
+    """
+    from scipy.optimize import minimize
+
+    found = minimize(
+        loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": KERNEL_STEPS}
+    )
+    return found.x, float(found.fun)
 
 
 def _sobol(n_dimensions: int, seed: int, *, skip: int) -> Iterator[FloatArray]:
