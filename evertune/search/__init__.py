@@ -7,7 +7,7 @@
 | Which configuration comes next? | `samplers`, a package: its table has them all |
 | Which axes are searched together? | `samplers.strategies` |
 | What does a search know and decide while it runs? | `study`: `Study.ask`, `report`, `tell` |
-| When is a trial given up? | `pruning`; ASHA is Ray's, in `ray_tune` |
+| When is a trial given up? | `pruning`; Ray Tune's schedulers in `ray_schedulers`, at `rungs` |
 | How is one configuration scored on the folds? | `objective`, within `memory`'s limits |
 | Where do trials run? | `run` (this process, or Ray), `ray_tune` (trainable, session, cluster) |
 | What is stored? | `trial_log` |

@@ -16,6 +16,7 @@ halved before, and few workers never get it beyond its first bracket.
 """
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from ray.tune.schedulers import (
 )
 from ray.tune.schedulers.hyperband import _Bracket
 from ray.tune.schedulers.pb2 import PB2
+from sklearn.exceptions import ConvergenceWarning
 
 from evertune.config.search_rules import POPULATION_SCHEDULERS, TUNE_SCHEDULERS
 from evertune.metrics.metrics import Metric
@@ -188,7 +190,12 @@ class NumberedPBT(_KeepsNumber):
 
 
 class NumberedPB2(_KeepsNumber, PB2):  # type: ignore[misc]
-    """Tune's population based bandits."""
+    """Tune's population based bandits, without the warnings of their few points."""
+
+    def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return super()._get_new_config(trial, trial_to_clone)
 
 
 def make_scheduler(

@@ -478,3 +478,30 @@ def test_a_failed_stage_ends_with_one_message_and_its_exit_code(root, monkeypatc
     monkeypatch.chdir(root)
     assert run_stage(run) == 2
     assert capsys.readouterr().err == "no column 'churned'\n"
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        (
+            {"searcher": "random", "scheduler": "pbt", "families": ["linear", "xgboost"]},
+            "search.families: pbt trains in steps of rounds or epochs, which linear cannot; leave",
+        ),
+        ({"scheduler": "hyperband"}, "search.scheduler: hyperband compares trials step by step"),
+        ({"rung": "rows"}, "search.rung: racing has no rungs of rows; take folds, or one of asha"),
+        (
+            {"searcher": "tpe", "scheduler": "pb2", "families": ["lightgbm", "xgboost"]},
+            "search.families: pb2 models how .* exactly one family, but 2 are named; keep one",
+        ),
+    ],
+)
+def test_a_scheduler_that_cannot_work_is_refused_with_what_to_take_instead(tmp_path, search, words):
+    with pytest.raises(ParamsError, match=words):
+        _load(tmp_path, search=search)
+
+
+def test_a_search_with_rungs_and_storage_is_read(tmp_path):
+    search = {"searcher": "random", "scheduler": "asha", "rung": "rows", "storage": "s3://b/f"}
+    params = _load(tmp_path, search=search | {"gpus_per_trial": 0.5})
+    assert (params.search.rung, params.search.storage) == ("rows", "s3://b/f")
+    assert params.search.gpus_per_trial == 0.5
