@@ -7,12 +7,12 @@ from evertune.evaluation.explanation_plots import plot_importances
 from evertune.evaluation.explanation_report import explanation_lines, explanation_report
 from evertune.metrics.metrics import METRICS
 from evertune.search.explanation import (
-    can_explain,
     explain_search,
     family_study,
     search_study,
     widen_space,
 )
+from evertune.search.summary import can_explain
 from evertune.trials import Configuration, Trial
 from tests.search.explained import SPACE, known_trials
 

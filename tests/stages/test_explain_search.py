@@ -77,6 +77,9 @@ def test_what_cannot_be_explained_is_one_error(root: Path) -> None:
     assert "there is no such file; run `evertune train`" in fails(root, "--trials", "none.jsonl")
     write_trials(root / "few.jsonl", 6)
     assert "at least 12 trials of one family" in fails(root, "--trials", "few.jsonl")
+    done = invoke(root, "explain-search", "--trials", "few.jsonl", "--study", "few.db")
+    assert (done.exit_code, (root / "few.db").is_file()) == (0, True)
+    assert "nothing is explained: " in done.stdout
 
 
 def test_files_of_a_persons_own_are_never_replaced(root: Path) -> None:
