@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from evertune.config.loader import load_params
 from evertune.config.schema import Params, SearchSection
 from evertune.errors import InputError
@@ -145,8 +147,14 @@ def _searches(params: Params, settings: ComparisonSettings, *, root: Path) -> Se
             "budget_trials": settings.budget_trials,
             "budget_seconds": settings.budget_seconds,
         }
-        # validated, since a searcher may ask more of the section than a name
-        search = SearchSection.model_validate(params.search.model_dump() | changes)
+        try:  # a searcher or a scheduler may need other keys of the section
+            search = SearchSection.model_validate(params.search.model_dump() | changes)
+        except ValidationError as error:
+            faults = "; ".join(each["msg"] for each in error.errors(include_url=False))
+            label = settings.label(searcher, scheduler)
+            raise InputError(
+                f"{label} cannot run with the section search of params.yaml: {faults}"
+            ) from error
         own = search.model_dump_json(exclude={"workers"} if search.budget_seconds is None else None)
         digest = hashlib.sha256(f"{shared}\n{own}".encode()).hexdigest()
         found[searcher, scheduler, seed] = (search, digest)
