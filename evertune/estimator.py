@@ -36,6 +36,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from evertune.data.dataframes import parse_features, parse_table
 from evertune.data.folds import default_folds, default_n_folds, subsample_folds
+from evertune.data.schema import Trend
 from evertune.data.validation import DataIssue
 from evertune.fitting.refit import ModeOption
 from evertune.fitting.tune import tune
@@ -80,6 +81,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         prefer: Literal["best", "simplest"] = "best",
         workers: int | Literal["auto"] = "auto",
         columns: Mapping[str, ColumnKind] | None = None,
+        monotone: Mapping[str, Trend] | None = None,
         missing_values: Sequence[str] = (),
         random_state: Any = 0,
     ) -> None:
@@ -92,6 +94,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         self.prefer = prefer
         self.workers = workers
         self.columns = columns
+        self.monotone = monotone
         self.missing_values = missing_values
         self.random_state = random_state
 
@@ -187,6 +190,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             task=task,
             classes=classes,
             kinds=self.columns or {},
+            monotone=self.monotone or {},
             missing_values=self.missing_values,
         )
         _warn_unread_cells(parsed.unread)
@@ -275,6 +279,9 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
     columns : mapping from name to kind, optional
         Kinds of columns (`number`, `boolean`, `category`, `text`, `date`) that would be inferred
         wrongly.
+    monotone : mapping from name to "up" or "down", optional
+        Numbers with which predictions may only rise, or fall: the value, or the probability of the
+        second class. Only families that keep it are searched.
     missing_values : sequence of str
         Cells that mean "missing" beside empty ones, such as `?`.
 

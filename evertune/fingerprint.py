@@ -44,7 +44,10 @@ NOT_COUNTED = (
 )
 SCHEMA = "evertune.config.schema"
 NUMERIC_LIBRARIES = {
+    "bayes_opt": "bayesian-optimization",
     "catboost": "catboost",
+    "cmaes": "cmaes",
+    "hyperopt": "hyperopt",
     "lightgbm": "lightgbm",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
@@ -55,6 +58,7 @@ NUMERIC_LIBRARIES = {
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "skops": "skops",
+    "skopt": "scikit-optimize",
     "torch": "torch",
     "xgboost": "xgboost-cpu",
 }

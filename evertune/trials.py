@@ -148,6 +148,9 @@ class Trial:
     phase : str
         `portfolio` (default configurations and warm starts), `search` (proposed by the searcher)
         or `given` (of a refit).
+    fidelity : float
+        The share of the rows, or of the rounds, that its folds had: below 1 if it was stopped at a
+        rung (`search.rung`).
     """
 
     number: int
@@ -158,6 +161,7 @@ class Trial:
     reason: str | None
     elapsed_seconds: float
     phase: TrialSource = "search"
+    fidelity: float = 1.0
 
     @property
     def seconds(self) -> float:

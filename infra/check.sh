@@ -14,5 +14,11 @@ trap 'rm -f "$report"' EXIT
 python -m ruff format --check .
 python -m ruff check .
 lint-imports --no-cache >"$report" || { cat "$report"; exit 1; }
-python -m mypy
-python -m pytest -n auto --dist worksteal "$@"
+# types are checked beside the first tests, which mostly wait
+python -m mypy >"$report" 2>&1 &
+types=$!
+tests=0
+python -m pytest -n auto --dist worksteal "$@" || tests=$?
+wait "$types" && typed=0 || typed=$?
+cat "$report"
+exit $((tests ? tests : typed))

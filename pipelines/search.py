@@ -42,7 +42,7 @@ def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) ->
     )
     past_trials = tuple(log.trials)
     budget = search_budget(search, past_trials, started=started)
-    config = SearchConfig.of(search, warm_starts=plan.warm_starts)
+    config = SearchConfig.of(search, warm_starts=plan.warm_starts, guards=metric.guards)
     with search_errors():
         if plan.mode == "refit":
             # Nothing could take the place of its configurations, so it has no limit.

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from evertune.database import open_log
 from evertune.monitoring.prediction_log import PredictionLog
 from tests.support import production, trained, versioned
-from tests.support.projects import ADDRESSES, copied_with_dvc
+from tests.support.projects import ADDRESSES, SHARED_FILES, copied_with_dvc
 from tests.support.registries import open_state
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -28,12 +28,25 @@ MISSING = (
     " `apt-get install postgresql`"
 )
 SERVER_USER = "postgres"
+SHARED = pytest.StashKey[str]()
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C reach what tests start: a shell starts what runs in the background without it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C reach what tests start, and make a folder for what all processes share.
+
+    A shell starts what runs in the background without Ctrl-C.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if SHARED_FILES not in os.environ:  # the process that starts the others
+        os.environ[SHARED_FILES] = config.stash[SHARED] = tempfile.mkdtemp(prefix="evertune-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the processes of this run shared."""
+    if folder := config.stash.get(SHARED, None):
+        shutil.rmtree(folder)
+        del os.environ[SHARED_FILES]
 
 
 @pytest.fixture(scope="module", autouse=True)

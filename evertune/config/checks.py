@@ -24,6 +24,7 @@ from evertune.config.schema import (
     MetricSection,
     MonitoringSection,
     PathsSection,
+    SearchSection,
     SplitSection,
     is_query,
 )
@@ -111,6 +112,22 @@ def _check_metrics(metric: MetricSection, data: DataSection) -> Iterator[Conflic
             yield key, f"{key}: '{name}' is not for data.task '{data.task}'; use {fitting}."
 
 
+def _check_objectives(
+    search: SearchSection, metric: MetricSection, data: DataSection
+) -> Iterator[Conflict]:
+    known = [*METRICS, *metric.custom]
+    key = "search.objectives"
+    for name in search.objectives:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            yield key, f"{key}: '{name}' is not a metric.{hint} Known: {', '.join(known)}."
+        elif name == metric.primary:
+            yield key, f"{key}: '{name}' is metric.primary, which counts anyway; leave it out."
+        elif name in METRICS and data.task not in {"auto", *METRICS[name].tasks}:
+            fitting = ", ".join(other for other in METRICS if data.task in METRICS[other].tasks)
+            yield key, f"{key}: '{name}' is not for data.task '{data.task}'; use {fitting}."
+
+
 def _check_custom_metrics(metric: MetricSection) -> Iterator[Conflict]:
     for name in metric.custom.keys() & {"auto", *METRICS}:
         key = f"metric.custom.{name}"
@@ -148,6 +165,7 @@ CHECKS = (
     _check_data,
     _check_split,
     _check_metrics,
+    _check_objectives,
     _check_custom_metrics,
     _check_signals,
     _check_slices,

@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from evertune.config.search_rules import search_conflicts
 from evertune.messages import did_you_mean
 from evertune.trials import (
     FORMER_FAMILIES,
@@ -136,6 +137,7 @@ class DataSection(Section):
     positive: str | int | float | bool = "auto"
     ignore: tuple[str, ...] = ()
     columns: dict[str, ColumnKind] = Field(default_factory=dict)  # null kinds are inferred
+    monotone: dict[str, Literal["up", "down"]] = Field(default_factory=dict)  # of numbers
     missing_values: tuple[str, ...] = ()  # beside an empty cell
     dialect: DialectSection = DialectSection()
     address_variable: EnvironmentVariable | None = None  # of a .sql file: the database address
@@ -214,30 +216,136 @@ def _current_space(space: object) -> object:
     }
 
 
+Searcher = Literal[  # each is a row of evertune.search.samplers.SEARCHERS
+    "portfolio",
+    "manual",
+    "grid",
+    "random",
+    "qmc",
+    "gp",
+    "bayesian_optimization",
+    "skopt_gp",
+    "skopt_forest",
+    "tpe",
+    "hyperopt_tpe",
+    "hyperopt_atpe",
+    "cmaes",
+    "genetic",
+    "nsga2",
+    "bohb",
+    "mixture",
+    "gradient",
+    "evolution",
+    "reinforce",
+]
+GivenConfiguration = dict[str, bool | int | float | str | None]  # a family with its parameters
+
+
+def _current_configurations(given: object) -> object:
+    """Return configurations in today's names; what is no such thing as it is."""
+    if not isinstance(given, list | tuple):
+        return given
+    return [
+        current_hyperparameters(each) | {"family": current_family(each["family"])}
+        if isinstance(each, dict) and isinstance(each.get("family"), str)
+        else each
+        for each in given
+    ]
+
+
 class SearchSection(Section):
     """How the search proposes configurations and when it ends."""
 
     budget_seconds: PositiveFloat | None = 60
     budget_trials: PositiveInt | None = None
-    searcher: Literal["portfolio", "tpe", "random", "grid"] = "portfolio"
-    scheduler: Literal["racing", "asha", "none"] = "racing"
+    searcher: Searcher = "portfolio"
+    strategy: Literal["joint", "sequence", "alternating"] = "joint"
+    configurations: Annotated[
+        tuple[GivenConfiguration, ...], BeforeValidator(_current_configurations)
+    ] = ()  # of the searcher `manual`
+    objectives: tuple[str, ...] = ()  # further metrics, of the searcher `nsga2`
+    scheduler: Literal["racing", "asha", "median", "hyperband", "bohb", "pbt", "pb2", "none"] = (
+        "racing"
+    )
+    rung: Literal["folds", "rows", "rounds"] = "folds"  # where a scheduler compares trials
     families: Annotated[
         tuple[Annotated[Family, BeforeValidator(_current_family)], ...], Field(min_length=1)
     ] = DEFAULT_FAMILIES
     space: Annotated[dict[Family, dict[str, ParameterChoices]], BeforeValidator(_current_space)] = (
         Field(default_factory=dict)
     )
+    transfer: bool = False  # begin with what was best on similar tables, of all runs in MLflow
     pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
     workers: PositiveInt | Auto = "auto"
+    gpus_per_trial: NonNegativeFloat = 0  # that Ray reserves for each trial; a part is allowed
+    storage: Annotated[str, Field(min_length=1)] | None = None  # of checkpoints; null: temporary
     seed: NonNegativeInt = 0
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield each conflict: no budget, or a family that is listed twice."""
+        """Yield each conflict: no budget, a family twice, what searcher or scheduler cannot do."""
         if self.budget_seconds is None and self.budget_trials is None:
             yield "budget_seconds", "this or budget_trials must be given, but both are null"
         for name, count in Counter(self.families).items():
             if count > 1:
                 yield "families", f"'{name}' is listed {count} times"
+        yield from self._searcher_conflicts()
+        yield from search_conflicts(
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            rung=self.rung,
+            families=self.families,
+        )
+
+    def _searcher_conflicts(self) -> Iterator[Conflict]:
+        searcher, manual, several = self.searcher, self.searcher == "manual", "nsga2"
+        if manual and not self.configurations:
+            yield (
+                "configurations",
+                "searcher manual evaluates these, but there are none; list some, such as "
+                "[{family: tree, max_depth: 4}], or take searcher grid",
+            )
+        if self.configurations and not manual:
+            yield (
+                "configurations",
+                f"these are for searcher manual, but searcher is '{searcher}'; take manual, or "
+                "leave them out",
+            )
+        for number, given in enumerate(self.configurations):
+            family = given.get("family")
+            if family not in get_args(Family):
+                known = ", ".join(get_args(Family))
+                found = "it is missing" if family is None else f"got '{family}'"
+                yield (
+                    f"configurations.{number}",
+                    f"expected a family, one of {known}, but {found}",
+                )
+        if searcher == several and not self.objectives:
+            yield (
+                "objectives",
+                "searcher nsga2 looks for compromises between the metric and others, but there are "
+                "none; list some, such as [log_loss], or take searcher genetic",
+            )
+        if self.objectives and searcher != several:
+            yield (
+                "objectives",
+                f"these are for searcher nsga2, but searcher is '{searcher}'; take nsga2, or leave "
+                "them out",
+            )
+        for name, count in Counter(self.objectives).items():
+            if count > 1:
+                yield "objectives", f"'{name}' is listed {count} times"
+        joint_only = {
+            "portfolio": "has an order of its own; take genetic, tpe or another",
+            "manual": "evaluates given configurations; take another",
+            several: "has no single best trial to go on from; take genetic or another",
+            "gradient": "follows the derivative of whole models; take genetic or another",
+        }
+        if self.strategy != "joint" and searcher in joint_only:
+            yield (
+                "strategy",
+                f"'{self.strategy}' searches axis by axis, but searcher {searcher} "
+                f"{joint_only[searcher]} searcher, or strategy joint",
+            )
 
 
 class FitSection(Section):

@@ -5,7 +5,7 @@
 time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +103,7 @@ def prepare_table(
         issues.append(DataIssue(None, problem, remedy=remedy, options=" ".join(options)))
         return None, tuple(issues)
     schema = infer_schema(raw, spec, plain)
+    issues += monotone_issues(schema, spec)
     features, feature_issues = conform_to_schema(raw, schema, plain)
     without_time = (
         "To leave the column out, add "
@@ -140,6 +141,35 @@ def _ambiguous_cells(
         yield from open_number_issues(raw[name], spec)
 
 
+def with_monotone(columns: Sequence[Column], spec: TableSpec) -> tuple[Column, ...]:
+    """Return columns with the direction that a spec names for them."""
+    return tuple(
+        replace(column, monotone=trend) if (trend := spec.monotone.get(column.name)) else column
+        for column in columns
+    )
+
+
+def monotone_issues(schema: TableSchema, spec: TableSpec) -> Iterator[DataIssue]:
+    """Yield what keeps the columns of `data.monotone` from being so."""
+    if spec.monotone and schema.task == "multiclass":
+        yield DataIssue(
+            schema.target,
+            f"has {len(schema.classes)} classes, but data.monotone needs two, or a number to"
+            " predict",
+            remedy="Take data.monotone out of params.yaml.",
+        )
+    kinds = {column.name: column.kind for column in schema.features}
+    for name in spec.monotone:
+        kind = kinds.get(name)
+        if kind not in ("number", "boolean"):
+            found = "is no feature" if kind is None else f"is of kind {kind}"
+            yield DataIssue(
+                name,
+                f"{found}, but data.monotone needs a feature of kind number or boolean",
+                remedy="Take it out of data.monotone in params.yaml, or correct the name.",
+            )
+
+
 def infer_schema(
     raw: pd.DataFrame, spec: TableSpec, plain: Mapping[str, PlainNumbers] | None = None
 ) -> TableSchema:
@@ -162,8 +192,9 @@ def infer_schema(
         spec = detect_formats(raw, spec)
     plain = plain or {}
     task, time, formats = resolve_task(raw[spec.target], spec), spec.time, spec.number_formats or {}
+    described = [describe_column(raw[name], spec, plain.get(str(name))) for name in names]
     return TableSchema(
-        features=tuple(describe_column(raw[name], spec, plain.get(str(name))) for name in names),
+        features=with_monotone(described, spec),
         target=spec.target,
         task=task,
         classes=infer_classes(raw[spec.target], task, spec),

@@ -17,7 +17,12 @@ from pandas.api.types import (
     is_numeric_dtype,
 )
 
-from evertune.data.cleaning import conform_to_schema, describe_column
+from evertune.data.cleaning import (
+    conform_to_schema,
+    describe_column,
+    monotone_issues,
+    with_monotone,
+)
 from evertune.data.column_kinds import (
     ALL_MISSING,
     MAX_CATEGORIES,
@@ -26,7 +31,7 @@ from evertune.data.column_kinds import (
     text_issues,
 )
 from evertune.data.parsing import MAX_ABSOLUTE_VALUE
-from evertune.data.schema import TableSchema, TableSpec
+from evertune.data.schema import TableSchema, TableSpec, Trend
 from evertune.data.validation import DataIssue, format_issues
 from evertune.types import ColumnKind, Task
 
@@ -60,6 +65,7 @@ def parse_table(
     classes: Sequence[str],
     kinds: Mapping[str, ColumnKind],
     missing_values: Sequence[str],
+    monotone: Mapping[str, Trend] | None = None,
 ) -> ParsedTable:
     """Return the clean features of a raw table and the schema that is inferred from it.
 
@@ -73,6 +79,8 @@ def parse_table(
         In the order of their codes; empty in regression.
     kinds : mapping from name to kind
         What the caller knows; the rest is inferred.
+    monotone : mapping from name to trend, optional
+        Numbers with which predictions may only rise, or fall.
 
     Raises
     ------
@@ -96,12 +104,13 @@ def parse_table(
         target=target,
         columns=dict(kinds),
         missing_values=tuple(missing_values),
+        monotone=dict(monotone or {}),
     )
     spec = detect_formats(raw, spec)
     excluded = _find_excluded(raw, spec)
     features = raw.drop(columns=list(excluded))
     schema = TableSchema(
-        features=tuple(describe_column(features[name], spec) for name in features),
+        features=with_monotone([describe_column(features[name], spec) for name in features], spec),
         target=target,
         task=task,
         classes=tuple(classes),
@@ -123,8 +132,12 @@ def parse_table(
             classes=classes,
             kinds=words | dict(kinds),
             missing_values=missing_values,
+            monotone=monotone,
         )
     _check_cells(table, unread)
+    unfit = list(monotone_issues(schema, spec))
+    if unfit:
+        raise ValueError("\n".join(f"{each.column}: {each.problem}." for each in unfit))
     faults = [
         replace(issue, remedy="Make columns of their parts, or leave the column out.")
         for column in schema.features

@@ -88,6 +88,7 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
         existing=EXISTING_SYSTEM_COLUMN if data.existing_model else data.existing_column,
         ignore=tuple(map(clean_text, data.ignore)),
         columns={clean_text(name): kind for name, kind in data.columns.items()},
+        monotone={clean_text(name): trend for name, trend in data.monotone.items()},
         missing_values=data.missing_values,
         decimal=data.dialect.decimal,
     )

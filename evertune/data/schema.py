@@ -6,6 +6,7 @@ all models rely on, `PreparedTable` a clean table with its schema.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from evertune.data.number_formats import DecimalSign, NumberFormat
 from evertune.types import ColumnKind, FloatArray, Predictions, Task, encode_classes
 from evertune.unicode_text import clean_text
 
+Trend = Literal["up", "down"]  # of predictions, as the values of a column rise
 NO_COLUMN = "null"  # given to `evertune use` instead of a column: none has the role
 MOMENT_COLUMN = "moment"  # of a clean table: when a row of production happened
 RESERVED_COLUMNS = ("row_key", "prediction", "existing_system", "run_id", "index", MOMENT_COLUMN)
@@ -37,6 +39,8 @@ class Column:
     number_format : NumberFormat, optional
         How the text cells of a number are written; None: as numbers of the table without a format
         of their own.
+    monotone : str, optional
+        `up` or `down`: where predictions may only rise, or fall, with the values of a number.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Column:
     maximum: float | None = None
     day_first: bool | None = None
     number_format: NumberFormat | None = None
+    monotone: Trend | None = None
 
     @property
     def own_spelling(self) -> dict[str, str]:
@@ -101,6 +106,11 @@ class TableSchema:
     decimal: DecimalSign = "."
     target_format: NumberFormat | None = None
 
+    @property
+    def is_monotone(self) -> bool:
+        """Whether predictions may only rise, or fall, with some column."""
+        return any(column.monotone for column in self.features)
+
     def format_of(self, written: NumberFormat | None) -> NumberFormat:
         """Return a column's or the target's format, or the one of numbers that have none."""
         return written or NumberFormat(self.decimal)
@@ -131,6 +141,7 @@ class TableSpec:
     decimal: DecimalSign | None = None
     number_formats: Mapping[str, NumberFormat] | None = None
     open_numbers: Mapping[str, str] = field(default_factory=dict)
+    monotone: Mapping[str, Trend] = field(default_factory=dict)
 
     def format_of(self, name: object) -> NumberFormat:
         """Return how the numbers of a column are written."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from evertune.evaluation.data_card import DataCard
 from evertune.evaluation.explain import Contributions, Importance
+from evertune.evaluation.monotone import MonotoneCheck
 from evertune.evaluation.nested import NestedResult
 from evertune.evaluation.phases import Phase
 from evertune.evaluation.slices import SliceRow
@@ -176,6 +177,8 @@ class Evaluation:
         The four phases on the same folds, and the simplest one that is not worse than the best.
     slices : tuple of SliceRow
         Declared ones first, then the worst.
+    monotone : tuple of MonotoneCheck
+        Of the columns that `data.monotone` names.
     """
 
     target: str
@@ -213,6 +216,7 @@ class Evaluation:
     unknowns: tuple[str, ...] = ()
     story: tuple[SearchReport, ...] = ()
     searched: tuple[SearchedModel, ...] = ()
+    monotone: tuple[MonotoneCheck, ...] = ()
 
 
 _Row = TypeVar("_Row", MetricRow, BaselineRow)

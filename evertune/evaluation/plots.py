@@ -23,6 +23,7 @@ from evertune.evaluation.evaluation_record import (
 )
 from evertune.evaluation.explain import Contributions
 from evertune.evaluation.formatting import format_lift, humanize, metric_name
+from evertune.evaluation.monotone import MonotoneCheck
 from evertune.evaluation.slices import SliceRow
 from evertune.evaluation.thresholds import (
     CHEAPEST_THRESHOLD,
@@ -56,9 +57,9 @@ def evaluation_plots(
 ) -> dict[str, bytes]:
     """Return the PNG plots of an evaluation and of the model's predictions for the hold-out.
 
-    They are `baselines`, `importance`, `contributions` and `slices` if there are any; for classes
-    `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for values
-    `predicted` and `residuals`; and those of `search_plots`.
+    They are `baselines`, `importance`, `contributions`, `slices` and `monotone` if there are any;
+    for classes `confusion`, `roc`, `precision_recall`, `calibration`, `thresholds` and `costs`; for
+    values `predicted` and `residuals`; and those of `search_plots`.
     """
     figures: dict[str, Figure] = {}
     if evaluation.baselines:
@@ -69,6 +70,8 @@ def evaluation_plots(
         figures["contributions"] = plot_contributions(contributions)
     if slices_to_plot(evaluation):
         figures["slices"] = plot_slices(evaluation)
+    if evaluation.monotone:
+        figures["monotone"] = plot_monotone(evaluation.monotone)
     if evaluation.task == "regression":
         figures["predicted"] = plot_predicted_vs_true(y_true, pred.values)
         figures["residuals"] = plot_residuals(y_true, pred.values)
@@ -354,6 +357,20 @@ def plot_slices(evaluation: Evaluation) -> Figure:
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     return _figure(axes)
+
+
+def plot_monotone(checks: Sequence[MonotoneCheck]) -> Figure:
+    """Plot the mean prediction by the value of each monotone column, one panel a column."""
+    shown = checks[:MAX_COLUMNS_PLOTTED]
+    n_columns = min(3, len(shown))
+    n_lines = math.ceil(len(shown) / n_columns)
+    figure = Figure(figsize=(3.2 * n_columns, 2.6 * n_lines), dpi=110, layout="constrained")
+    for number, check in enumerate(shown, start=1):
+        axes = figure.add_subplot(n_lines, n_columns, number)
+        title = f"{_shorten(check.column, 24)}: {check.trend}"
+        _style_axes(axes, title=title, x="", y="Mean prediction")
+        axes.plot(check.values, check.means, color=BLUE if check.kept else RED, marker=".")
+    return figure
 
 
 def slices_to_plot(evaluation: Evaluation) -> list[SliceRow]:

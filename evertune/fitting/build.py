@@ -57,7 +57,7 @@ from evertune.fitting.refit import (
 )
 from evertune.messages import format_percent
 from evertune.metrics.metrics import Metric, keeps_bound, mean_metrics
-from evertune.models.families import default_configuration
+from evertune.models.families import can_keep_monotone, default_configuration
 from evertune.models.fitted_model import (
     Ensemble,
     EnsembleMember,
@@ -352,8 +352,9 @@ def _simpler_candidates(
     search: SearchResult, selection: EnsembleSelection, baselines: Sequence[BaselineResult]
 ) -> list[SimplerModel]:
     candidates: list[SimplerModel] = []
+    schema = search.training.schema
     baseline = best_baseline_of_kind(baselines, search.metric, kind="model")
-    if baseline is not None:
+    if baseline is not None and can_keep_monotone(SIMPLEST_FAMILIES[baseline.name], schema):
         configuration = default_configuration(SIMPLEST_FAMILIES[baseline.name])
         candidates.append(
             SimplerModel("simplest", configuration, baseline.folds, baseline.name, baseline.mean)

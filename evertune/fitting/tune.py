@@ -171,12 +171,13 @@ def _score_outer_fold(
     seconds: float | None,
 ) -> MetricValues:
     y = encode_target(rows.table, rows.schema)
+    first, *others = rows.metrics
     objective = Objective(
         table=rows.table.iloc[outer.training].reset_index(drop=True),
         y=y[outer.training],
         schema=rows.schema,
         folds=inner,
-        metrics=rows.metrics[:1],
+        metrics=(first, *(each for each in others if each.name in search.objectives)),
         seed=search.seed,
     )
     config = SearchConfig.of(search)

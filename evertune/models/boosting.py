@@ -63,9 +63,9 @@ def fit_lightgbm(
     """Fit a booster of LightGBM; the first columns of X are codes of categories."""
     import lightgbm
 
-    eval_metric = _eval_metric(LIGHTGBM_EVAL_METRICS, context)
+    eval_metric = nearest_eval_metric(LIGHTGBM_EVAL_METRICS, context)
     stopping = EarlyStopping(context.deadline)
-    n_rounds, own_params = _split_params(params, context)
+    n_rounds, own_params = split_params(params, context)
     columns: dict[str, Any] = {
         "categorical_feature": list(range(context.n_ordinal)) or "auto",
         "params": LIGHTGBM_QUIET,
@@ -75,21 +75,11 @@ def fit_lightgbm(
 
     def after_round(env: Any) -> None:
         results = env.evaluation_result_list
-        if stopping.is_over(
-            env.iteration + 1, _last_loss([row[2] for row in results], eval_metric)
-        ):
+        if stopping.is_over(env.iteration + 1, last_loss([row[2] for row in results], eval_metric)):
             raise lightgbm.callback.EarlyStopException(stopping.best - 1, results)
 
     booster = lightgbm.train(
-        LIGHTGBM_FIXED_PARAMS
-        | {
-            "objective": context.task,
-            "metric": eval_metric,
-            "num_class": context.n_classes if context.task == "multiclass" else 1,
-            "seed": context.seed,
-            "num_threads": max(context.n_jobs, 0),
-        }
-        | own_params,
+        lightgbm_values(context, eval_metric) | own_params,
         rows,
         num_boost_round=n_rounds,
         valid_sets=[lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else [],
@@ -99,32 +89,36 @@ def fit_lightgbm(
     return FitResult(booster, booster.best_iteration, whole=not stopping.expired)
 
 
+def lightgbm_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
+    """Return the parameters of LightGBM that no configuration has."""
+    return LIGHTGBM_FIXED_PARAMS | {
+        "objective": context.task,
+        "metric": eval_metric,
+        "num_class": context.n_classes if context.task == "multiclass" else 1,
+        "seed": context.seed,
+        "num_threads": max(context.n_jobs, 0),
+        **({"monotone_constraints": list(context.monotone)} if context.monotone else {}),
+    }
+
+
 def fit_xgboost(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
     """Fit a booster of XGBoost."""
     import xgboost
 
-    eval_metric = _eval_metric(XGBOOST_EVAL_METRICS, context)
+    eval_metric = nearest_eval_metric(XGBOOST_EVAL_METRICS, context)
     stopping = EarlyStopping(context.deadline)
-    n_rounds, own_params = _split_params(params, context)
-    values = XGBOOST_FIXED_PARAMS | {
-        "objective": XGBOOST_OBJECTIVES[context.task],
-        "eval_metric": eval_metric,
-        "seed": context.seed,
-        "nthread": max(context.n_jobs, 0),
-    }
-    if context.task == "multiclass":
-        values["num_class"] = context.n_classes
+    n_rounds, own_params = split_params(params, context)
     validation = context.stopping_rows
 
     class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             scores = evals_log.get("validation", {}).get(eval_metric, [])
-            return stopping.is_over(epoch + 1, _last_loss(scores, eval_metric))
+            return stopping.is_over(epoch + 1, last_loss(scores, eval_metric))
 
     booster = xgboost.train(
-        values | own_params,
+        xgboost_values(context, eval_metric) | own_params,
         xgboost.QuantileDMatrix(X, y, weight=context.weights),
         num_boost_round=n_rounds,
         evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
@@ -133,6 +127,21 @@ def fit_xgboost(
     )
     n_kept = stopping.best or booster.num_boosted_rounds()
     return FitResult(booster[:n_kept], n_kept, whole=not stopping.expired)
+
+
+def xgboost_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
+    """Return the parameters of XGBoost that no configuration has."""
+    values = XGBOOST_FIXED_PARAMS | {
+        "objective": XGBOOST_OBJECTIVES[context.task],
+        "eval_metric": eval_metric,
+        "seed": context.seed,
+        "nthread": max(context.n_jobs, 0),
+    }
+    if context.task == "multiclass":
+        values["num_class"] = context.n_classes
+    if context.monotone:
+        values["monotone_constraints"] = str(context.monotone)
+    return values
 
 
 def fit_catboost(
@@ -145,40 +154,25 @@ def fit_catboost(
     """
     import catboost
 
-    if _is_constant(y) or all(_is_constant(column) for column in X.T):
+    if catboost_refuses(X, y):
         return fit_zero_rule(X, y, {"statistic": "mean"}, context)
-    eval_metric = _eval_metric(CATBOOST_EVAL_METRICS, context)
+    eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
     stopping = EarlyStopping(context.deadline)
-    n_rounds, own_params = _split_params(params, context)
-    codes = tuple(range(context.n_ordinal))
+    n_rounds, own_params = split_params(params, context)
     validation = context.stopping_rows
-
-    def pool(X: FloatArray, y: FloatArray, weights: FloatArray | None = None) -> Any:
-        rows = to_catboost_rows(X, codes)
-        return catboost.Pool(rows, y, weight=weights, cat_features=list(codes))
 
     class AfterRound:
         def after_iteration(self, info: Any) -> bool:
             scores = info.metrics.get("validation", {}).get(eval_metric, [])
-            return not stopping.is_over(info.iteration, _last_loss(scores, eval_metric))
+            return not stopping.is_over(info.iteration, last_loss(scores, eval_metric))
 
-    values = CATBOOST_FIXED_PARAMS | {
-        "loss_function": CATBOOST_LOSSES[context.task],
-        "eval_metric": eval_metric,
-        "iterations": n_rounds,
-        "random_seed": context.seed,
-        "thread_count": context.n_jobs,
-        "use_best_model": validation is not None,
-    }
-    if context.task == "multiclass":
-        values["classes_count"] = context.n_classes
-    if len(y) < MIN_ROWS_TO_SUBSAMPLE:
-        values["bootstrap_type"] = "No"
-        own_params.pop("subsample", None)
-    model = catboost.CatBoost(values | own_params)
+    values = catboost_values(own_params, len(y), context, eval_metric)
+    model = catboost.CatBoost(
+        values | {"iterations": n_rounds, "use_best_model": validation is not None}
+    )
     model.fit(
-        pool(X, y, context.weights),
-        eval_set=pool(*validation) if validation else None,
+        catboost_pool(X, y, context, context.weights),
+        eval_set=catboost_pool(*validation, context) if validation else None,
         callbacks=[AfterRound()],
         # It warns on the terminal even if silent, such as of classes that a fold lacks.
         log_cout=StringIO(),
@@ -187,18 +181,55 @@ def fit_catboost(
     return FitResult(model, model.tree_count_, whole=not stopping.expired)
 
 
+def catboost_refuses(X: FloatArray, y: FloatArray) -> bool:
+    """Return whether no column varies, or the target does not."""
+    return _is_constant(y) or all(_is_constant(column) for column in X.T)
+
+
+def catboost_values(
+    own_params: Hyperparameters, n_rows: int, context: FitContext, eval_metric: str
+) -> dict[str, Any]:
+    """Return the parameters of CatBoost, those of the configuration included."""
+    values = CATBOOST_FIXED_PARAMS | {
+        "loss_function": CATBOOST_LOSSES[context.task],
+        "eval_metric": eval_metric,
+        "random_seed": context.seed,
+        "thread_count": context.n_jobs,
+    }
+    if context.task == "multiclass":
+        values["classes_count"] = context.n_classes
+    if context.monotone:  # other trees cannot be monotone
+        own_params = own_params | {"grow_policy": "SymmetricTree"}
+        values["monotone_constraints"] = list(context.monotone)
+    if n_rows < MIN_ROWS_TO_SUBSAMPLE:
+        own_params = {name: own_params[name] for name in own_params if name != "subsample"}
+        values["bootstrap_type"] = "No"
+    return values | own_params
+
+
+def catboost_pool(
+    X: FloatArray, y: FloatArray, context: FitContext, weights: FloatArray | None = None
+) -> Any:
+    """Return rows as CatBoost takes them."""
+    import catboost
+
+    codes = tuple(range(context.n_ordinal))
+    rows = to_catboost_rows(X, codes)
+    return catboost.Pool(rows, y, weight=weights, cat_features=list(codes))
+
+
 def _is_constant(values: FloatArray) -> bool:
     return len(np.unique(values)) <= 1
 
 
-def _split_params(params: Hyperparameters, context: FitContext) -> tuple[int, Hyperparameters]:
+def split_params(params: Hyperparameters, context: FitContext) -> tuple[int, Hyperparameters]:
     """Return the rounds to grow at most, and the other hyperparameters."""
     limit = int_param(params, "n_estimators")
     others = {name: value for name, value in params.items() if name != "n_estimators"}
     return context.max_rounds(limit, ROUNDS_WITHOUT_VALIDATION), others
 
 
-def _eval_metric(names: Mapping[str, Mapping[str, str]], context: FitContext) -> str:
+def nearest_eval_metric(names: Mapping[str, Mapping[str, str]], context: FitContext) -> str:
     """Return the library's metric for early stopping that is nearest to the optimised one."""
     known = names[context.task]
     ranks = context.metric in ("roc_auc", "pr_auc")
@@ -207,7 +238,7 @@ def _eval_metric(names: Mapping[str, Mapping[str, str]], context: FitContext) ->
     return known.get(context.metric, known[""])
 
 
-def _last_loss(scores: Sequence[float], eval_metric: str) -> float | None:
+def last_loss(scores: Sequence[float], eval_metric: str) -> float | None:
     """Return the last score, turned so that less is better; None without validation rows."""
     if not scores:
         return None

@@ -40,6 +40,7 @@ from evertune.preprocessing.encoders import (
     Encoding,
     feature_frame,
     make_encoder,
+    monotone_columns,
     ordinal_columns,
 )
 from evertune.trials import Configuration
@@ -85,11 +86,14 @@ class Family:
         where that differs from `COMMON_DEFAULTS`.
     ignores_deadline : bool
         Whether a fit ignores its deadline, so that only the end of its process stops it.
+    keeps_monotone : bool
+        Whether its predictions can be kept from falling, or rising, with a column.
     """
 
     fit: FitFunction
     defaults: Hyperparameters
     ignores_deadline: bool = False
+    keeps_monotone: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -103,12 +107,16 @@ FAMILIES: dict[str, Family] = {
     "svm": Family(
         fit_svm, {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0}, ignores_deadline=True
     ),
-    "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}),
+    "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}, keeps_monotone=True),
     "random_forest": Family(
-        fit_random_forest, {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2}
+        fit_random_forest,
+        {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2},
+        keeps_monotone=True,
     ),
     "extra_trees": Family(
-        fit_extra_trees, {"n_estimators": 100, "max_features": 0.6, "min_samples_leaf": 2}
+        fit_extra_trees,
+        {"n_estimators": 100, "max_features": 0.6, "min_samples_leaf": 2},
+        keeps_monotone=True,
     ),
     "hist_gradient_boosting": Family(
         fit_hist_boosting,
@@ -120,6 +128,7 @@ FAMILIES: dict[str, Family] = {
             "l2_regularization": 0.1,
             "max_features": 1.0,
         },
+        keeps_monotone=True,
     ),
     "lightgbm": Family(
         fit_lightgbm,
@@ -137,6 +146,7 @@ FAMILIES: dict[str, Family] = {
             "cat_l2": 10.0,
             "categorical_encoding": "ordinal",
         },
+        keeps_monotone=True,
     ),
     "xgboost": Family(
         fit_xgboost,
@@ -150,6 +160,7 @@ FAMILIES: dict[str, Family] = {
             "reg_alpha": 1e-3,
             "reg_lambda": 1.0,
         },
+        keeps_monotone=True,
     ),
     "catboost": Family(
         fit_catboost,
@@ -166,6 +177,7 @@ FAMILIES: dict[str, Family] = {
             "leaf_estimation_iterations": 1,
             "categorical_encoding": "ordinal_all",
         },
+        keeps_monotone=True,
     ),
     "mlp": Family(fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
     "embedding_mlp": Family(
@@ -173,8 +185,13 @@ FAMILIES: dict[str, Family] = {
         NETWORK_DEFAULTS
         | {"categorical_encoding": "ordinal_all", "embedding_dim": 8, "learning_rate": 0.002},
     ),
-    "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}),
+    "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}, keeps_monotone=True),
 }
+
+
+MONOTONE_FAMILIES = tuple(
+    name for name, family in FAMILIES.items() if family.keeps_monotone and name != "zero_rule"
+)
 
 
 def default_configuration(family: str) -> Configuration:
@@ -190,7 +207,7 @@ def configuration_encoding(configuration: Configuration) -> Encoding:
     >>> configuration_encoding(Configuration("catboost")).categorical_encoding
     'ordinal_all'
     """
-    _, params = _family_and_params(configuration)
+    _, params = family_and_params(configuration)
     return Encoding(**{name: str(params[name]) for name in ENCODING_CHOICES})
 
 
@@ -205,6 +222,7 @@ def make_fit_context(
     metric: str = "",
     iterations: int | None = None,
     deadline: float = math.inf,
+    monotone: tuple[int, ...] = (),
 ) -> FitContext:
     """Return the context of a fit; weights are scaled to 1 on average."""
     return FitContext(
@@ -218,6 +236,7 @@ def make_fit_context(
         metric=metric,
         iterations=iterations,
         deadline=deadline,
+        monotone=monotone,
     )
 
 
@@ -238,10 +257,11 @@ def fit_encoded(
     ValueError
         If the family is unknown, or cannot be fitted on the rows.
     """
-    family, params = _family_and_params(configuration)
+    family, params = family_and_params(configuration)
     own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
-    with _ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
-        context = replace(context, weights=_sample_weights(y, params, context))
+    check_monotone(configuration, context)
+    with ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
+        context = replace(context, weights=balanced_weights(y, params, context))
         columns = select_features(X, y, params, context)
         X, context = restrict_to_columns(columns, X, context)
         result = family.fit(X, y, own, context)
@@ -293,14 +313,36 @@ def fit_configuration(
         iterations=iterations,
         deadline=deadline,
     )
-    with _ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
+    with ignore_fit_warnings(), threadpool_limits(None if n_jobs < 0 else n_jobs):
         encoder = make_encoder(configuration_encoding(configuration), schema)
         X = encoder.fit_transform(feature_frame(table, schema), y)
+    context = replace(context, monotone=monotone_columns(encoder, schema))
     result = fit_encoded(configuration, X, y, context)
     return FittedPipeline(encoder, result.predictor, result.columns)
 
 
-def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
+def can_keep_monotone(family: str, schema: TableSchema) -> bool:
+    """Return whether a model of a family is monotone in all columns that a schema names so."""
+    return not schema.is_monotone or FAMILIES[family].keeps_monotone
+
+
+def check_monotone(configuration: Configuration, context: FitContext) -> None:
+    """Refuse a family whose predictions would not be monotone where the context asks for it.
+
+    Raises
+    ------
+    ValueError
+        With the families that can.
+    """
+    if context.monotone and not FAMILIES[configuration.family].keeps_monotone:
+        raise ValueError(
+            f"data.monotone needs a family that keeps it, one of {', '.join(MONOTONE_FAMILIES)},"
+            f" but got {configuration.family!r}."
+        )
+
+
+def family_and_params(configuration: Configuration) -> tuple[Family, Hyperparameters]:
+    """Return a configuration's family, and all of its hyperparameters with their defaults."""
     if configuration.family not in FAMILIES:
         names = ", ".join(FAMILIES)
         raise ValueError(f"family must be one of {names}, but got {configuration.family!r}.")
@@ -308,9 +350,10 @@ def _family_and_params(configuration: Configuration) -> tuple[Family, Hyperparam
     return family, COMMON_DEFAULTS | family.defaults | configuration.hyperparameters
 
 
-def _sample_weights(
+def balanced_weights(
     y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FloatArray | None:
+    """Return the weights of rows, scaled by class if the configuration balances them."""
     if params["class_weight"] == "none" or context.task == "regression":
         return context.weights
     counts = np.bincount(y.astype(int), minlength=context.n_classes)
@@ -319,7 +362,7 @@ def _sample_weights(
 
 
 @contextmanager
-def _ignore_fit_warnings() -> Iterator[None]:
+def ignore_fit_warnings() -> Iterator[None]:
     """Ignore warnings of fits that did not converge or have empty bins: their score tells."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

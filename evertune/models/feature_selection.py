@@ -57,6 +57,7 @@ def restrict_to_columns(
         context,
         n_ordinal=sum(column < context.n_ordinal for column in columns),
         validation=None if rows is None else (rows[0][:, index], rows[1]),
+        monotone=tuple(context.monotone[column] for column in columns) if context.monotone else (),
     )
 
 

@@ -36,6 +36,9 @@ class FitContext:
         Exactly so many rounds, trees or epochs, without early stopping.
     deadline : float
         Moment of the monotonic clock at which the fit ends with what it has.
+    monotone : tuple of int
+        For each column of X: 1 where predictions may only rise with it, -1 where they may only
+        fall, else 0. Empty if there is no such column.
     """
 
     task: Task
@@ -48,6 +51,7 @@ class FitContext:
     metric: str = ""
     iterations: int | None = None
     deadline: float = math.inf
+    monotone: tuple[int, ...] = ()
 
     @property
     def stopping_rows(self) -> tuple[FloatArray, FloatArray] | None:

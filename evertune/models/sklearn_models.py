@@ -103,7 +103,8 @@ def fit_tree(
 ) -> FitResult:
     """Fit one decision tree."""
     kind: Any = DecisionTreeRegressor if context.task == "regression" else DecisionTreeClassifier
-    return FitResult(kind(random_state=context.seed, **params).fit(X, y, context.weights), None)
+    model = kind(random_state=context.seed, monotonic_cst=context.monotone or None, **params)
+    return FitResult(model.fit(X, y, context.weights), None)
 
 
 def fit_zero_rule(
@@ -176,7 +177,12 @@ def _fit_forest(
 ) -> FitResult:
     least = max(int_param(params, "min_samples_leaf"), math.ceil(len(X) / FULL_DEPTH_ROWS))
     values = params | {"min_samples_leaf": least}
-    forest = kind(**values, random_state=context.seed, n_jobs=context.n_jobs)
+    forest = kind(
+        **values,
+        random_state=context.seed,
+        n_jobs=context.n_jobs,
+        monotonic_cst=context.monotone or None,
+    )
     forest.set_params(warm_start=not math.isinf(context.deadline))
     total = context.iterations or int_param(params, "n_estimators")
 
@@ -207,6 +213,7 @@ def fit_hist_boosting(
         n_iter_no_change=int(patience(total // 2)),
         categorical_features=None,
         warm_start=not math.isinf(context.deadline),
+        monotonic_cst=[context.monotone[index] for index in filled] if context.monotone else None,
     )
     rows = {} if validation is None else {"X_val": validation[0][:, filled], "y_val": validation[1]}
 

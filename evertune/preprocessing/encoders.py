@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
@@ -206,6 +206,43 @@ def make_encoder(encoding: Encoding, schema: TableSchema) -> ColumnTransformer:
     return ColumnTransformer(
         [part for part in parts if part[2]], sparse_threshold=0, verbose_feature_names_out=False
     )
+
+
+def monotone_columns(encoder: ColumnTransformer, schema: TableSchema) -> tuple[int, ...]:
+    """Return for each encoded column 1 or -1 where predictions may only rise or fall with it.
+
+    Parameters
+    ----------
+    encoder : ColumnTransformer
+        Of `make_encoder`, fitted.
+
+    Returns
+    -------
+    tuple of int
+        0 for all other columns; empty if no column of the table is monotone.
+
+    Raises
+    ------
+    ValueError
+        If such a column is transformed, or a part of others.
+    """
+    if not schema.is_monotone:
+        return ()
+    signs = {
+        column.name: 1 if column.monotone == "up" else -1
+        for column in schema.features
+        if column.monotone
+    }
+    parts = {name: (part, columns) for name, part, columns in encoder.transformers_}
+    if "products" in parts or isinstance(parts["numbers"][0], Pipeline):
+        raise ValueError(
+            "data.monotone needs numeric_transform plain and interactions none or categorical:"
+            " predictions are monotone in what is no part of other columns."
+        )
+    place = encoder.output_indices_["numbers"]
+    found = [0] * max(part.stop for part in encoder.output_indices_.values())
+    found[place] = [signs.get(name, 0) for name in parts["numbers"][1]]
+    return tuple(found)
 
 
 def make_numeric_encoder(transform: str) -> Any:

@@ -18,7 +18,12 @@ import numpy as np
 from evertune.data.schema import Column
 from evertune.messages import did_you_mean
 from evertune.models.embedding_network import check_installed
-from evertune.models.families import COMMON_DEFAULTS, FAMILIES, default_configuration
+from evertune.models.families import (
+    COMMON_DEFAULTS,
+    FAMILIES,
+    MONOTONE_FAMILIES,
+    default_configuration,
+)
 from evertune.preprocessing.encoders import has_high_cardinality
 from evertune.search.space import (
     ALL_SPACES,
@@ -34,6 +39,8 @@ from evertune.search.space import (
 from evertune.trials import Configuration, ParameterValue
 from evertune.types import Task
 
+# parameters that a family with monotone columns leaves at values that keep them so
+NOT_MONOTONE = ("interactions", "grow_policy")
 MAX_GRID_POINTS = 1000  # of one family
 LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
@@ -58,7 +65,8 @@ def build_space(
     task, metric : str, optional
         Class weights are searched if the metric judges labels.
     columns : sequence of Column
-        The features: encodings of kinds that none of them has are not searched.
+        The features: encodings of kinds that none of them has are not searched. If one is
+        monotone, only families and parameters that keep it so are.
 
     Raises
     ------
@@ -80,6 +88,13 @@ def build_space(
     if not set(overrides) <= set(ALL_SPACES):
         raise ValueError(f"space must be of families {names}, but got {sorted(overrides)}.")
     check_installed(wanted)
+    if any(column.monotone for column in columns):
+        wanted &= set(MONOTONE_FAMILIES)
+        if not wanted:
+            raise ValueError(
+                "families must have one that can be monotone, as data.monotone asks, of"
+                f" {', '.join(MONOTONE_FAMILIES)}, but got {sorted(families)}."
+            )
     weighted = task != "regression" and metric in LABEL_METRICS
     shared = {k: v for k, v in SHARED_PARAMETERS.items() if k != "class_weight" or weighted}
     return {
@@ -106,6 +121,28 @@ def space_faults(overrides: Overrides) -> Iterator[tuple[str, str, str]]:
                 yield family, name, str(error)
 
 
+def configuration_fault(configuration: Configuration) -> str | None:
+    """Return what is wrong with a configuration that a person wrote, or None.
+
+    Its values may lie outside the ranges that are searched.
+
+    Examples
+    --------
+    >>> configuration_fault(Configuration("tree", {"max_depth": 40}))
+    >>> print(configuration_fault(Configuration("tree", {"depth": 4}))[:55])
+    configuration of tree must be of its parameters categor
+    """
+    family, values = configuration.family, configuration.hyperparameters
+    if family not in ALL_SPACES:
+        return f"family must be one of {', '.join(ALL_SPACES)}, but got '{family}'."
+    try:
+        check_installed({family})
+        _override_parameters(family, {name: [value] for name, value in values.items()})
+    except ValueError as error:
+        return str(error).replace("space of", "configuration of", 1)
+    return None
+
+
 def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Parameters:
     """Return the parameters of a family that can matter for some columns.
 
@@ -113,6 +150,8 @@ def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Pa
     products of numbers two numbers.
     """
     kinds = [column.kind for column in columns]
+    if any(column.monotone for column in columns):
+        parameters = {k: v for k, v in parameters.items() if k not in NOT_MONOTONE}
     n_numbers = sum(kind in ("number", "boolean") for kind in kinds)
     relevant = {"text_encoding": "text" in kinds, "interactions": n_numbers > 1}
     left = {name: part for name, part in parameters.items() if relevant.get(name, True)}
@@ -122,6 +161,18 @@ def relevant_parameters(parameters: Parameters, columns: Sequence[Column]) -> Pa
             encoding, values=tuple(v for v in encoding.values if v != "hashed")
         )
     return left
+
+
+def monotone_configuration(configuration: Configuration) -> Configuration:
+    """Return a configuration without what keeps a model from being monotone.
+
+    Examples
+    --------
+    >>> monotone_configuration(Configuration("lightgbm", {"interactions": "arithmetic"}))
+    Configuration(family='lightgbm', hyperparameters={})
+    """
+    kept = {k: v for k, v in configuration.hyperparameters.items() if k not in NOT_MONOTONE}
+    return Configuration(configuration.family, kept)
 
 
 def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
@@ -168,7 +219,7 @@ def nearest_values(configuration: Configuration, space: Space) -> dict[str, Para
     """
     family, own = configuration.family, configuration.hyperparameters
     given = COMMON_DEFAULTS | FAMILIES[family].defaults | own
-    return draw_values(space[family], lambda name, part: _clip_value(given.get(name), part))
+    return draw_values(space[family], lambda name, part: clip_value(given.get(name), part))
 
 
 def nearest_configuration(configuration: Configuration, space: Space) -> Configuration | None:
@@ -216,6 +267,22 @@ def flat_parameters(configuration: Configuration) -> Mapping[str, ParameterValue
     family = configuration.family
     values = {f"{family}.{name}": value for name, value in configuration.hyperparameters.items()}
     return {"family": family} | values
+
+
+def clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
+    """Return the value of a parameter that is nearest to a given one, whatever its condition.
+
+    Examples
+    --------
+    >>> clip_value(7.6, Integer(1, 5)), clip_value("odd", Choice(("a", "b")))
+    (5, 'a')
+    """
+    if isinstance(parameter, Choice):
+        return value if value in parameter.values else parameter.values[0]
+    if value is None:
+        return parameter.low
+    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
+    return round(number) if isinstance(parameter, Integer) else number
 
 
 def _override_parameters(
@@ -291,12 +358,3 @@ def _grid_values(parameter: Parameter, n: int) -> tuple[ParameterValue, ...]:
     if isinstance(parameter, Integer):
         return tuple(dict.fromkeys(round(value) for value in values))
     return tuple(values)
-
-
-def _clip_value(value: ParameterValue, parameter: Parameter) -> ParameterValue:
-    if isinstance(parameter, Choice):
-        return value if value in parameter.values else parameter.values[0]
-    if value is None:
-        return parameter.low
-    number = min(max(float(cast(float, value)), parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number

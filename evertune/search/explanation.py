@@ -24,7 +24,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from evertune.metrics.metrics import Metric
-from evertune.search.samplers import add_past_trial, new_optuna_study
+from evertune.search.samplers.optuna_samplers import add_past_trial, new_optuna_study
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.search.summary import MIN_EXPLAINED_TRIALS
 from evertune.trials import ParameterValue, Trial

@@ -25,9 +25,10 @@ from evertune.ensemble.oof import FoldModel
 from evertune.files import read_record, read_table
 from evertune.metrics.metrics import Metric, compute_metrics
 from evertune.models.families import FAMILIES, configuration_encoding, fit_encoded, make_fit_context
+from evertune.models.fit_context import FitResult
 from evertune.models.fitted_model import predict_encoded
 from evertune.models.predictor_files import dump_predictor
-from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
+from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder, monotone_columns
 from evertune.search.memory import (
     BYTES_PER_CELL,
     FreeBytes,
@@ -129,21 +130,42 @@ class FoldOutcome:
 
 @dataclass(frozen=True, eq=False)
 class JobUpdate:
-    """What a worker reports at once: some folds, and why the job ended if it ended early."""
+    """What a worker reports at once: some folds, and why the job ended if it ended early.
+
+    Attributes
+    ----------
+    outcomes : tuple of FoldOutcome
+        Folds that were fitted to their end, on all of their rows.
+    rung_results : tuple of FoldResult
+        Of a job with rungs of rows or rounds that goes on: all folds so far, with a share of them.
+    fidelity : float
+        That share; 1 of `outcomes`.
+    """
 
     outcomes: tuple[FoldOutcome, ...]
     done: bool
     reason: str | None = None
     failed: bool = False
+    rung_results: tuple[FoldResult, ...] = ()
+    fidelity: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedFold:
-    """The encoded rows of one fold; `seconds` is what encoding the validation rows took."""
+    """The encoded rows of one fold.
+
+    Attributes
+    ----------
+    seconds : float
+        What encoding the validation rows took.
+    monotone : tuple of int
+        See `FitContext`.
+    """
 
     training: FloatArray
     validation: FloatArray
     seconds: float = 0.0
+    monotone: tuple[int, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -155,7 +177,13 @@ EncodingCache = dict[tuple[Encoding, int], EncodedFold]
 
 
 def run_job(
-    objective: Objective, job: Job, encodings: EncodingCache, *, free: FreeBytes = free_bytes
+    objective: Objective,
+    job: Job,
+    encodings: EncodingCache,
+    *,
+    n_done: int = 0,
+    one_by_one: bool = False,
+    free: FreeBytes = free_bytes,
 ) -> Iterator[JobUpdate]:
     """Yield the folds of a job as they finish; if it has a deadline, quick ones together.
 
@@ -163,13 +191,19 @@ def run_job(
     ----------
     encodings : dict
         Of folds that this worker encoded before; more are added.
+    n_done : int
+        How many of the folds were evaluated before; they are left out.
+    one_by_one : bool
+        Whether each fold is yielded alone, however quick it is.
     free : callable
         Returns the bytes of memory that are free.
     """
     finished: list[FoldOutcome] = []
-    reported, exactly = time.monotonic(), math.isinf(job.deadline)
+    reported, exactly = time.monotonic(), one_by_one or math.isinf(job.deadline)
     for position, fold in enumerate(job.folds):
-        lack = _lack_of_memory(objective, job, fold, encodings, free)
+        if position < n_done:
+            continue
+        lack = lack_of_memory(objective, job, fold, encodings, free)
         if lack is not None:
             yield JobUpdate(tuple(finished), done=True, reason=lack)
             return
@@ -231,7 +265,7 @@ def evaluate_fold(
     """
     start = time.perf_counter()
     rows, schema, y = objective.folds[fold], objective.schema, objective.y
-    encoded = _encode_fold(objective, configuration_encoding(configuration), fold, encodings)
+    encoded = encode_fold(objective, configuration_encoding(configuration), fold, encodings)
     context = make_fit_context(
         configuration,
         schema,
@@ -241,18 +275,27 @@ def evaluate_fold(
         metric=objective.metrics[0].name,
         iterations=iterations,
         deadline=deadline,
+        monotone=encoded.monotone,
     )
     fit = fit_encoded(configuration, encoded.training, y[rows.training], context)
-    fitted = time.perf_counter()
+    return score_fit(objective, fold, encoded, fit, fit_seconds=time.perf_counter() - start)
+
+
+def score_fit(
+    objective: Objective, fold: int, encoded: EncodedFold, fit: FitResult, *, fit_seconds: float
+) -> FoldOutcome:
+    """Return the score of a fit on the validation rows of its fold, with its model as bytes."""
+    start = time.perf_counter()
+    rows, schema, y = objective.folds[fold], objective.schema, objective.y
     X = encoded.validation if fit.columns is None else encoded.validation[:, list(fit.columns)]
     predictions = predict_encoded(fit.predictor, X, task=schema.task, n_classes=len(schema.classes))
     kind, data = dump_predictor(fit.predictor)
-    predicted = time.perf_counter()
+    predict_seconds = time.perf_counter() - start
     result = FoldResult(
         fold,
         compute_metrics(objective.metrics, y[rows.validation], predictions),
-        fit_seconds=fitted - start,
-        predict_seconds=predicted - fitted,
+        fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
         iterations=fit.iterations,
         encode_seconds=encoded.seconds,
     )
@@ -285,9 +328,10 @@ def maximized_mean_score(results: Iterable[FoldResult], metric: Metric) -> float
     return None if mean is None else maximized_score(mean, metric)
 
 
-def _encode_fold(
+def encode_fold(
     objective: Objective, encoding: Encoding, fold: int, known: EncodingCache
 ) -> EncodedFold:
+    """Return the encoded rows of a fold; `known` has those of before, and gets these."""
     if (encoding, fold) not in known:
         rows, schema = objective.folds[fold], objective.schema
         encoder = make_encoder(encoding, schema)
@@ -297,15 +341,21 @@ def _encode_fold(
         )
         start = time.perf_counter()
         validation = encoder.transform(feature_frame(objective.table.iloc[rows.validation], schema))
-        known[encoding, fold] = EncodedFold(training, validation, time.perf_counter() - start)
+        seconds, monotone = time.perf_counter() - start, monotone_columns(encoder, schema)
+        known[encoding, fold] = EncodedFold(training, validation, seconds, monotone)
         while len(known) > 1 and sum(each.nbytes for each in known.values()) > MAX_ENCODED_BYTES:
             del known[next(iter(known))]
     return known[encoding, fold]
 
 
-def _lack_of_memory(
-    objective: Objective, job: Job, fold: int, encodings: EncodingCache, free: FreeBytes
+def lack_of_memory(
+    objective: Objective,
+    job: Job,
+    fold: int,
+    encodings: EncodingCache,
+    free: FreeBytes = free_bytes,
 ) -> str | None:
+    """Wait until a fit fits into memory; return why it is not started if it never does."""
     configuration, rows = job.configuration, objective.folds[fold]
     if configuration.family not in FAMILIES:  # the fit names this fault
         return None

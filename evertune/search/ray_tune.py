@@ -1,13 +1,16 @@
 """Run a study with Ray Tune, on this machine or on the cluster at RAY_ADDRESS.
 
-`CrossValidationTrainable` is the Tune trainable: one Tune trial is one `Job` of the study.
-`StudySearcher` asks the study for jobs. `StudyCallback` reports results to it, and kills stuck
-workers at the deadline. `FoldASHAScheduler` is ASHA with folds as its resource.
+`CrossValidationTrainable` is the Tune trainable: one Tune trial is one `Job` of the study, with a
+named searcher one configuration on all folds, and one step is one rung (see `rungs`). It can be
+saved and continued, so that Tune's schedulers (`ray_schedulers`) can pause it and move it to
+another node. `StudySearcher` asks the study for jobs. `StudyCallback` reports results to it, and
+kills stuck workers at the deadline.
 
 A local Ray listens on 127.0.0.1 only and asks for a token, and nothing outlives it, however this
 process ends. Workers of a cluster get this package and the project's own Python files from here.
-This is the only module that imports Ray, some of it by private names (see `pyproject.toml`):
-there are no public ones for the address, the folder, the token and the actor of a trial.
+This and `ray_schedulers` are the only modules that import Ray, some of it by private names (see
+`pyproject.toml`): there are no public ones for the address, the folder, the token and the actor of
+a trial.
 """
 
 import gc
@@ -17,45 +20,42 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from itertools import accumulate
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ray
 from joblib import cpu_count
+from pyarrow.fs import FileSystem, LocalFileSystem
 from ray import tune
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from threadpoolctl import threadpool_limits
 
-from evertune.metrics.metrics import Metric
-from evertune.search.objective import (
-    EncodingCache,
-    Job,
-    JobUpdate,
-    Objective,
-    maximized_mean_score,
-    maximized_score,
-    run_job,
-)
+from evertune.config.search_rules import PAUSING_SCHEDULERS, POPULATION_SCHEDULERS
+from evertune.ensemble.oof import FoldModel, TrialArtifacts
+from evertune.search.objective import Job, JobUpdate, Objective, maximized_mean_score
 from evertune.search.ray_address import check_ray_address
 from evertune.search.ray_guardian import orphan_reaper, ray_temp_folder
-from evertune.search.study import Study
-from evertune.trials import Configuration, Trial
+from evertune.search.ray_schedulers import (
+    OBJECTIVE,
+    RESOURCE,
+    make_scheduler,
+    with_changeable_parameters,
+)
+from evertune.search.rungs import Rungs, Worker
+from evertune.search.samplers import search_space
+from evertune.search.study import SearchConfig, Study
+from evertune.trials import Configuration
 
-OBJECTIVE = "objective"  # mean over the folds so far; greater is better
-FOLDS_DONE = "folds_done"
 UPDATE = "update"
 PACKAGE = Path(__file__).parents[1]
-SCHEDULERS = ("racing", "asha", "none")
-REDUCTION_FACTOR = 3  # a third of the trials go on from folds 1, 3, 9, ...
+POPULATION_SIZE = 8  # of population based training
+MAX_MOVES = 2  # to other workers, of a trial that lost its worker
 RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -83,65 +83,281 @@ def run_with_ray(study: Study, *, root: Path | None, state: Path, started: threa
 
     `started` is set as soon as a worker runs. Arguments and errors are those of `run_search`.
     """
-    callback = StudyCallback(study, started=started)
-    with (
-        tempfile.TemporaryDirectory() as storage,
-        ray_session(root, state, workers=study.config.workers) as workers,
-    ):
+    config = study.config
+    session = ray_session(root, state, workers=config.workers, gpus_per_trial=config.gpus_per_trial)
+    with session as workers:
+        check_storage(config, root)
         study.workers = workers
-        tune.Tuner(
-            tune.with_parameters(CrossValidationTrainable, objective=study.objective),
-            tune_config=tune.TuneConfig(
-                num_samples=-1,
-                reuse_actors=True,
-                search_alg=StudySearcher(study),
-                scheduler=make_scheduler(
-                    study.config.scheduler,
-                    metric=study.metric,
-                    n_folds=study.n_folds,
-                    past_trials=study.past_trials,
-                ),
-                max_concurrent_trials=workers,
+        run_in_session(study, root=root, started=started)
+
+
+def run_in_session(study: Study, *, root: Path | None, started: threading.Event) -> None:
+    """Do the same in the Ray session that this process is in, with `study.workers` workers."""
+    config = study.config
+    callback = StudyCallback(study, started=started)
+    with _storage_folder(config.storage, root) as storage:
+        # On one machine results are the quicker way for models.
+        models = None
+        if config.storage is not None and os.environ.get("RAY_ADDRESS"):
+            models = ModelStore(f"{storage}/models")
+            study.read_models = models.read
+        trainable = tune.with_resources(
+            tune.with_parameters(
+                CrossValidationTrainable,
+                objective=study.objective,
+                rungs=study.rungs,
+                models=models,
             ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=storage,
-                callbacks=[callback],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                stop=callback,
-                verbose=0,
+            {"cpu": 1, "gpu": config.gpus_per_trial},
+        )
+        if config.scheduler in POPULATION_SCHEDULERS:
+            while not study.exhausted and _run_population(
+                study, trainable, callback=callback, storage=storage
+            ):
+                pass
+        else:
+            _run_trials(study, trainable, callback=callback, storage=storage)
+        if models is not None:
+            study.close()  # reads models, which end with the folder
+
+
+def _run_trials(study: Study, trainable: Any, *, callback: "StudyCallback", storage: str) -> None:
+    """Evaluate trials one after the other until the study is exhausted."""
+    config, searcher = study.config, StudySearcher(study)
+    pauses = config.scheduler in PAUSING_SCHEDULERS
+    if pauses:  # Tune's own limit counts paused trials, so that no bracket would ever fill
+        searcher.limit_running(callback, study.workers)
+    is_named = config.searcher != "portfolio"
+    tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            num_samples=-1,
+            reuse_actors=True,
+            search_alg=searcher,
+            scheduler=make_scheduler(
+                config.scheduler,
+                metric=study.metric,
+                rungs=study.rungs,
+                past_trials=study.past_trials,
             ),
-        ).fit()
+            max_concurrent_trials=None if pauses else study.workers,
+        ),
+        run_config=_run_config(
+            callback,
+            storage,
+            movable=is_named
+            and os.environ.get("RAY_ADDRESS") is not None
+            and config.storage is not None,
+        ),
+    ).fit()
+
+
+def _run_population(
+    study: Study, trainable: Any, *, callback: "StudyCallback", storage: str
+) -> bool:
+    """Train one population to its end; return False if there were no more members."""
+    space = search_space(study.objective, study.config)
+    jobs: list[dict[str, Any]] = []
+    while len(jobs) < POPULATION_SIZE and (job := study.ask()) is not None:
+        known = with_changeable_parameters(job.configuration, space)
+        jobs.append(asdict(replace(job, configuration=known)))
+    if not jobs:
+        return False
+    tune.Tuner(
+        trainable,
+        param_space={"job": tune.grid_search(jobs)},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            scheduler=make_scheduler(
+                study.config.scheduler,
+                metric=study.metric,
+                rungs=study.rungs,
+                space=space,
+                seed=study.seed,
+            ),
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=_run_config(callback, storage, movable=False),
+    ).fit()
+    return True
+
+
+def _run_config(callback: "StudyCallback", storage: str, *, movable: bool) -> tune.RunConfig:
+    """Return how Tune runs trials: if they can move, each step is saved, and lost workers replaced.
+
+    Population based training copies trials; it needs the last few states of each.
+    """
+    return tune.RunConfig(
+        name=f"search-{secrets.token_hex(4)}",
+        storage_path=storage,
+        callbacks=[callback],
+        checkpoint_config=tune.CheckpointConfig(
+            checkpoint_at_end=False, checkpoint_frequency=int(movable), num_to_keep=4
+        ),
+        failure_config=tune.FailureConfig(max_failures=MAX_MOVES if movable else 0),
+        stop=callback,
+        verbose=0,
+    )
+
+
+@contextmanager
+def _storage_folder(storage: str | None, root: Path | None) -> Iterator[str]:
+    """Yield a new folder for the checkpoints of one search, which is removed at its end."""
+    if storage is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+        return
+    folder = f"{_absolute(storage, root).rstrip('/')}/evertune-{secrets.token_hex(6)}"
+    filesystem, path = open_filesystem(folder)
+    filesystem.create_dir(path, recursive=True)
+    try:
+        yield folder
+    finally:
+        filesystem.delete_dir(path)
+
+
+def _absolute(storage: str, root: Path | None) -> str:
+    """Return an address as it is, and a folder as an absolute path; it may be in the project."""
+    return storage if "://" in storage else str((root or Path.cwd()) / storage)
+
+
+def open_filesystem(address: str) -> tuple[Any, str]:
+    """Return pyarrow's file system of a folder or address, and the path in it."""
+    if "://" in address:
+        filesystem, path = FileSystem.from_uri(address)
+        return filesystem, path
+    return LocalFileSystem(), address
+
+
+def check_storage(config: SearchConfig, root: Path | None) -> None:
+    """Refuse what several nodes cannot do: pause trials without a folder that all of them reach.
+
+    Raises
+    ------
+    ValueError
+        If `search.storage` is missing, or a node does not reach it.
+    """
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    if config.storage is None:
+        if config.scheduler in PAUSING_SCHEDULERS:
+            raise ValueError(
+                f"search.scheduler {config.scheduler} moves trials between the {len(nodes)} nodes "
+                "of the cluster at RAY_ADDRESS; name a folder or object store that all of them "
+                "reach in search.storage, or take asha."
+            )
+        return
+    if "://" in config.storage:
+        return
+    folder = _absolute(config.storage, root)
+
+    def is_there(folder: str) -> bool:
+        return Path(folder).is_dir()
+
+    task = ray.remote(num_cpus=0)(is_there)
+    reached = ray.get(
+        [
+            task.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+            ).remote(folder)
+            for node in nodes
+        ]
+    )
+    if not all(reached):
+        raise ValueError(
+            f"search.storage '{folder}' must be a folder that all nodes of the cluster at "
+            f"RAY_ADDRESS reach, but {reached.count(False)} of {len(nodes)} do not; mount it "
+            "there, or name an object store such as s3://bucket/folder."
+        )
+
+
+class ModelStore:
+    """Fold models that workers of a cluster store, so that they do not pass through Tune's results.
+
+    The driver reads those of trials that enter the pool; those of stopped trials are never read.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def write(self, number: int, update: JobUpdate) -> JobUpdate:
+        """Store the models of an update, and return it without them."""
+        if not update.outcomes:
+            return update
+        filesystem, folder = open_filesystem(self._address)
+        filesystem.create_dir(folder, recursive=True)
+        stripped = []
+        for outcome in update.outcomes:
+            model = outcome.model
+            with filesystem.open_output_stream(self._path(folder, number, model.fold)) as file:
+                file.write(model.data)
+            stripped.append(replace(outcome, model=replace(model, data=b"")))
+        return replace(update, outcomes=tuple(stripped))
+
+    def read(self, artifacts: TrialArtifacts) -> TrialArtifacts:
+        """Return artifacts with their models; those that were not stored have them already."""
+        filesystem, folder = open_filesystem(self._address)
+
+        def with_data(model: FoldModel) -> FoldModel:
+            if model.data:
+                return model
+            path = self._path(folder, artifacts.number, model.fold)
+            with filesystem.open_input_stream(path) as file:
+                return replace(model, data=file.read())
+
+        return replace(artifacts, folds=tuple(map(with_data, artifacts.folds)))
+
+    @staticmethod
+    def _path(folder: str, number: int, fold: int) -> str:
+        return f"{folder}/{number:06d}-{fold}"
 
 
 class CrossValidationTrainable(tune.Trainable):  # type: ignore[misc]
-    """Evaluates one job, some folds a step. A worker serves many jobs, one after the other."""
+    """Evaluates one job, a step of its rungs at a time. A worker serves many jobs, one by one."""
 
-    def setup(self, config: dict[str, Any], objective: Objective) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        objective: Objective,
+        rungs: Rungs,
+        models: ModelStore | None = None,
+    ) -> None:
         """Keep the objective, and use one thread."""
         threadpool_limits(1)
-        self.objective, self.encodings = objective, EncodingCache()
+        self.worker, self.models = Worker(objective, rungs), models
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Turn to another job."""
-        self.updates = run_job(self.objective, job_from_config(new_config), self.encodings)
-        self.results: tuple[Any, ...] = ()
+        self.job = job_from_config(new_config)
+        self.evaluation = self.worker.start(self.job)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next folds and the mean so far."""
-        update = next(self.updates)
-        self.results += tuple(each.result for each in update.outcomes)
-        score = maximized_mean_score(self.results, self.objective.metrics[0])
+        """Return the next step, and the mean over the folds by now."""
+        update, evaluation = self.evaluation.step(), self.evaluation
+        metric = self.worker.objective.metrics[0]
+        score = None if update.failed else maximized_mean_score(evaluation.results(), metric)
         scores = {} if score is None else {OBJECTIVE: score}
-        return scores | {UPDATE: update, FOLDS_DONE: len(self.results), "done": update.done}
+        if self.models is not None:
+            update = self.models.write(self.job.number, update)
+        return scores | {UPDATE: update, RESOURCE: evaluation.resource, "done": update.done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:  # noqa: ARG002
+        """Return what another worker, maybe on another node, needs to go on."""
+        return {"evaluation": self.evaluation.state()}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint; of another trial, if population based training copies it."""
+        self.evaluation.restore(checkpoint["evaluation"])
 
 
 def job_from_config(config: Mapping[str, Any]) -> Job:
-    """Return the job of a Tune trial, whose configuration is the job as a dictionary."""
-    configuration = Configuration(**config["configuration"])
-    return Job(**{**config, "configuration": configuration, "folds": tuple(config["folds"])})
+    """Return the job of a Tune trial, whose configuration has the job as a dictionary."""
+    job = config["job"]
+    configuration = Configuration(**job["configuration"])
+    return Job(**{**job, "configuration": configuration, "folds": tuple(job["folds"])})
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -150,6 +366,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def __init__(self, study: Study) -> None:
         super().__init__(metric=OBJECTIVE, mode="max")
         self._study = study
+        self._may_start: Callable[[], bool] = lambda: True
+
+    def limit_running(self, callback: "StudyCallback", workers: int) -> None:
+        """Suggest nothing while as many trials as workers run or are about to."""
+        self._may_start = lambda: callback.count_active() < workers
 
     def __getstate__(self) -> dict[str, Any]:
         """Give Tune nothing to save: the trials file is the only memory of a search."""
@@ -157,13 +378,21 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
         """Return the next job, None if there is none now, or that there will be none."""
+        if not self._may_start():
+            return None
         job = self._study.ask()
         if job is not None:
-            return asdict(job)
+            return {"job": asdict(job)}
         return Searcher.FINISHED if self._study.exhausted else None
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
+
+    def on_pause(self, trial_id: str) -> None:
+        """Do nothing; Tune's scheduler for BOHB calls it."""
+
+    def on_unpause(self, trial_id: str) -> None:
+        """Do nothing; likewise."""
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing."""
@@ -180,14 +409,23 @@ class StudyCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         self._study, self._started = study, started
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, Any] = {}
+        self._trials: list[Any] = []
         self._updates: dict[str, JobUpdate] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Give Tune nothing to save."""
         return {}
 
+    def on_step_begin(self, *, trials: list[Any], **_: Any) -> None:
+        """Remember Tune's trials."""
+        self._trials = trials
+
+    def count_active(self) -> int:
+        """Return how many trials run or are about to; paused ones do not count."""
+        return sum(trial.status in ("RUNNING", "PENDING") for trial in self._trials)
+
     def on_trial_start(self, *, trial: Any, **_: Any) -> None:
-        """Remember the job and its worker."""
+        """Remember the job and its worker; a trial starts again after a pause."""
         self._jobs[trial.trial_id] = job_from_config(trial.config)
         self._workers[trial.trial_id] = trial.temporary_state.ray_actor
         self._started.set()
@@ -224,66 +462,14 @@ class StudyCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         return True
 
 
-class FoldASHAScheduler(AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Ray's ASHA with folds as its resource, which lets the first trials at each fold pass.
-
-    The best third is not defined for fewer than three trials: without this, the second trial of a
-    search would be stopped whenever its first fold is the worse one.
-    """
-
-    def __init__(self, n_folds: int) -> None:
-        super().__init__(
-            time_attr=FOLDS_DONE,
-            metric=OBJECTIVE,
-            mode="max",
-            max_t=n_folds,
-            grace_period=1,
-            reduction_factor=REDUCTION_FACTOR,
-        )
-        self._n_folds = n_folds
-        self._n_results: Counter[int] = Counter()
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Return whether the trial goes on."""
-        action: str = super().on_trial_result(tune_controller, trial, result)
-        fold = result[FOLDS_DONE]
-        self._n_results[fold] += 1
-        if fold < self._n_folds and self._n_results[fold] <= REDUCTION_FACTOR:
-            return str(TrialScheduler.CONTINUE)
-        return action
-
-    def replay(self, number: int, scores: Sequence[float]) -> None:
-        """Learn the fold scores of a trial of an earlier run; greater is better."""
-        past = SimpleNamespace(trial_id=f"past-{number}")
-        self.on_trial_add(None, past)
-        for n_folds, total in enumerate(accumulate(scores), start=1):
-            result = {FOLDS_DONE: n_folds, OBJECTIVE: total / n_folds}
-            self.on_trial_result(None, past, result)
-        self.on_trial_remove(None, past)
-
-
-def make_scheduler(
-    kind: str, *, metric: Metric, n_folds: int, past_trials: Sequence[Trial] = ()
-) -> TrialScheduler:
-    """Return a Tune scheduler that knows the folds of earlier runs' trials.
-
-    `racing` and `none` are first in, first out for Tune: the study itself prunes by racing.
-    """
-    if kind not in SCHEDULERS:
-        raise ValueError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {kind!r}.")
-    if kind != "asha":
-        return FIFOScheduler()
-    asha = FoldASHAScheduler(n_folds)
-    for trial in past_trials:
-        scores = [fold.figures[metric.name] for fold in trial.folds]
-        known = [maximized_score(score, metric) for score in scores if score is not None]
-        asha.replay(trial.number, known)
-    return asha
-
-
 @contextmanager
-def ray_session(root: Path | None, state: Path, *, workers: int | None) -> Iterator[int]:
-    """Connect to the cluster at RAY_ADDRESS, or start Ray here; yield the number of workers."""
+def ray_session(
+    root: Path | None, state: Path, *, workers: int | None, gpus_per_trial: float = 0.0
+) -> Iterator[int]:
+    """Connect to the cluster at RAY_ADDRESS, or start Ray here; yield the number of workers.
+
+    It is the number of trials that the cluster's processors and GPUs hold at once, or less.
+    """
     if os.environ.get("RAY_ADDRESS"):
         session = _cluster_session(root)
     else:
@@ -295,6 +481,15 @@ def ray_session(root: Path | None, state: Path, *, workers: int | None) -> Itera
                 f"search.workers must not be more than the {processors} processors of the cluster "
                 f"at RAY_ADDRESS, but got {workers}; lower it, or write auto."
             )
+        if gpus_per_trial:
+            gpus = float(ray.cluster_resources().get("GPU", 0))
+            processors = min(processors, int(gpus / gpus_per_trial))
+            if processors < (workers or 1):
+                raise ValueError(
+                    f"search.gpus_per_trial {gpus_per_trial:g} needs {workers or 1} times as many "
+                    f"GPUs for search.workers {workers or 'auto'}, but Ray found {gpus:g}; lower "
+                    "one of them, or write 0."
+                )
         yield workers or processors
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
+from evertune.config.search_rules import TUNE_SCHEDULERS
 from evertune.search.objective import EncodingCache, JobUpdate, run_job
 from evertune.search.study import Budget, SearchConfig, Study
 
@@ -53,7 +54,8 @@ def run_search(study: Study, *, root: Path | None, state: Path) -> None:
     study.stop_at -= SHUTDOWN_SECONDS
     # A cluster's processors are known once it is joined; until then the plan is for one.
     study.workers = study.config.workers or (1 if os.environ.get("RAY_ADDRESS") else cpu_count())
-    if study.is_timed:
+    # What Tune's schedulers compare must run on its workers.
+    if study.is_timed and study.config.scheduler not in TUNE_SCHEDULERS:
         with _background_evaluation(study) as stop:
             _run_with_ray(study, root, state, started=stop)
     else:
@@ -78,7 +80,7 @@ def run_locally(study: Study) -> None:
 
 def runs_locally(config: SearchConfig, budget: Budget) -> bool:
     """Return whether Ray would only cost time: no second worker, or too little time to start it."""
-    if os.environ.get("RAY_ADDRESS") or config.scheduler == "asha":
+    if os.environ.get("RAY_ADDRESS") or config.scheduler in TUNE_SCHEDULERS:
         return False
     alone = config.workers == 1 and budget.seconds is None
     return alone or budget.deadline() - time.monotonic() < MIN_RAY_SECONDS
@@ -140,7 +142,9 @@ def _evaluate_jobs(study: Study, stop: threading.Event) -> None:
                 continue
             update: JobUpdate | None = None
             pruned = False
-            for update in run_job(study.objective, job, encodings):
+            for update in run_job(
+                study.objective, job, encodings, one_by_one=study.config.one_by_one
+            ):
                 pruned = study.report(job, update) and not update.done
                 if pruned:
                     break

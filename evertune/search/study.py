@@ -12,7 +12,8 @@ process) asks it for a `Job`, reports folds as they finish, and tells it when th
 
 A `Sampler` proposes the configurations. All methods may be called by several threads.
 
-If the budget is a number of trials, jobs are proposed in batches of four. The sampler, and the
+If the budget is a number of trials, jobs are proposed in batches of four, unless the scheduler
+pauses trials. The sampler, and the
 decision which trials are pruned, learn of the results once the whole batch has ended, in the order
 of the numbers: what is tried depends neither on timing nor on the number of workers.
 """
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evertune.config.schema import SearchSection
+from evertune.config.search_rules import PAUSING_SCHEDULERS, search_conflicts
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.ensemble.selection import (
     can_choose_by_first_fold,
@@ -42,6 +44,7 @@ from evertune.search.objective import (
     mean_score,
 )
 from evertune.search.pruning import FoldScores, should_prune
+from evertune.search.rungs import make_rungs
 from evertune.trials import Configuration, FoldResult, ParameterValue, Trial, TrialSource
 
 CONFIGURATION_TIME_SHARE = 0.2  # of the workers' time: what one configuration may take in all
@@ -64,39 +67,99 @@ class SearchConfig:
     Attributes
     ----------
     searcher : str
-        `portfolio`, `tpe`, `random` or `grid`.
+        One of `evertune.search.samplers.SEARCHERS`.
     scheduler : str
-        `racing` (see `pruning`), `asha` or `none`.
+        `racing` (see `pruning`), `none`, or one of Tune's (see `ray_schedulers`).
+    rung : str
+        Where Tune's schedulers compare trials: `folds`, `rows` or `rounds` (see `rungs`).
     space : mapping from family to mapping from parameter to values
         Overrides of the default ranges: two bounds, or some choices.
     warm_starts : tuple of Configuration
         Tried before the families' defaults.
     workers : int, optional
         Jobs at once; None is one for each processor.
+    gpus_per_trial : float
+        That Ray reserves for each trial.
+    storage : str, optional
+        Folder or address of Tune's checkpoints, which all nodes of a cluster must reach.
+    strategy : str
+        `joint`, `sequence` or `alternating`: how the axes of a configuration are searched.
+    configurations : tuple of Configuration
+        What the searcher `manual` evaluates.
+    objectives : tuple of str
+        Metrics beside the first one, for the searcher `nsga2`.
+    guards : mapping from metric to float
+        Bounds that `nsga2` takes for constraints.
     """
 
     families: tuple[str, ...]
     searcher: str = "portfolio"
     scheduler: str = "racing"
+    rung: str = "folds"
     space: SpaceOverrides = field(default_factory=dict)
     warm_starts: tuple[Configuration, ...] = ()
     workers: int | None = None
+    gpus_per_trial: float = 0.0
+    storage: str | None = None
     seed: int = 0
+    strategy: str = "joint"
+    configurations: tuple[Configuration, ...] = ()
+    objectives: tuple[str, ...] = ()
+    guards: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, search: SearchSection, *, warm_starts: tuple[Configuration, ...] = ()
+        cls,
+        search: SearchSection,
+        *,
+        warm_starts: tuple[Configuration, ...] = (),
+        guards: Mapping[str, float] | None = None,
     ) -> "SearchConfig":
-        """Return the settings of a section of params.yaml."""
+        """Return the settings of a section of params.yaml; guards are those of `metric`."""
         return cls(
             families=search.families,
             searcher=search.searcher,
             scheduler=search.scheduler,
+            rung=search.rung,
             space={str(family): ranges for family, ranges in search.space.items()},
             warm_starts=warm_starts,
             workers=None if search.workers == "auto" else search.workers,
+            gpus_per_trial=search.gpus_per_trial,
+            storage=search.storage,
             seed=search.seed,
+            strategy=search.strategy,
+            configurations=tuple(
+                Configuration(
+                    str(given["family"]), {k: v for k, v in given.items() if k != "family"}
+                )
+                for given in search.configurations
+            ),
+            objectives=search.objectives,
+            guards=guards or {},
         )
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each fold is reported alone: a named searcher's trials are compared by folds."""
+        return self.searcher != "portfolio"
+
+    def check(self) -> None:
+        """Refuse settings that do not go together.
+
+        Raises
+        ------
+        ValueError
+            Of a scheduler, rung, searcher and families; the message has all faults.
+        """
+        faults = search_conflicts(
+            searcher=self.searcher,
+            scheduler=self.scheduler,
+            rung=self.rung,
+            families=self.families,
+        )
+        text = " ".join(f"search.{key}: {fault}." for key, fault in faults)
+        if text:
+            raise ValueError(text)
 
 
 @dataclass(frozen=True)
@@ -139,6 +202,8 @@ class RunningTrial:
         Folds that a worker has now.
     iterations : int, optional
         What the other folds get exactly, if the first one was cut short.
+    rung_results : tuple of FoldResult
+        Of its last rung, at which folds had the share `fidelity` of their rows or rounds.
     """
 
     configuration: Configuration
@@ -146,11 +211,14 @@ class RunningTrial:
     outcomes: tuple[FoldOutcome, ...] = ()
     busy: frozenset[int] = frozenset()
     iterations: int | None = None
+    rung_results: tuple[FoldResult, ...] = ()
+    fidelity: float = 1.0
 
     @property
     def results(self) -> tuple[FoldResult, ...]:
-        """The results so far, in the order of the folds."""
-        return tuple(sorted((each.result for each in self.outcomes), key=lambda each: each.fold))
+        """The results so far, in the order of the folds; if no fold is whole, of the last rung."""
+        whole = [each.result for each in self.outcomes]
+        return tuple(sorted(whole or self.rung_results, key=lambda each: each.fold))
 
     @property
     def seconds(self) -> float:
@@ -213,6 +281,10 @@ class Study:
         workers take time to stop.
     next_number : int
         Of the next trial.
+    rungs : Rungs
+        Where its scheduler compares trials.
+    read_models : callable
+        Returns a trial's artifacts with the fitted models, if workers stored them elsewhere.
     """
 
     def __init__(
@@ -225,19 +297,25 @@ class Study:
         on_finished: OnTrialFinished,
         past_trials: tuple[Trial, ...] = (),
     ) -> None:
+        config.check()
         self.objective, self.config, self.budget = objective, config, budget
         self.metric, self.n_folds = objective.metrics[0], len(objective.folds)
+        self.rungs = make_rungs(
+            config.scheduler, config.rung, objective.folds, one_by_one=config.one_by_one
+        )
         self.past_trials = past_trials
         self.seed = config.seed + len(past_trials)
         self.trials: list[Trial] = []
         self.running: dict[int, RunningTrial] = {}
         self.artifacts: dict[int, TrialArtifacts] = {}
         self.workers = config.workers or 1
+        self.read_models: Callable[[TrialArtifacts], TrialArtifacts] = lambda artifacts: artifacts
         self.stop_at = budget.deadline()
         self.next_number = 1 + max((trial.number for trial in past_trials), default=-1)
         self._trials_left = None if budget.trials is None else budget.trials - len(past_trials)
         self._on_finished = on_finished
-        self._in_batches = budget.seconds is None
+        # A scheduler that pauses trials decides itself which results it waits for.
+        self._in_batches = budget.seconds is None and config.scheduler not in PAUSING_SCHEDULERS
         self._batch: dict[int, bool] = {}  # by trial number, whether its job has ended
         self._batch_is_full = False
         self._ended: dict[int, Trial | None] = {}  # what the sampler does not know yet
@@ -315,6 +393,12 @@ class Study:
             self._trials_left -= 1
         return self.limit(Job(number, configuration, tuple(range(n_folds or self.n_folds)), phase))
 
+    def withdraw(self, job: Job) -> None:
+        """Take back the latest job that `new_job` returned; for samplers that don't want it."""
+        self.next_number = job.number
+        if self._trials_left is not None:
+            self._trials_left += 1
+
     def limit(self, job: Job) -> Job:
         """Return a job with its share of the time; unchanged if only trials are counted."""
         seconds = self.budget.seconds
@@ -332,12 +416,20 @@ class Study:
             trial = self.running.get(job.number)
             if trial is None:  # another job of the trial has ended it
                 return False
-            cut = [each.result.iterations for each in update.outcomes if not each.completed]
+            # A trial that lost its worker repeats what it did after its last checkpoint.
+            known = {each.result.fold for each in trial.outcomes}
+            outcomes = [each for each in update.outcomes if each.result.fold not in known]
+            cut = [each.result.iterations for each in outcomes if not each.completed]
             trial = self.running[job.number] = replace(
                 trial,
-                outcomes=trial.outcomes + update.outcomes,
+                configuration=job.configuration,  # population based training changes it
+                outcomes=(*trial.outcomes, *outcomes),
                 iterations=cut[0] if cut else trial.iterations,
             )
+            if update.rung_results:
+                trial = self.running[job.number] = replace(
+                    trial, rung_results=update.rung_results, fidelity=update.fidelity
+                )
             if self.config.scheduler != "racing" or job.phase != "search":
                 return False
             rivals = [
@@ -362,14 +454,14 @@ class Study:
                 with self._lock:
                     if not self._unflushed:
                         return
-                    finished = self._unflushed.pop(0)
-                self._on_finished(*finished)
+                    trial, artifacts = self._unflushed.pop(0)
+                self._on_finished(trial, artifacts and self.read_models(artifacts))
 
     def close(self) -> None:
         """End what the budget cut short; later reports of stuck fits are ignored."""
         with self._lock:
             for number, trial in sorted(self.running.items()):
-                if trial.outcomes:
+                if trial.results:
                     self._ended[number] = self._end_trial(number, "stopped", OUT_OF_BUDGET)
             self.running.clear()
             self._learn_results(closing=True)
@@ -470,6 +562,7 @@ class Study:
             reason=reason,
             elapsed_seconds=self.budget.elapsed(),
             phase=running.phase,
+            fidelity=1.0 if running.outcomes else running.fidelity,
         )
         complete = status == "complete" and trial.score is not None
         # what the budget stopped can still be a member, by the folds that it has

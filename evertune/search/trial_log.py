@@ -97,7 +97,8 @@ def open_trials(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
 
 def append_trial(path: Path, trial: Trial) -> None:
     """Add a trial and force it to disk."""
-    append_line(path, _TRIAL.dump_json(trial).decode())
+    whole = {"fidelity"} if trial.fidelity == 1 else None
+    append_line(path, _TRIAL.dump_json(trial, exclude=whole).decode())
 
 
 def read_trials(path: Path) -> tuple[Trial, ...]:

@@ -8,6 +8,7 @@ small tree with default values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
@@ -35,7 +36,7 @@ from evertune.evaluation.heuristics import (
 )
 from evertune.files import read_record, read_table
 from evertune.metrics.metrics import compute_metrics, mean_metrics, prediction_mask
-from evertune.models.families import default_configuration, fit_configuration
+from evertune.models.families import can_keep_monotone, default_configuration, fit_configuration
 from evertune.models.fitted_model import FittedPipeline, Model, predict
 from evertune.trials import FoldResult, MetricValues
 from evertune.types import FloatArray, Predictions
@@ -121,10 +122,13 @@ class BaselineMeasurement:
 
     def fit_model(self, name: str, table: pd.DataFrame, y: FloatArray) -> FittedPipeline:
         """Return one of the simplest models, fitted on some rows."""
-        configuration = default_configuration(SIMPLEST_FAMILIES[name])
+        configuration, schema = default_configuration(SIMPLEST_FAMILIES[name]), self.schema
+        if not can_keep_monotone(configuration.family, schema):  # it is only compared then
+            free = tuple(replace(column, monotone=None) for column in schema.features)
+            schema = replace(schema, features=free)
         try:
             return fit_configuration(
-                configuration, table, y, schema=self.schema, seed=self.section.seed, n_jobs=1
+                configuration, table, y, schema=schema, seed=self.section.seed, n_jobs=1
             )
         except ValueError as error:
             raise StageError(

@@ -50,6 +50,7 @@ from evertune.evaluation.evaluation_record import Evaluation, SearchedModel
 from evertune.evaluation.formatting import format_score, humanize, metric_name
 from evertune.evaluation.heuristics import Rule
 from evertune.evaluation.model_card import evaluation_notes
+from evertune.evaluation.monotone import check_monotone
 from evertune.evaluation.nested import CrossValidationData, NestedResult
 from evertune.evaluation.phases import (
     compare_phases,
@@ -60,6 +61,7 @@ from evertune.evaluation.unseen_values import describe_unseen_values
 from evertune.files import read_record, read_table
 from evertune.fitting.choose_window import window_note
 from evertune.metrics.metrics import Metric, compute_metrics
+from evertune.models.families import can_keep_monotone
 from evertune.models.fitted_model import Model, predict
 from evertune.models.persistence import load_model, load_model_origin, load_window_choice
 from evertune.models.provenance import ModelOrigin, WindowChoice, is_baseline
@@ -168,12 +170,17 @@ def choose(
         name: predict(model.fitted, holdout, model.schema)
         for name, model in inputs.simplest.items()
     }
+    rivals = {
+        name: simplest[name]
+        for name, model in inputs.simplest.items()
+        if can_keep_monotone(model.configuration.family, inputs.model.schema)
+    }
     _, rows = compare_with_baselines(
         metrics[:1],
         y_true,
         searched,
-        baselines=[each for each in inputs.baselines if each.name in simplest],
-        baseline_predictions=simplest,
+        baselines=[each for each in inputs.baselines if each.name in rivals],
+        baseline_predictions=rivals,
         expected={},
         bootstrap=bootstrap_config(section),
     )
@@ -256,6 +263,7 @@ def evaluate_model(
     return replace(
         _with_phases(result, inputs, metric=metrics[0]),
         search=summarize_search(inputs.trials, greater_is_better=metrics[0].greater_is_better),
+        monotone=check_monotone(chosen.model, inputs.holdout),
     )
 
 

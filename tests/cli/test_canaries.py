@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 
 from evertune.access import kept_secret
 from evertune.config.yaml_file import edit_section
+from evertune.orchestration.environment import DEFAULTS
 from evertune.orchestration.server import server_responds
 from evertune.registry.mlflow_connection import mlflow_login, mlflow_ui_command
 from tests.support.projects import free_port, run, start
@@ -47,7 +48,7 @@ def mlflow_with_login(state: Path) -> Iterator[str]:
     port = free_port()
     command = mlflow_ui_command(state, port, "0.0.0.0")
     with (state / "ui.log").open("wb") as log:
-        server = Popen(command, env=os.environ | mlflow_login(state), stderr=log)
+        server = Popen(command, env=os.environ | DEFAULTS | mlflow_login(state), stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
         assert server_responds(address, seconds=120, alive=lambda: server.poll() is None)

@@ -3,7 +3,6 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
@@ -12,19 +11,27 @@ import pytest
 from filelock import FileLock
 
 from evertune.config.yaml_file import edit_section
+from tests.support.projects import run, start
 from tests.support.trained import small_project
 
-Run = Callable[..., CompletedProcess[str]]
-Start = Callable[..., Popen[str]]
 STEPS = ["snapshot", "prepare", "split", "baseline", "search", "fit", "evaluate", "register"]
 NOISE = ["Traceback", "CancelledError", "Error logging", "WARNING", "INFO", "Warning"]
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def once_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project in which run after run is stopped."""
+    return small_project(tmp_path_factory.mktemp("stopped") / "project")
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return small_project(tmp_path / "project")
+def stopped(once_stopped: Path) -> Path:
+    """Return it with a search that takes long."""
+    root = once_stopped
+    edit_section(root / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
+    return root
 
 
 def prefect_states(root: Path, table: str) -> list[str]:
@@ -111,11 +118,10 @@ def test_all_that_a_run_writes_lies_in_data_and_state(trained: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_continues(
-    started: Start, project: Path, number: signal.Signals, code: int
+    stopped: Path, number: signal.Signals, code: int
 ) -> None:
-    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
-    with started("train") as process:
-        family = in_search(process, project)
+    with start(stopped, "train") as process:
+        family = in_search(process, stopped)
         os.kill(process.pid, number)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.count("continues from there")) == (code, 1)
@@ -123,13 +129,12 @@ def test_a_stopped_run_leaves_nothing_behind_and_says_that_the_next_continues(
 
 
 def test_a_killed_run_leaves_no_process_and_the_next_closes_its_record(
-    started: Start, evertune: Run, project: Path
+    stopped: Path,
 ) -> None:
-    edit_section(project / "params.yaml", "search", {"budget_trials": 1000, "workers": 2})
-    with started("train") as process:
-        family = in_search(process, project)
+    with start(stopped, "train") as process:
+        family = in_search(process, stopped)
         process.kill()
     assert psutil.wait_procs(family, timeout=60)[1] == []
-    edit_section(project / "params.yaml", "search", {"budget_trials": 2})
-    assert evertune("train").returncode in (0, 3)
-    assert prefect_states(project, "flow_run") == ["CRASHED", "COMPLETED"]
+    edit_section(stopped / "params.yaml", "search", {"budget_trials": 2})
+    assert run(stopped, "train").returncode in (0, 3)
+    assert prefect_states(stopped, "flow_run")[-2:] == ["CRASHED", "COMPLETED"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evertune.orchestration.server import prefect_api_url, server_on_socket, wait_for_server
+from tests.support.projects import add_prefect_database
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -16,7 +17,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SyncPrefectCli
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    home = tmp_path_factory.mktemp("prefect")
+    state = tmp_path_factory.mktemp("state")
+    add_prefect_database(state)
+    home = state / "prefect"
     listener = socket.create_server(("127.0.0.1", 0))
     address, log = prefect_api_url(listener.getsockname()[1]), home / "server.log"
     with (

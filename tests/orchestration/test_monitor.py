@@ -11,7 +11,7 @@ from evertune.models.persistence import load_model
 from evertune.orchestration.server import prefect_server
 from evertune.orchestration.server_names import ProjectIdentity
 from tests.support.production import labelled, project, rows, served
-from tests.support.projects import CHECKOUT, run
+from tests.support.projects import CHECKOUT, add_prefect_database, run
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +21,7 @@ def root(champion_root: Path, learned: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Return a project whose production has changed."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(champion_root / "state" / "prefect"))
+    add_prefect_database(champion_root / "state")
     root = project(champion_root)
     table = rows(0, 4, a_day=120, flipped=True)
     labelled(root, table, served(root, load_model(learned / "model"), table))

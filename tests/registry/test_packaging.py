@@ -164,7 +164,8 @@ def test_a_version_predicts_in_an_environment_made_from_its_own_requirements(tmp
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     uv = shutil.which("uv")
-    install = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+    by_pip = [python, "-m", "pip", "install", "--no-compile"]
+    install = [uv, "pip", "install", "--python", python] if uv else by_pip
     subprocess.run(
         [*install, "--quiet", "-r", folder / "requirements.txt"], check=True, cwd=tmp_path
     )

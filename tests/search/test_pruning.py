@@ -1,16 +1,16 @@
 """The contract of everything that gives trials up, and the rule of our own."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from evertune.metrics.metrics import METRICS
 from evertune.search.objective import JobUpdate
 from evertune.search.pruning import should_prune
-from evertune.search.ray_tune import FOLDS_DONE, OBJECTIVE, make_scheduler
+from evertune.search.ray_schedulers import OBJECTIVE, RESOURCE, PastTrial, make_scheduler
+from evertune.search.rungs import Rungs
 from evertune.trials import Configuration
 from tests.search.studies import evaluate, make_study, outcome, past_trial
 
+RUNGS = Rungs("folds", (1, 2, 3, 4, 5))
 RIVALS = [{0: 0.8, 1: 0.2}, {0: 0.7, 1: 0.4}, {0: 0.6, 1: 0.9}]
 
 
@@ -29,19 +29,20 @@ def racing(scores, past=()):
 
 def tune_scheduler(kind):
     def decide(scores, past=()):
-        scheduler = make_scheduler(kind, metric=METRICS["rmse"], n_folds=5, past_trials=past)
+        scheduler = make_scheduler(kind, metric=METRICS["rmse"], rungs=RUNGS, past_trials=past)
         decisions = []
         for number, score in enumerate(scores):
-            trial = SimpleNamespace(trial_id=f"t{number}")
+            trial = PastTrial(f"t{number}")
             scheduler.on_trial_add(None, trial)
-            result = {FOLDS_DONE: 1, OBJECTIVE: -score}
+            result = {RESOURCE: 1, OBJECTIVE: -score}
             decisions.append(scheduler.on_trial_result(None, trial, result) == "STOP")
+            scheduler.on_trial_complete(None, trial, result)
         return decisions
 
     return decide
 
 
-PRUNERS = {"racing": racing, "asha": tune_scheduler("asha"), "none": tune_scheduler("none")}
+PRUNERS = {"racing": racing} | {kind: tune_scheduler(kind) for kind in ("asha", "median", "none")}
 
 
 @pytest.fixture(params=PRUNERS)
@@ -63,15 +64,16 @@ def test_a_pruner_decides_the_same_again(pruner):
     assert PRUNERS[pruner](scores) == PRUNERS[pruner](scores)
 
 
-def test_asha_knows_the_trials_of_an_earlier_run():
+@pytest.mark.parametrize("kind", ["asha", "median"])
+def test_a_scheduler_knows_the_trials_of_an_earlier_run(kind):
     past = [past_trial(n, Configuration("linear"), float(n + 1), "stopped") for n in range(3)]
-    assert PRUNERS["asha"]([2.5, 0.5], past) == [True, False]
+    assert PRUNERS[kind]([2.5, 0.5], past) == [True, False]
 
 
 def test_a_scheduler_that_does_not_exist_is_refused():
-    words = "scheduler must be one of racing, asha, none, but got 'pbt'"
+    words = "scheduler must be one of racing, asha, .*, none, but got 'sha'"
     with pytest.raises(ValueError, match=words):
-        make_scheduler("pbt", metric=METRICS["rmse"], n_folds=5)
+        make_scheduler("sha", metric=METRICS["rmse"], rungs=RUNGS)
 
 
 def test_trials_compete_within_their_family_alone():

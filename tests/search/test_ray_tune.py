@@ -73,14 +73,14 @@ def test_ray_is_reached_from_this_machine_alone_and_leaves_the_environment_as_it
 
 
 @pytest.mark.slow
-def test_a_search_joins_a_cluster_and_uses_all_its_nodes(tmp_path):
+def test_a_search_joins_a_cluster_uses_all_its_nodes_and_survives_the_loss_of_one(tmp_path):
     # In a process of its own: the sessions above have turned tokens on in this one.
     done = subprocess.run(
         [sys.executable, "-m", "tests.search.cluster_search", str(tmp_path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -92,3 +92,11 @@ def test_a_search_joins_a_cluster_and_uses_all_its_nodes(tmp_path):
     assert found["fold_seconds"] == pytest.approx(0.2 * 2 * 120 / 3)
     assert "not be more than the 2 processors of the cluster" in found["error"]
     assert not (tmp_path / "state" / "ray.token").exists()
+    assert "hyperband moves trials between the 2 nodes" in found["without_storage"]
+    assert "needs 1 times as many GPUs" in found["without_gpus"]
+    after = found["with_a_lost_node"]
+    assert after["lost_after"]
+    assert sorted(number for number, _ in after["trials"]) == list(range(8))
+    assert {status for _, status in after["trials"]} <= {"complete", "stopped"}, after["reasons"]
+    assert all(len(sizes) == 3 and min(sizes) > 0 for sizes in after["models"])
+    assert after["left_in_storage"] == 0

@@ -10,12 +10,16 @@ from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
 from unittest.mock import patch
 
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from evertune.config.yaml_file import edit_section
+from evertune.orchestration.environment import DEFAULTS
 
 CHECKOUT = Path(__file__).parents[2]
 PROJECT = ("flows", "pipelines", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
+SHARED_FILES = "EVERTUNE_TEST_FILES"  # the folder of what all processes of a test run share
+RUNS_FLOWS = {"train", "score", "monitor", "retune", "up"}
 ADDRESSES = {"PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
 SMALL = {
     "search": {
@@ -65,7 +69,26 @@ def commit(root: Path, *, without: tuple[str, ...] = ()) -> None:
         subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True)
 
 
+def add_prefect_database(state: Path) -> None:
+    """Give a project's state an empty Prefect database: a server needs seconds to make one."""
+    database = state / "prefect" / "prefect.db"
+    if database.parent.exists() or SHARED_FILES not in os.environ:
+        return
+    home = Path(os.environ[SHARED_FILES]) / "prefect"
+    with FileLock(f"{home}.lock"):
+        if not home.exists():
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+            own = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
+            own |= DEFAULTS | {"PREFECT_HOME": f"{home}.new"}
+            subprocess.run(command, env=own, check=True, capture_output=True)
+            Path(f"{home}.new").rename(home)
+    database.parent.mkdir(parents=True)
+    shutil.copy2(home / "prefect.db", database)
+
+
 def start(root: Path, *arguments: str, **environment: str) -> Popen[str]:
+    if arguments[0] in RUNS_FLOWS and "PREFECT_API_URL" not in environment:
+        add_prefect_database(root / "state")
     own = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
     command = [sys.executable, "-m", "evertune.cli.app", *arguments]
     paths = os.pathsep.join(filter(None, [str(root), own.get("PYTHONPATH")]))
@@ -83,6 +106,8 @@ def invoke(root: Path, *arguments: str, **environment: str) -> Result:
     """Run the command in a project, in this process: another one would import for seconds."""
     from evertune.cli.app import app
 
+    if arguments[0] in RUNS_FLOWS and "PREFECT_API_URL" not in environment:
+        add_prefect_database(root / "state")
     with patch.dict(os.environ), chdir(root):
         for name in ADDRESSES:
             os.environ.pop(name, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from evertune.orchestration.environment import DEFAULTS
 from tests.support.projects import free_port
 
 START_SECONDS = 180.0
@@ -37,8 +38,9 @@ class Server:
         """Start it, and return once it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
-            )
+                self._command, cwd=self.folder, env=os.environ | DEFAULTS,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

@@ -1,0 +1,438 @@
+"""Fits that go on step by step from a saved state, with other hyperparameters if need be.
+
+`start_stepwise_fit` starts or continues the fit of a configuration on encoded rows. A step grows
+it to a number of rounds (boosters) or epochs (networks); early stopping and the deadline are those
+of a whole fit. The state holds the model, not the rows, and can be pickled.
+
+A fit in several steps is not the same, number by number, as one in a single step: libraries draw
+their random rows and columns anew in each step.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
+
+from evertune.models.boosting import (
+    CATBOOST_EVAL_METRICS,
+    LIGHTGBM_EVAL_METRICS,
+    LIGHTGBM_QUIET,
+    ROUNDS_WITHOUT_VALIDATION,
+    XGBOOST_EVAL_METRICS,
+    catboost_pool,
+    catboost_refuses,
+    catboost_values,
+    last_loss,
+    lightgbm_values,
+    nearest_eval_metric,
+    split_params,
+    xgboost_values,
+)
+from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
+from evertune.models.families import (
+    COMMON_DEFAULTS,
+    balanced_weights,
+    check_monotone,
+    family_and_params,
+    ignore_fit_warnings,
+)
+from evertune.models.feature_selection import restrict_to_columns, select_features
+from evertune.models.fit_context import FitContext, FitResult, Hyperparameters, int_param
+from evertune.models.neural_network import (
+    EPOCHS_WITHOUT_VALIDATION,
+    Perceptron,
+    make_network_rows,
+    make_validation_loss,
+)
+from evertune.models.sklearn_models import fit_zero_rule
+from evertune.trials import Configuration
+from evertune.types import FloatArray
+
+
+class StepwiseFit(ABC):
+    """A fit of one configuration on some rows, which grows step by step.
+
+    Parameters
+    ----------
+    X : array of shape (n, width)
+        Encoded rows, only the columns that the predictor takes.
+    params : dict
+        The family's own hyperparameters.
+
+    Attributes
+    ----------
+    total : int
+        Rounds or epochs of the whole fit.
+    rounds : int
+        Those done.
+    stopped : bool
+        Whether early stopping ended the fit.
+    expired : bool
+        Whether the deadline did.
+    """
+
+    columns: tuple[int, ...] | None = None
+
+    def __init__(
+        self, X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
+    ) -> None:
+        self.X, self.y, self.params, self.context = X, y, params, context
+        self.total = self._count_rounds()
+        self.rounds, self.stopped = 0, False
+        self.model: Any = None
+        self.stopping = EarlyStopping(context.deadline)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to grow."""
+        return self.stopped or self.rounds >= self.total
+
+    @property
+    def expired(self) -> bool:
+        """Whether the deadline ended the last step."""
+        return self.stopping.expired
+
+    def grow_to(self, n_rounds: int) -> None:
+        """Grow to a number of rounds; early stopping may end the fit before."""
+        n_rounds = min(n_rounds, self.total)
+        if not self.finished and n_rounds > self.rounds:
+            with ignore_fit_warnings(), threadpool_limits(max(self.context.n_jobs, 1)):
+                self._grow_to(n_rounds)
+
+    def result(self) -> FitResult:
+        """Return the model of the best round so far."""
+        with ignore_fit_warnings():
+            predictor, iterations = self._best()
+        return FitResult(predictor, iterations, whole=not self.expired, columns=self._columns())
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes; it can be pickled."""
+        return {
+            "columns": self.columns,
+            "rounds": self.rounds,
+            "stopped": self.stopped,
+            "best": (self.stopping.best, self.stopping.best_loss),
+            "model": self.model,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state, with the hyperparameters of this fit."""
+        self.rounds, self.stopped, self.model = state["rounds"], state["stopped"], state["model"]
+        self.stopping.best, self.stopping.best_loss = state["best"]
+
+    def _count_rounds(self) -> int:
+        return split_params(self.params, self.context)[0]
+
+    def _columns(self) -> tuple[int, ...] | None:
+        return self.columns
+
+    @abstractmethod
+    def _grow_to(self, n_rounds: int) -> None:
+        """Grow `model` from `rounds` to more rounds, and tell `stopping` of each."""
+
+    @abstractmethod
+    def _best(self) -> tuple[Any, int | None]:
+        """Return the model of the best round, and the number of the round."""
+
+    def _is_over(self, round_: int, loss: float | None) -> bool:
+        self.rounds = round_
+        over = self.stopping.is_over(round_, loss)
+        self.stopped = over and not self.stopping.expired
+        return over
+
+
+class LightGBMFit(StepwiseFit):
+    """LightGBM, continued from `init_model`."""
+
+    def _grow_to(self, n_rounds: int) -> None:
+        import lightgbm
+
+        context = self.context
+        eval_metric = nearest_eval_metric(LIGHTGBM_EVAL_METRICS, context)
+        columns: dict[str, Any] = {
+            "categorical_feature": list(range(context.n_ordinal)) or "auto",
+            "params": LIGHTGBM_QUIET,
+        }
+        rows = lightgbm.Dataset(self.X, self.y, weight=context.weights, **columns)
+        validation = context.stopping_rows
+
+        def after_round(env: Any) -> None:
+            results = env.evaluation_result_list
+            loss = last_loss([row[2] for row in results], eval_metric)
+            if self._is_over(env.iteration + 1, loss):
+                raise lightgbm.callback.EarlyStopException(env.iteration, results)
+
+        values = lightgbm_values(context, eval_metric) | split_params(self.params, context)[1]
+        self.model = lightgbm.train(
+            values | {"seed": context.seed + self.rounds},  # else each step draws the same rows
+            rows,
+            num_boost_round=n_rounds - self.rounds,
+            valid_sets=(
+                [lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else []
+            ),
+            callbacks=[after_round],
+            init_model=self.model,
+        )
+
+    def _best(self) -> tuple[Any, int | None]:
+        self.model.best_iteration = self.stopping.best or self.rounds
+        return self.model, self.model.best_iteration
+
+
+class XGBoostFit(StepwiseFit):
+    """XGBoost, continued from `xgb_model`."""
+
+    def _grow_to(self, n_rounds: int) -> None:
+        import xgboost
+
+        context, is_over, before = self.context, self._is_over, self.rounds
+        eval_metric = nearest_eval_metric(XGBOOST_EVAL_METRICS, context)
+        validation = context.stopping_rows
+
+        class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+            def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+                scores = evals_log.get("validation", {}).get(eval_metric, [])
+                return is_over(before + epoch + 1, last_loss(scores, eval_metric))
+
+        values = xgboost_values(context, eval_metric) | split_params(self.params, context)[1]
+        self.model = xgboost.train(
+            values | {"seed": context.seed + before},
+            xgboost.QuantileDMatrix(self.X, self.y, weight=context.weights),
+            num_boost_round=n_rounds - before,
+            evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
+            callbacks=[AfterRound()],
+            verbose_eval=False,
+            xgb_model=self.model,
+        )
+
+    def _best(self) -> tuple[Any, int | None]:
+        kept = self.stopping.best or self.rounds
+        return self.model[:kept], kept
+
+
+class CatBoostFit(StepwiseFit):
+    """CatBoost, continued from `init_model`; the zero rule where CatBoost refuses the rows."""
+
+    def _grow_to(self, n_rounds: int) -> None:
+        import catboost
+
+        context, is_over, before = self.context, self._is_over, self.rounds
+        if catboost_refuses(self.X, self.y):
+            zero_rule = fit_zero_rule(self.X, self.y, {"statistic": "mean"}, context)
+            self.model, self.stopped = zero_rule.predictor, True
+            return
+        eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
+        validation = context.stopping_rows
+
+        class AfterRound:
+            def after_iteration(self, info: Any) -> bool:
+                scores = info.metrics.get("validation", {}).get(eval_metric, [])
+                return not is_over(before + info.iteration, last_loss(scores, eval_metric))
+
+        own_params = split_params(self.params, context)[1]
+        values = catboost_values(own_params, len(self.y), context, eval_metric)
+        model = catboost.CatBoost(
+            values
+            | {
+                "iterations": n_rounds - before,
+                "random_seed": context.seed + before,
+                "use_best_model": False,
+            }
+        )
+        model.fit(
+            catboost_pool(self.X, self.y, context, context.weights),
+            eval_set=catboost_pool(*validation, context) if validation else None,
+            callbacks=[AfterRound()],
+            init_model=self.model,
+            log_cout=StringIO(),
+            log_cerr=StringIO(),
+        )
+        self.model = model
+
+    def _best(self) -> tuple[Any, int | None]:
+        if not hasattr(self.model, "tree_count_"):  # the zero rule
+            return self.model, None
+        model, kept = self.model, self.stopping.best
+        if kept and kept < model.tree_count_:
+            model = model.copy()
+            model.shrink(ntree_end=kept)
+        return model, model.tree_count_
+
+
+class HistGradientBoostingFit(StepwiseFit):
+    """scikit-learn's histogram boosting, continued by `warm_start`; empty columns are left out."""
+
+    def __init__(
+        self, X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
+    ) -> None:
+        super().__init__(X, y, params, context)
+        self.filled = np.flatnonzero(~np.isnan(X).all(axis=0))
+
+    def _columns(self) -> tuple[int, ...] | None:
+        if len(self.filled) == self.X.shape[1]:
+            return self.columns
+        outer = self.columns or range(self.X.shape[1])
+        return tuple(outer[index] for index in self.filled)
+
+    def _count_rounds(self) -> int:
+        limit = int_param(self.params, "max_iter")
+        return self.context.max_rounds(limit, ROUNDS_WITHOUT_VALIDATION)
+
+    def _grow_to(self, n_rounds: int) -> None:
+        context, validation, filled = self.context, self.context.stopping_rows, self.filled
+        regression = context.task == "regression"
+        kind: Any = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+        if self.model is None:
+            self.model = kind(
+                random_state=context.seed,
+                early_stopping=validation is not None,
+                n_iter_no_change=int(patience(self.total // 2)),
+                categorical_features=None,
+                warm_start=True,
+                monotonic_cst=[context.monotone[index] for index in filled]
+                if context.monotone
+                else None,
+            )
+        model = self.model.set_params(**self.params)
+        rows = (
+            {}
+            if validation is None
+            else {"X_val": validation[0][:, filled], "y_val": validation[1]}
+        )
+        before = self.rounds
+
+        def grow_to(n_more: int) -> bool:
+            model.set_params(max_iter=before + n_more)
+            model.fit(self.X[:, filled], self.y, context.weights, **rows)
+            return bool(model.n_iter_ < before + n_more)
+
+        asked = n_rounds - before
+        reached = fit_in_chunks(grow_to, total=asked, deadline=context.deadline)
+        self.rounds = int(model.n_iter_)
+        self.stopping.expired = reached < asked
+        self.stopped = self.rounds < n_rounds and reached == asked
+
+    def _best(self) -> tuple[Any, int | None]:
+        model = copy.copy(self.model)
+        model.set_params(warm_start=False)
+        if self.context.stopping_rows is not None:
+            # scikit-learn keeps the rounds after the best one, and has no public way to cut them
+            model._predictors = model._predictors[: max(int(np.argmax(model.validation_score_)), 1)]
+        return model, int(model.n_iter_)
+
+
+class PerceptronFit(StepwiseFit):
+    """The own network, by epochs; its state has layers, moments and random numbers."""
+
+    def __init__(
+        self, X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
+    ) -> None:
+        super().__init__(X, y, params, context)
+        self.network = Perceptron(make_network_rows(X, y, context), params, context)
+        self.best_layers = self.network.copy_layers()
+
+    def _count_rounds(self) -> int:
+        epochs = int_param(self.params, "epochs")
+        return self.context.max_rounds(epochs, EPOCHS_WITHOUT_VALIDATION)
+
+    def _grow_to(self, n_rounds: int) -> None:
+        loss = make_validation_loss(self.context)
+        for epoch in range(self.rounds + 1, n_rounds + 1):
+            if not self.network.train_epoch(epoch):
+                self.stopping.expired = True
+                return
+            layers = self.network.copy_layers()
+            over = self._is_over(epoch, loss(partial(self.network.predict, layers)))
+            if self.stopping.best in (0, epoch):
+                self.best_layers = layers
+            if over:
+                return
+
+    def _best(self) -> tuple[Any, int | None]:
+        return self.network.to_sklearn(self.best_layers), self.stopping.best or self.rounds
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the training."""
+        network = self.network
+        parts = ("layers", "first_moments", "second_moments", "n_steps", "rng")
+        trained = {name: getattr(network, name) for name in parts}
+        return super().state() | {"network": trained, "best_layers": self.best_layers}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().restore(state)
+        self.best_layers = state["best_layers"]
+        for name, value in copy.deepcopy(state["network"]).items():
+            setattr(self.network, name, value)
+
+
+STEPWISE_FITS: dict[str, type[StepwiseFit]] = {
+    "hist_gradient_boosting": HistGradientBoostingFit,
+    "lightgbm": LightGBMFit,
+    "xgboost": XGBoostFit,
+    "catboost": CatBoostFit,
+    "mlp": PerceptronFit,
+}
+# Hyperparameters that may change between two steps of a fit: all others shape the model.
+CHANGEABLE_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "hist_gradient_boosting": ("learning_rate", "l2_regularization", "max_features"),
+    "lightgbm": (
+        *("learning_rate", "feature_fraction", "bagging_fraction", "lambda_l1", "lambda_l2"),
+    ),
+    "xgboost": (
+        *("learning_rate", "subsample", "colsample_bylevel", "reg_alpha", "reg_lambda"),
+        "min_child_weight",
+    ),
+    "catboost": ("learning_rate", "l2_leaf_reg", "random_strength", "subsample"),
+    "mlp": ("learning_rate", "alpha", "dropout"),
+}
+
+
+def start_stepwise_fit(
+    configuration: Configuration,
+    X: FloatArray,
+    y: FloatArray,
+    context: FitContext,
+    *,
+    state: dict[str, Any] | None = None,
+) -> StepwiseFit:
+    """Return a fit of a configuration that has not grown yet, or goes on from a state.
+
+    Parameters
+    ----------
+    X : array of shape (n, width)
+        Rows encoded as `configuration_encoding` says.
+    y : array of shape (n,)
+        Codes of classes, or values.
+    state : dict, optional
+        From `StepwiseFit.state`, of a fit on the same rows; its `CHANGEABLE_PARAMETERS` may differ.
+
+    Raises
+    ------
+    ValueError
+        If the family does not train in steps.
+    """
+    if configuration.family not in STEPWISE_FITS:
+        raise ValueError(
+            f"family must be one of {', '.join(STEPWISE_FITS)} to train in steps, but got "
+            f"{configuration.family!r}."
+        )
+    check_monotone(configuration, context)
+    _, params = family_and_params(configuration)
+    own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
+    weights = balanced_weights(y, params, context)
+    context = replace(context, weights=weights)
+    with ignore_fit_warnings():
+        columns = select_features(X, y, params, context) if state is None else state["columns"]
+        X, context = restrict_to_columns(columns, X, context)
+    fit = STEPWISE_FITS[configuration.family](X, y, own, context)
+    fit.columns = columns
+    if state is not None:
+        fit.restore(state)
+    return fit

@@ -1,0 +1,403 @@
+"""Samplers: what proposes the next configuration of a study.
+
+`SEARCHERS` is the table of all that `search.searcher` of params.yaml can name: what each is, which
+library it stands on, what of a space it handles, when to use it and when not. `make_sampler`
+returns the one that the settings ask for, inside a strategy over the axes if they ask for one;
+`check_search` says before a search starts what a searcher cannot do. `GivenSampler` evaluates given
+configurations and no others, for a refit. Their contract is `evertune.search.study.Sampler`.
+
+| module | samplers |
+|---|---|
+| `base` | `SpaceSampler`, which most are; manual, grid, given |
+| `portfolio` | portfolio |
+| `optuna_samplers` | tpe, random, bohb, nsga2: define-by-run |
+| `vector_samplers` | qmc, gp, bayesian_optimization, skopt_gp and _forest, cmaes: in `unit_cube` |
+| `hyperopt_samplers` | hyperopt_tpe (nested choices), hyperopt_atpe |
+| `genetic`, `mixture` | genetic, mixture |
+| `gradient` | gradient: along hypergradients |
+| `architecture` | evolution, reinforce |
+| `strategies` | axis by axis, with any of them |
+
+A new one is a class with the arguments of `SpaceSampler`, a row in `SEARCHERS` and its name in
+`config.schema.SearchSection`; the contract suite runs it. Libraries are imported when their sampler
+is made.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol
+
+from evertune.search.configurations import configuration_fault
+from evertune.search.objective import Objective
+from evertune.search.samplers.architecture import (
+    EvolutionSampler,
+    ReinforceSampler,
+)
+from evertune.search.samplers.base import (
+    GivenSampler,
+    GridSampler,
+    ManualSampler,
+    mutate_configuration,
+    search_space,
+)
+from evertune.search.samplers.genetic import (
+    GeneticSampler,
+)
+from evertune.search.samplers.gradient import (
+    FOLLOWED,
+    GradientSampler,
+)
+from evertune.search.samplers.hyperopt_samplers import (
+    HyperoptAtpeSampler,
+    HyperoptTpeSampler,
+)
+from evertune.search.samplers.mixture import (
+    MixtureSampler,
+)
+from evertune.search.samplers.optuna_samplers import (
+    BohbSampler,
+    Nsga2Sampler,
+    TpeSampler,
+    UniformSampler,
+)
+from evertune.search.samplers.portfolio import (
+    PortfolioSampler,
+)
+from evertune.search.samplers.strategies import (
+    make_strategy,
+)
+from evertune.search.samplers.vector_samplers import (
+    BayesianOptimizationSampler,
+    CmaesSampler,
+    GpSampler,
+    QmcSampler,
+    SkoptForestSampler,
+    SkoptGpSampler,
+)
+from evertune.search.space import Space
+from evertune.search.study import Sampler, SearchConfig
+from evertune.trials import Trial
+
+__all__ = [
+    "SEARCHERS",
+    "GivenSampler",
+    "Searcher",
+    "check_search",
+    "make_sampler",
+    "mutate_configuration",
+    "search_space",
+    "searchers_table",
+]
+
+
+class MakesSampler(Protocol):
+    """The arguments of a sampler's class; `portfolio` has its own space."""
+
+    def __call__(
+        self,
+        objective: Objective,
+        config: SearchConfig,
+        past_trials: Sequence[Trial] = (),
+        space: Space | None = None,
+    ) -> Sampler:
+        """Return a sampler of a space, by default the one of the settings."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """One row of the table of searchers.
+
+    Attributes
+    ----------
+    title : str
+        What it is.
+    library : str
+        The library that it stands on, by its name on PyPI; `Evertune` where it is our own.
+    space : str
+        What of the space it handles, and how.
+    use, avoid : str
+        When to take it, and when not.
+    milliseconds : int
+        The median time of a proposal with 200 trials known, measured on two processors by
+        tests/benchmarks/suggest_seconds.py.
+    sampler : class
+    needs : str, optional
+        The module of a library that is not always installed.
+    extra : str, optional
+        The extra of Evertune that installs it.
+    """
+
+    title: str
+    library: str
+    space: str
+    use: str
+    avoid: str
+    milliseconds: int
+    sampler: MakesSampler
+    needs: str | None = None
+    extra: str | None = None
+
+
+CONDITIONAL = "all of it, conditions included"
+CUBE = "family by family, in a cube; categories as steps"
+CATEGORIES = "family by family, in a cube; categories as such"
+
+SEARCHERS: dict[str, Searcher] = {
+    "portfolio": Searcher(
+        "Strong defaults, then mutations and TPE for the families that the ensemble gains from",
+        "Evertune, optuna",
+        CONDITIONAL,
+        "Always, unless there is a reason for another: an ensemble needs different families",
+        "To compare searchers, or with a strategy",
+        10,
+        PortfolioSampler,
+    ),
+    "manual": Searcher(
+        "The configurations that `search.configurations` lists",
+        "Evertune",
+        "any configuration, also outside the space",
+        "You know what you want compared",
+        "To find something new",
+        0,
+        ManualSampler,
+    ),
+    "grid": Searcher(
+        "All combinations of three values of each parameter, in a random order",
+        "Evertune",
+        CONDITIONAL + "; numbers by three values",
+        "Few parameters, the others pinned",
+        "More than three parameters: most of the budget goes to those that do not matter",
+        0,
+        GridSampler,
+    ),
+    "random": Searcher(
+        "Every family alike, every parameter uniform on its scale",
+        "optuna",
+        CONDITIONAL,
+        "A baseline that others must beat; many workers at once",
+        "Fits that take long: it learns nothing",
+        0,
+        UniformSampler,
+    ),
+    "qmc": Searcher(
+        "A scrambled Sobol sequence for each family",
+        "optuna",
+        CUBE,
+        "To cover a space evenly, such as for the importance of parameters",
+        "To get the best score: it learns nothing",
+        0,
+        QmcSampler,
+    ),
+    "gp": Searcher(
+        "A Gaussian process with log expected improvement",
+        "optuna, torch",
+        CATEGORIES,
+        "Few, slow trials of few parameters",
+        "More than some hundred trials, or many families",
+        0,
+        GpSampler,
+        needs="torch",
+        extra="neural",
+    ),
+    "bayesian_optimization": Searcher(
+        "A Gaussian process with an upper confidence bound, in a window that shrinks",
+        "bayesian-optimization",
+        CUBE,
+        "Numbers only, one good region",
+        "Choices that matter, or several good regions: the window leaves them out",
+        0,
+        BayesianOptimizationSampler,
+    ),
+    "skopt_gp": Searcher(
+        "A Gaussian process with expected improvement",
+        "scikit-optimize",
+        CATEGORIES + ", one-hot",
+        "Few, slow trials; as `gp`, without torch",
+        "More than some hundred trials",
+        0,
+        SkoptGpSampler,
+    ),
+    "skopt_forest": Searcher(
+        "A random forest as the model, as SMAC has it, with expected improvement",
+        "scikit-optimize",
+        CATEGORIES + ", one-hot",
+        "Many choices, scores that jump",
+        "Few smooth numbers, where a Gaussian process is better",
+        0,
+        SkoptForestSampler,
+    ),
+    "tpe": Searcher(
+        "The tree-structured Parzen estimator, parameters jointly",
+        "optuna",
+        CONDITIONAL,
+        "One best configuration of a large, conditional space; some hundred trials",
+        "Fewer than some twenty trials, of which the first ten are random",
+        0,
+        TpeSampler,
+    ),
+    "hyperopt_tpe": Searcher(
+        "The tree-structured Parzen estimator, each parameter by itself",
+        "hyperopt",
+        CONDITIONAL + ", as nested choices",
+        "To repeat work that was done with Hyperopt",
+        "Parameters that depend on each other: `tpe` models them jointly",
+        0,
+        HyperoptTpeSampler,
+    ),
+    "hyperopt_atpe": Searcher(
+        "Adaptive TPE: models that were trained on other searches choose TPE's settings",
+        "hyperopt, lightgbm",
+        CATEGORIES,
+        "To repeat work that was done with it",
+        "Quick fits: a proposal takes about a second",
+        0,
+        HyperoptAtpeSampler,
+    ),
+    "cmaes": Searcher(
+        "CMA-ES: a normal distribution that moves, turns and shrinks",
+        "cmaes",
+        CUBE,
+        "Many trials of one family whose numbers depend on each other, such as a network",
+        "Choices that matter, or fewer than some hundred trials",
+        0,
+        CmaesSampler,
+    ),
+    "genetic": Searcher(
+        "A genetic algorithm: tournament, crossover within a family, mutation",
+        "Evertune",
+        CONDITIONAL,
+        "Many quick trials, many choices; many workers",
+        "Few trials",
+        0,
+        GeneticSampler,
+    ),
+    "nsga2": Searcher(
+        "NSGA-II: a front of compromises between several metrics, guards as constraints",
+        "optuna",
+        CONDITIONAL,
+        "Several metrics count (`search.objectives`)",
+        "One metric counts, or fewer than some hundred trials",
+        0,
+        Nsga2Sampler,
+    ),
+    "bohb": Searcher(
+        "TPE on the highest number of folds for which enough trials are known",
+        "optuna",
+        CONDITIONAL,
+        "With `racing` or `asha`, where most trials are stopped after few folds",
+        "With `scheduler: none`: it is `tpe` with a third of the trials drawn at random",
+        0,
+        BohbSampler,
+    ),
+    "mixture": Searcher(
+        "tpe, genetic, cmaes and skopt_forest share the budget; who improves the score gets more",
+        "optuna, cmaes, scikit-optimize",
+        "as its members do",
+        "You do not know which suits; some hundred trials",
+        "Few trials: each member takes some before it is known what it is worth",
+        0,
+        MixtureSampler,
+    ),
+    "gradient": Searcher(
+        "Penalties, learning rates and weight decay follow the derivative of the validation loss",
+        "Evertune",
+        "`linear` with an L2 penalty, and `mlp`; their other values are drawn",
+        "A linear model or a network with few trials: the penalty is found without trials of it",
+        "Other families; a metric that log loss or squared error say little of",
+        0,
+        GradientSampler,
+    ),
+    "evolution": Searcher(
+        "Regularized evolution: the best of five recent trials, with one value changed",
+        "Evertune",
+        CONDITIONAL,
+        "Architectures of networks: many choices, noisy scores, some hundred trials",
+        "Few trials, or numbers that need fine steps",
+        0,
+        EvolutionSampler,
+    ),
+    "reinforce": Searcher(
+        "A controller that learns by policy gradient which values give good scores",
+        "Evertune",
+        CONDITIONAL + "; numbers by six parts of their range",
+        "To compare with the literature on architecture search",
+        "Parameters that depend on each other, or few trials: `evolution` and `tpe` need fewer",
+        0,
+        ReinforceSampler,
+    ),
+}
+
+
+def make_sampler(
+    objective: Objective, config: SearchConfig, past_trials: Sequence[Trial] = ()
+) -> Sampler:
+    """Return the sampler of a search, which goes on from the trials of its earlier runs.
+
+    Raises
+    ------
+    ValueError
+        If the searcher cannot do what the settings ask for.
+    """
+    faults = [f"search.{key}: {fault}" for key, fault in check_search(config)]
+    if faults:
+        raise ValueError("\n".join(faults))
+    if config.strategy != "joint":
+        return make_strategy(objective, config, past_trials)
+    return SEARCHERS[config.searcher].sampler(objective, config, past_trials)
+
+
+def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
+    """Yield the key of each setting that the searcher cannot follow, and what to do instead."""
+    searcher = SEARCHERS.get(config.searcher)
+    if searcher is None:
+        known = ", ".join(SEARCHERS)
+        yield "searcher", f"expected one of {known}, but got '{config.searcher}'."
+        return
+    if searcher.needs is not None and find_spec(searcher.needs) is None:
+        yield (
+            "searcher",
+            f"'{config.searcher}' needs {searcher.needs}, which is not installed; run `pip install "
+            f"'evertune[{searcher.extra}]'`, or take skopt_gp.",
+        )
+    others = [family for family in config.families if family not in FOLLOWED]
+    if config.searcher == "gradient" and others:
+        yield (
+            "families",
+            f"the searcher gradient needs families with derivatives ({', '.join(FOLLOWED)}), but "
+            f"there are {', '.join(others)}; leave them out, or take portfolio or tpe.",
+        )
+    penalties = config.space.get("linear", {}).get("penalty", ("l2",))
+    if config.searcher == "gradient" and "linear" in config.families and "l2" not in penalties:
+        yield (
+            "space.linear.penalty",
+            "the searcher gradient needs the penalty l2, but there is "
+            f"{', '.join(map(str, penalties))}; add l2, or take the searcher tpe.",
+        )
+    for number, configuration in enumerate(config.configurations):
+        fault = configuration_fault(configuration)
+        if fault is not None:
+            yield f"configurations.{number}", fault
+    if config.strategy == "alternating":
+        for family, ranges in config.space.items():
+            methods = ranges.get("feature_selection")
+            if methods is not None and "recursive" not in methods:
+                yield (
+                    f"space.{family}.feature_selection",
+                    "strategy alternating eliminates features with 'recursive', but it is not "
+                    f"among {list(methods)}; add it, or take strategy sequence.",
+                )
+
+
+def searchers_table() -> str:
+    """Return the table of searchers as docs/searchers.md shows it."""
+    head = ["searcher", "what it does", "library", "of the space", "use it for", "not for", "ms"]
+    rows = [head, ["---"] * len(head)]
+    for name, each in SEARCHERS.items():
+        rows.append(
+            [
+                *(f"`{name}`", each.title, each.library, each.space, each.use, each.avoid),
+                str(each.milliseconds),
+            ]
+        )
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,0 +1,94 @@
+"""An ensemble of samplers that share one budget and one history."""
+
+import math
+from collections.abc import Sequence
+
+from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.samplers.base import SpaceSampler
+from evertune.search.space import Space
+from evertune.search.study import SearchConfig, Study
+from evertune.trials import Configuration, Trial
+
+MEMBERS = ("tpe", "genetic", "cmaes", "skopt_forest")
+WINDOW = 40  # latest proposals that count
+EXPLORATION = 0.2
+
+
+class MixtureSampler(SpaceSampler):
+    """Several samplers; those whose proposals improved the best score get more of them.
+
+    Each member learns from all trials, whoever proposed them. Who proposes next is decided by the
+    bandit of OpenTuner (Ansel et al. 2014): the member with the greatest
+
+        AUC + 0.2 * sqrt(2 * log2(H) / n)
+
+    where H is the number of the latest proposals that count (40 at most) and n the member's among
+    them. AUC is the area under the curve of its improvements, so that later ones weigh more:
+    `sum(i * improved_i) / sum(i)` over its proposals i = 1...n. Credit begins anew when a search is
+    resumed; the trials stay known.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        config: SearchConfig,
+        past_trials: Sequence[Trial] = (),
+        space: Space | None = None,
+    ) -> None:
+        from evertune.search.samplers import SEARCHERS
+
+        super().__init__(objective, config, past_trials, space)
+        self.members: dict[str, SpaceSampler] = {}
+        for name in MEMBERS:
+            member = SEARCHERS[name].sampler(objective, config, past_trials, space)
+            if not isinstance(member, SpaceSampler):
+                raise TypeError(f"{name} cannot share a history.")
+            member.waiting, member.pending = [], self.pending
+            self.members[name] = member
+        self._uses: list[tuple[int, str]] = []  # trial number and member
+        self._improved: dict[int, bool] = {}
+        self._best = max(
+            (self._score(trial) for trial in past_trials if trial.status == "complete"),
+            default=-math.inf,
+        )
+
+    def ask(self, study: Study, *, killable: bool) -> Job | None:
+        """Return a first point, or what the member with the most credit proposes."""
+        if self.waiting:
+            return super().ask(study, killable=killable)
+        name = max(self.members, key=self.credit)
+        job = self.members[name].ask(study, killable=killable)
+        if job is not None:
+            self._uses = [*self._uses, (job.number, name)][-WINDOW:]
+        return job
+
+    def propose(self, study: Study) -> Configuration:
+        """Not used: the members propose."""
+        raise NotImplementedError
+
+    def tell(self, study: Study, number: int, trial: Trial | None) -> None:
+        """Let all members learn, and give credit for a new best score."""
+        for member in self.members.values():
+            member.tell(study, number, trial)
+        super().tell(study, number, trial)
+        if trial is not None and trial.status == "complete" and self._score(trial) > self._best:
+            self._best = self._score(trial)
+            self._improved[number] = True
+
+    def learn_from_all(self) -> None:
+        """Count trials outside the part of the space, too."""
+        super().learn_from_all()
+        for member in self.members.values():
+            member.learn_from_all()
+
+    def credit(self, name: str) -> float:
+        """Return what the bandit expects of a member; infinite before its first proposal."""
+        own = [number for number, member in self._uses if member == name]
+        if not own:
+            return math.inf
+        gains = sum(i for i, number in enumerate(own, start=1) if self._improved.get(number))
+        area = gains / (len(own) * (len(own) + 1) / 2)
+        return area + EXPLORATION * math.sqrt(2 * math.log2(max(len(self._uses), 2)) / len(own))
+
+    def _score(self, trial: Trial) -> float:
+        return -math.inf if trial.score is None else maximized_score(trial.score, self.metric)
