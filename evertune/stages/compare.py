@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from evertune.config.loader import load_params
 from evertune.config.schema import Params, SearchSection
 from evertune.errors import InputError
@@ -147,14 +145,11 @@ def _searches(params: Params, settings: ComparisonSettings, *, root: Path) -> Se
             "budget_trials": settings.budget_trials,
             "budget_seconds": settings.budget_seconds,
         }
-        try:  # a searcher or a scheduler may need other keys of the section
-            search = SearchSection.model_validate(params.search.model_dump() | changes)
-        except ValidationError as error:
-            faults = "; ".join(each["msg"] for each in error.errors(include_url=False))
+        search = params.search.model_copy(update=changes)
+        faults = [f"search.{key}: {fault}" for key, fault in search.conflicts()]
+        if faults:  # a searcher or a scheduler may need other keys of the section
             label = settings.label(searcher, scheduler)
-            raise InputError(
-                f"{label} cannot run with the section search of params.yaml: {faults}"
-            ) from error
+            raise InputError(f"{label} cannot run with this params.yaml: {'; '.join(faults)}")
         own = search.model_dump_json(exclude={"workers"} if search.budget_seconds is None else None)
         digest = hashlib.sha256(f"{shared}\n{own}".encode()).hexdigest()
         found[searcher, scheduler, seed] = (search, digest)
