@@ -16,7 +16,7 @@ import optuna
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from evertune.evaluation.formatting import family_name, humanize, metric_name
+from evertune.evaluation.formatting import family_name, metric_name
 from evertune.evaluation.plots import BLUE, GREY, figure_to_png
 from evertune.search.explanation import FAMILY, Importances, SearchExplanation, family_study
 
@@ -73,16 +73,15 @@ def plot_importances(parts: Sequence[Importances]) -> Figure:
         for y, row in enumerate(rows):
             if row.chance is not None:
                 axes.plot([row.chance] * 2, [y - 0.4, y + 0.4], color="black", linewidth=1.5)
-        names = ["the family" if row.name == FAMILY else humanize(row.name) for row in rows]
+        names = ["the family" if row.name == FAMILY else row.name for row in rows]
         axes.set_yticks(range(len(rows)), names, fontsize=9)
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
         axes.set_xlim(left=0)
-    panels[-1].set_xlabel(
-        "Share of the importance\n"
-        "blue: above the line, below which 95 % of trials with shuffled scores stay",
-        fontsize=10,
+    figure.supxlabel(
+        "Share of the importance; line: what 95 % of shuffles stay below; blue: above it",
+        fontsize=9,
     )
     return figure
 

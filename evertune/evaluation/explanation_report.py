@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from evertune.evaluation.formatting import count_noun, family_name, metric_name
 from evertune.messages import format_percent
-from evertune.search.explanation import FAMILY, MIN_TRIALS, Importances, SearchExplanation
+from evertune.search.explanation import FAMILY, Importances, SearchExplanation
+from evertune.search.summary import MIN_EXPLAINED_TRIALS
 
 MAX_ROWS = 8  # of a family on a terminal
 FEW_TRIALS = 50
@@ -80,7 +81,8 @@ def _part_name(part: Importances) -> str:
 def _too_few(found: SearchExplanation) -> Iterator[str]:
     if found.too_few:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(found.too_few.items()))
-        yield f"too few trials to explain (fewer than {MIN_TRIALS} on all folds): {counts}"
+        few = f"fewer than {MIN_EXPLAINED_TRIALS} on all folds"
+        yield f"too few trials to explain ({few}): {counts}"
 
 
 def _limits(found: SearchExplanation) -> Iterator[str]:

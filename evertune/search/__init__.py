@@ -12,6 +12,8 @@
 | Where do trials run? | `run` (this process, or Ray), `ray_tune` (trainable, session, cluster) |
 | What is stored? | `trial_log` |
 | What came of it? | `leaderboard`, `summary` |
+| Which hyperparameters mattered? | `explanation` |
+| Which searcher is better here? | `comparison` (settings, statistics), `comparison_runs` |
 
 The way of one trial, six files: `pipelines/search.py` makes a study, `run` gives it workers, which
 ask `study` for a job; `samplers` proposes its configuration; the worker evaluates it with

@@ -26,10 +26,10 @@ from optuna.trial import FrozenTrial, TrialState
 from evertune.metrics.metrics import Metric
 from evertune.search.samplers.optuna_samplers import add_past_trial, new_optuna_study
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
+from evertune.search.summary import MIN_EXPLAINED_TRIALS
 from evertune.trials import ParameterValue, Trial
 
 T = TypeVar("T")
-MIN_TRIALS = 12  # on all folds; fewer are not explained
 TARGET_SHARE = 0.1  # of the trials count as the best ones, but not fewer than
 MIN_TARGET_TRIALS = 5
 N_SHUFFLES = 20
@@ -101,12 +101,6 @@ class SearchExplanation:
     too_few: dict[str, int]
 
 
-def can_explain(trials: Iterable[Trial]) -> bool:
-    """Return whether any family has enough trials on all folds."""
-    counts = Counter(trial.configuration.family for trial in trials if _is_scored(trial))
-    return max(counts.values(), default=0) >= MIN_TRIALS
-
-
 def explain_search(
     trials: Sequence[Trial],
     space: Space,
@@ -139,8 +133,8 @@ def explain_search(
     for trial in scored:
         family = trial.configuration.family
         best[family] = max(best[family], sign * float(trial.score or 0.0))
-    enough = [family for family, count in counts.items() if count >= MIN_TRIALS]
-    has_choice = len(counts) > 1 and len(scored) >= MIN_TRIALS
+    enough = [family for family, count in counts.items() if count >= MIN_EXPLAINED_TRIALS]
+    has_choice = len(counts) > 1 and len(scored) >= MIN_EXPLAINED_TRIALS
     return SearchExplanation(
         metric=metric.name,
         greater_is_better=metric.greater_is_better,

@@ -20,6 +20,7 @@ FAILED = "failed"
 OVERHEAD = "outside fits"
 PURPOSE_ORDER = ("given", "portfolio", "search", CUT_SHORT, FAILED, OVERHEAD)
 MAX_REASON_LENGTH = 200
+MIN_EXPLAINED_TRIALS = 12  # of a family on all folds; its parameters' importance needs some
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,22 @@ def find_complete_trial(configuration: Configuration, trials: Iterable[Trial]) -
     """
     tried = (trial for trial in trials if trial.configuration == configuration)
     return next((trial for trial in tried if trial.status == "complete"), None)
+
+
+def can_explain(trials: Iterable[Trial]) -> bool:
+    """Return whether any family has enough trials on all folds to tell which parameters matter.
+
+    Examples
+    --------
+    >>> can_explain([Trial(0, Configuration("linear"), "complete", (), 0.8, None, 3.0)])
+    False
+    """
+    counts = Counter(
+        trial.configuration.family
+        for trial in trials
+        if trial.status == "complete" and trial.score is not None
+    )
+    return max(counts.values(), default=0) >= MIN_EXPLAINED_TRIALS
 
 
 @dataclass(frozen=True)

@@ -145,8 +145,11 @@ def _searches(params: Params, settings: ComparisonSettings, *, root: Path) -> Se
             "budget_trials": settings.budget_trials,
             "budget_seconds": settings.budget_seconds,
         }
-        # validated, since a searcher may ask more of the section than a name
-        search = SearchSection.model_validate(params.search.model_dump() | changes)
+        search = params.search.model_copy(update=changes)
+        faults = [f"search.{key}: {fault}" for key, fault in search.conflicts()]
+        if faults:  # a searcher or a scheduler may need other keys of the section
+            label = settings.label(searcher, scheduler)
+            raise InputError(f"{label} cannot run with this params.yaml: {'; '.join(faults)}")
         own = search.model_dump_json(exclude={"workers"} if search.budget_seconds is None else None)
         digest = hashlib.sha256(f"{shared}\n{own}".encode()).hexdigest()
         found[searcher, scheduler, seed] = (search, digest)

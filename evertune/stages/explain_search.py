@@ -22,6 +22,7 @@ from evertune.files import atomic_folder, read_record, write_record, write_text
 from evertune.metrics.metrics import Metric
 from evertune.search.configurations import build_space
 from evertune.search.space import ALL_SPACES, Space
+from evertune.search.summary import MIN_EXPLAINED_TRIALS, can_explain
 from evertune.search.trial_log import read_header, read_trials
 from evertune.trials import Trial
 
@@ -59,7 +60,8 @@ def explain_trials(
     Raises
     ------
     InputError
-        There are no trials, or too few to explain any family; or a file is in the way.
+        There are no trials, or too few to explain any family and no study is asked for; or a file
+        is in the way.
     """
     params = load_params(root)
     path = trials_file or params.paths.trials
@@ -82,19 +84,17 @@ def explain_trials(
         lines.append(f"the trials as {len(names)} Optuna studies: optuna-dashboard {address}")
     from evertune.evaluation.explanation_plots import explanation_plots
     from evertune.evaluation.explanation_report import explanation_lines, explanation_report
-    from evertune.search.explanation import (
-        MIN_TRIALS,
-        can_explain,
-        explain_search,
-        search_study,
-    )
+    from evertune.search.explanation import explain_search, search_study
 
     if not can_explain(trials):
-        raise InputError(
-            f"{path}: expected at least {MIN_TRIALS} trials of one family on all folds, but there"
-            f" are fewer; raise search.budget_seconds or search.budget_trials, or name fewer"
-            " search.families"
+        fault = (
+            f"{path}: expected at least {MIN_EXPLAINED_TRIALS} trials of one family on all folds,"
+            " but there are fewer; raise search.budget_seconds or search.budget_trials, or name"
+            " fewer search.families"
         )
+        if not lines:
+            raise InputError(fault)
+        return ExplanationResult(folder, (*lines, f"nothing is explained: {fault}"))
     found = explain_search(trials, space, metric)
     pictures = explanation_plots(found, search_study(trials, space, metric))
     with atomic_folder(folder) as new:
@@ -114,11 +114,10 @@ def report_plots(
     They are `search_importance` and, of the family with the best trial, `search_slices`; none if
     no family has enough trials.
     """
-    from evertune.search.explanation import can_explain, explain_search, search_study
-
     if not can_explain(trials):
         return {}
     from evertune.evaluation.explanation_plots import explanation_plots
+    from evertune.search.explanation import explain_search, search_study
 
     space = searched_space(trials, search, schema, metric)
     found = explain_search(trials, space, metric, max_families=REPORT_FAMILIES)
