@@ -232,6 +232,7 @@ Searcher = Literal[  # each is a row of evertune.search.samplers.SEARCHERS
     "nsga2",
     "bohb",
     "mixture",
+    "gradient",
 ]
 GivenConfiguration = dict[str, bool | int | float | str | None]  # a family with its parameters
 
@@ -321,6 +322,7 @@ class SearchSection(Section):
             "portfolio": "has an order of its own; take genetic, tpe or another",
             "manual": "evaluates given configurations; take another",
             several: "has no single best trial to go on from; take genetic or another",
+            "gradient": "follows the derivative of whole models; take genetic or another",
         }
         if self.strategy != "joint" and searcher in joint_only:
             yield (

@@ -38,7 +38,7 @@ from evertune.types import FloatArray, Task
 
 MAX_NEWTON_STEPS = 100
 MAX_HALVINGS = 30
-GRADIENT_TOLERANCE = 1e-9  # of the gradient's norm at the optimum, as a share of that at zero
+ROUGHEST_STEP = 0.1  # tolerance of a Newton step far from the optimum
 MAX_CONJUGATE_STEPS = 1000
 COMPLEX_STEP = 1e-20
 NETWORK_HYPERPARAMETERS = ("learning_rate", "alpha")  # that `network_hypergradient` can follow
@@ -59,6 +59,9 @@ class PenalizedLinearModel:
         Of the training rows.
     groups : array of shape (width,), optional
         The number of each column's penalty, from 0; None: one penalty for all columns.
+    tolerance : float
+        Of the training gradient at the optimum, as a share of that without weights, and of the
+        linear systems; the error of the derivative is of its size.
     """
 
     def __init__(
@@ -70,8 +73,9 @@ class PenalizedLinearModel:
         n_classes: int = 0,
         weights: FloatArray | None = None,
         groups: NDArray[np.int64] | None = None,
+        tolerance: float = 1e-9,
     ) -> None:
-        self.task = task
+        self.task, self._tolerance = task, tolerance
         self._X, self._targets = _with_intercept(training[0]), self._encode(training[1], n_classes)
         self._validation = _with_intercept(validation[0]), self._encode(validation[1], n_classes)
         self._weights = np.ones(len(self._X)) if weights is None else weights
@@ -96,7 +100,10 @@ class PenalizedLinearModel:
         loss = float(self._losses(raw, targets).mean())
         slope = X.T @ (self._mean(raw) - targets) / len(X)
         adjoint = _conjugate_gradients(
-            self._hessian(coefficients, penalty), slope, self._diagonal(coefficients, penalty)
+            self._hessian(coefficients, penalty),
+            slope,
+            self._diagonal(coefficients, penalty),
+            tolerance=self._tolerance / 10,
         )
         by_column = -(adjoint * penalty * coefficients).sum(axis=1)[:-1]
         slopes = np.zeros(len(alphas))
@@ -138,10 +145,15 @@ class PenalizedLinearModel:
         scale = float(np.linalg.norm(gradient(np.zeros_like(point)))) or 1.0
         for _ in range(MAX_NEWTON_STEPS):
             slope = gradient(point)
-            if np.linalg.norm(slope) <= GRADIENT_TOLERANCE * scale:
+            distance = float(np.linalg.norm(slope)) / scale
+            if distance <= self._tolerance:
                 break
             hessian, diagonal = self._hessian(point, penalty), self._diagonal(point, penalty)
-            step, size = _conjugate_gradients(hessian, -slope, diagonal), 1.0
+            rough = 0.0 if self.task == "regression" else min(ROUGHEST_STEP, math.sqrt(distance))
+            step = _conjugate_gradients(
+                hessian, -slope, diagonal, tolerance=max(rough, self._tolerance / 10)
+            )
+            size = 1.0
             before, descent = value(point), float((slope * step).sum())
             for _ in range(MAX_HALVINGS):
                 if value(point + size * step) <= before + 1e-4 * size * descent:
@@ -296,12 +308,14 @@ def _with_intercept(X: FloatArray) -> FloatArray:
     return np.hstack([X.astype(float), np.ones((len(X), 1))])
 
 
-def _conjugate_gradients(product: Any, right: FloatArray, diagonal: FloatArray) -> FloatArray:
+def _conjugate_gradients(
+    product: Any, right: FloatArray, diagonal: FloatArray, *, tolerance: float
+) -> FloatArray:
     """Return x with product(x) = right, of a positive semidefinite product; preconditioned."""
     x, residual = np.zeros_like(right), right.copy()
     conditioned = residual / diagonal
     direction, energy = conditioned.copy(), float((residual * conditioned).sum())
-    target = 1e-24 * energy
+    target = tolerance**2 * energy
     for _ in range(min(MAX_CONJUGATE_STEPS, 10 * right.size)):
         if energy <= target:
             break

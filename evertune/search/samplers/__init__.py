@@ -14,6 +14,7 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 | `vector_samplers` | qmc, gp, bayesian_optimization, skopt_gp and _forest, cmaes: in `unit_cube` |
 | `hyperopt_samplers` | hyperopt_tpe (nested choices), hyperopt_atpe |
 | `genetic`, `mixture` | genetic, mixture |
+| `gradient` | gradient: along hypergradients |
 | `strategies` | axis by axis, with any of them |
 
 A new one is a class with the arguments of `SpaceSampler`, a row in `SEARCHERS` and its name in
@@ -37,6 +38,10 @@ from evertune.search.samplers.base import (
 )
 from evertune.search.samplers.genetic import (
     GeneticSampler,
+)
+from evertune.search.samplers.gradient import (
+    FOLLOWED,
+    GradientSampler,
 )
 from evertune.search.samplers.hyperopt_samplers import (
     HyperoptAtpeSampler,
@@ -289,6 +294,15 @@ SEARCHERS: dict[str, Searcher] = {
         10,
         MixtureSampler,
     ),
+    "gradient": Searcher(
+        "Penalties, learning rates and weight decay follow the derivative of the validation loss",
+        "Evertune",
+        "`linear` with an L2 penalty, and `mlp`; their other values are drawn",
+        "A linear model or a network with few trials: the penalty is found without trials of it",
+        "Other families; a metric that log loss or squared error say little of",
+        0,
+        GradientSampler,
+    ),
 }
 
 
@@ -322,6 +336,20 @@ def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
             "searcher",
             f"'{config.searcher}' needs {searcher.needs}, which is not installed; run `pip install "
             f"'evertune[{searcher.extra}]'`, or take skopt_gp.",
+        )
+    others = [family for family in config.families if family not in FOLLOWED]
+    if config.searcher == "gradient" and others:
+        yield (
+            "families",
+            f"the searcher gradient needs families with derivatives ({', '.join(FOLLOWED)}), but "
+            f"there are {', '.join(others)}; leave them out, or take the searcher portfolio or tpe.",
+        )
+    penalties = config.space.get("linear", {}).get("penalty", ("l2",))
+    if config.searcher == "gradient" and "linear" in config.families and "l2" not in penalties:
+        yield (
+            "space.linear.penalty",
+            f"the searcher gradient needs the penalty l2, but there is {', '.join(map(str, penalties))}"
+            "; add l2, or take the searcher tpe.",
         )
     for number, configuration in enumerate(config.configurations):
         fault = configuration_fault(configuration)
