@@ -267,6 +267,7 @@ class SearchSection(Section):
     space: Annotated[dict[Family, dict[str, ParameterChoices]], BeforeValidator(_current_space)] = (
         Field(default_factory=dict)
     )
+    transfer: bool = False  # begin with what was best on similar tables, of all runs in MLflow
     pool_megabytes: PositiveInt = 1000  # of fitted fold models, stored for the ensemble
     workers: PositiveInt | Auto = "auto"
     seed: NonNegativeInt = 0

@@ -63,8 +63,10 @@ from evertune.orchestration.steps import (
     snapshot_step,
     stage_step,
 )
+from evertune.orchestration.transfer import transfer_step
 from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.promotion_records import Verdict
+from evertune.stages.snapshot import Snapshot
 from evertune.terminal import (
     decision_page,
     decision_result_line,
@@ -178,8 +180,14 @@ def hold_project(root: str, purpose: str) -> Iterator[None]:
 
 
 def snapshot(root: str) -> None:
-    """Take a version of the source table; new rows begin a new search."""
-    _run_as_task(snapshot_step(Path(root)), Path(root))
+    """Take a version of the source table; new rows begin a new search.
+
+    With search.transfer that search begins with what was best on similar tables before.
+    """
+    place = Path(root)
+    taken: Snapshot = _run_as_task(snapshot_step(place), place)
+    if taken.changed and load_params(place).search.transfer:
+        _run_as_task(transfer_step(place), place)
 
 
 def stages(root: str) -> tuple[str, ...]:

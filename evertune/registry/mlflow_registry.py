@@ -144,6 +144,15 @@ class LastRun:
     started_seconds: float
 
 
+@dataclass(frozen=True)
+class FoundRun:
+    """A finished run of any project; `model` is the name of its experiment."""
+
+    run_id: str
+    model: str
+    parameters: Mapping[str, str]
+
+
 def open_registry(params: Params) -> "ModelRegistry":
     """Return the registry of a project; its experiment is made if there is none yet.
 
@@ -584,6 +593,23 @@ class ModelRegistry:
             return None
         info = found[0].info
         return LastRun(info.run_id, info.run_name, info.status, info.start_time / 1000)
+
+    def finished_runs(self, parameter: str, *, most: int) -> tuple[FoundRun, ...]:
+        """Return the newest finished runs of all projects that have a parameter, newest first."""
+        names = {
+            str(each.experiment_id): str(each.name)
+            for each in self._client.search("search_experiments")
+        }
+        found = self._client.search_runs(
+            list(names),
+            f"attributes.status = 'FINISHED' AND params.`{parameter}` LIKE '%'",
+            order_by=["attributes.start_time DESC"],
+            max_results=most,
+        )
+        return tuple(
+            FoundRun(str(run.info.run_id), names[str(run.info.experiment_id)], run.data.params)
+            for run in found
+        )
 
     def log_assessment(
         self, found: "Assessment", *, folder: Path, source: Path, rows: "pd.DataFrame"

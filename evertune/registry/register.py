@@ -23,6 +23,7 @@ from evertune.models.persistence import load_model
 from evertune.plan import Plan
 from evertune.registry.already_registered import champion_already, last_verdict, mark_settled
 from evertune.registry.decision_log import DecisionLog
+from evertune.registry.earlier_searches import meta_parameters
 from evertune.registry.evidence import HoldoutComparison, compare_on_holdout, gather_evidence
 from evertune.registry.gates import evaluate_gates
 from evertune.registry.holdout_reuse import HoldoutUse, holdout_use_number, row_key_sketch
@@ -316,6 +317,7 @@ def _run_page(
         parameters={
             **parameter_values(inputs.params),
             **model_settings(found),
+            **meta_parameters(read_table(paths.training), inputs.schema),
             **{f"{DATA_PREFIX}{name}": md5 for name, md5 in md5s.items()},
         },
         metrics=evaluation_metrics(found),

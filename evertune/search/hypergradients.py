@@ -84,7 +84,7 @@ class PenalizedLinearModel:
         # the weights of the last fit, from which the next one starts
         self._coefficients = np.zeros((width + 1, self._targets.shape[1]))
 
-    def validation_loss(self, log_alphas: Sequence[float]) -> tuple[float, FloatArray]:
+    def validation_loss(self, log_alphas: Sequence[float] | FloatArray) -> tuple[float, FloatArray]:
         """Return the mean loss of the validation rows, and its derivative by each log penalty.
 
         Parameters

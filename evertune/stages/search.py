@@ -88,7 +88,7 @@ def search_digest(
                 digest_files([paths.training, paths.folds, paths.table_schema, paths.plan]),
                 stage_fingerprints(root)["search"],
                 metric.model_dump_json(),
-                search.model_dump_json(exclude={"workers"}),
+                search.model_dump_json(exclude={"workers", "transfer"}),
             ]
         ).encode()
     )
