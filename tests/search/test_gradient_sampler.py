@@ -102,7 +102,11 @@ def test_a_network_steps_downhill_and_halves_a_step_that_was_worse():
             {},
             "needs families with derivatives .linear, mlp., but there .*lightgbm",
         ),
-        (["linear"], {"space": {"linear": {"penalty": ["l1"]}}}, "needs the penalty l2, but there is l1"),
+        (
+            ["linear"],
+            {"space": {"linear": {"penalty": ["l1"]}}},
+            "needs the penalty l2, but there is l1",
+        ),
     ],
 )
 def test_what_has_no_derivative_is_refused(families, settings, message):

@@ -342,14 +342,14 @@ def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
         yield (
             "families",
             f"the searcher gradient needs families with derivatives ({', '.join(FOLLOWED)}), but "
-            f"there are {', '.join(others)}; leave them out, or take the searcher portfolio or tpe.",
+            f"there are {', '.join(others)}; leave them out, or take portfolio or tpe.",
         )
     penalties = config.space.get("linear", {}).get("penalty", ("l2",))
     if config.searcher == "gradient" and "linear" in config.families and "l2" not in penalties:
         yield (
             "space.linear.penalty",
-            f"the searcher gradient needs the penalty l2, but there is {', '.join(map(str, penalties))}"
-            "; add l2, or take the searcher tpe.",
+            "the searcher gradient needs the penalty l2, but there is "
+            f"{', '.join(map(str, penalties))}; add l2, or take the searcher tpe.",
         )
     for number, configuration in enumerate(config.configurations):
         fault = configuration_fault(configuration)
