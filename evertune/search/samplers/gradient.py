@@ -30,15 +30,19 @@ from evertune.models.neural_network import NetworkRows, make_network_rows
 from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
 from evertune.search.configurations import (
     default_configurations,
-    draw_values,
     nearest_configuration,
 )
 from evertune.search.hypergradients import PenalizedLinearModel, network_hypergradient
 from evertune.search.objective import Job, Objective, maximized_score
-from evertune.search.samplers.base import search_space
-from evertune.search.space import Choice, Float, Integer, Parameter, Space
+from evertune.search.samplers.base import (
+    MAX_DRAWS,
+    mutate_configuration,
+    random_configuration,
+    search_space,
+)
+from evertune.search.space import Choice, Float, Space
 from evertune.search.study import Sampler, SearchConfig, Study
-from evertune.trials import Configuration, ParameterValue, Trial
+from evertune.trials import Configuration, Trial
 from evertune.types import FloatArray
 
 FOLLOWED = {"linear": ("alpha",), "mlp": ("learning_rate", "alpha")}  # by family
@@ -50,9 +54,6 @@ LINEAR_STEPS = 12  # of L-BFGS over log alpha
 RUN_EPOCHS = 4  # of the training run that is differentiated
 FIRST_STEP = 0.2  # as a share of the range of a followed value
 LAST_STEP = 0.02  # below, a descent has ended
-MAX_DRAWS = 20  # to find a configuration that was not asked before
-KEEP_PROBABILITY = 0.7  # that a mutation keeps a value
-MUTATION_SCALE = 0.15  # standard deviation, as a share of a parameter's range
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,35 +177,16 @@ class GradientSampler(Sampler):
             # what is at the optimum already moves away from it: the metric is another measure
             downhill = attempt < MAX_DRAWS // 2
             mutates = family in self._best and (not downhill or self._n_starts % 2 == 0)
-            point = self._mutate(self._best[family][1]) if mutates else self._draw(family)
+            if mutates:
+                point = mutate_configuration(self._best[family][1], self._space, self._rng)
+            else:
+                point = random_configuration(self._space, self._rng, family)
             if family == "linear" and downhill:
                 point = self._optimal_penalty(point)
             if point not in self._seen:
                 break
         self._seen.append(point)
         return point
-
-    def _draw(self, family: str) -> Configuration:
-        def draw(_: str, parameter: Parameter) -> ParameterValue:
-            if isinstance(parameter, Choice):
-                return parameter.values[int(self._rng.integers(len(parameter.values)))]
-            return _value_at(parameter, float(self._rng.random()))
-
-        return Configuration(family, draw_values(self._space[family], draw))
-
-    def _mutate(self, point: Configuration) -> Configuration:
-        fresh = self._draw(point.family).hyperparameters
-
-        def mutate(name: str, parameter: Parameter) -> ParameterValue:
-            value = point.hyperparameters.get(name, fresh.get(name))
-            if isinstance(parameter, Choice):
-                if name in fresh and self._rng.random() >= KEEP_PROBABILITY:
-                    return fresh[name]
-                return value if value in parameter.values else parameter.values[0]
-            start = _place_of(parameter, value) if isinstance(value, int | float) else 0.5
-            return _value_at(parameter, start + MUTATION_SCALE * float(self._rng.normal()))
-
-        return Configuration(point.family, draw_values(self._space[point.family], mutate))
 
     def _followed(self, family: str) -> dict[str, Float]:
         """Return the ranges of the values that the derivative moves."""
@@ -353,16 +335,12 @@ def _scaled_like(training: NetworkRows, rows: _EncodedFold) -> NetworkRows:
     return replace(validation, targets=targets)
 
 
-def _place_of(part: Float | Integer, value: float) -> float:
-    """Return where a number lies in its range, from 0 to 1."""
-    scale = math.log if part.log else float
-    low, high = scale(part.low), scale(part.high)
-    return (scale(value) - low) / (high - low)
+def _place_of(part: Float, value: float) -> float:
+    """Return where a value lies in its logarithmic range, from 0 to 1."""
+    return math.log(value / part.low) / math.log(part.high / part.low)
 
 
-def _value_at(part: Float | Integer, place: float) -> float:
-    """Return the number at a place of a range; outside of it, the nearest bound."""
-    scale, unscale = (math.log, math.exp) if part.log else (float, float)
-    low, high = scale(part.low), scale(part.high)
-    number = min(max(unscale(low + place * (high - low)), part.low), part.high)
-    return round(number) if isinstance(part, Integer) else number
+def _value_at(part: Float, place: float) -> float:
+    """Return the value at a place of a logarithmic range; outside of it, the nearest bound."""
+    value = part.low * (part.high / part.low) ** place
+    return min(max(value, part.low), part.high)
