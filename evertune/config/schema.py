@@ -233,6 +233,8 @@ Searcher = Literal[  # each is a row of evertune.search.samplers.SEARCHERS
     "bohb",
     "mixture",
     "gradient",
+    "evolution",
+    "reinforce",
 ]
 GivenConfiguration = dict[str, bool | int | float | str | None]  # a family with its parameters
 

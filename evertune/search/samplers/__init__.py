@@ -15,6 +15,7 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 | `hyperopt_samplers` | hyperopt_tpe (nested choices), hyperopt_atpe |
 | `genetic`, `mixture` | genetic, mixture |
 | `gradient` | gradient: along hypergradients |
+| `architecture` | evolution, reinforce |
 | `strategies` | axis by axis, with any of them |
 
 A new one is a class with the arguments of `SpaceSampler`, a row in `SEARCHERS` and its name in
@@ -29,6 +30,10 @@ from typing import Protocol
 
 from evertune.search.configurations import configuration_fault
 from evertune.search.objective import Objective
+from evertune.search.samplers.architecture import (
+    EvolutionSampler,
+    ReinforceSampler,
+)
 from evertune.search.samplers.base import (
     GivenSampler,
     GridSampler,
@@ -302,6 +307,24 @@ SEARCHERS: dict[str, Searcher] = {
         "Other families; a metric that log loss or squared error say little of",
         0,
         GradientSampler,
+    ),
+    "evolution": Searcher(
+        "Regularized evolution: the best of five recent trials, with one value changed",
+        "Evertune",
+        CONDITIONAL,
+        "Architectures of networks: many choices, noisy scores, some hundred trials",
+        "Few trials, or numbers that need fine steps",
+        0,
+        EvolutionSampler,
+    ),
+    "reinforce": Searcher(
+        "A controller that learns by policy gradient which values give good scores",
+        "Evertune",
+        CONDITIONAL + "; numbers by six parts of their range",
+        "To compare with the literature on architecture search",
+        "Parameters that depend on each other, or few trials: `evolution` and `tpe` need fewer",
+        0,
+        ReinforceSampler,
     ),
 }
 
