@@ -10,11 +10,11 @@ whatever the optimised metric is; whether a step was good is decided by the scor
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
@@ -46,11 +46,12 @@ from evertune.trials import Configuration, Trial
 from evertune.types import FloatArray
 
 FOLLOWED = {"linear": ("alpha",), "mlp": ("learning_rate", "alpha")}  # by family
-GRADIENT_FOLDS = {"linear": 2, "mlp": 1}  # on whose validation rows the loss is taken, at most
+GRADIENT_FOLDS = {"linear": 3, "mlp": 1}  # on whose validation rows the loss is taken, at most
 MAX_ROWS = {"linear": 10_000, "mlp": 1_000}  # of a fold, to train and to validate on
 MAX_CELLS = 1_000_000  # of one encoded fold
 LINEAR_TOLERANCE = 1e-4
-LINEAR_STEPS = 12  # of L-BFGS over log alpha
+FIRST_STRIDE = 1.0  # in log alpha; each is twice as long as the one before
+STRIDE_TOLERANCE = 0.05  # in log alpha, of the optimum
 RUN_EPOCHS = 4  # of the training run that is differentiated
 FIRST_STEP = 0.2  # as a share of the range of a followed value
 LAST_STEP = 0.02  # below, a descent has ended
@@ -204,21 +205,13 @@ class GradientSampler(Sampler):
         if span is None or not models:
             return point
 
-        def loss(log_alphas: FloatArray) -> tuple[float, FloatArray]:
-            losses, slopes = zip(*(m.validation_loss(log_alphas) for m in models), strict=True)
-            return float(np.sum(losses)), np.sum(slopes, axis=0)
+        def slope(log_alpha: float) -> float:
+            return sum(float(model.validation_loss([log_alpha])[1][0]) for model in models)
 
-        start = float_param(point.hyperparameters, "alpha")
-        bounds = [(math.log(span.low), math.log(span.high))]
-        result = minimize(
-            loss,
-            [math.log(start)],
-            jac=True,
-            bounds=bounds,
-            method="L-BFGS-B",
-            options={"maxiter": LINEAR_STEPS, "maxfun": 2 * LINEAR_STEPS},
-        )
-        alpha = float(f"{math.exp(float(result.x[0])):.3g}")  # nearer values are the same model
+        bounds = math.log(span.low), math.log(span.high)
+        start = math.log(float_param(point.hyperparameters, "alpha"))
+        found = _walk_downhill(slope, start, bounds)
+        alpha = float(f"{math.exp(found):.3g}")  # nearer values are the same model
         alpha = min(max(alpha, span.low), span.high)
         return replace(point, hyperparameters={**point.hyperparameters, "alpha": alpha})
 
@@ -320,6 +313,24 @@ def _gradient_space(space: Space) -> Space:
         linear = space["linear"] | {"penalty": replace(penalty, values=("l2",))}
         space = space | {"linear": linear}
     return space
+
+
+def _walk_downhill(
+    slope: Callable[[float], float], start: float, bounds: tuple[float, float]
+) -> float:
+    """Return where a slope becomes zero downhill of a start, or the bound on the way."""
+    here, before = start, slope(start)
+    step = -FIRST_STRIDE if before > 0 else FIRST_STRIDE
+    while True:
+        there = min(max(here + step, bounds[0]), bounds[1])
+        if there == here:
+            return here
+        after = slope(there)
+        if after == 0 or not math.isfinite(after):
+            return there if after == 0 else here
+        if (after > 0) != (before > 0):
+            return float(brentq(slope, here, there, xtol=STRIDE_TOLERANCE, disp=False))
+        here, before, step = there, after, 2 * step
 
 
 def _all_params(point: Configuration) -> Hyperparameters:
