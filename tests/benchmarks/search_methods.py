@@ -41,7 +41,7 @@ ONLY_ALPHA = {
     }
 }
 FIRST_SHARE = 0.6
-FIRST_TRIALS = 24
+FIRST_TRIALS = 18
 
 
 def main() -> None:
