@@ -40,6 +40,8 @@ UNPLANTED = (
     "random",
 )  # the portfolio has no tree, and the others learn nothing
 PYTHON = {Float: float, Integer: int}
+# All but the one that has families of its own: tests.search.test_gradient_sampler.
+ORDINARY = tuple(name for name in SEARCHERS if name != "gradient")
 LISTED = ("manual", "given")  # evaluate what they are given
 TWO_NUMBERS = {
     "tree": {
@@ -63,7 +65,7 @@ def skip_without_library(searcher):
         pytest.importorskip(SEARCHERS[searcher].needs)
 
 
-@pytest.fixture(params=[*SEARCHERS, "given"])
+@pytest.fixture(params=[*ORDINARY, "given"])
 def study_of(request):
     """Return a function that makes a study with the sampler."""
     name = request.param
@@ -145,7 +147,7 @@ def test_a_sampler_goes_on_from_the_trials_of_an_earlier_run(study_of):
     assert not [point for point in more if point in done]
 
 
-@pytest.mark.parametrize("searcher", [name for name in SEARCHERS if name not in LISTED])
+@pytest.mark.parametrize("searcher", [name for name in ORDINARY if name not in LISTED])
 def test_a_pinned_value_is_kept_by_every_searcher(searcher):
     skip_without_library(searcher)
     pinned = {"lightgbm": {"num_leaves": (20,), "categorical_encoding": ("target",)}}
@@ -161,7 +163,7 @@ def test_a_pinned_value_is_kept_by_every_searcher(searcher):
     assert not [values for values in proposed if "cat_smooth" in values]
 
 
-@pytest.mark.parametrize("searcher", [n for n in SEARCHERS if n not in (*LISTED, *UNPLANTED)])
+@pytest.mark.parametrize("searcher", [n for n in ORDINARY if n not in (*LISTED, *UNPLANTED)])
 def test_a_searcher_beats_random_search_on_a_planted_optimum(searcher):
     skip_without_library(searcher)
     n_seeds = 2 if searcher in THOROUGH else 4

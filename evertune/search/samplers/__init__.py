@@ -305,7 +305,7 @@ SEARCHERS: dict[str, Searcher] = {
         "`linear` with an L2 penalty, and `mlp`; their other values are drawn",
         "A linear model or a network with few trials: the penalty is found without trials of it",
         "Other families; a metric that log loss or squared error say little of",
-        0,
+        500,
         GradientSampler,
     ),
     "evolution": Searcher(
@@ -314,7 +314,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "Architectures of networks: many choices, noisy scores, some hundred trials",
         "Few trials, or numbers that need fine steps",
-        0,
+        2,
         EvolutionSampler,
     ),
     "reinforce": Searcher(
@@ -323,7 +323,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL + "; numbers by six parts of their range",
         "To compare with the literature on architecture search",
         "Parameters that depend on each other, or few trials: `evolution` and `tpe` need fewer",
-        0,
+        65,
         ReinforceSampler,
     ),
 }

@@ -154,8 +154,9 @@ def _draw_index(logits: FloatArray, rng: np.random.Generator) -> int:
 
 
 def _softmax(logits: FloatArray) -> FloatArray:
-    powers: FloatArray = np.exp(logits - logits.max())
-    return powers / powers.sum()
+    powers = np.exp(logits - logits.max())
+    proba: FloatArray = powers / powers.sum()
+    return proba
 
 
 def _n_values(parameter: Parameter) -> int:

@@ -353,5 +353,5 @@ def _place_of(part: Float, value: float) -> float:
 
 def _value_at(part: Float, place: float) -> float:
     """Return the value at a place of a logarithmic range; outside of it, the nearest bound."""
-    value = part.low * (part.high / part.low) ** place
+    value = part.low * math.exp(place * math.log(part.high / part.low))
     return min(max(value, part.low), part.high)
