@@ -305,7 +305,7 @@ SEARCHERS: dict[str, Searcher] = {
         "`linear` with an L2 penalty, and `mlp`; their other values are drawn",
         "A linear model or a network with few trials: the penalty is found without trials of it",
         "Other families; a metric that log loss or squared error say little of",
-        500,
+        114,
         GradientSampler,
     ),
     "evolution": Searcher(
