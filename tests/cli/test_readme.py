@@ -37,7 +37,9 @@ def test_every_command_of_the_readme_exists():
 
     from evertune.cli.app import app
 
-    named = set(re.findall(r"`evertune ([\w-]+)|^\$ .*?evertune ([\w-]+)", README, flags=re.MULTILINE))
+    named = set(
+        re.findall(r"`evertune ([\w-]+)|^\$ .*?evertune ([\w-]+)", README, flags=re.MULTILINE)
+    )
     names = {name for pair in named for name in pair if name}
     assert len(names) > 15
     assert names <= set(get_command(app).commands)

@@ -3,7 +3,7 @@ import pytest
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES
 from evertune.search.portfolio import default_portfolio
 from evertune.trials import Configuration
-from tests.search.studies import evaluate, make_study
+from tests.search.studies import evaluate, make_study, play
 
 SEARCHED = ("linear", "lightgbm", "extra_trees")
 SIZES = (("binary", 500, 2), ("multiclass", 8_000, 7), ("regression", 100_000, 0))
@@ -93,3 +93,9 @@ def test_a_search_that_was_killed_after_its_defaults_goes_on():
         evaluate(first, job, 1.0)
     second = make_study(("linear",), trials=5, past=first.trials)
     assert [second.ask().phase, second.ask().phase] == ["search", "search"]
+
+
+def test_families_without_a_strong_default_begin_with_their_own():
+    points = play(make_study(("tree", "naive_bayes"), trials=6))
+    assert {point.family for point in points[:2]} == {"tree", "naive_bayes"}
+    assert len(points) == 6

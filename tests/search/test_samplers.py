@@ -1,5 +1,7 @@
 """The contract that every sampler keeps, and what each of them promises beside."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from evertune.search.configurations import (
     nearest_configuration,
 )
 from evertune.search.samplers import SEARCHERS, GivenSampler, mutate_configuration
+from evertune.search.samplers.optuna_samplers import reached_step
 from evertune.search.space import DEFAULT_SPACES, Choice, Float, Integer
 from evertune.trials import Configuration
 from tests.search.studies import (
@@ -247,3 +250,9 @@ def test_mutations_are_small_and_most_choices_stay():
     steps = [mutate_configuration(start, space, rng).hyperparameters for _ in range(99)]
     assert np.median([step["alpha"] for step in steps]) == pytest.approx(2.0, rel=0.9)
     assert [step["numeric_transform"] for step in steps].count("power") > 60
+
+
+def test_a_trial_that_was_stopped_at_a_share_of_its_rows_came_less_far_than_one_with_all():
+    whole = past_trial(0, Configuration("linear"), 1.0, "stopped")
+    part = replace(whole, fidelity=1 / 9)
+    assert 1 <= reached_step(part) < reached_step(whole)

@@ -32,6 +32,7 @@ from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.search.study import SearchConfig, Study
 from evertune.trials import Configuration, Trial
 
+STEPS_OF_A_FOLD = 90  # 9 of rungs of rows and rounds, 10 of a population
 STARTUP_TRIALS = 10  # that are drawn at random before TPE takes over
 RANDOM_SHARE = 1 / 3  # of BOHB's proposals, that no model chooses
 POPULATION = 12  # of NSGA-II: budgets are of some hundred trials
@@ -319,7 +320,7 @@ def add_past_trial(study: optuna.Study, trial: Trial, *, space: Space, metric: M
     if trial.score is None or trial.status == "failed" or trial.configuration.family not in space:
         return
     score = maximized_score(trial.score, metric)
-    pruned_at = None if trial.status == "complete" else len(trial.folds)
+    pruned_at = None if trial.status == "complete" else reached_step(trial)
     add_point(study, trial.configuration, score, space=space, pruned_at=pruned_at)
 
 
@@ -331,7 +332,7 @@ def add_point(
     space: Space,
     pruned_at: int | None = None,
 ) -> None:
-    """Tell Optuna of a point with its score; of one that was pruned after so many folds."""
+    """Tell Optuna of a point with its score; of one that was pruned at a step."""
     family = configuration.family
     point = Configuration(family, nearest_values(configuration, space))
     distributions: dict[str, BaseDistribution] = {"family": CategoricalDistribution(list(space))}
@@ -349,6 +350,11 @@ def add_point(
     )
 
 
+def reached_step(trial: Trial) -> int:
+    """Return how far a stopped trial came: its folds, each by the share of its rows or rounds."""
+    return max(1, round(STEPS_OF_A_FOLD * len(trial.folds) * trial.fidelity))
+
+
 def tell_optuna(
     study: optuna.Study, optuna_trial: optuna.Trial, trial: Trial | None, metric: Metric
 ) -> None:
@@ -358,7 +364,7 @@ def tell_optuna(
         return
     score = maximized_score(trial.score, metric)
     if trial.status == "stopped":
-        optuna_trial.report(score, len(trial.folds))
+        optuna_trial.report(score, reached_step(trial))
         study.tell(optuna_trial, state=TrialState.PRUNED)
     else:
         study.tell(optuna_trial, score)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 
-from evertune.models.families import FAMILIES
+from evertune.models.families import FAMILIES, default_configuration
 from evertune.search.configurations import monotone_configuration
 from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
 from evertune.search.portfolio import default_portfolio, expected_fold_seconds
@@ -59,6 +59,8 @@ class PortfolioSampler(Sampler):
         self._size = len(objective.table), len(schema.features), len(schema.classes)
         defaults = default_portfolio(schema.task, *self._size)
         wanted = [point for point in defaults if point.family in self._space]
+        if not wanted:  # such as of trees alone, for which there is no strong default
+            wanted = [default_configuration(family) for family in self._space]
         if schema.is_monotone:
             wanted = [monotone_configuration(point) for point in wanted]
         seen = [trial.configuration for trial in past_trials]
