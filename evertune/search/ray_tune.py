@@ -442,12 +442,16 @@ class StudyCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """Tell that a job ran to its end or was stopped."""
         update = self._updates.pop(trial.trial_id, None)
         pruned = update is not None and not update.done
-        self._study.tell(self._jobs.pop(trial.trial_id), update, pruned=pruned)
+        self._study.tell(self._job(trial), update, pruned=pruned)
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         """Tell that a worker died."""
         self._updates.pop(trial.trial_id, None)
-        self._study.tell(self._jobs.pop(trial.trial_id), None)
+        self._study.tell(self._job(trial), None)
+
+    def _job(self, trial: Any) -> Job:
+        """Return the job of a trial that has ended; its worker may be lost before it starts."""
+        return self._jobs.pop(trial.trial_id, None) or job_from_config(trial.config)
 
     def on_step_end(self, **_: Any) -> None:
         """Write what ended; Tune lets exceptions pass in this method, and in no other."""

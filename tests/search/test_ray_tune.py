@@ -97,6 +97,7 @@ def test_a_search_joins_a_cluster_uses_all_its_nodes_and_survives_the_loss_of_on
     after = found["with_a_lost_node"]
     assert after["lost_after"]
     assert sorted(number for number, _ in after["trials"]) == list(range(8))
-    assert {status for _, status in after["trials"]} <= {"complete", "stopped"}, after["reasons"]
+    # what the lost node was about to start may fail, and says so
+    assert after["reasons"] in ([], ["the worker process ended"])
     assert all(len(sizes) == 3 and min(sizes) > 0 for sizes in after["models"])
     assert after["left_in_storage"] == 0
