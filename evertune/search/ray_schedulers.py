@@ -195,6 +195,8 @@ class NumberedPB2(_KeepsNumber, PB2):  # type: ignore[misc]
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # Ray hands options to scipy that it will drop
+            warnings.filterwarnings("ignore", "scipy.optimize: The `disp`", DeprecationWarning)
             return super()._get_new_config(trial, trial_to_clone)
 
 
