@@ -20,6 +20,7 @@ CONFIGURATIONS = [{"family": "tree", "max_depth": depth} for depth in (2, 3, 5, 
 SPECIAL = {
     "manual": {"configurations": CONFIGURATIONS},
     "nsga2": {"objectives": ["log_loss"]},
+    "gradient": {"families": ["linear"]},
 }
 TRIALS = 7
 
