@@ -203,7 +203,7 @@ def _detect_format(column: pd.Series, spec: TableSpec, *, declared: bool) -> Det
         if spec.decimal or not match_cells(with_point, THOUSANDS_OR_DECIMALS_PATTERN).all():
             return DetectedFormat(PLAIN, decimal_known=True)
     rows = words.value_counts(sort=False)[texts].to_numpy()
-    numbers = (plain | looks_like_numbers(texts)).to_numpy()
+    numbers = (plain | looks_like_numbers(texts, declared=declared)).to_numpy()
     is_number = rows[numbers].sum() >= MIN_KIND_SHARE * rows.sum()
     coded = match_cells(texts, LEADING_ZERO_PATTERN).any()
     if not numbers.any() or not (declared or (is_number and not coded)):

@@ -201,11 +201,11 @@ def detect_format(
     )
 
 
-def looks_like_numbers(texts: pd.Series) -> pd.Series:
+def looks_like_numbers(texts: pd.Series, *, declared: bool = False) -> pd.Series:
     """Return a mask of the stripped cells that are written like numbers in some format.
 
     Words with units are none if their units differ, as in `500 g` and `1 kg`; nor are numbers
-    that are all in brackets.
+    that are all in brackets, unless the column is declared to have numbers.
     """
     mask = match_cells(texts, NUMBER_LIKE_PATTERN)
     if not mask.any():
@@ -215,7 +215,7 @@ def looks_like_numbers(texts: pd.Series) -> pd.Series:
         units = {_unit_of(text) for text in texts[with_unit].head(MAX_CELLS_FOR_UNIT)}
         if len(units) > 1:
             mask &= ~with_unit
-    if texts[mask].str.startswith("(").all():
+    if not declared and texts[mask].str.startswith("(").all():
         return mask & False
     return mask
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evertune.data.cleaning import conform_to_schema, infer_schema, prepare_table, with_formats_of
@@ -197,6 +197,7 @@ def write(number, decimal, group, minus, unit):
     digits=st.integers(0, 4),
     numbers=st.lists(st.integers(-(10**9), 10**9), min_size=12, max_size=25, unique=True),
 )
+@example(locale=(".", ",", "({})", "{}"), digits=0, numbers=[*range(-11, 0), -1000])
 def test_numbers_survive_a_file_in_any_locale_to_the_last_digit(
     tmp_path_factory, locale, digits, numbers
 ):
