@@ -122,11 +122,9 @@ def test_a_population_copies_the_best_and_changes_its_parameters(scheduler):
     trials = two_workers(study)
     assert {trial.status for trial in trials} == {"complete"}
     rates = [trial.configuration.hyperparameters["learning_rate"] for trial in trials]
-    assert all(1e-5 <= rate <= 0.3 for rate in rates)
+    assert sum(rate > 0.01 for rate in rates[1:]) >= 1  # they began below 1e-4
+    assert min(trial.score for trial in trials[1:]) < 2.0  # a rate of 1e-5 would leave it above 3
     assert study.artifacts.keys() == {0, 1, 2, 3}
-    if scheduler == "pbt":  # what PB2's Gaussian process proposes depends on who reports first
-        assert sum(rate > 0.01 for rate in rates[1:]) >= 1  # they began below 1e-4
-        assert min(trial.score for trial in trials[1:]) < 2.0  # a rate of 1e-5 leaves it above 3
 
 
 @pytest.mark.slow
