@@ -1,4 +1,4 @@
-"""Score one configuration on the folds, within limits of time and memory.
+"""Score one configuration on the folds, at once or step by step, within limits of time and memory.
 
 `Objective` holds the table, target, folds and metrics; it is sent to each worker once. A `Job` is
 a configuration with the folds to evaluate. `run_job` yields a `JobUpdate` after each group of
@@ -7,13 +7,19 @@ quick folds and never raises: an error of a fit, or an undefined metric, fails t
 
 If the first fold is cut short by its time limit, all other folds get exactly as many iterations,
 so that folds stay comparable. A fit that would not fit into memory is not started.
+
+On Ray a `Worker` takes a job in steps (`rungs`), as an `Evaluation` that can be saved after each
+step (`state`) and continued by another worker (`restore`). Only the last step of `rows` and
+`rounds` has `JobUpdate.outcomes`: what joins the ensemble ran on all folds, with all of their rows.
 """
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,9 +31,10 @@ from evertune.ensemble.oof import FoldModel
 from evertune.files import read_record, read_table
 from evertune.metrics.metrics import Metric, compute_metrics
 from evertune.models.families import FAMILIES, configuration_encoding, fit_encoded, make_fit_context
-from evertune.models.fit_context import FitResult
+from evertune.models.fit_context import FitContext, FitResult
 from evertune.models.fitted_model import predict_encoded
 from evertune.models.predictor_files import dump_predictor
+from evertune.models.stepwise import StepwiseFit, start_stepwise_fit
 from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder, monotone_columns
 from evertune.search.memory import (
     BYTES_PER_CELL,
@@ -36,8 +43,9 @@ from evertune.search.memory import (
     free_bytes,
     wait_for_memory,
 )
+from evertune.search.rungs import Rungs, sample_positions
 from evertune.trials import Configuration, FoldResult, TrialSource
-from evertune.types import FloatArray
+from evertune.types import FloatArray, Predictions
 
 MAX_ENCODED_BYTES = 400_000_000  # kept by one worker; older encodings make room
 MEMORY_WAIT_SECONDS = 5.0
@@ -137,9 +145,9 @@ class JobUpdate:
     outcomes : tuple of FoldOutcome
         Folds that were fitted to their end, on all of their rows.
     rung_results : tuple of FoldResult
-        Of a job with rungs of rows or rounds that goes on: all folds so far, with a share of them.
+        Of a job with rungs of rows or rounds that goes on: all folds, as they are at this rung.
     fidelity : float
-        That share; 1 of `outcomes`.
+        Share of the training rows or rounds that `rung_results` used; 1 for `outcomes`.
     """
 
     outcomes: tuple[FoldOutcome, ...]
@@ -264,51 +272,76 @@ def evaluate_fold(
         Moment of the monotonic clock at which a fit ends with what it has.
     """
     start = time.perf_counter()
-    rows, schema, y = objective.folds[fold], objective.schema, objective.y
+    rows, y = objective.folds[fold], objective.y
     encoded = encode_fold(objective, configuration_encoding(configuration), fold, encodings)
-    context = make_fit_context(
+    context = _fold_context(
+        objective, configuration, fold, encoded, iterations=iterations, deadline=deadline
+    )
+    fit = fit_encoded(configuration, encoded.training, y[rows.training], context)
+    return score_fit(objective, fold, encoded, fit, fit_seconds=time.perf_counter() - start)
+
+
+def _fold_context(
+    objective: Objective,
+    configuration: Configuration,
+    fold: int,
+    encoded: EncodedFold,
+    *,
+    deadline: float,
+    iterations: int | None = None,
+) -> FitContext:
+    """Return the context of a fit on one fold, which stops early by its validation rows."""
+    return make_fit_context(
         configuration,
-        schema,
+        objective.schema,
         seed=objective.seed,
         n_jobs=1,
-        validation=(encoded.validation, y[rows.validation]),
+        validation=(encoded.validation, objective.y[objective.folds[fold].validation]),
         metric=objective.metrics[0].name,
         iterations=iterations,
         deadline=deadline,
         monotone=encoded.monotone,
     )
-    fit = fit_encoded(configuration, encoded.training, y[rows.training], context)
-    return score_fit(objective, fold, encoded, fit, fit_seconds=time.perf_counter() - start)
 
 
 def score_fit(
     objective: Objective, fold: int, encoded: EncodedFold, fit: FitResult, *, fit_seconds: float
 ) -> FoldOutcome:
     """Return the score of a fit on the validation rows of its fold, with its model as bytes."""
+    result, predictions = _predict_fold(objective, fold, encoded, fit, fit_seconds=fit_seconds)
     start = time.perf_counter()
-    rows, schema, y = objective.folds[fold], objective.schema, objective.y
-    X = encoded.validation if fit.columns is None else encoded.validation[:, list(fit.columns)]
-    predictions = predict_encoded(fit.predictor, X, task=schema.task, n_classes=len(schema.classes))
     kind, data = dump_predictor(fit.predictor)
-    predict_seconds = time.perf_counter() - start
-    result = FoldResult(
-        fold,
-        compute_metrics(objective.metrics, y[rows.validation], predictions),
-        fit_seconds=fit_seconds,
-        predict_seconds=predict_seconds,
-        iterations=fit.iterations,
-        encode_seconds=encoded.seconds,
-    )
+    predict_seconds = result.predict_seconds + time.perf_counter() - start
     model = FoldModel(
         fold=fold,
-        rows=rows.validation,
+        rows=objective.folds[fold].validation,
         predictions=predictions,
         kind=kind,
         data=data,
         columns=fit.columns,
         iterations=fit.iterations,
     )
-    return FoldOutcome(result, model, fit.whole)
+    return FoldOutcome(replace(result, predict_seconds=predict_seconds), model, fit.whole)
+
+
+def _predict_fold(
+    objective: Objective, fold: int, encoded: EncodedFold, fit: FitResult, *, fit_seconds: float
+) -> tuple[FoldResult, Predictions]:
+    """Return the score of a fit on the validation rows of its fold, and its predictions."""
+    start, schema = time.perf_counter(), objective.schema
+    X = encoded.validation if fit.columns is None else encoded.validation[:, list(fit.columns)]
+    predictions = predict_encoded(fit.predictor, X, task=schema.task, n_classes=len(schema.classes))
+    predict_seconds = time.perf_counter() - start
+    y_true = objective.y[objective.folds[fold].validation]
+    result = FoldResult(
+        fold,
+        compute_metrics(objective.metrics, y_true, predictions),
+        fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
+        iterations=fit.iterations,
+        encode_seconds=encoded.seconds,
+    )
+    return result, predictions
 
 
 def mean_score(results: Iterable[FoldResult], metric: str) -> float | None:
@@ -374,3 +407,255 @@ def lack_of_memory(
     )
     until = min(time.monotonic() + MEMORY_WAIT_SECONDS, job.fit_deadline())
     return wait_for_memory(needed, until=until, free=free)
+
+
+class Evaluation(ABC):
+    """A job that is evaluated in steps.
+
+    Attributes
+    ----------
+    resource : int
+        What it has used so far, in the unit of `Rungs.resources`.
+    """
+
+    resource = 0
+
+    @abstractmethod
+    def step(self) -> JobUpdate:
+        """Take the next step; it never raises for a fault of a fit."""
+
+    @abstractmethod
+    def results(self) -> tuple[FoldResult, ...]:
+        """Return the results that the trial is compared by now."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return all that another worker needs to go on."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from the state of an evaluation, which may have had other hyperparameters."""
+
+
+@dataclass
+class Worker:
+    """What a worker keeps from one job to the next.
+
+    Attributes
+    ----------
+    encodings : dict
+        Encoded folds, by the resource of the rung that they belong to.
+    """
+
+    objective: Objective
+    rungs: Rungs
+    encodings: dict[int, EncodingCache] = field(default_factory=dict)
+    objectives: dict[int, Objective] = field(default_factory=dict)
+
+    def start(self, job: Job) -> Evaluation:
+        """Return the evaluation of a job."""
+        kinds: dict[str, Callable[[Worker, Job], Evaluation]] = {
+            "folds": FoldEvaluation,
+            "rows": RowEvaluation,
+            "rounds": RoundEvaluation,
+        }
+        return kinds[self.rungs.kind](self, job)
+
+    def encodings_at(self, resource: int) -> EncodingCache:
+        """Return the encoded folds of a rung."""
+        return self.encodings.setdefault(resource, {})
+
+    def objective_at(self, resource: int) -> Objective:
+        """Return the objective with the share of each fold's training rows that a rung has."""
+        if resource == self.rungs.max_resource:
+            return self.objective
+        if resource not in self.objectives:
+            share = resource / self.rungs.max_resource
+            folds = tuple(
+                Fold(self._sample(fold.training, share), fold.validation)
+                for fold in self.objective.folds
+            )
+            self.objectives[resource] = replace(self.objective, folds=folds)
+        return self.objectives[resource]
+
+    def _sample(self, rows: Any, share: float) -> Any:
+        y = self.objective.y[rows] if self.objective.schema.classes else None
+        return rows[sample_positions(len(rows), share, y=y, seed=self.objective.seed)]
+
+
+class FoldEvaluation(Evaluation):
+    """One fold a step, or some quick ones together; of a job that may have only some folds."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker, self._job = worker, job
+        self._outcomes: list[FoldOutcome] = []
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.resource = len(self._outcomes)
+        self._updates = run_job(
+            self._worker.objective,
+            self._job,
+            self._worker.encodings_at(0),
+            n_done=len(self._outcomes),
+            one_by_one=self._worker.rungs.one_by_one,
+        )
+
+    def step(self) -> JobUpdate:
+        """Evaluate the next fold."""
+        update = next(self._updates)
+        self._outcomes += update.outcomes
+        self.resource = len(self._outcomes)
+        return update
+
+    def results(self) -> tuple[FoldResult, ...]:
+        """Return the results of the folds so far."""
+        return tuple(each.result for each in self._outcomes)
+
+    def state(self) -> dict[str, Any]:
+        """Return the folds done, with their predictions and models."""
+        return {"outcomes": self._outcomes}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on after the folds done."""
+        self._outcomes = list(state["outcomes"])
+        cut = [each.result.iterations for each in self._outcomes if not each.completed]
+        if cut:  # the first fold was cut short: the others get exactly as many iterations
+            self._job = replace(self._job, iterations=cut[0])
+        self._go_on()
+
+
+class RowEvaluation(Evaluation):
+    """All folds a step, with a growing share of their training rows."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker, self._job = worker, job
+        self._results: tuple[FoldResult, ...] = ()
+
+    def step(self) -> JobUpdate:
+        """Evaluate all folds with the next share of the rows."""
+        rungs = self._worker.rungs
+        resource = next(each for each in rungs.resources if each > self.resource)
+        outcomes: list[FoldOutcome] = []
+        update = JobUpdate((), done=False)
+        for update in run_job(
+            self._worker.objective_at(resource), self._job, self._worker.encodings_at(resource)
+        ):
+            outcomes += update.outcomes
+        if update.reason is not None:
+            return replace(update, outcomes=())
+        self.resource = resource
+        self._results = tuple(each.result for each in outcomes)
+        if resource == rungs.max_resource:
+            return JobUpdate(tuple(outcomes), done=True)
+        share = resource / rungs.max_resource
+        return JobUpdate((), done=False, rung_results=self._results, fidelity=share)
+
+    def results(self) -> tuple[FoldResult, ...]:
+        """Return the results of the last rung."""
+        return self._results
+
+    def state(self) -> dict[str, Any]:
+        """Return the last rung: the next one fits anew."""
+        return {"resource": self.resource, "results": self._results}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the rung after the last one."""
+        self.resource, self._results = state["resource"], tuple(state["results"])
+
+
+class RoundEvaluation(Evaluation):
+    """Some more rounds or epochs of all folds a step, from the fits as the last step left them."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self._worker, self._job = worker, job
+        self._fits: dict[int, dict[str, Any]] = {}  # by fold
+        self._seconds: dict[int, float] = {}
+        self._results: tuple[FoldResult, ...] = ()
+
+    def step(self) -> JobUpdate:
+        """Train all folds up to the rounds of the next rung; early stopping may end all of them."""
+        rungs = self._worker.rungs
+        resource = next(each for each in rungs.resources if each > self.resource)
+        share = resource / rungs.max_resource
+        fits: list[tuple[int, EncodedFold, StepwiseFit]] = []
+        for fold in self._job.folds:
+            try:
+                fault = self._train(fold, share, fits)
+            except Exception as error:  # any fault of a fit fails its trial and no other
+                return _ended(f"{type(error).__name__}: {error}", failed=True)
+            if fault is not None:
+                return fault
+        self.resource = resource
+        objective = self._worker.objective
+        self._results = tuple(
+            _predict_fold(objective, fold, encoded, fit.result(), fit_seconds=self._seconds[fold])[
+                0
+            ]
+            for fold, encoded, fit in fits
+        )
+        metric = objective.metrics[0].name
+        for result in self._results:
+            if result.figures[metric] is None:
+                return _ended(f"{metric} is undefined on fold {result.fold}", failed=True)
+        if resource < rungs.max_resource and not all(fit.finished for _, _, fit in fits):
+            return JobUpdate((), done=False, rung_results=self._results, fidelity=share)
+        outcomes = [
+            score_fit(objective, fold, encoded, fit.result(), fit_seconds=self._seconds[fold])
+            for fold, encoded, fit in fits
+        ]
+        self._results = tuple(each.result for each in outcomes)
+        return JobUpdate(tuple(outcomes), done=True)
+
+    def _train(
+        self, fold: int, share: float, fits: list[tuple[int, EncodedFold, StepwiseFit]]
+    ) -> JobUpdate | None:
+        """Train one fold, and append its fit; return the last update if it cannot go on."""
+        objective, job = self._worker.objective, self._job
+        encodings = self._worker.encodings_at(0)
+        lack = lack_of_memory(objective, job, fold, encodings)
+        if lack is not None:
+            return _ended(lack)
+        start = time.perf_counter()
+        encoding = configuration_encoding(job.configuration)
+        encoded = encode_fold(objective, encoding, fold, encodings)
+        rows, y = objective.folds[fold], objective.y
+        left = job.fold_seconds - self._seconds.get(fold, 0.0)
+        deadline = replace(job, fold_seconds=left).fit_deadline()
+        context = _fold_context(objective, job.configuration, fold, encoded, deadline=deadline)
+        fit = start_stepwise_fit(
+            job.configuration,
+            encoded.training,
+            y[rows.training],
+            context,
+            state=self._fits.get(fold),
+        )
+        fit.grow_to(max(1, round(share * fit.total)))
+        self._seconds[fold] = self._seconds.get(fold, 0.0) + time.perf_counter() - start
+        if fit.expired:
+            return _ended(OUT_OF_BUDGET if time.time() >= job.deadline else TOO_SLOW)
+        self._fits[fold] = fit.state()
+        fits.append((fold, encoded, fit))
+        return None
+
+    def results(self) -> tuple[FoldResult, ...]:
+        """Return the results of the best rounds so far."""
+        return self._results
+
+    def state(self) -> dict[str, Any]:
+        """Return the fits of all folds."""
+        return {
+            "resource": self.resource,
+            "fits": self._fits,
+            "seconds": self._seconds,
+            "results": self._results,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the fits of all folds, and the hyperparameters of this job."""
+        self.resource, self._results = state["resource"], tuple(state["results"])
+        self._fits, self._seconds = dict(state["fits"]), dict(state["seconds"])
+
+
+def _ended(reason: str, *, failed: bool = False) -> JobUpdate:
+    return JobUpdate((), done=True, reason=reason, failed=failed)

@@ -38,7 +38,7 @@ from threadpoolctl import threadpool_limits
 
 from evertune.config.search_rules import PAUSING_SCHEDULERS, POPULATION_SCHEDULERS
 from evertune.ensemble.oof import FoldModel, TrialArtifacts
-from evertune.search.objective import Job, JobUpdate, Objective, maximized_mean_score
+from evertune.search.objective import Job, JobUpdate, Objective, Worker, maximized_mean_score
 from evertune.search.ray_address import check_ray_address
 from evertune.search.ray_guardian import orphan_reaper, ray_temp_folder
 from evertune.search.ray_schedulers import (
@@ -47,7 +47,7 @@ from evertune.search.ray_schedulers import (
     make_scheduler,
     with_changeable_parameters,
 )
-from evertune.search.rungs import Rungs, Worker
+from evertune.search.rungs import Rungs
 from evertune.search.samplers import search_space
 from evertune.search.study import SearchConfig, Study
 from evertune.trials import Configuration
@@ -92,7 +92,7 @@ def run_with_ray(study: Study, *, root: Path | None, state: Path, started: threa
 
 
 def run_in_session(study: Study, *, root: Path | None, started: threading.Event) -> None:
-    """Do the same in the Ray session that this process is in, with `study.workers` workers."""
+    """Evaluate what the study asks for in the running Ray session, by `study.workers` workers."""
     config = study.config
     callback = StudyCallback(study, started=started)
     with _storage_folder(config.storage, root) as storage:
@@ -386,13 +386,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return Searcher.FINISHED if self._study.exhausted else None
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""
+        """Do nothing: `StudyCallback` tells the study."""
 
     def on_pause(self, trial_id: str) -> None:
         """Do nothing; Tune's scheduler for BOHB calls it."""
 
     def on_unpause(self, trial_id: str) -> None:
-        """Do nothing; likewise."""
+        """Do nothing; Tune's scheduler for BOHB calls it."""
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing."""

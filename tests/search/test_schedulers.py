@@ -12,9 +12,9 @@ from evertune.config.search_rules import PAUSING_SCHEDULERS, TUNE_SCHEDULERS
 from evertune.data.folds import Fold
 from evertune.data.schema import Column, TableSchema
 from evertune.metrics.metrics import METRICS
-from evertune.search.objective import Job, Objective
+from evertune.search.objective import Job, Objective, Worker
 from evertune.search.ray_tune import ray_session, run_in_session
-from evertune.search.rungs import Worker, make_rungs
+from evertune.search.rungs import make_rungs
 from evertune.search.samplers import GivenSampler
 from evertune.trials import Configuration
 from tests.search.studies import make_study
