@@ -11,7 +11,7 @@ makes other files than before, which nobody can know without running it.
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -203,16 +203,16 @@ def _snapshot_on(seen: Params, root: Path) -> PlannedStep:
 def _plan_stages(
     place: Path,
     params: Params,
-    names: Iterable[str],
+    names: Sequence[str],
     snapshot: PlannedStep,
     last_seconds: Mapping[str, float],
 ) -> tuple[PlannedStage, ...]:
     files, made_by, planned = stage_files(place), dict[str, str](), []
     if snapshot.state == "unknown":
         made_by[os.path.relpath(params.paths.source, place)] = "snapshot"
-    for name in names:
+    statuses = dvc.stage_statuses(place, names)
+    for name, status in statuses.items():
         dependencies, outputs = files[name]
-        status = dvc.stage_status(place, name)
         uncertain = {
             path: stage
             for path in dependencies

@@ -772,16 +772,19 @@ class ModelRegistry:
         )
 
     def _has_model(self) -> bool:
-        return bool(self._client.search_registered_models(f"name = '{self.name}'"))
+        return self._registered_model() is not None
+
+    def _registered_model(self) -> Any:
+        """Return MLflow's registered model, None if there is none: asking by name is an error."""
+        found = self._client.search_registered_models(f"name = '{self.name}'")
+        return found[0] if found else None
 
     def _all_aliases(self) -> dict[str, str]:
         store = self._store()
         if store is not None:
             return store.aliases(self.name)
-        if not self._has_model():
-            return {}
-        found = self._client.get_registered_model(self.name).aliases
-        return {alias: str(number) for alias, number in found.items()}
+        found = self._registered_model()
+        return {} if found is None else {alias: str(n) for alias, n in found.aliases.items()}
 
     def _with_runs(
         self, stored: Sequence[Any], aliases: Mapping[str, str]

@@ -151,9 +151,7 @@ def read_status(root: Path) -> ProjectStatus:
         previous=aliases.get("previous"),
         data=dvc.recorded_hash(root, params.paths.source),
         has_remote=dvc.has_remote(root),
-        stale=tuple(
-            stage for stage in dvc.list_stages(root) if not dvc.is_stage_current(root, stage)
-        ),
+        stale=dvc.outdated_stages(root),
         last_run=_last_run(registry, params.paths.state),
     )
 

@@ -156,7 +156,7 @@ def model_requirements(model: Path) -> list[str]:
     for path in _reached_files().values():
         imported |= {name.partition(".")[0] for name in _imported_names(path)}
     libraries = imported - unused - {"evertune"} - sys.stdlib_module_names
-    known = packages_distributions()
+    known = _distributions_by_module()
     return sorted(f"{known[name][0]}=={version(known[name][0])}" for name in libraries)
 
 
@@ -179,6 +179,13 @@ def _reached_files() -> dict[str, Path]:
     return {name: files[name] for name in sorted(reached_modules())}
 
 
+@cache
+def _distributions_by_module() -> Mapping[str, list[str]]:
+    """Return the distributions of each module; reading all that is installed takes a second."""
+    return packages_distributions()
+
+
+@cache
 def _imported_names(path: Path) -> list[str]:
     return imported_names(ast.parse(path.read_text(encoding="utf-8")))
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def read_result_key(root: Path, params: Params) -> ResultKey:
     StageError
         A stage is not up to date.
     """
-    stale = [stage for stage in dvc.list_stages(root) if not dvc.is_stage_current(root, stage)]
+    stale = dvc.outdated_stages(root)
     if stale:
         raise StageError(
             f"expected every stage to be up to date, but {', '.join(stale)} is not;"
@@ -80,7 +81,9 @@ def read_result_key(root: Path, params: Params) -> ResultKey:
         )
     paths = params.paths
     evaluation = json.loads(paths.figures.read_text(encoding="utf-8"))
-    md5s = {name: dvc.output_hash(root, getattr(paths, key)) for name, key in RECORDED_DATA.items()}
+    recorded = {name: getattr(paths, key) for name, key in RECORDED_DATA.items()}
+    hashes = dvc.output_hashes(root, list(recorded.values()))
+    md5s = {name: hashes[path] for name, path in recorded.items()}
     _, _, simplest = str(evaluation["chosen"]).partition(":")
     model = paths.baselines / "models" / simplest if simplest else paths.model
     identity = digest_files([model]) if simplest else md5s["model"]
@@ -125,7 +128,11 @@ def json_digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def environment_text() -> str:
-    """Return what is installed, a line such as `numpy==2.4.6` for each package."""
+    """Return what is installed, a line such as `numpy==2.4.6` for each package.
+
+    It is read once: what is installed later is not what this process has imported.
+    """
     found = {(each.name, each.version) for each in distributions()}
     return "".join(f"{name}=={number}\n" for name, number in sorted(found))

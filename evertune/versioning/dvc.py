@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -204,18 +204,34 @@ def is_stage_current(root: Path, stage: str) -> bool:
     return not stage_status(root, stage)
 
 
+def outdated_stages(root: Path) -> tuple[str, ...]:
+    """Return the stages that are not as DVC recorded them, in the order of `list_stages`."""
+    names = list_stages(root)
+    found = stage_statuses(root, names)
+    return tuple(name for name in names if found[name])
+
+
 def stage_status(root: Path, stage: str) -> dict[str, dict[str, Any]]:
-    """Return what of a stage is not as DVC recorded it; empty for a stage that is up to date.
+    """Return what of a stage is not as DVC recorded it; see `stage_statuses`."""
+    return stage_statuses(root, [stage])[stage]
+
+
+def stage_statuses(root: Path, stages: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what of each stage is not as DVC recorded it; empty for one that is up to date.
 
     The keys are `changed deps` and `changed outs`, with DVC's word for each path, relative to
     `root` (for params.yaml, a word for each section), and `changed command`.
     """
-    status = with_repository(root, lambda repo: repo.status([_stage_address(root, stage)]))
-    found: dict[str, dict[str, Any]] = {}
-    for entry in (entry for entries in status.values() for entry in entries):
-        for kind, words in entry.items() if isinstance(entry, dict) else [(entry, {})]:
-            paths = {os.path.relpath(root / path, root): word for path, word in words.items()}
-            found[kind] = found.get(kind, {}) | paths
+    addresses = {stage: _stage_address(root, stage) for stage in stages}
+    statuses = with_repository(
+        root, lambda repo: {name: repo.status([at]) for name, at in addresses.items()}
+    )
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in stages}
+    for name, status in statuses.items():
+        for entry in (entry for entries in status.values() for entry in entries):
+            for kind, words in entry.items() if isinstance(entry, dict) else [(entry, {})]:
+                paths = {os.path.relpath(root / path, root): word for path, word in words.items()}
+                found[name][kind] = found[name].get(kind, {}) | paths
     return found
 
 
@@ -275,26 +291,40 @@ def output_hash(root: Path, path: Path) -> str:
     StageError
         Nothing was recorded for that path.
     """
-    recorded = recorded_hash(root, path)
-    if recorded is None:
-        raise StageError(
-            f"expected a recorded version of {path.relative_to(root)}, but DVC has none;"
-            " run `evertune train`"
-        )
-    return recorded
+    return output_hashes(root, [path])[path]
+
+
+def output_hashes(root: Path, paths: Sequence[Path]) -> dict[Path, str]:
+    """Return the md5 that DVC recorded for each of some outputs or added files.
+
+    Opening a repository and reading its stages takes a good part of a second: all are read at once.
+
+    Raises
+    ------
+    StageError
+        Nothing was recorded for a path.
+    """
+    recorded = with_repository(root, lambda repo: {path: _recorded(repo, path) for path in paths})
+    for path, md5 in recorded.items():
+        if md5 is None:
+            raise StageError(
+                f"expected a recorded version of {path.relative_to(root)}, but DVC has none;"
+                " run `evertune train`"
+            )
+    return {path: str(md5) for path, md5 in recorded.items()}
 
 
 def recorded_hash(root: Path, path: Path) -> str | None:
     """Return the md5 that DVC recorded for an output or an added file, None if there is none."""
+    return with_repository(root, lambda repo: _recorded(repo, path))
 
-    def recorded(repo: Repo) -> str | None:
-        try:
-            found = repo.find_outs_by_path(str(path), strict=True)
-        except OutputNotFoundError:
-            return None
-        return found[0].hash_info.value if found[0].hash_info else None
 
-    return with_repository(root, recorded)
+def _recorded(repo: Repo, path: Path) -> str | None:
+    try:
+        found = repo.find_outs_by_path(str(path), strict=True)
+    except OutputNotFoundError:
+        return None
+    return found[0].hash_info.value if found[0].hash_info else None
 
 
 def pointer_files(root: Path) -> tuple[Path, ...]:
