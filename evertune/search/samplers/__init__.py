@@ -8,7 +8,7 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 
 | module | samplers |
 |---|---|
-| `base` | `SpaceSampler`, which most are; manual, grid, given |
+| `base` | `SpaceSampler` and `PointSampler`, which most are; manual, grid, given |
 | `portfolio` | portfolio |
 | `optuna_samplers` | tpe, random, bohb, nsga2: define-by-run |
 | `vector_samplers` | qmc, gp, bayesian_optimization, skopt_gp and _forest, cmaes: in `unit_cube` |
@@ -18,15 +18,14 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 | `architecture` | evolution, reinforce |
 | `strategies` | axis by axis, with any of them |
 
-A new one is a class with the arguments of `SpaceSampler`, a row in `SEARCHERS` and its name in
+A new one is a class that takes a `SearchProblem`, a row in `SEARCHERS` and its name in
 `config.schema.SearchSection`; the contract suite runs it. Libraries are imported when their sampler
 is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
 
 from evertune.search.configurations import configuration_fault
 from evertune.search.objective import Objective
@@ -38,6 +37,7 @@ from evertune.search.samplers.base import (
     GivenSampler,
     GridSampler,
     ManualSampler,
+    SearchProblem,
     mutate_configuration,
     search_space,
 )
@@ -75,7 +75,6 @@ from evertune.search.samplers.vector_samplers import (
     SkoptForestSampler,
     SkoptGpSampler,
 )
-from evertune.search.space import Space
 from evertune.search.study import Sampler, SearchConfig
 from evertune.trials import Trial
 
@@ -89,19 +88,6 @@ __all__ = [
     "search_space",
     "searchers_table",
 ]
-
-
-class MakesSampler(Protocol):
-    """The arguments of a sampler's class."""
-
-    def __call__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> Sampler:
-        """Return a sampler of a space, by default the one of the settings."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +107,8 @@ class Searcher:
     milliseconds : int
         The median time of a proposal with 200 trials known, measured on two processors by
         tests/benchmarks/suggest_seconds.py.
-    sampler : class
+    sampler : callable
+        The class, of a `SearchProblem`.
     needs : str, optional
         The module of a library that is not always installed.
     extra : str, optional
@@ -134,7 +121,7 @@ class Searcher:
     use: str
     avoid: str
     milliseconds: int
-    sampler: MakesSampler
+    sampler: Callable[[SearchProblem], Sampler]
     needs: str | None = None
     extra: str | None = None
 
@@ -342,9 +329,10 @@ def make_sampler(
     faults = [f"search.{key}: {fault}" for key, fault in check_search(config)]
     if faults:
         raise ValueError("\n".join(faults))
+    problem = SearchProblem(objective, config, tuple(past_trials))
     if config.strategy != "joint":
-        return make_strategy(objective, config, past_trials)
-    return SEARCHERS[config.searcher].sampler(objective, config, past_trials)
+        return make_strategy(problem)
+    return SEARCHERS[config.searcher].sampler(problem)
 
 
 def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,11 @@
 """An ensemble of samplers that share one budget and one history."""
 
 import math
-from collections.abc import Sequence
 
-from evertune.search.objective import Job, Objective, maximized_score
-from evertune.search.samplers.base import SpaceSampler
-from evertune.search.space import Space
-from evertune.search.study import SearchConfig, Study
-from evertune.trials import Configuration, Trial
+from evertune.search.objective import Job, maximized_score
+from evertune.search.samplers.base import SearchProblem, SpaceSampler
+from evertune.search.study import Study
+from evertune.trials import Trial
 
 MEMBERS = ("tpe", "genetic", "cmaes", "skopt_forest")
 WINDOW = 40  # latest proposals that count
@@ -28,19 +26,13 @@ class MixtureSampler(SpaceSampler):
     resumed; the trials stay known.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         from evertune.search.samplers import SEARCHERS
 
-        super().__init__(objective, config, past_trials, space)
+        super().__init__(problem)
         self.members: dict[str, SpaceSampler] = {}
         for name in MEMBERS:
-            member = SEARCHERS[name].sampler(objective, config, past_trials, space)
+            member = SEARCHERS[name].sampler(problem)
             if not isinstance(member, SpaceSampler):
                 raise TypeError(f"{name} cannot share a history.")
             member.waiting, member.pending = [], self.pending
@@ -48,23 +40,20 @@ class MixtureSampler(SpaceSampler):
         self._uses: list[tuple[int, str]] = []  # trial number and member
         self._improved: dict[int, bool] = {}
         self._best = max(
-            (self._score(trial) for trial in past_trials if trial.status == "complete"),
+            (self._score(trial) for trial in problem.past_trials if trial.status == "complete"),
             default=-math.inf,
         )
 
     def ask(self, study: Study, *, killable: bool) -> Job | None:
         """Return a first point, or what the member with the most credit proposes."""
-        if self.waiting:
-            return super().ask(study, killable=killable)
+        first = self.next_first_point()
+        if first is not None:
+            return self.new_job(study, first, "portfolio")
         name = max(self.members, key=self.credit)
         job = self.members[name].ask(study, killable=killable)
         if job is not None:
             self._uses = [*self._uses, (job.number, name)][-WINDOW:]
         return job
-
-    def propose(self, study: Study) -> Configuration:
-        """Not used: the members propose."""
-        raise NotImplementedError
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Let all members learn, and give credit for a new best score."""

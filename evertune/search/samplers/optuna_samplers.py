@@ -7,7 +7,7 @@ one as failed.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,7 +27,13 @@ from evertune.search.configurations import (
     nearest_values,
 )
 from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
-from evertune.search.samplers.base import SpaceSampler, default_values, random_configuration
+from evertune.search.samplers.base import (
+    PointSampler,
+    SearchProblem,
+    SpaceSampler,
+    default_values,
+    random_configuration,
+)
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.search.study import SearchConfig, Study
 from evertune.trials import Configuration, Trial
@@ -47,36 +53,25 @@ class OptunaSampler(SpaceSampler):
 
     kind = "tpe"
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
-        self._study = new_optuna_study(self.kind, config.seed + len(past_trials))
-        for trial in past_trials:
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
+        self._study = new_optuna_study(self.kind, problem.run_seed)
+        for trial in problem.past_trials:
             add_past_trial(self._study, trial, space=self.space, metric=self.metric)
         self._optuna_trials: dict[int, optuna.Trial] = {}
 
     def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
-        given = self.waiting.pop(0) if self.waiting else None
-        if given is not None:
-            searched = Configuration(given.family, nearest_values(given, self.space))
+        first = self.next_first_point()
+        if first is not None:
+            searched = Configuration(first.family, nearest_values(first, self.space))
             enqueue_configuration(self._study, searched)
         optuna_trial = self._study.ask()
-        # Suggesting is also what makes Optuna record the point; a given one may have more values.
+        # Suggesting is also what makes Optuna record the point; a first one may have more values.
         suggested = suggest_configuration(optuna_trial, self.space)
-        job = study.new_job(given or suggested, "portfolio" if given else "search")
-        self.pending[job.number] = job.configuration
+        job = self.new_job(study, first or suggested, "portfolio" if first else "search")
         self._optuna_trials[job.number] = optuna_trial
         return job
-
-    def propose(self, study: Study) -> Configuration:
-        """Not used: `ask` leaves the point to Optuna."""
-        raise NotImplementedError
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Pass the score on to Optuna."""
@@ -98,7 +93,7 @@ class UniformSampler(OptunaSampler):
     kind = "random"
 
 
-class BohbSampler(SpaceSampler):
+class BohbSampler(PointSampler):
     """A TPE model of the highest rung for which enough trials are known (Falkner et al. 2018).
 
     A rung is a number of folds: a trial that the scheduler stopped after k folds is known on the
@@ -107,14 +102,8 @@ class BohbSampler(SpaceSampler):
     third of all proposals, points are drawn at random.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         self._enough = 2 + max(len(parameters) for parameters in self.space.values())
         self._rung = 0
         self._model: optuna.Study | None = None
@@ -170,22 +159,15 @@ class Nsga2Sampler(SpaceSampler):
         If a metric of `search.objectives` is not computed, or is the one that is optimised.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
-        self._metrics = objective_metrics(objective, config)
-        known = {metric.name: metric for metric in objective.metrics}
-        self._guards = [
-            (known[name], bound) for name, bound in config.guards.items() if name in known
-        ]
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
+        self._metrics = objective_metrics(problem.objective, problem.config)
+        known = {metric.name: metric for metric in problem.objective.metrics}
+        guards = problem.config.guards
+        self._guards = [(known[name], bound) for name, bound in guards.items() if name in known]
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
-            sampler=NSGAIISampler(population_size=POPULATION, seed=config.seed + len(past_trials)),
+            sampler=NSGAIISampler(population_size=POPULATION, seed=problem.run_seed),
             directions=["maximize"] * len(self._metrics),
         )
         self._genes: dict[str, BaseDistribution] = {
@@ -197,26 +179,19 @@ class Nsga2Sampler(SpaceSampler):
                 self._genes[f"{family}.{name}"] = _distribution(parameters[name])
                 self._defaults[f"{family}.{name}"] = value
         self._optuna_trials: dict[int, optuna.Trial] = {}
-        for trial in past_trials:
+        for trial in problem.past_trials:
             self._add(trial)
 
-    def ask(self, study: Study, *, killable: bool) -> Job | None:
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
-        if self.waiting:
-            self._enqueue(self.waiting[0])
+        first = self.next_first_point()
+        if first is not None:
+            self._enqueue(first)
         optuna_trial = self._study.ask(self._genes)
-        self._proposed = optuna_trial.params
-        job = super().ask(study, killable=killable)
-        if job is not None:
-            self._optuna_trials[job.number] = optuna_trial
+        proposed = self._point(optuna_trial.params)
+        job = self.new_job(study, first or proposed, "portfolio" if first else "search")
+        self._optuna_trials[job.number] = optuna_trial
         return job
-
-    def propose(self, study: Study) -> Configuration:  # noqa: ARG002
-        """Return the point of the genes that are used."""
-        genes = self._proposed
-        family = str(genes["family"])
-        values = draw_values(self.space[family], lambda name, _: genes[f"{family}.{name}"])
-        return Configuration(family, values)
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Pass the metrics on to Optuna."""
@@ -225,6 +200,12 @@ class Nsga2Sampler(SpaceSampler):
             self._tell(self._optuna_trials.pop(number), trial)
         elif trial is not None:
             self._add(trial)
+
+    def _point(self, genes: Mapping[str, Any]) -> Configuration:
+        """Return the point of the genes that are used."""
+        family = str(genes["family"])
+        values = draw_values(self.space[family], lambda name, _: genes[f"{family}.{name}"])
+        return Configuration(family, values)
 
     def _add(self, trial: Trial) -> None:
         """Have Optuna propose a known point again, so that it has its place in a generation."""

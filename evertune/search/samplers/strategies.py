@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evertune.search.configurations import clip_value, nearest_values
-from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.objective import Job, maximized_score
 from evertune.search.samplers.base import (
+    SearchProblem,
     SpaceSampler,
     default_values,
     has_single_value,
     is_inside,
     new_points,
-    search_space,
 )
 from evertune.search.space import Choice, Space
-from evertune.search.study import Sampler, SearchConfig, Study
+from evertune.search.study import Sampler, Study
 from evertune.trials import Configuration, ParameterValue, Trial
 
 TRANSFORMATION = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
@@ -84,12 +84,10 @@ def free_space(space: Space, axes: Sequence[str], fixed: Configuration) -> Space
     return part
 
 
-def make_strategy(
-    objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-) -> "StrategySampler":
+def make_strategy(problem: SearchProblem) -> "StrategySampler":
     """Return the sampler of the settings' strategy, with their searcher inside."""
     kinds = {"sequence": SequenceSampler, "alternating": AlternatingSampler}
-    return kinds[config.strategy](objective, config, past_trials)
+    return kinds[problem.config.strategy](problem)
 
 
 class StrategySampler(Sampler):
@@ -97,18 +95,15 @@ class StrategySampler(Sampler):
 
     learns_from_all = False  # also from trials outside the part of the space that is searched
 
-    def __init__(
-        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-    ) -> None:
-        self.objective, self.metric = objective, objective.metrics[0]
-        self.space = search_space(objective, config)
-        self.config = replace(config, warm_starts=(), strategy="joint")
+    def __init__(self, problem: SearchProblem) -> None:
+        self.metric, self.space, config = problem.metric, problem.space, problem.config
+        joint = replace(config, warm_starts=(), strategy="joint")
+        self.problem = replace(problem, config=joint)
         first = next(family for family in config.families if family in self.space)
         self.start = Configuration(first, nearest_values(Configuration(first), self.space))
-        self.tried = [self._searched(trial.configuration) for trial in past_trials]
+        self.tried = [self._searched(point) for point in problem.past_points]
         points = [point for point in config.warm_starts if point.family in self.space]
-        past = [trial.configuration for trial in past_trials]
-        self.waiting = new_points((*points, self.start), (*past, *self.tried))
+        self.waiting = new_points((*points, self.start), (*problem.past_points, *self.tried))
         self._inner: SpaceSampler | None = None
         self._part: Space = {}
         self._owners: dict[int, SpaceSampler] = {}
@@ -179,9 +174,11 @@ class StrategySampler(Sampler):
             for trial in study.all_trials
             if self.learns_from_all or is_inside(trial.configuration, part)
         )
-        sampler = SEARCHERS[self.config.searcher].sampler(self.objective, self.config, known, part)
+        searcher = self.problem.config.searcher
+        problem = replace(self.problem, past_trials=known, part=part)
+        sampler = SEARCHERS[searcher].sampler(problem)
         if not isinstance(sampler, SpaceSampler):
-            raise TypeError(f"{self.config.searcher} cannot search a part of a space.")
+            raise TypeError(f"{searcher} cannot search a part of a space.")
         if self.learns_from_all:
             sampler.learn_from_all()
             if self._inner is not None:
@@ -199,10 +196,8 @@ class SequenceSampler(StrategySampler):
     last one takes what is left. A value that another family lacks becomes that family's default.
     """
 
-    def __init__(
-        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-    ) -> None:
-        super().__init__(objective, config, past_trials)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         free = {
             axis_of(name)
             for parameters in self.space.values()
