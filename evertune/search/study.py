@@ -149,13 +149,17 @@ class SearchConfig:
         Raises
         ------
         ValueError
-            Of a scheduler, rung, searcher and families; the message has all faults.
+            The message has all faults, see `evertune.config.search_rules`.
         """
         faults = search_conflicts(
             searcher=self.searcher,
+            strategy=self.strategy,
             scheduler=self.scheduler,
             rung=self.rung,
             families=self.families,
+            space=self.space,
+            configurations=self.configurations,
+            objectives=self.objectives,
         )
         text = " ".join(f"search.{key}: {fault}." for key, fault in faults)
         if text:

@@ -45,7 +45,6 @@ from evertune.search.samplers.genetic import (
     GeneticSampler,
 )
 from evertune.search.samplers.gradient import (
-    FOLLOWED,
     GradientSampler,
 )
 from evertune.search.samplers.hyperopt_samplers import (
@@ -326,6 +325,7 @@ def make_sampler(
     ValueError
         If the searcher cannot do what the settings ask for.
     """
+    config.check()
     faults = [f"search.{key}: {fault}" for key, fault in check_search(config)]
     if faults:
         raise ValueError("\n".join(faults))
@@ -336,7 +336,11 @@ def make_sampler(
 
 
 def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
-    """Yield the key of each setting that the searcher cannot follow, and what to do instead."""
+    """Yield the key of each setting that needs what is not there, and what to do instead.
+
+    That is a library, or a hyperparameter that a given configuration names. Rules of the settings
+    alone are those of `evertune.config.search_rules`.
+    """
     searcher = SEARCHERS.get(config.searcher)
     if searcher is None:
         known = ", ".join(SEARCHERS)
@@ -348,33 +352,10 @@ def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
             f"'{config.searcher}' needs {searcher.needs}, which is not installed; run `pip install "
             f"'evertune[{searcher.extra}]'`, or take skopt_gp.",
         )
-    others = [family for family in config.families if family not in FOLLOWED]
-    if config.searcher == "gradient" and others:
-        yield (
-            "families",
-            f"the searcher gradient needs families with derivatives ({', '.join(FOLLOWED)}), but "
-            f"there are {', '.join(others)}; leave them out, or take portfolio or tpe.",
-        )
-    penalties = config.space.get("linear", {}).get("penalty", ("l2",))
-    if config.searcher == "gradient" and "linear" in config.families and "l2" not in penalties:
-        yield (
-            "space.linear.penalty",
-            "the searcher gradient needs the penalty l2, but there is "
-            f"{', '.join(map(str, penalties))}; add l2, or take the searcher tpe.",
-        )
     for number, configuration in enumerate(config.configurations):
         fault = configuration_fault(configuration)
         if fault is not None:
             yield f"configurations.{number}", fault
-    if config.strategy == "alternating":
-        for family, ranges in config.space.items():
-            methods = ranges.get("feature_selection")
-            if methods is not None and "recursive" not in methods:
-                yield (
-                    f"space.{family}.feature_selection",
-                    "strategy alternating eliminates features with 'recursive', but it is not "
-                    f"among {list(methods)}; add it, or take strategy sequence.",
-                )
 
 
 def searchers_table() -> str:
