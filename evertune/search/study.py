@@ -208,6 +208,8 @@ class RunningTrial:
         What the other folds get exactly, if the first one was cut short.
     rung_results : tuple of FoldResult
         Of its last rung, at which folds had the share `fidelity` of their rows or rounds.
+    member : str, optional
+        See `Trial`.
     """
 
     configuration: Configuration
@@ -217,6 +219,7 @@ class RunningTrial:
     iterations: int | None = None
     rung_results: tuple[FoldResult, ...] = ()
     fidelity: float = 1.0
+    member: str | None = None
 
     @property
     def results(self) -> tuple[FoldResult, ...]:
@@ -378,7 +381,9 @@ class Study:
                 return self.ask(killable=killable) if self._learn_results() else None
             self._batch[job.number] = False
             self._batch_is_full = self._in_batches and len(self._batch) >= BATCH_SIZE
-            trial = self.running.get(job.number) or RunningTrial(job.configuration, job.phase)
+            trial = self.running.get(job.number)
+            if trial is None:
+                trial = RunningTrial(job.configuration, job.phase, member=job.member)
             self.running[job.number] = replace(trial, busy=trial.busy | set(job.folds))
             return job
 
@@ -567,6 +572,7 @@ class Study:
             elapsed_seconds=self.budget.elapsed(),
             phase=running.phase,
             fidelity=1.0 if running.outcomes else running.fidelity,
+            member=running.member,
         )
         complete = status == "complete" and trial.score is not None
         # what the budget stopped can still be a member, by the folds that it has

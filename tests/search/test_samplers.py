@@ -1,6 +1,7 @@
 """The contract that every sampler keeps, and what each of them promises beside."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from evertune.search.configurations import (
     nearest_configuration,
 )
 from evertune.search.samplers import SEARCHERS, GivenSampler, mutate_configuration
+from evertune.search.samplers.mixture import MEMBERS
 from evertune.search.samplers.optuna_samplers import reached_step
 from evertune.search.space import DEFAULT_SPACES, Choice, Float, Integer
+from evertune.search.trial_log import parse_trial
 from evertune.trials import Configuration
 from tests.search.studies import (
     OBJECTIVE,
@@ -199,6 +202,18 @@ def test_a_sampler_ends_with_the_trials_of_the_budget(study_of):
     assert len(play(study)) == 3
     assert study.exhausted
     assert study.ask() is None
+
+
+def test_a_mixture_that_was_killed_remembers_what_its_members_gained():
+    first = make_study(searcher="mixture", scheduler="none", trials=16)
+    play(first, score=lambda point: len(str(point)) / 100)
+    past = [parse_trial(json.dumps(asdict(trial))) for trial in first.trials]
+    second = make_study(searcher="mixture", scheduler="none", trials=24, past=past)
+    credits_before, credits_after = (
+        [study.sampler.credit(name) for name in MEMBERS] for study in (first, second)
+    )
+    assert credits_after == credits_before
+    assert max(credits_after) < np.inf
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "random", "grid"])
