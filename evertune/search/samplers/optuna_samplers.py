@@ -18,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evertune.metrics.metrics import Metric, mean_metrics
 from evertune.search.configurations import (
@@ -32,6 +32,7 @@ from evertune.search.samplers.base import (
     SearchProblem,
     SpaceSampler,
     default_values,
+    has_single_value,
     random_configuration,
 )
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
@@ -55,7 +56,7 @@ class OptunaSampler(SpaceSampler):
 
     def __init__(self, problem: SearchProblem) -> None:
         super().__init__(problem)
-        self._study = new_optuna_study(self.kind, problem.run_seed)
+        self._study = new_optuna_study(self.kind, problem.run_seed, space=self.space)
         for trial in problem.past_trials:
             add_past_trial(self._study, trial, space=self.space, metric=self.metric)
         self._optuna_trials: dict[int, optuna.Trial] = {}
@@ -119,7 +120,7 @@ class BohbSampler(PointSampler):
             return random_configuration(self.space, rng)
         if self._model is None or rung != self._rung:
             seed = int(rng.integers(2**31))
-            self._model = new_optuna_study("tpe", seed, startup_trials=1)
+            self._model = new_optuna_study("tpe", seed, startup_trials=1, space=self.space)
             self._rung, self._learnt = rung, set()
         for trial in trials:
             if trial.number not in self._learnt and _reached(trial, rung):
@@ -259,11 +260,69 @@ def objective_metrics(objective: Objective, config: SearchConfig) -> tuple[Metri
     return tuple(known[name] for name in names)
 
 
-def new_optuna_study(kind: str, seed: int, *, startup_trials: int = STARTUP_TRIALS) -> optuna.Study:
-    """Return a study that maximizes, with Optuna's TPE for `tpe`, else with its random sampler."""
+class GroupwiseTpe(TPESampler):  # type: ignore[misc]
+    """Optuna's TPE with `group=True`, for a space that is known.
+
+    A group is what a trial has or lacks together: a family's parameters under the same condition.
+    Optuna finds the groups among the trials, and models all of them for each trial. Here a group is
+    modelled once a trial asks for one of its parameters: those of the other families never are,
+    which at 200 trials of five families takes a third of the time.
+    """
+
+    def __init__(self, space: Space, *, startup_trials: int, seed: int) -> None:
+        super().__init__(
+            multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed
+        )
+        groups: dict[Any, dict[str, BaseDistribution]] = {
+            None: {"family": CategoricalDistribution(list(space))}
+        }
+        for family, parameters in space.items():
+            for name, part in sorted(parameters.items()):
+                if has_single_value(part):
+                    continue
+                when = part.when if part.when and part.when.name in parameters else None
+                group = groups.setdefault((family, when), {})
+                group[f"{family}.{name}"] = _distribution(part)
+        self._groups = {name: group for group in groups.values() for name in group}
+        self._number, self._values = -1, dict[str, Any]()  # the present trial, and what it drew
+
+    def infer_relative_search_space(
+        self,
+        study: optuna.Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """Return nothing to be drawn in advance."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a value that was drawn together with those of its group."""
+        if trial.number != self._number:
+            self._number, self._values = trial.number, {}
+        if param_name not in self._values:
+            self._values |= self.sample_relative(study, trial, self._groups[param_name])
+        if param_name in self._values:
+            return self._values[param_name]
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
+def new_optuna_study(
+    kind: str, seed: int, *, startup_trials: int = STARTUP_TRIALS, space: Space | None = None
+) -> optuna.Study:
+    """Return a study that maximizes, with Optuna's TPE for `tpe`, else with its random sampler.
+
+    TPE is quicker if it is told the space of all trials.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler: BaseSampler = RandomSampler(seed=seed)
-    if kind == "tpe":
+    if kind == "tpe" and space is not None:
+        sampler = GroupwiseTpe(space, startup_trials=startup_trials, seed=seed)
+    elif kind == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
             sampler = TPESampler(
