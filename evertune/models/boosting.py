@@ -4,12 +4,13 @@ Each fit has a callback that asks `EarlyStopping` after every round. It watches 
 metric that is nearest to the optimised one; with few validation rows of the rarer class it
 watches the log loss, because ranking metrics are too noisy. The model is cut to its best round.
 
-`train_lightgbm`, `train_xgboost` and `train_catboost` grow a model by some rounds, from nothing or
-from one that was grown before (`evertune.models.stepwise`).
+`train_lightgbm`, `train_xgboost` and `train_catboost` grow a model by some rounds (`Growth`), from
+nothing or from one that was grown before (`evertune.models.stepwise`).
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -59,8 +60,23 @@ XGBOOST_OBJECTIVES = {
 CATBOOST_LOSSES = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 
-# From a new round, counted from 1, and its loss if there are validation rows: whether to end.
-IsOver = Callable[[int, float | None], bool]
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """By how much a booster is to grow.
+
+    Attributes
+    ----------
+    n_rounds : int
+        At most.
+    is_over : callable
+        From a new round, counted from 1, and its loss if there are validation rows: whether to end.
+    model : booster, optional
+        To go on from.
+    """
+
+    n_rounds: int
+    is_over: Callable[[int, float | None], bool]
+    model: Any = None
 
 
 def fit_lightgbm(
@@ -69,15 +85,8 @@ def fit_lightgbm(
     """Fit a booster of LightGBM; the first columns of X are codes of categories."""
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = split_params(params, context)
-    booster = train_lightgbm(
-        X,
-        y,
-        own_params,
-        context,
-        n_rounds=n_rounds,
-        is_over=stopping.is_over,
-        best=lambda: stopping.best,
-    )
+    growth = Growth(n_rounds, stopping.is_over)
+    booster = train_lightgbm(X, y, own_params, context, growth=growth, best=lambda: stopping.best)
     booster.best_iteration = stopping.best or booster.current_iteration()
     return FitResult(booster, booster.best_iteration, whole=not stopping.expired)
 
@@ -88,19 +97,15 @@ def train_lightgbm(
     own_params: Hyperparameters,
     context: FitContext,
     *,
-    n_rounds: int,
-    is_over: IsOver,
+    growth: Growth,
     best: Callable[[], int] | None = None,
-    model: Any = None,
 ) -> Any:
-    """Return a booster of LightGBM, grown by some rounds.
+    """Return a booster of LightGBM that has grown.
 
     Parameters
     ----------
     best : callable, optional
-        Returns the rounds to keep once `is_over` has ended the fit; by default all.
-    model : Booster, optional
-        To go on from.
+        Returns the rounds to keep once the fit is over; by default all.
     """
     import lightgbm
 
@@ -115,17 +120,17 @@ def train_lightgbm(
     def after_round(env: Any) -> None:
         results = env.evaluation_result_list
         loss = last_loss([row[2] for row in results], eval_metric)
-        if is_over(env.iteration - env.begin_iteration + 1, loss):
+        if growth.is_over(env.iteration - env.begin_iteration + 1, loss):
             last = env.iteration if best is None else best() - 1
             raise lightgbm.callback.EarlyStopException(last, results)
 
     return lightgbm.train(
         lightgbm_values(context, eval_metric) | own_params,
         rows,
-        num_boost_round=n_rounds,
+        num_boost_round=growth.n_rounds,
         valid_sets=[lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else [],
         callbacks=[after_round],
-        init_model=model,
+        init_model=growth.model,
     )
 
 
@@ -147,7 +152,8 @@ def fit_xgboost(
     """Fit a booster of XGBoost."""
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = split_params(params, context)
-    booster = train_xgboost(X, y, own_params, context, n_rounds=n_rounds, is_over=stopping.is_over)
+    growth = Growth(n_rounds, stopping.is_over)
+    booster = train_xgboost(X, y, own_params, context, growth=growth)
     n_kept = stopping.best or booster.num_boosted_rounds()
     return FitResult(booster[:n_kept], n_kept, whole=not stopping.expired)
 
@@ -158,11 +164,9 @@ def train_xgboost(
     own_params: Hyperparameters,
     context: FitContext,
     *,
-    n_rounds: int,
-    is_over: IsOver,
-    model: Any = None,
+    growth: Growth,
 ) -> Any:
-    """Return a booster of XGBoost, grown by some rounds, from `model` if there is one."""
+    """Return a booster of XGBoost that has grown."""
     import xgboost
 
     eval_metric = nearest_eval_metric(XGBOOST_EVAL_METRICS, context)
@@ -171,16 +175,16 @@ def train_xgboost(
     class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             scores = evals_log.get("validation", {}).get(eval_metric, [])
-            return is_over(epoch + 1, last_loss(scores, eval_metric))
+            return growth.is_over(epoch + 1, last_loss(scores, eval_metric))
 
     return xgboost.train(
         xgboost_values(context, eval_metric) | own_params,
         xgboost.QuantileDMatrix(X, y, weight=context.weights),
-        num_boost_round=n_rounds,
+        num_boost_round=growth.n_rounds,
         evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
         callbacks=[AfterRound()],
         verbose_eval=False,
-        xgb_model=model,
+        xgb_model=growth.model,
     )
 
 
@@ -211,15 +215,8 @@ def fit_catboost(
         return fit_zero_rule(X, y, {"statistic": "mean"}, context)
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = split_params(params, context)
-    model = train_catboost(
-        X,
-        y,
-        own_params,
-        context,
-        n_rounds=n_rounds,
-        is_over=stopping.is_over,
-        cuts=context.stopping_rows is not None,
-    )
+    growth, cuts = Growth(n_rounds, stopping.is_over), context.stopping_rows is not None
+    model = train_catboost(X, y, own_params, context, growth=growth, cuts=cuts)
     return FitResult(model, model.tree_count_, whole=not stopping.expired)
 
 
@@ -229,15 +226,10 @@ def train_catboost(
     own_params: Hyperparameters,
     context: FitContext,
     *,
-    n_rounds: int,
-    is_over: IsOver,
+    growth: Growth,
     cuts: bool = False,
-    model: Any = None,
 ) -> Any:
-    """Return a model of CatBoost, grown by some rounds, from `model` if there is one.
-
-    With `cuts`, the rounds after the best one are left out.
-    """
+    """Return a model of CatBoost that has grown; with `cuts`, to its best round alone."""
     import catboost
 
     eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
@@ -246,15 +238,15 @@ def train_catboost(
     class AfterRound:
         def after_iteration(self, info: Any) -> bool:
             scores = info.metrics.get("validation", {}).get(eval_metric, [])
-            return not is_over(info.iteration, last_loss(scores, eval_metric))
+            return not growth.is_over(info.iteration, last_loss(scores, eval_metric))
 
     values = catboost_values(own_params, len(y), context, eval_metric)
-    grown = catboost.CatBoost(values | {"iterations": n_rounds, "use_best_model": cuts})
+    grown = catboost.CatBoost(values | {"iterations": growth.n_rounds, "use_best_model": cuts})
     grown.fit(
         catboost_pool(X, y, context, context.weights),
         eval_set=catboost_pool(*validation, context) if validation else None,
         callbacks=[AfterRound()],
-        init_model=model,
+        init_model=growth.model,
         # It warns on the terminal even if silent, such as of classes that a fold lacks.
         log_cout=StringIO(),
         log_cerr=StringIO(),

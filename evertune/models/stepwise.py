@@ -18,6 +18,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from evertune.models.boosting import (
+    Growth,
     catboost_refuses,
     split_params,
     train_catboost,
@@ -144,17 +145,15 @@ class BoosterFit(StepwiseFit):
     train: Callable[..., Any]
 
     def _grow_to(self, n_rounds: int) -> None:
-        before = self.rounds
-        self.model = self.train(
-            self.X,
-            self.y,
-            split_params(self.params, self.context)[1],
-            # with the same seed, each step would draw the same rows
-            replace(self.context, seed=self.context.seed + before),
-            n_rounds=n_rounds - before,
-            is_over=lambda round_, loss: self._is_over(before + round_, loss),
-            model=self.model,
-        )
+        before, own_params = self.rounds, split_params(self.params, self.context)[1]
+        # with the same seed, each step would draw the same rows
+        context = replace(self.context, seed=self.context.seed + before)
+
+        def is_over(round_: int, loss: float | None) -> bool:
+            return self._is_over(before + round_, loss)
+
+        growth = Growth(n_rounds - before, is_over, self.model)
+        self.model = self.train(self.X, self.y, own_params, context, growth=growth)
 
 
 class LightGBMFit(BoosterFit):
