@@ -219,7 +219,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "One best configuration of a large, conditional space; some hundred trials",
         "Fewer than some twenty trials, of which the first ten are random",
-        120,
+        11,
         TpeSampler,
     ),
     "hyperopt_tpe": Searcher(
@@ -273,7 +273,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "With `racing` or `asha`, where most trials are stopped after few folds",
         "With `scheduler: none`: it is `tpe` with a third of the trials drawn at random",
-        60,
+        12,
         BohbSampler,
     ),
     "mixture": Searcher(
