@@ -151,6 +151,8 @@ class Trial:
     fidelity : float
         The share of the rows, or of the rounds, that its folds had: below 1 if it was stopped at a
         rung (`search.rung`).
+    member : str, optional
+        The searcher that proposed it, if several share the search (`mixture`).
     """
 
     number: int
@@ -162,6 +164,7 @@ class Trial:
     elapsed_seconds: float
     phase: TrialSource = "search"
     fidelity: float = 1.0
+    member: str | None = None
 
     @property
     def seconds(self) -> float:

@@ -201,15 +201,16 @@ def _validation_issues(
         loc = (prefix, *detail["loc"]) if prefix else detail["loc"]
         if detail["type"] == CONFLICTS:
             section = _dotted_key(loc, "", document)
-            conflicts += [(f"{section}.{key}", text) for key, text in detail["ctx"]["conflicts"]]
+            for key, text in detail["ctx"]["conflicts"]:
+                place = _dotted_key((*loc, *key.split(".")), "", document)
+                conflicts.append((place, f"{section}.{key}: {text}."))
             continue
         by_key.setdefault(_dotted_key(loc, detail["type"], document), []).append(detail)
     described = [
         (key, _describe_issue(key, details, _enclosing_section(model, key, document)))
         for key, details in by_key.items()
     ]
-    described += [(key, f"{key}: {text}.") for key, text in conflicts]
-    return [ParamsIssue(find_line(document, key), text) for key, text in described]
+    return [ParamsIssue(find_line(document, key), text) for key, text in described + conflicts]
 
 
 def _without_consequences(details: list[ErrorDetails]) -> list[ErrorDetails]:

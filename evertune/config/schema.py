@@ -282,34 +282,15 @@ class SearchSection(Section):
     seed: NonNegativeInt = 0
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield each conflict: no budget, a family twice, what searcher or scheduler cannot do."""
+        """Yield each conflict: no budget, a name twice, settings that do not go together."""
         if self.budget_seconds is None and self.budget_trials is None:
             yield "budget_seconds", "this or budget_trials must be given, but both are null"
         for name, count in Counter(self.families).items():
             if count > 1:
                 yield "families", f"'{name}' is listed {count} times"
-        yield from self._searcher_conflicts()
-        yield from search_conflicts(
-            searcher=self.searcher,
-            scheduler=self.scheduler,
-            rung=self.rung,
-            families=self.families,
-        )
-
-    def _searcher_conflicts(self) -> Iterator[Conflict]:
-        searcher, manual, several = self.searcher, self.searcher == "manual", "nsga2"
-        if manual and not self.configurations:
-            yield (
-                "configurations",
-                "searcher manual evaluates these, but there are none; list some, such as "
-                "[{family: tree, max_depth: 4}], or take searcher grid",
-            )
-        if self.configurations and not manual:
-            yield (
-                "configurations",
-                f"these are for searcher manual, but searcher is '{searcher}'; take manual, or "
-                "leave them out",
-            )
+        for metric, count in Counter(self.objectives).items():
+            if count > 1:
+                yield "objectives", f"'{metric}' is listed {count} times"
         for number, given in enumerate(self.configurations):
             family = given.get("family")
             if family not in get_args(Family):
@@ -319,33 +300,16 @@ class SearchSection(Section):
                     f"configurations.{number}",
                     f"expected a family, one of {known}, but {found}",
                 )
-        if searcher == several and not self.objectives:
-            yield (
-                "objectives",
-                "searcher nsga2 looks for compromises between the metric and others, but there are "
-                "none; list some, such as [log_loss], or take searcher genetic",
-            )
-        if self.objectives and searcher != several:
-            yield (
-                "objectives",
-                f"these are for searcher nsga2, but searcher is '{searcher}'; take nsga2, or leave "
-                "them out",
-            )
-        for name, count in Counter(self.objectives).items():
-            if count > 1:
-                yield "objectives", f"'{name}' is listed {count} times"
-        joint_only = {
-            "portfolio": "has an order of its own; take genetic, tpe or another",
-            "manual": "evaluates given configurations; take another",
-            several: "has no single best trial to go on from; take genetic or another",
-            "gradient": "follows the derivative of whole models; take genetic or another",
-        }
-        if self.strategy != "joint" and searcher in joint_only:
-            yield (
-                "strategy",
-                f"'{self.strategy}' searches axis by axis, but searcher {searcher} "
-                f"{joint_only[searcher]} searcher, or strategy joint",
-            )
+        yield from search_conflicts(
+            searcher=self.searcher,
+            strategy=self.strategy,
+            scheduler=self.scheduler,
+            rung=self.rung,
+            families=self.families,
+            space=self.space,
+            configurations=self.configurations,
+            objectives=self.objectives,
+        )
 
 
 class FitSection(Section):

@@ -3,23 +3,26 @@
 Each fit has a callback that asks `EarlyStopping` after every round. It watches the library's
 metric that is nearest to the optimised one; with few validation rows of the rarer class it
 watches the log loss, because ranking metrics are too noisy. The model is cut to its best round.
+
+`train_lightgbm`, `train_xgboost` and `train_catboost` grow a model by some rounds (`Growth`), from
+nothing or from one that was grown before (`evertune.models.stepwise`).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
 import numpy as np
 
-from evertune.models.early_stopping import EarlyStopping, can_rank
+from evertune.models.early_stopping import ROUNDS_WITHOUT_VALIDATION, EarlyStopping, can_rank
 from evertune.models.fit_context import FitContext, FitResult, Hyperparameters, int_param
 from evertune.models.fitted_model import to_catboost_rows
 from evertune.models.sklearn_models import fit_zero_rule
 from evertune.types import FloatArray
 
 MIN_ROWS_TO_SUBSAMPLE = 20  # with fewer rows, CatBoost could draw none for a round
-ROUNDS_WITHOUT_VALIDATION = 200  # without rows for early stopping
 
 LIGHTGBM_EVAL_METRICS = {
     "binary": {"": "binary_logloss", "roc_auc": "auc", "pr_auc": "average_precision"},
@@ -57,15 +60,56 @@ XGBOOST_OBJECTIVES = {
 CATBOOST_LOSSES = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """By how much a booster is to grow.
+
+    Attributes
+    ----------
+    n_rounds : int
+        At most.
+    is_over : callable
+        From a new round, counted from 1, and its loss if there are validation rows: whether to end.
+    model : booster, optional
+        To go on from.
+    """
+
+    n_rounds: int
+    is_over: Callable[[int, float | None], bool]
+    model: Any = None
+
+
 def fit_lightgbm(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
     """Fit a booster of LightGBM; the first columns of X are codes of categories."""
+    stopping = EarlyStopping(context.deadline)
+    n_rounds, own_params = split_params(params, context)
+    growth = Growth(n_rounds, stopping.is_over)
+    booster = train_lightgbm(X, y, own_params, context, growth=growth, best=lambda: stopping.best)
+    booster.best_iteration = stopping.best or booster.current_iteration()
+    return FitResult(booster, booster.best_iteration, whole=not stopping.expired)
+
+
+def train_lightgbm(
+    X: FloatArray,
+    y: FloatArray,
+    own_params: Hyperparameters,
+    context: FitContext,
+    *,
+    growth: Growth,
+    best: Callable[[], int] | None = None,
+) -> Any:
+    """Return a booster of LightGBM that has grown.
+
+    Parameters
+    ----------
+    best : callable, optional
+        Returns the rounds to keep once the fit is over; by default all.
+    """
     import lightgbm
 
     eval_metric = nearest_eval_metric(LIGHTGBM_EVAL_METRICS, context)
-    stopping = EarlyStopping(context.deadline)
-    n_rounds, own_params = split_params(params, context)
     columns: dict[str, Any] = {
         "categorical_feature": list(range(context.n_ordinal)) or "auto",
         "params": LIGHTGBM_QUIET,
@@ -75,18 +119,19 @@ def fit_lightgbm(
 
     def after_round(env: Any) -> None:
         results = env.evaluation_result_list
-        if stopping.is_over(env.iteration + 1, last_loss([row[2] for row in results], eval_metric)):
-            raise lightgbm.callback.EarlyStopException(stopping.best - 1, results)
+        loss = last_loss([row[2] for row in results], eval_metric)
+        if growth.is_over(env.iteration - env.begin_iteration + 1, loss):
+            last = env.iteration if best is None else best() - 1
+            raise lightgbm.callback.EarlyStopException(last, results)
 
-    booster = lightgbm.train(
+    return lightgbm.train(
         lightgbm_values(context, eval_metric) | own_params,
         rows,
-        num_boost_round=n_rounds,
+        num_boost_round=growth.n_rounds,
         valid_sets=[lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else [],
         callbacks=[after_round],
+        init_model=growth.model,
     )
-    booster.best_iteration = stopping.best or booster.current_iteration()
-    return FitResult(booster, booster.best_iteration, whole=not stopping.expired)
 
 
 def lightgbm_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
@@ -105,28 +150,42 @@ def fit_xgboost(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
     """Fit a booster of XGBoost."""
+    stopping = EarlyStopping(context.deadline)
+    n_rounds, own_params = split_params(params, context)
+    growth = Growth(n_rounds, stopping.is_over)
+    booster = train_xgboost(X, y, own_params, context, growth=growth)
+    n_kept = stopping.best or booster.num_boosted_rounds()
+    return FitResult(booster[:n_kept], n_kept, whole=not stopping.expired)
+
+
+def train_xgboost(
+    X: FloatArray,
+    y: FloatArray,
+    own_params: Hyperparameters,
+    context: FitContext,
+    *,
+    growth: Growth,
+) -> Any:
+    """Return a booster of XGBoost that has grown."""
     import xgboost
 
     eval_metric = nearest_eval_metric(XGBOOST_EVAL_METRICS, context)
-    stopping = EarlyStopping(context.deadline)
-    n_rounds, own_params = split_params(params, context)
     validation = context.stopping_rows
 
     class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
             scores = evals_log.get("validation", {}).get(eval_metric, [])
-            return stopping.is_over(epoch + 1, last_loss(scores, eval_metric))
+            return growth.is_over(epoch + 1, last_loss(scores, eval_metric))
 
-    booster = xgboost.train(
+    return xgboost.train(
         xgboost_values(context, eval_metric) | own_params,
         xgboost.QuantileDMatrix(X, y, weight=context.weights),
-        num_boost_round=n_rounds,
+        num_boost_round=growth.n_rounds,
         evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
         callbacks=[AfterRound()],
         verbose_eval=False,
+        xgb_model=growth.model,
     )
-    n_kept = stopping.best or booster.num_boosted_rounds()
-    return FitResult(booster[:n_kept], n_kept, whole=not stopping.expired)
 
 
 def xgboost_values(context: FitContext, eval_metric: str) -> dict[str, Any]:
@@ -152,33 +211,47 @@ def fit_catboost(
     If no column varies, or the target does not, it is the zero rule, as other libraries have it:
     CatBoost refuses such rows.
     """
-    import catboost
-
     if catboost_refuses(X, y):
         return fit_zero_rule(X, y, {"statistic": "mean"}, context)
-    eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
     stopping = EarlyStopping(context.deadline)
     n_rounds, own_params = split_params(params, context)
+    growth, cuts = Growth(n_rounds, stopping.is_over), context.stopping_rows is not None
+    model = train_catboost(X, y, own_params, context, growth=growth, cuts=cuts)
+    return FitResult(model, model.tree_count_, whole=not stopping.expired)
+
+
+def train_catboost(
+    X: FloatArray,
+    y: FloatArray,
+    own_params: Hyperparameters,
+    context: FitContext,
+    *,
+    growth: Growth,
+    cuts: bool = False,
+) -> Any:
+    """Return a model of CatBoost that has grown; with `cuts`, to its best round alone."""
+    import catboost
+
+    eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
     validation = context.stopping_rows
 
     class AfterRound:
         def after_iteration(self, info: Any) -> bool:
             scores = info.metrics.get("validation", {}).get(eval_metric, [])
-            return not stopping.is_over(info.iteration, last_loss(scores, eval_metric))
+            return not growth.is_over(info.iteration, last_loss(scores, eval_metric))
 
     values = catboost_values(own_params, len(y), context, eval_metric)
-    model = catboost.CatBoost(
-        values | {"iterations": n_rounds, "use_best_model": validation is not None}
-    )
-    model.fit(
+    grown = catboost.CatBoost(values | {"iterations": growth.n_rounds, "use_best_model": cuts})
+    grown.fit(
         catboost_pool(X, y, context, context.weights),
         eval_set=catboost_pool(*validation, context) if validation else None,
         callbacks=[AfterRound()],
+        init_model=growth.model,
         # It warns on the terminal even if silent, such as of classes that a fold lacks.
         log_cout=StringIO(),
         log_cerr=StringIO(),
     )
-    return FitResult(model, model.tree_count_, whole=not stopping.expired)
+    return grown
 
 
 def catboost_refuses(X: FloatArray, y: FloatArray) -> bool:

@@ -17,6 +17,7 @@ from evertune.types import FloatArray
 CHUNK_TIME_SHARE = 0.7  # of the time left that the next chunk may take at the last one's pace
 MIN_PATIENCE = 30  # rounds without gain, besides a share of the best round
 PATIENCE_SHARE = 0.2
+ROUNDS_WITHOUT_VALIDATION = 200  # of boosting without rows for early stopping
 MIN_ROWS_FOR_RANKING = 100  # rows of the rarer class; with fewer, ranking metrics are too noisy
 
 

@@ -8,7 +8,7 @@ To add a family, write its fit function and add a row to `FAMILIES`.
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -257,17 +257,50 @@ def fit_encoded(
     ValueError
         If the family is unknown, or cannot be fitted on the rows.
     """
-    family, params = family_and_params(configuration)
-    own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
-    check_monotone(configuration, context)
+    family = family_and_params(configuration)[0]
     with ignore_fit_warnings(), threadpool_limits(None if context.n_jobs < 0 else context.n_jobs):
-        context = replace(context, weights=balanced_weights(y, params, context))
-        columns = select_features(X, y, params, context)
-        X, context = restrict_to_columns(columns, X, context)
+        own, columns, X, context = prepare_fit(configuration, X, y, context)
         result = family.fit(X, y, own, context)
     if columns is not None and result.columns is not None:
         columns = tuple(columns[index] for index in result.columns)
     return result if columns is None else replace(result, columns=columns)
+
+
+def prepare_fit(
+    configuration: Configuration,
+    X: FloatArray,
+    y: FloatArray,
+    context: FitContext,
+    *,
+    select: Callable[..., tuple[int, ...] | None] = select_features,
+) -> tuple[Hyperparameters, tuple[int, ...] | None, FloatArray, FitContext]:
+    """Return what the fit function of a configuration's family takes.
+
+    Parameters
+    ----------
+    select : callable
+        Returns the columns to fit on; by default they are selected as the configuration says.
+
+    Returns
+    -------
+    own : dict
+        The family's own hyperparameters.
+    columns : tuple of int, optional
+        Those of X that were selected; None: all.
+    X, context
+        With those columns alone, and with the weights that balance classes, if they are to.
+
+    Raises
+    ------
+    ValueError
+        If the family is unknown, or cannot be fitted on the rows.
+    """
+    _, params = family_and_params(configuration)
+    own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
+    check_monotone(configuration, context)
+    context = replace(context, weights=balanced_weights(y, params, context))
+    columns = select(X, y, params, context)
+    return own, columns, *restrict_to_columns(columns, X, context)
 
 
 def fit_configuration(

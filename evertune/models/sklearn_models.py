@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -26,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from evertune.models.early_stopping import fit_in_chunks, patience
+from evertune.models.early_stopping import ROUNDS_WITHOUT_VALIDATION, fit_in_chunks, patience
 from evertune.models.fit_context import (
     FitContext,
     FitResult,
@@ -43,7 +44,6 @@ MAX_NEIGHBOUR_ROWS = 20_000
 MAX_SVM_ROWS = 10_000  # time grows with their square
 MIN_CLASS_ROWS = 2
 FULL_DEPTH_ROWS = 10_000  # above, leaves of forests grow with the table, or else files would
-ROUNDS_WITHOUT_VALIDATION = 200  # of boosting without rows for early stopping
 L1_RATIOS = {"l2": 0.0, "elasticnet": 0.5, "l1": 1.0}
 
 
@@ -200,31 +200,66 @@ def fit_hist_boosting(
     X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
 ) -> FitResult:
     """Fit histogram boosting, cut to its best round; columns without a value are left out."""
-    filled = np.flatnonzero(~np.isnan(X).all(axis=0))
+    filled = filled_columns(X)
     columns = tuple(filled.tolist()) if len(filled) < X.shape[1] else None
+    total = hist_boosting_rounds(params, context)
+    model = make_hist_boosting(context, filled, total=total)
+    model.set_params(**params, warm_start=not math.isinf(context.deadline))
+    reached = grow_hist_boosting(model, X, y, context, filled=filled, total=total)
+    model.set_params(warm_start=False)
+    cut_to_best_round(model, context)
+    return FitResult(model, int(model.n_iter_), whole=reached == total, columns=columns)
+
+
+def filled_columns(X: FloatArray) -> NDArray[np.intp]:
+    """Return the numbers of the columns that have a value."""
+    return np.flatnonzero(~np.isnan(X).all(axis=0))
+
+
+def hist_boosting_rounds(params: Hyperparameters, context: FitContext) -> int:
+    """Return the rounds to grow at most."""
+    return context.max_rounds(int_param(params, "max_iter"), ROUNDS_WITHOUT_VALIDATION)
+
+
+def make_hist_boosting(context: FitContext, filled: NDArray[np.intp], *, total: int) -> Any:
+    """Return histogram boosting of some columns, of `total` rounds at most, not fitted."""
     regression = context.task == "regression"
     kind: Any = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    validation = context.stopping_rows
-    total = context.max_rounds(int_param(params, "max_iter"), ROUNDS_WITHOUT_VALIDATION)
-    model = kind(
-        **params | {"max_iter": total},
+    return kind(
         random_state=context.seed,
-        early_stopping=validation is not None,
+        early_stopping=context.stopping_rows is not None,
         n_iter_no_change=int(patience(total // 2)),
         categorical_features=None,
-        warm_start=not math.isinf(context.deadline),
         monotonic_cst=[context.monotone[index] for index in filled] if context.monotone else None,
     )
+
+
+def grow_hist_boosting(
+    model: Any,
+    X: FloatArray,
+    y: FloatArray,
+    context: FitContext,
+    *,
+    filled: NDArray[np.intp],
+    total: int,
+    n_done: int = 0,
+) -> int:
+    """Grow a model from `n_done` rounds by `total`; return by how many until the deadline."""
+    validation = context.stopping_rows
     rows = {} if validation is None else {"X_val": validation[0][:, filled], "y_val": validation[1]}
 
-    def grow_to(n_rounds: int) -> bool:
-        model.set_params(max_iter=n_rounds)
+    def grow_by(n_rounds: int) -> bool:
+        model.set_params(max_iter=n_done + n_rounds)
         model.fit(X[:, filled], y, context.weights, **rows)
-        return bool(model.n_iter_ < n_rounds)
+        return bool(model.n_iter_ < n_done + n_rounds)
 
-    reached = fit_in_chunks(grow_to, total=total, deadline=context.deadline)
-    model.set_params(warm_start=False)
-    if validation is not None:
-        # scikit-learn keeps the rounds after the best one, and has no public way to cut them
-        del model._predictors[max(int(np.argmax(model.validation_score_)), 1) :]
-    return FitResult(model, int(model.n_iter_), whole=reached == total, columns=columns)
+    return fit_in_chunks(grow_by, total=total, deadline=context.deadline)
+
+
+def cut_to_best_round(model: Any, context: FitContext) -> None:
+    """Leave out the rounds of histogram boosting after the best one.
+
+    scikit-learn keeps them, and has no public way to cut them.
+    """
+    if context.stopping_rows is not None:
+        model._predictors = model._predictors[: max(int(np.argmax(model.validation_score_)), 1)]

@@ -10,39 +10,24 @@ their random rows and columns anew in each step.
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from io import StringIO
 from typing import Any
 
-import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from evertune.models.boosting import (
-    CATBOOST_EVAL_METRICS,
-    LIGHTGBM_EVAL_METRICS,
-    LIGHTGBM_QUIET,
-    ROUNDS_WITHOUT_VALIDATION,
-    XGBOOST_EVAL_METRICS,
-    catboost_pool,
+    Growth,
     catboost_refuses,
-    catboost_values,
-    last_loss,
-    lightgbm_values,
-    nearest_eval_metric,
     split_params,
-    xgboost_values,
+    train_catboost,
+    train_lightgbm,
+    train_xgboost,
 )
-from evertune.models.early_stopping import EarlyStopping, fit_in_chunks, patience
-from evertune.models.families import (
-    COMMON_DEFAULTS,
-    balanced_weights,
-    check_monotone,
-    family_and_params,
-    ignore_fit_warnings,
-)
-from evertune.models.feature_selection import restrict_to_columns, select_features
+from evertune.models.early_stopping import EarlyStopping
+from evertune.models.families import ignore_fit_warnings, prepare_fit
+from evertune.models.feature_selection import select_features
 from evertune.models.fit_context import FitContext, FitResult, Hyperparameters, int_param
 from evertune.models.neural_network import (
     EPOCHS_WITHOUT_VALIDATION,
@@ -50,7 +35,14 @@ from evertune.models.neural_network import (
     make_network_rows,
     make_validation_loss,
 )
-from evertune.models.sklearn_models import fit_zero_rule
+from evertune.models.sklearn_models import (
+    cut_to_best_round,
+    filled_columns,
+    fit_zero_rule,
+    grow_hist_boosting,
+    hist_boosting_rounds,
+    make_hist_boosting,
+)
 from evertune.trials import Configuration
 from evertune.types import FloatArray
 
@@ -147,113 +139,54 @@ class StepwiseFit(ABC):
         return over
 
 
-class LightGBMFit(StepwiseFit):
-    """LightGBM, continued from `init_model`."""
+class BoosterFit(StepwiseFit):
+    """A booster, continued from the model so far by `train`."""
+
+    train: Callable[..., Any]
 
     def _grow_to(self, n_rounds: int) -> None:
-        import lightgbm
+        before, own_params = self.rounds, split_params(self.params, self.context)[1]
+        # with the same seed, each step would draw the same rows
+        context = replace(self.context, seed=self.context.seed + before)
 
-        context = self.context
-        eval_metric = nearest_eval_metric(LIGHTGBM_EVAL_METRICS, context)
-        columns: dict[str, Any] = {
-            "categorical_feature": list(range(context.n_ordinal)) or "auto",
-            "params": LIGHTGBM_QUIET,
-        }
-        rows = lightgbm.Dataset(self.X, self.y, weight=context.weights, **columns)
-        validation = context.stopping_rows
+        def is_over(round_: int, loss: float | None) -> bool:
+            return self._is_over(before + round_, loss)
 
-        def after_round(env: Any) -> None:
-            results = env.evaluation_result_list
-            loss = last_loss([row[2] for row in results], eval_metric)
-            if self._is_over(env.iteration + 1, loss):
-                raise lightgbm.callback.EarlyStopException(env.iteration, results)
+        growth = Growth(n_rounds - before, is_over, self.model)
+        self.model = self.train(self.X, self.y, own_params, context, growth=growth)
 
-        values = lightgbm_values(context, eval_metric) | split_params(self.params, context)[1]
-        self.model = lightgbm.train(
-            values | {"seed": context.seed + self.rounds},  # else each step draws the same rows
-            rows,
-            num_boost_round=n_rounds - self.rounds,
-            valid_sets=(
-                [lightgbm.Dataset(*validation, reference=rows, **columns)] if validation else []
-            ),
-            callbacks=[after_round],
-            init_model=self.model,
-        )
+
+class LightGBMFit(BoosterFit):
+    """LightGBM."""
+
+    train = staticmethod(train_lightgbm)
 
     def _best(self) -> tuple[Any, int | None]:
         self.model.best_iteration = self.stopping.best or self.rounds
         return self.model, self.model.best_iteration
 
 
-class XGBoostFit(StepwiseFit):
-    """XGBoost, continued from `xgb_model`."""
+class XGBoostFit(BoosterFit):
+    """XGBoost."""
 
-    def _grow_to(self, n_rounds: int) -> None:
-        import xgboost
-
-        context, is_over, before = self.context, self._is_over, self.rounds
-        eval_metric = nearest_eval_metric(XGBOOST_EVAL_METRICS, context)
-        validation = context.stopping_rows
-
-        class AfterRound(xgboost.callback.TrainingCallback):  # type: ignore[misc]
-            def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
-                scores = evals_log.get("validation", {}).get(eval_metric, [])
-                return is_over(before + epoch + 1, last_loss(scores, eval_metric))
-
-        values = xgboost_values(context, eval_metric) | split_params(self.params, context)[1]
-        self.model = xgboost.train(
-            values | {"seed": context.seed + before},
-            xgboost.QuantileDMatrix(self.X, self.y, weight=context.weights),
-            num_boost_round=n_rounds - before,
-            evals=[(xgboost.DMatrix(*validation), "validation")] if validation else [],
-            callbacks=[AfterRound()],
-            verbose_eval=False,
-            xgb_model=self.model,
-        )
+    train = staticmethod(train_xgboost)
 
     def _best(self) -> tuple[Any, int | None]:
         kept = self.stopping.best or self.rounds
         return self.model[:kept], kept
 
 
-class CatBoostFit(StepwiseFit):
-    """CatBoost, continued from `init_model`; the zero rule where CatBoost refuses the rows."""
+class CatBoostFit(BoosterFit):
+    """CatBoost; the zero rule where CatBoost refuses the rows."""
+
+    train = staticmethod(train_catboost)
 
     def _grow_to(self, n_rounds: int) -> None:
-        import catboost
-
-        context, is_over, before = self.context, self._is_over, self.rounds
         if catboost_refuses(self.X, self.y):
-            zero_rule = fit_zero_rule(self.X, self.y, {"statistic": "mean"}, context)
+            zero_rule = fit_zero_rule(self.X, self.y, {"statistic": "mean"}, self.context)
             self.model, self.stopped = zero_rule.predictor, True
-            return
-        eval_metric = nearest_eval_metric(CATBOOST_EVAL_METRICS, context)
-        validation = context.stopping_rows
-
-        class AfterRound:
-            def after_iteration(self, info: Any) -> bool:
-                scores = info.metrics.get("validation", {}).get(eval_metric, [])
-                return not is_over(before + info.iteration, last_loss(scores, eval_metric))
-
-        own_params = split_params(self.params, context)[1]
-        values = catboost_values(own_params, len(self.y), context, eval_metric)
-        model = catboost.CatBoost(
-            values
-            | {
-                "iterations": n_rounds - before,
-                "random_seed": context.seed + before,
-                "use_best_model": False,
-            }
-        )
-        model.fit(
-            catboost_pool(self.X, self.y, context, context.weights),
-            eval_set=catboost_pool(*validation, context) if validation else None,
-            callbacks=[AfterRound()],
-            init_model=self.model,
-            log_cout=StringIO(),
-            log_cerr=StringIO(),
-        )
-        self.model = model
+        else:
+            super()._grow_to(n_rounds)
 
     def _best(self) -> tuple[Any, int | None]:
         if not hasattr(self.model, "tree_count_"):  # the zero rule
@@ -272,7 +205,7 @@ class HistGradientBoostingFit(StepwiseFit):
         self, X: FloatArray, y: FloatArray, params: Hyperparameters, context: FitContext
     ) -> None:
         super().__init__(X, y, params, context)
-        self.filled = np.flatnonzero(~np.isnan(X).all(axis=0))
+        self.filled = filled_columns(X)
 
     def _columns(self) -> tuple[int, ...] | None:
         if len(self.filled) == self.X.shape[1]:
@@ -281,39 +214,22 @@ class HistGradientBoostingFit(StepwiseFit):
         return tuple(outer[index] for index in self.filled)
 
     def _count_rounds(self) -> int:
-        limit = int_param(self.params, "max_iter")
-        return self.context.max_rounds(limit, ROUNDS_WITHOUT_VALIDATION)
+        return hist_boosting_rounds(self.params, self.context)
 
     def _grow_to(self, n_rounds: int) -> None:
-        context, validation, filled = self.context, self.context.stopping_rows, self.filled
-        regression = context.task == "regression"
-        kind: Any = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
         if self.model is None:
-            self.model = kind(
-                random_state=context.seed,
-                early_stopping=validation is not None,
-                n_iter_no_change=int(patience(self.total // 2)),
-                categorical_features=None,
-                warm_start=True,
-                monotonic_cst=[context.monotone[index] for index in filled]
-                if context.monotone
-                else None,
-            )
-        model = self.model.set_params(**self.params)
-        rows = (
-            {}
-            if validation is None
-            else {"X_val": validation[0][:, filled], "y_val": validation[1]}
+            self.model = make_hist_boosting(self.context, self.filled, total=self.total)
+        model = self.model.set_params(**self.params, warm_start=True)
+        asked = n_rounds - self.rounds
+        reached = grow_hist_boosting(
+            model,
+            self.X,
+            self.y,
+            self.context,
+            filled=self.filled,
+            total=asked,
+            n_done=self.rounds,
         )
-        before = self.rounds
-
-        def grow_to(n_more: int) -> bool:
-            model.set_params(max_iter=before + n_more)
-            model.fit(self.X[:, filled], self.y, context.weights, **rows)
-            return bool(model.n_iter_ < before + n_more)
-
-        asked = n_rounds - before
-        reached = fit_in_chunks(grow_to, total=asked, deadline=context.deadline)
         self.rounds = int(model.n_iter_)
         self.stopping.expired = reached < asked
         self.stopped = self.rounds < n_rounds and reached == asked
@@ -321,9 +237,7 @@ class HistGradientBoostingFit(StepwiseFit):
     def _best(self) -> tuple[Any, int | None]:
         model = copy.copy(self.model)
         model.set_params(warm_start=False)
-        if self.context.stopping_rows is not None:
-            # scikit-learn keeps the rounds after the best one, and has no public way to cut them
-            model._predictors = model._predictors[: max(int(np.argmax(model.validation_score_)), 1)]
+        cut_to_best_round(model, self.context)
         return model, int(model.n_iter_)
 
 
@@ -423,14 +337,9 @@ def start_stepwise_fit(
             f"family must be one of {', '.join(STEPWISE_FITS)} to train in steps, but got "
             f"{configuration.family!r}."
         )
-    check_monotone(configuration, context)
-    _, params = family_and_params(configuration)
-    own = {name: value for name, value in params.items() if name not in COMMON_DEFAULTS}
-    weights = balanced_weights(y, params, context)
-    context = replace(context, weights=weights)
+    select = select_features if state is None else lambda *_: state["columns"]
     with ignore_fit_warnings():
-        columns = select_features(X, y, params, context) if state is None else state["columns"]
-        X, context = restrict_to_columns(columns, X, context)
+        own, columns, X, context = prepare_fit(configuration, X, y, context, select=select)
     fit = STEPWISE_FITS[configuration.family](X, y, own, context)
     fit.columns = columns
     if state is not None:

@@ -109,6 +109,8 @@ class Job:
         Time limit of a fit. The model of the first fold is cut short at it.
     deadline : float
         Unix time at which fits end whatever they have.
+    member : str, optional
+        See `Trial`.
     """
 
     number: int
@@ -118,6 +120,7 @@ class Job:
     iterations: int | None = None
     fold_seconds: float = math.inf
     deadline: float = math.inf
+    member: str | None = None
 
     def fit_deadline(self) -> float:
         """Return when a fit that starts now must end, by this machine's monotonic clock."""

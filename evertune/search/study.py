@@ -149,13 +149,17 @@ class SearchConfig:
         Raises
         ------
         ValueError
-            Of a scheduler, rung, searcher and families; the message has all faults.
+            The message has all faults, see `evertune.config.search_rules`.
         """
         faults = search_conflicts(
             searcher=self.searcher,
+            strategy=self.strategy,
             scheduler=self.scheduler,
             rung=self.rung,
             families=self.families,
+            space=self.space,
+            configurations=self.configurations,
+            objectives=self.objectives,
         )
         text = " ".join(f"search.{key}: {fault}." for key, fault in faults)
         if text:
@@ -204,6 +208,8 @@ class RunningTrial:
         What the other folds get exactly, if the first one was cut short.
     rung_results : tuple of FoldResult
         Of its last rung, at which folds had the share `fidelity` of their rows or rounds.
+    member : str, optional
+        See `Trial`.
     """
 
     configuration: Configuration
@@ -213,6 +219,7 @@ class RunningTrial:
     iterations: int | None = None
     rung_results: tuple[FoldResult, ...] = ()
     fidelity: float = 1.0
+    member: str | None = None
 
     @property
     def results(self) -> tuple[FoldResult, ...]:
@@ -374,7 +381,9 @@ class Study:
                 return self.ask(killable=killable) if self._learn_results() else None
             self._batch[job.number] = False
             self._batch_is_full = self._in_batches and len(self._batch) >= BATCH_SIZE
-            trial = self.running.get(job.number) or RunningTrial(job.configuration, job.phase)
+            trial = self.running.get(job.number)
+            if trial is None:
+                trial = RunningTrial(job.configuration, job.phase, member=job.member)
             self.running[job.number] = replace(trial, busy=trial.busy | set(job.folds))
             return job
 
@@ -563,6 +572,7 @@ class Study:
             elapsed_seconds=self.budget.elapsed(),
             phase=running.phase,
             fidelity=1.0 if running.outcomes else running.fidelity,
+            member=running.member,
         )
         complete = status == "complete" and trial.score is not None
         # what the budget stopped can still be a member, by the folds that it has

@@ -97,8 +97,9 @@ def open_trials(path: Path, header: SearchHeader) -> tuple[Trial, ...]:
 
 def append_trial(path: Path, trial: Trial) -> None:
     """Add a trial and force it to disk."""
-    whole = {"fidelity"} if trial.fidelity == 1 else None
-    append_line(path, _TRIAL.dump_json(trial, exclude=whole).decode())
+    usual = {"fidelity": 1.0, "member": None}
+    left_out = {name for name, value in usual.items() if getattr(trial, name) == value}
+    append_line(path, _TRIAL.dump_json(trial, exclude=left_out).decode())
 
 
 def read_trials(path: Path) -> tuple[Trial, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from evertune.config.loader import load_params
 from evertune.config.schema import Params, SearchSection
+from evertune.config.search_rules import OWN_SETTINGS
 from evertune.errors import InputError
 from evertune.evaluation.comparison_report import comparison_lines, comparison_report
 from evertune.evaluation.formatting import count_noun, metric_name
@@ -138,22 +139,42 @@ def _searches(params: Params, settings: ComparisonSettings, *, root: Path) -> Se
     )
     found: Searches = {}
     for searcher, scheduler, seed in settings.runs():
-        changes = {
-            "searcher": searcher,
-            "scheduler": scheduler,
-            "seed": seed,
-            "budget_trials": settings.budget_trials,
-            "budget_seconds": settings.budget_seconds,
-        }
-        search = params.search.model_copy(update=changes)
-        faults = [f"search.{key}: {fault}" for key, fault in search.conflicts()]
-        if faults:  # a searcher or a scheduler may need other keys of the section
-            label = settings.label(searcher, scheduler)
-            raise InputError(f"{label} cannot run with this params.yaml: {'; '.join(faults)}")
+        search = search_of_run(params.search, settings, searcher, scheduler=scheduler, seed=seed)
         own = search.model_dump_json(exclude={"workers"} if search.budget_seconds is None else None)
         digest = hashlib.sha256(f"{shared}\n{own}".encode()).hexdigest()
         found[searcher, scheduler, seed] = (search, digest)
     return found
+
+
+def search_of_run(
+    search: SearchSection,
+    settings: ComparisonSettings,
+    searcher: str,
+    *,
+    scheduler: str,
+    seed: int,
+) -> SearchSection:
+    """Return the section `search` of one run, without what only another searcher takes.
+
+    Raises
+    ------
+    InputError
+        If the searcher or the scheduler does not go with the other keys of the section.
+    """
+    changes = {
+        "searcher": searcher,
+        "scheduler": scheduler,
+        "seed": seed,
+        "budget_trials": settings.budget_trials,
+        "budget_seconds": settings.budget_seconds,
+        **{key: () for key, owner in OWN_SETTINGS.items() if owner != searcher},
+    }
+    own = search.model_copy(update=changes)
+    faults = [f"search.{key}: {fault}" for key, fault in own.conflicts()]
+    if faults:
+        label = settings.label(searcher, scheduler)
+        raise InputError(f"{label} cannot run with this params.yaml: {'; '.join(faults)}")
+    return own
 
 
 def _run_missing(

@@ -25,7 +25,7 @@ def check_space(root: Path) -> None:
         message has every line.
     """
     search = load_params(root).search
-    special = search.searcher not in ALWAYS_USABLE or search.strategy != "joint"
+    special = search.searcher not in ALWAYS_USABLE
     if not search.space and not special:
         return
     document, former = read_yaml(root / FILE), {new: old for old, new in FORMER_SPACE_KEYS.items()}

@@ -168,6 +168,10 @@ def test_a_part_of_the_space_under_both_names_is_an_error(tmp_path, space, fault
             "objectives: 'logloss' is not a metric. Did you mean 'log_loss'",
         ),
         ({"strategy": "sequence"}, "strategy: 'sequence' searches axis by axis, but searcher port"),
+        (
+            {"searcher": "gradient", "families": ["linear", "tree"]},
+            "families: the searcher gradient needs families with derivatives .* there are tree;",
+        ),
         ({"searcher": "cmeas"}, "searcher must be .* Did you mean 'cmaes'"),
     ],
 )
@@ -199,6 +203,16 @@ def test_a_wrong_value_below_a_former_name_is_one_fault_at_its_line(tmp_path, se
 def test_a_conflict_names_the_line_of_a_key_under_its_former_name(tmp_path):
     (tmp_path / "params.yaml").write_text(SHORT + "metric:\n  guards: {}\n  optimise: nothing\n")
     with pytest.raises(ParamsError, match=r"line 4: metric.primary: 'nothing' is not a metric"):
+        load_params(tmp_path)
+
+
+def test_a_conflict_in_the_space_names_the_line_of_a_former_name(tmp_path):
+    search = (
+        "{searcher: tpe, strategy: alternating,\n  space: {knn: {},\n  svm: {\n  select: [l1]}}}"
+    )
+    (tmp_path / "params.yaml").write_text(f"{SHORT}search: {search}\n")
+    fault = "search.space.svm.feature_selection: strategy alternating eliminates features with"
+    with pytest.raises(ParamsError, match=rf"has 1 fault:\n  line 5: {fault}"):
         load_params(tmp_path)
 
 

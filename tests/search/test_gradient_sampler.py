@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evertune.config.search_rules import GRADIENT_FAMILIES
 from evertune.data.folds import Fold
 from evertune.data.schema import Column, TableSchema
 from evertune.metrics.metrics import METRICS
 from evertune.search.configurations import build_space, nearest_configuration
 from evertune.search.objective import Objective, run_job
+from evertune.search.samplers.gradient import FOLLOWED
 from evertune.trials import Configuration
 from tests.search.studies import OBJECTIVE, evaluate, make_study, past_trial, play
 
@@ -112,6 +114,10 @@ def test_a_network_steps_downhill_and_halves_a_step_that_was_worse():
 def test_what_has_no_derivative_is_refused(families, settings, message):
     with pytest.raises(ValueError, match=message):
         gradient_study(families, trials=4, **settings)
+
+
+def test_the_families_of_the_rules_are_those_that_it_follows():
+    assert tuple(FOLLOWED) == GRADIENT_FAMILIES
 
 
 def noisy_regression(n=90, width=40):

@@ -1,5 +1,7 @@
 """Strategies: axis by axis, with any searcher."""
 
+from dataclasses import replace
+
 import pytest
 
 from evertune.search.configurations import build_space
@@ -86,6 +88,31 @@ def test_a_strategy_goes_on_from_the_trials_of_an_earlier_run(strategy):
     more = play(second, score=score)
     assert len(more) == 8
     assert not [point for point in more if point in done]
+
+
+@pytest.mark.parametrize("n_before", [6, 9, 20, 31])
+def test_a_sequence_that_was_killed_goes_on_with_the_axis_whose_turn_it_was(n_before):
+    few = {"numeric_transform": ("scaled", "power")}  # used up before its share of the budget
+    given = {
+        "searcher": "random",
+        "strategy": "sequence",
+        "scheduler": "none",
+        "space": {"linear": few | {"interactions": ("none",)}},
+    }
+    families = ("linear", "lightgbm")
+    first = make_study(families, trials=n_before, **given)
+    first.budget = replace(first.budget, trials=40)
+    done = play(first, score=score)
+    second = make_study(families, trials=40, past=tuple(first.trials), **given)
+    points = [*done, *play(second, score=score)]
+    order = [
+        AXES.index(axis)
+        for n, point in enumerate(points)
+        if n
+        for axis in changed_axes(point, points[:n])
+    ]
+    assert order == sorted(order)
+    assert set(order) == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("strategy", ["sequence", "alternating"])

@@ -1,13 +1,15 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evertune.config.schema import SearchSection
 from evertune.config.yaml_file import edit_section
 from evertune.errors import InputError
 from evertune.files import digest_files
 from evertune.search.comparison import ComparisonSettings
-from evertune.stages.compare import compare_searchers
+from evertune.stages.compare import compare_searchers, search_of_run
 from tests.support.projects import copied_project, invoke
 from tests.support.registries import client_of
 from tests.support.versioned import store_of
@@ -58,6 +60,30 @@ def test_missing_runs_are_run_and_all_are_reported(trained_root: Path) -> None:
     (trained_root / "state" / "MARK").write_text("")
     with pytest.raises(InputError, match="MARK is a file"):
         compare_searchers(trained_root, SETTINGS, output=trained_root / "state" / "MARK")
+
+
+@pytest.mark.parametrize(
+    ("search", "owner", "key"),
+    [
+        ({"searcher": "nsga2", "objectives": ["log_loss"]}, "nsga2", "objectives"),
+        (
+            {"searcher": "manual", "configurations": [{"family": "tree"}]},
+            "manual",
+            "configurations",
+        ),
+    ],
+)
+def test_what_only_one_searcher_takes_is_left_out_of_the_runs_of_others(
+    search: dict[str, Any], owner: str, key: str
+) -> None:
+    section = SearchSection.model_validate_json(json.dumps(search))
+    settings = ComparisonSettings((owner, "tpe"), ("none",), n_seeds=2, budget_trials=4)
+    of_owner, of_other = (
+        search_of_run(section, settings, searcher, scheduler="none", seed=1)
+        for searcher in settings.searchers
+    )
+    assert getattr(of_owner, key) == getattr(section, key) != ()
+    assert (of_other.searcher, getattr(of_other, key)) == ("tpe", ())
 
 
 def test_without_a_prepared_table_there_is_one_error(tmp_path: Path) -> None:

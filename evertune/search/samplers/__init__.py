@@ -8,7 +8,7 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 
 | module | samplers |
 |---|---|
-| `base` | `SpaceSampler`, which most are; manual, grid, given |
+| `base` | `SpaceSampler` and `PointSampler`, which most are; manual, grid, given |
 | `portfolio` | portfolio |
 | `optuna_samplers` | tpe, random, bohb, nsga2: define-by-run |
 | `vector_samplers` | qmc, gp, bayesian_optimization, skopt_gp and _forest, cmaes: in `unit_cube` |
@@ -18,15 +18,14 @@ configurations and no others, for a refit. Their contract is `evertune.search.st
 | `architecture` | evolution, reinforce |
 | `strategies` | axis by axis, with any of them |
 
-A new one is a class with the arguments of `SpaceSampler`, a row in `SEARCHERS` and its name in
+A new one is a class that takes a `SearchProblem`, a row in `SEARCHERS` and its name in
 `config.schema.SearchSection`; the contract suite runs it. Libraries are imported when their sampler
 is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
 
 from evertune.search.configurations import configuration_fault
 from evertune.search.objective import Objective
@@ -38,6 +37,7 @@ from evertune.search.samplers.base import (
     GivenSampler,
     GridSampler,
     ManualSampler,
+    SearchProblem,
     mutate_configuration,
     search_space,
 )
@@ -45,7 +45,6 @@ from evertune.search.samplers.genetic import (
     GeneticSampler,
 )
 from evertune.search.samplers.gradient import (
-    FOLLOWED,
     GradientSampler,
 )
 from evertune.search.samplers.hyperopt_samplers import (
@@ -75,7 +74,6 @@ from evertune.search.samplers.vector_samplers import (
     SkoptForestSampler,
     SkoptGpSampler,
 )
-from evertune.search.space import Space
 from evertune.search.study import Sampler, SearchConfig
 from evertune.trials import Trial
 
@@ -89,19 +87,6 @@ __all__ = [
     "search_space",
     "searchers_table",
 ]
-
-
-class MakesSampler(Protocol):
-    """The arguments of a sampler's class."""
-
-    def __call__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> Sampler:
-        """Return a sampler of a space, by default the one of the settings."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +106,8 @@ class Searcher:
     milliseconds : int
         The median time of a proposal with 200 trials known, measured on two processors by
         tests/benchmarks/suggest_seconds.py.
-    sampler : class
+    sampler : callable
+        The class, of a `SearchProblem`.
     needs : str, optional
         The module of a library that is not always installed.
     extra : str, optional
@@ -134,7 +120,7 @@ class Searcher:
     use: str
     avoid: str
     milliseconds: int
-    sampler: MakesSampler
+    sampler: Callable[[SearchProblem], Sampler]
     needs: str | None = None
     extra: str | None = None
 
@@ -233,7 +219,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "One best configuration of a large, conditional space; some hundred trials",
         "Fewer than some twenty trials, of which the first ten are random",
-        120,
+        11,
         TpeSampler,
     ),
     "hyperopt_tpe": Searcher(
@@ -287,7 +273,7 @@ SEARCHERS: dict[str, Searcher] = {
         CONDITIONAL,
         "With `racing` or `asha`, where most trials are stopped after few folds",
         "With `scheduler: none`: it is `tpe` with a third of the trials drawn at random",
-        60,
+        12,
         BohbSampler,
     ),
     "mixture": Searcher(
@@ -339,16 +325,22 @@ def make_sampler(
     ValueError
         If the searcher cannot do what the settings ask for.
     """
+    config.check()
     faults = [f"search.{key}: {fault}" for key, fault in check_search(config)]
     if faults:
         raise ValueError("\n".join(faults))
+    problem = SearchProblem(objective, config, tuple(past_trials))
     if config.strategy != "joint":
-        return make_strategy(objective, config, past_trials)
-    return SEARCHERS[config.searcher].sampler(objective, config, past_trials)
+        return make_strategy(problem)
+    return SEARCHERS[config.searcher].sampler(problem)
 
 
 def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
-    """Yield the key of each setting that the searcher cannot follow, and what to do instead."""
+    """Yield the key of each setting that needs what is not there, and what to do instead.
+
+    That is a library, or a hyperparameter that a given configuration names. Rules of the settings
+    alone are those of `evertune.config.search_rules`.
+    """
     searcher = SEARCHERS.get(config.searcher)
     if searcher is None:
         known = ", ".join(SEARCHERS)
@@ -360,33 +352,10 @@ def check_search(config: SearchConfig) -> Iterator[tuple[str, str]]:
             f"'{config.searcher}' needs {searcher.needs}, which is not installed; run `pip install "
             f"'evertune[{searcher.extra}]'`, or take skopt_gp.",
         )
-    others = [family for family in config.families if family not in FOLLOWED]
-    if config.searcher == "gradient" and others:
-        yield (
-            "families",
-            f"the searcher gradient needs families with derivatives ({', '.join(FOLLOWED)}), but "
-            f"there are {', '.join(others)}; leave them out, or take portfolio or tpe.",
-        )
-    penalties = config.space.get("linear", {}).get("penalty", ("l2",))
-    if config.searcher == "gradient" and "linear" in config.families and "l2" not in penalties:
-        yield (
-            "space.linear.penalty",
-            "the searcher gradient needs the penalty l2, but there is "
-            f"{', '.join(map(str, penalties))}; add l2, or take the searcher tpe.",
-        )
     for number, configuration in enumerate(config.configurations):
         fault = configuration_fault(configuration)
         if fault is not None:
             yield f"configurations.{number}", fault
-    if config.strategy == "alternating":
-        for family, ranges in config.space.items():
-            methods = ranges.get("feature_selection")
-            if methods is not None and "recursive" not in methods:
-                yield (
-                    f"space.{family}.feature_selection",
-                    "strategy alternating eliminates features with 'recursive', but it is not "
-                    f"among {list(methods)}; add it, or take strategy sequence.",
-                )
 
 
 def searchers_table() -> str:

@@ -8,19 +8,21 @@ preferences in place of a recurrent network.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from evertune.search.configurations import draw_values, nearest_values
 from evertune.search.samplers.base import (
-    MAX_DRAWS,
     Observation,
-    SpaceSampler,
+    PointSampler,
     has_single_value,
+    number_at,
     observations,
     random_configuration,
+    scaled_bounds,
 )
-from evertune.search.space import Choice, Float, Integer, Parameter, Space
+from evertune.search.space import Choice, Parameter, Space
 from evertune.search.study import Study
 from evertune.trials import Configuration, ParameterValue
 from evertune.types import FloatArray
@@ -33,7 +35,7 @@ LEARNING_RATE = 0.3
 UNIFORM_SHARE = 0.1  # of every choice of the controller, whatever it prefers
 
 
-class EvolutionSampler(SpaceSampler):
+class EvolutionSampler(PointSampler):
     """Regularized evolution: the best of five of the newest 20 trials, with one value changed.
 
     The oldest trial leaves the population however good it is: what lasts are values that are good
@@ -50,14 +52,10 @@ class EvolutionSampler(SpaceSampler):
         rivals = rng.choice(len(population), size=TOURNAMENT, replace=False)
         parent = max((population[index] for index in rivals), key=lambda each: each.score)
         child = change_one_value(parent.point, self.space, rng)
-        for _ in range(MAX_DRAWS):
-            if not self.is_known(study, child):
-                break
-            child = change_one_value(child, self.space, rng)
-        return child
+        return self.draw_new(study, child, lambda each: change_one_value(each, self.space, rng))
 
 
-class ReinforceSampler(SpaceSampler):
+class ReinforceSampler(PointSampler):
     """A controller that learns by REINFORCE which families and values give good scores.
 
     It prefers the values of each parameter independently; a number's range has six parts. After
@@ -72,12 +70,7 @@ class ReinforceSampler(SpaceSampler):
         if len(known) < STARTUP_TRIALS:
             return random_configuration(self.space, rng)
         controller = _Controller(self.space, known)
-        child = controller.draw(rng)
-        for _ in range(MAX_DRAWS):
-            if not self.is_known(study, child):
-                break
-            child = controller.draw(rng)
-        return child
+        return self.draw_new(study, controller.draw(rng), lambda _: controller.draw(rng))
 
 
 def change_one_value(point: Configuration, space: Space, rng: np.random.Generator) -> Configuration:
@@ -101,7 +94,7 @@ def change_one_value(point: Configuration, space: Space, rng: np.random.Generato
     def inherit(name: str, parameter: Parameter) -> ParameterValue:
         if name in known and name != changed:
             return known[name]
-        fresh = random_configuration({point.family: {name: _unconditional(parameter)}}, rng)
+        fresh = random_configuration({point.family: {name: replace(parameter, when=None)}}, rng)
         return fresh.hyperparameters[name]
 
     return Configuration(point.family, draw_values(parameters, inherit))
@@ -167,10 +160,10 @@ def _index_of(parameter: Parameter, value: ParameterValue) -> int:
     """Return the number of a choice, or of the part of a range that a number lies in."""
     if isinstance(parameter, Choice):
         return parameter.values.index(value)
-    scale = math.log if parameter.log else float
-    low, high = scale(parameter.low), scale(parameter.high)
+    low, high = scaled_bounds(parameter)
     assert isinstance(value, int | float)
-    share = (scale(value) - low) / (high - low) if high > low else 0.0
+    place = math.log(value) if parameter.log else value
+    share = (place - low) / (high - low) if high > low else 0.0
     return min(int(share * N_BINS), N_BINS - 1)
 
 
@@ -178,16 +171,5 @@ def _value_of(parameter: Parameter, index: int, rng: np.random.Generator) -> Par
     """Return a choice, or a random number of a part of a range."""
     if isinstance(parameter, Choice):
         return parameter.values[index]
-    scale, unscale = (math.log, math.exp) if parameter.log else (float, float)
-    low, high = scale(parameter.low), scale(parameter.high)
-    number = unscale(low + (high - low) * (index + float(rng.random())) / N_BINS)
-    number = min(max(number, parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number
-
-
-def _unconditional(parameter: Parameter) -> Parameter:
-    if isinstance(parameter, Choice):
-        return Choice(parameter.values)
-    if isinstance(parameter, Integer):
-        return Integer(parameter.low, parameter.high, parameter.log)
-    return Float(parameter.low, parameter.high, parameter.log)
+    low, high = scaled_bounds(parameter)
+    return number_at(parameter, low + (high - low) * (index + float(rng.random())) / N_BINS)

@@ -1,16 +1,17 @@
 """What samplers share: first points, what the search knows of a family, and the choice of a family.
 
-`SpaceSampler` is the base of all samplers that propose points of a space. It proposes the warm
-starts and the families' defaults first, then whatever its `propose` returns, and keeps the points
-that are out. A subclass that reads the study's trials at each proposal, instead of a state of its
-own, is right after a resumption, with parallel workers and with failed trials alike.
+`SpaceSampler` is the base of all samplers that stay in a space: it has the first points, which are
+the warm starts and the families' defaults, and keeps the points that are out. Of most of them,
+`PointSampler`, a subclass says only what comes after the first points, in `propose`. One that reads
+the study's trials at each proposal, instead of a state of its own, is right after a resumption,
+with parallel workers and with failed trials alike.
 
 `GridSampler`, `ManualSampler` and `GivenSampler` need no more than a list.
 """
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,9 @@ from evertune.search.configurations import (
     nearest_values,
 )
 from evertune.search.objective import Job, Objective, maximized_score
-from evertune.search.space import Choice, Integer, Parameter, Parameters, Space
+from evertune.search.space import Choice, Float, Integer, Parameter, Parameters, Space
 from evertune.search.study import Sampler, SearchConfig, Study
-from evertune.trials import Configuration, ParameterValue, Trial
+from evertune.trials import Configuration, ParameterValue, Trial, TrialSource
 
 MUTATION_SCALE = 0.2  # standard deviation, as a share of a parameter's range
 KEEP_PROBABILITY = 0.8  # that a mutation keeps a choice
@@ -47,6 +48,45 @@ def search_space(objective: Objective, config: SearchConfig) -> Space:
         metric=objective.metrics[0].name,
         columns=objective.schema.features,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SearchProblem:
+    """What a sampler is made for.
+
+    Attributes
+    ----------
+    past_trials : tuple of Trial
+        Of earlier runs of the same search. First points that are among them are not proposed.
+    part : Space, optional
+        The part of the search's space to stay in; by default all of it. Trials outside a part say
+        nothing of it, and are not counted.
+    """
+
+    objective: Objective
+    config: SearchConfig
+    past_trials: tuple[Trial, ...] = ()
+    part: Space | None = None
+
+    @property
+    def space(self) -> Space:
+        """The space to propose points of."""
+        return search_space(self.objective, self.config) if self.part is None else self.part
+
+    @property
+    def metric(self) -> Metric:
+        """What is optimised."""
+        return self.objective.metrics[0]
+
+    @property
+    def past_points(self) -> list[Configuration]:
+        """The configurations of the earlier runs."""
+        return [trial.configuration for trial in self.past_trials]
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of a generator that is not to repeat the draws of the earlier runs."""
+        return self.config.seed + len(self.past_trials)
 
 
 class GivenSampler(Sampler):
@@ -72,15 +112,11 @@ class GivenSampler(Sampler):
 class ManualSampler(Sampler):
     """Warm starts, then the configurations of `search.configurations`, each on all folds."""
 
-    def __init__(
-        self,
-        objective: Objective,  # noqa: ARG002
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,  # noqa: ARG002
-    ) -> None:
-        seen = [trial.configuration for trial in past_trials]
-        self.waiting = new_points((*config.warm_starts, *config.configurations), seen)
+    def __init__(self, problem: SearchProblem) -> None:
+        config = problem.config
+        self.waiting = new_points(
+            (*config.warm_starts, *config.configurations), problem.past_points
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -93,15 +129,7 @@ class ManualSampler(Sampler):
 
 
 class SpaceSampler(Sampler):
-    """Warm starts and defaults, then what `propose` returns.
-
-    Parameters
-    ----------
-    past_trials : sequence of Trial
-        Of earlier runs of the same search. First points that are among them are not proposed.
-    space : Space, optional
-        The part of the search's space to stay in; by default all of it. Trials outside a part say
-        nothing of it, and are not counted.
+    """Stays in a space, and begins with the warm starts and the families' defaults.
 
     Attributes
     ----------
@@ -112,45 +140,32 @@ class SpaceSampler(Sampler):
         Points whose trials have not ended, by number.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        self.space = search_space(objective, config) if space is None else space
-        self.metric: Metric = objective.metrics[0]
-        self.seed = config.seed
+    def __init__(self, problem: SearchProblem) -> None:
+        self.space, self.metric = problem.space, problem.metric
+        self.seed = problem.config.seed
         self.pending: dict[int, Configuration] = {}
-        self._is_part = space is not None
-        defaults = default_configurations(self.space)
-        points = [
-            nearest_configuration(point, self.space) for point in (*config.warm_starts, *defaults)
-        ]
-        self.waiting = new_points(
-            filter(None, points), [trial.configuration for trial in past_trials]
-        )
-
-    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
-        """Return a job on all folds."""
-        given = self.waiting.pop(0) if self.waiting else None
-        point = self.propose(study) if given is None else given
-        job = study.new_job(point, "search" if given is None else "portfolio")
-        self.pending[job.number] = point
-        return job
+        self._is_part = problem.part is not None
+        first = (*problem.config.warm_starts, *default_configurations(self.space))
+        points = [nearest_configuration(point, self.space) for point in first]
+        self.waiting = new_points(filter(None, points), problem.past_points)
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
         """Forget a point that is no longer out."""
         self.pending.pop(number, None)
 
-    @abstractmethod
-    def propose(self, study: Study) -> Configuration:
-        """Return a new point of the space."""
-
     def learn_from_all(self) -> None:
         """Count trials outside the part of the space, too, as the nearest points inside."""
         self._is_part = False
+
+    def next_first_point(self) -> Configuration | None:
+        """Return the next of the first points; None if all were proposed."""
+        return self.waiting.pop(0) if self.waiting else None
+
+    def new_job(self, study: Study, point: Configuration, phase: TrialSource) -> Job:
+        """Return a job on all folds; its point is out until the trial ends."""
+        job = study.new_job(point, phase)
+        self.pending[job.number] = point
+        return job
 
     def random_generator(self, study: Study) -> np.random.Generator:
         """Return the generator of the next proposal: by the seed and the number of the trial."""
@@ -170,21 +185,49 @@ class SpaceSampler(Sampler):
         tried = (trial.configuration for trial in study.all_trials)
         return point in self.pending.values() or point in tried
 
+    def draw_new(
+        self,
+        study: Study,
+        point: Configuration,
+        draw_again: Callable[[Configuration], Configuration],
+    ) -> Configuration:
+        """Return a point, drawn again from itself until it is not known, 20 times at most."""
+        for _ in range(MAX_DRAWS):
+            if not self.is_known(study, point):
+                break
+            point = draw_again(point)
+        return point
+
+    def mutate_known(
+        self, study: Study, point: Configuration, rng: np.random.Generator
+    ) -> Configuration:
+        """Return a point, or one near it if it is known."""
+        return self.draw_new(study, point, lambda each: mutate_configuration(each, self.space, rng))
+
+
+class PointSampler(SpaceSampler):
+    """First points, then what `propose` returns, each on all folds."""
+
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
+        """Return a job on all folds."""
+        first = self.next_first_point()
+        if first is not None:
+            return self.new_job(study, first, "portfolio")
+        return self.new_job(study, self.propose(study), "search")
+
+    @abstractmethod
+    def propose(self, study: Study) -> Configuration:
+        """Return a new point of the space."""
+
 
 class GridSampler(SpaceSampler):
     """Warm starts and defaults, then all points of a grid, in an order drawn with the seed."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         points = grid_points(self.space)
-        order = np.random.default_rng(config.seed).permutation(len(points))
-        seen = [*(trial.configuration for trial in past_trials), *self.waiting]
+        order = np.random.default_rng(self.seed).permutation(len(points))
+        seen = [*problem.past_points, *self.waiting]
         self.waiting += new_points((points[index] for index in order), seen)
 
     @property
@@ -192,9 +235,9 @@ class GridSampler(SpaceSampler):
         """Whether the grid is used up."""
         return not self.waiting
 
-    def propose(self, study: Study) -> Configuration:
-        """Not used: all points are first points."""
-        raise NotImplementedError
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
+        """Return the next point; it is never pruned."""
+        return self.new_job(study, self.waiting.pop(0), "portfolio")
 
 
 @dataclass(frozen=True)
@@ -304,6 +347,30 @@ def has_single_value(parameter: Parameter) -> bool:
     return parameter.low == parameter.high
 
 
+def scaled_bounds(parameter: Float | Integer) -> tuple[float, float]:
+    """Return the bounds of a number on its scale: their logarithms if that is logarithmic.
+
+    Examples
+    --------
+    >>> scaled_bounds(Integer(1, 8)), scaled_bounds(Float(1.0, 10.0, log=True))
+    ((1.0, 8.0), (0.0, 2.302585092994046))
+    """
+    scale = math.log if parameter.log else float
+    return scale(parameter.low), scale(parameter.high)
+
+
+def number_at(parameter: Float | Integer, place: float) -> float | int:
+    """Return the number at a place of a parameter's scale; outside of it, the nearest bound.
+
+    Examples
+    --------
+    >>> number_at(Integer(1, 8), 3.4), number_at(Integer(1, 8), 9.0)
+    (3, 8)
+    """
+    number = min(max(math.exp(place) if parameter.log else place, parameter.low), parameter.high)
+    return round(number) if isinstance(parameter, Integer) else number
+
+
 def is_inside(point: Configuration, space: Space) -> bool:
     """Return whether a configuration is a point of a space."""
     return nearest_configuration(point, space) == point
@@ -325,10 +392,7 @@ def random_configuration(
     def draw(_: str, parameter: Parameter) -> ParameterValue:
         if isinstance(parameter, Choice):
             return parameter.values[int(rng.integers(len(parameter.values)))]
-        scale, unscale = (math.log, math.exp) if parameter.log else (float, float)
-        number = unscale(float(rng.uniform(scale(parameter.low), scale(parameter.high))))
-        number = min(max(number, parameter.low), parameter.high)
-        return round(number) if isinstance(parameter, Integer) else number
+        return number_at(parameter, float(rng.uniform(*scaled_bounds(parameter))))
 
     return Configuration(chosen, draw_values(space[chosen], draw))
 
@@ -357,12 +421,11 @@ def mutate_configuration(
             if value in parameter.values and rng.random() < KEEP_PROBABILITY:
                 return value
             return parameter.values[int(rng.integers(len(parameter.values)))]
-        scale, unscale = (math.log, math.exp) if parameter.log else (float, float)
-        low, high = scale(parameter.low), scale(parameter.high)
-        start = scale(value) if isinstance(value, int | float) else (low + high) / 2
-        number = unscale(start + MUTATION_SCALE * (high - low) * float(rng.normal()))
-        number = min(max(number, parameter.low), parameter.high)
-        return round(number) if isinstance(parameter, Integer) else number
+        low, high = scaled_bounds(parameter)
+        start = (low + high) / 2
+        if isinstance(value, int | float):
+            start = math.log(value) if parameter.log else float(value)
+        return number_at(parameter, start + MUTATION_SCALE * (high - low) * float(rng.normal()))
 
     return Configuration(point.family, draw_values(space[point.family], mutate))
 

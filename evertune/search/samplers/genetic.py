@@ -6,9 +6,8 @@ import numpy as np
 
 from evertune.search.configurations import draw_values, nearest_values
 from evertune.search.samplers.base import (
-    MAX_DRAWS,
     Observation,
-    SpaceSampler,
+    PointSampler,
     mutate_configuration,
     observations,
     random_configuration,
@@ -24,7 +23,7 @@ CROSSOVER = 0.7  # probability that a child has two parents
 RANDOM_SHARE = 0.1  # of the children, drawn anew ("immigrants")
 
 
-class GeneticSampler(SpaceSampler):
+class GeneticSampler(PointSampler):
     """Children of the best points so far: tournament, uniform crossover, mutation (steady state).
 
     The population is the 16 best points of all families; each child replaces the worst one as soon
@@ -46,11 +45,7 @@ class GeneticSampler(SpaceSampler):
             if rng.random() < CROSSOVER:
                 first = cross_configurations(first, second, self.space, rng)
             child = mutate_configuration(first, self.space, rng)
-        for _ in range(MAX_DRAWS):
-            if not self.is_known(study, child):
-                break
-            child = mutate_configuration(child, self.space, rng)
-        return child
+        return self.mutate_known(study, child, rng)
 
 
 def cross_configurations(

@@ -10,8 +10,9 @@ whatever the optimised metric is; whether a step was good is decided by the scor
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 from scipy.optimize import brentq
@@ -28,20 +29,18 @@ from evertune.models.feature_selection import restrict_to_columns, select_featur
 from evertune.models.fit_context import FitContext, Hyperparameters, float_param
 from evertune.models.neural_network import NetworkRows, make_network_rows
 from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
-from evertune.search.configurations import (
-    default_configurations,
-    nearest_configuration,
-)
+from evertune.search.configurations import nearest_configuration
 from evertune.search.hypergradients import PenalizedLinearModel, network_hypergradient
-from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.objective import Job, maximized_score
 from evertune.search.samplers.base import (
     MAX_DRAWS,
+    SearchProblem,
+    SpaceSampler,
     mutate_configuration,
     random_configuration,
-    search_space,
 )
 from evertune.search.space import Choice, Float, Space
-from evertune.search.study import Sampler, SearchConfig, Study
+from evertune.search.study import Study
 from evertune.trials import Configuration, Trial
 from evertune.types import FloatArray
 
@@ -86,7 +85,7 @@ class _Descent:
     step: float = FIRST_STEP
 
 
-class GradientSampler(Sampler):
+class GradientSampler(SpaceSampler):
     """Warm starts and defaults, then configurations whose continuous values went downhill.
 
     A penalty of a linear model is proposed at the optimum that the derivative leads to, from a
@@ -96,49 +95,37 @@ class GradientSampler(Sampler):
     from a mutation of the family's best configuration.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        self._objective, self._metric = objective, objective.metrics[0]
-        self._space = _gradient_space(search_space(objective, config) if space is None else space)
-        self._rng = np.random.default_rng(config.seed + len(past_trials))
-        self._seen = [trial.configuration for trial in past_trials]
-        first = (*config.warm_starts, *default_configurations(self._space))
-        self._waiting: list[Configuration] = []
-        for point in (nearest_configuration(each, self._space) for each in first):
-            if point is not None and point not in self._seen:
-                self._waiting.append(point)
-                self._seen.append(point)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(replace(problem, part=_gradient_space(problem.space)))
+        self._objective = problem.objective
+        self._rng = np.random.default_rng(problem.run_seed)
         self._descents: list[_Descent] = []  # of networks that are not being evaluated
-        self._pending: dict[int, _Descent] = {}
+        self._steps: dict[int, _Descent] = {}  # of those that are, by trial number
         self._best: dict[str, tuple[float, Configuration]] = {}
         self._n_starts = 0
         self._folds: dict[tuple[str, Encoding, int], _EncodedFold] = {}
-        for trial in past_trials:
+        for trial in problem.past_trials:
             self._learn(trial)
 
     def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
-        if self._waiting:
-            return study.new_job(self._waiting.pop(0), "portfolio")
+        first = self.next_first_point()
+        if first is not None:
+            return self.new_job(study, first, "portfolio")
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of encoders; a fit of the trial gives them again
             descent = self._idle_descent() if study.next_number % 2 else None
-            point = self._step(descent) if descent is not None else None
+            point = None if descent is None else self._step(study, descent)
             if descent is None or point is None:
-                return study.new_job(self._start(), "search")
-        self._descents.remove(descent)
-        job = study.new_job(point, "search")
-        self._pending[job.number] = descent
+                return self.new_job(study, self._start(study), "search")
+        job = self.new_job(study, point, "search")
+        self._steps[job.number] = descent
         return job
 
-    def tell(self, study: Study, number: int, trial: Trial | None) -> None:  # noqa: ARG002
+    def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Go on from a better score, halve the step after a worse one."""
-        descent = self._pending.pop(number, None)
+        super().tell(study, number, trial)
+        descent = self._steps.pop(number, None)
         if descent is None:
             if trial is not None:
                 self._learn(trial)
@@ -153,10 +140,10 @@ class GradientSampler(Sampler):
 
     def _learn(self, trial: Trial, *, starts: bool = True) -> float | None:
         """Note a trial, from which a network may go downhill; return its score if it has one."""
-        point = nearest_configuration(trial.configuration, self._space)
+        point = nearest_configuration(trial.configuration, self.space)
         if trial.status != "complete" or trial.score is None or point is None:
             return None
-        score = maximized_score(trial.score, self._metric)
+        score = maximized_score(trial.score, self.metric)
         if point.family not in self._best or score > self._best[point.family][0]:
             self._best[point.family] = score, point
         if starts and point.family == "mlp":
@@ -166,32 +153,29 @@ class GradientSampler(Sampler):
     def _idle_descent(self) -> _Descent | None:
         return max(self._descents, key=lambda each: each.score, default=None)
 
-    def _start(self) -> Configuration:
+    def _start(self, study: Study) -> Configuration:
         """Return a new configuration: that of a linear model is at the optimum of its penalty."""
         self._n_starts += 1
-        families = list(self._space)
+        families = list(self.space)
         family = families[self._n_starts % len(families)]
         if self._best and self._n_starts % 3:  # two thirds to the better one
             family = max(self._best, key=lambda each: self._best[each][0])
-        point = Configuration(family)
-        for attempt in range(MAX_DRAWS):
+        draws = count(1)
+
+        def draw() -> Configuration:
             # what is at the optimum already moves away from it: the metric is another measure
-            downhill = attempt < MAX_DRAWS // 2
-            mutates = family in self._best and (not downhill or self._n_starts % 2 == 0)
-            if mutates:
-                point = mutate_configuration(self._best[family][1], self._space, self._rng)
+            downhill = next(draws) <= MAX_DRAWS // 2
+            if family in self._best and (not downhill or self._n_starts % 2 == 0):
+                point = mutate_configuration(self._best[family][1], self.space, self._rng)
             else:
-                point = random_configuration(self._space, self._rng, family)
-            if family == "linear" and downhill:
-                point = self._optimal_penalty(point)
-            if point not in self._seen:
-                break
-        self._seen.append(point)
-        return point
+                point = random_configuration(self.space, self._rng, family)
+            return self._optimal_penalty(point) if family == "linear" and downhill else point
+
+        return self.draw_new(study, draw(), lambda _: draw())
 
     def _followed(self, family: str) -> dict[str, Float]:
         """Return the ranges of the values that the derivative moves."""
-        ranges = self._space[family]
+        ranges = self.space[family]
         return {
             name: part
             for name in FOLLOWED[family]
@@ -215,8 +199,9 @@ class GradientSampler(Sampler):
         alpha = min(max(alpha, span.low), span.high)
         return replace(point, hyperparameters={**point.hyperparameters, "alpha": alpha})
 
-    def _step(self, descent: _Descent) -> Configuration | None:
-        """Return the next point downhill, or None if there is no way down."""
+    def _step(self, study: Study, descent: _Descent) -> Configuration | None:
+        """Return the next point downhill, or None if it is known: then the descent has ended."""
+        self._descents.remove(descent)
         if descent.direction is None:
             descent.direction = self._downhill(descent.best)
         values = dict(descent.best.hyperparameters)
@@ -225,11 +210,7 @@ class GradientSampler(Sampler):
             start = _place_of(followed[name], float_param(values, name))
             values[name] = _value_at(followed[name], start + descent.step * share)
         point = replace(descent.best, hyperparameters=values)
-        if point in self._seen:
-            self._descents.remove(descent)
-            return None
-        self._seen.append(point)
-        return point
+        return None if self.is_known(study, point) else point
 
     def _downhill(self, point: Configuration) -> dict[str, float]:
         """Return the direction downhill in shares of the ranges, the greatest part being 1."""

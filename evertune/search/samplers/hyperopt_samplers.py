@@ -10,26 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from evertune.search.configurations import draw_values, nearest_values
-from evertune.search.objective import Objective
-from evertune.search.samplers.base import (
-    MAX_DRAWS,
-    SpaceSampler,
-    mutate_configuration,
-    observations,
-)
+from evertune.search.configurations import clip_value, draw_values, nearest_values
+from evertune.search.samplers.base import PointSampler, SearchProblem, observations
 from evertune.search.samplers.unit_cube import UnitCube
 from evertune.search.samplers.vector_samplers import VectorSampler, library_call
 from evertune.search.space import Choice, Integer, Parameter, Parameters, Space
-from evertune.search.study import SearchConfig, Study
-from evertune.trials import Configuration, ParameterValue, Trial
+from evertune.search.study import Study
+from evertune.trials import Configuration, ParameterValue
 from evertune.types import FloatArray
 
 STARTUP_TRIALS = 10  # that are drawn at random before TPE takes over
 MOMENT = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # Hyperopt wants one; it is not used
 
 
-class HyperoptTpeSampler(SpaceSampler):
+class HyperoptTpeSampler(PointSampler):
     """Hyperopt's TPE over the families as `hp.choice`, each with its parameters inside.
 
     A condition is a choice inside the choice: a parameter that needs a value of another one stands
@@ -37,16 +31,10 @@ class HyperoptTpeSampler(SpaceSampler):
     `base.observations`.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         from hyperopt.base import Domain
 
-        super().__init__(objective, config, past_trials, space)
+        super().__init__(problem)
         self._domain = Domain(lambda _: 0.0, nested_choices(self.space))
         self._labels = sorted(self._domain.params)
 
@@ -69,12 +57,7 @@ class HyperoptTpeSampler(SpaceSampler):
                 verbose=False,
             )
         found = {name: each[0] for name, each in document["misc"]["vals"].items() if len(each)}
-        point = self._configuration(found)
-        for _ in range(MAX_DRAWS):
-            if not self.is_known(study, point):
-                break
-            point = mutate_configuration(point, self.space, rng)
-        return point
+        return self.mutate_known(study, self._configuration(found), rng)
 
     def _values(self, point: Configuration) -> dict[str, float | int]:
         """Return a configuration as Hyperopt writes it: choices by their number."""
@@ -94,8 +77,7 @@ class HyperoptTpeSampler(SpaceSampler):
             chosen = found[f"{family}.{name}"]
             if isinstance(parameter, Choice):
                 return parameter.values[int(chosen)]
-            number = min(max(float(chosen), parameter.low), parameter.high)
-            return round(number) if isinstance(parameter, Integer) else number
+            return clip_value(float(chosen), parameter)
 
         return Configuration(family, draw_values(self.space[family], value))
 
@@ -108,16 +90,10 @@ class HyperoptAtpeSampler(VectorSampler):
     global generators of `random` and `numpy.random`, which are seeded for the call and restored.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         from hyperopt.atpe import ATPEOptimizer
 
-        super().__init__(objective, config, past_trials, space)
+        super().__init__(problem)
         with library_call():
             self._optimizer = ATPEOptimizer()
 

@@ -7,7 +7,7 @@ one as failed.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -18,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from evertune.metrics.metrics import Metric, mean_metrics
 from evertune.search.configurations import (
@@ -27,7 +27,14 @@ from evertune.search.configurations import (
     nearest_values,
 )
 from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
-from evertune.search.samplers.base import SpaceSampler, default_values, random_configuration
+from evertune.search.samplers.base import (
+    PointSampler,
+    SearchProblem,
+    SpaceSampler,
+    default_values,
+    has_single_value,
+    random_configuration,
+)
 from evertune.search.space import Choice, Float, Integer, Parameter, Space
 from evertune.search.study import SearchConfig, Study
 from evertune.trials import Configuration, Trial
@@ -47,36 +54,25 @@ class OptunaSampler(SpaceSampler):
 
     kind = "tpe"
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
-        self._study = new_optuna_study(self.kind, config.seed + len(past_trials))
-        for trial in past_trials:
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
+        self._study = new_optuna_study(self.kind, problem.run_seed, space=self.space)
+        for trial in problem.past_trials:
             add_past_trial(self._study, trial, space=self.space, metric=self.metric)
         self._optuna_trials: dict[int, optuna.Trial] = {}
 
     def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
-        given = self.waiting.pop(0) if self.waiting else None
-        if given is not None:
-            searched = Configuration(given.family, nearest_values(given, self.space))
+        first = self.next_first_point()
+        if first is not None:
+            searched = Configuration(first.family, nearest_values(first, self.space))
             enqueue_configuration(self._study, searched)
         optuna_trial = self._study.ask()
-        # Suggesting is also what makes Optuna record the point; a given one may have more values.
+        # Suggesting is also what makes Optuna record the point; a first one may have more values.
         suggested = suggest_configuration(optuna_trial, self.space)
-        job = study.new_job(given or suggested, "portfolio" if given else "search")
-        self.pending[job.number] = job.configuration
+        job = self.new_job(study, first or suggested, "portfolio" if first else "search")
         self._optuna_trials[job.number] = optuna_trial
         return job
-
-    def propose(self, study: Study) -> Configuration:
-        """Not used: `ask` leaves the point to Optuna."""
-        raise NotImplementedError
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Pass the score on to Optuna."""
@@ -98,7 +94,7 @@ class UniformSampler(OptunaSampler):
     kind = "random"
 
 
-class BohbSampler(SpaceSampler):
+class BohbSampler(PointSampler):
     """A TPE model of the highest rung for which enough trials are known (Falkner et al. 2018).
 
     A rung is a number of folds: a trial that the scheduler stopped after k folds is known on the
@@ -107,14 +103,8 @@ class BohbSampler(SpaceSampler):
     third of all proposals, points are drawn at random.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         self._enough = 2 + max(len(parameters) for parameters in self.space.values())
         self._rung = 0
         self._model: optuna.Study | None = None
@@ -130,7 +120,7 @@ class BohbSampler(SpaceSampler):
             return random_configuration(self.space, rng)
         if self._model is None or rung != self._rung:
             seed = int(rng.integers(2**31))
-            self._model = new_optuna_study("tpe", seed, startup_trials=1)
+            self._model = new_optuna_study("tpe", seed, startup_trials=1, space=self.space)
             self._rung, self._learnt = rung, set()
         for trial in trials:
             if trial.number not in self._learnt and _reached(trial, rung):
@@ -170,22 +160,15 @@ class Nsga2Sampler(SpaceSampler):
         If a metric of `search.objectives` is not computed, or is the one that is optimised.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
-        self._metrics = objective_metrics(objective, config)
-        known = {metric.name: metric for metric in objective.metrics}
-        self._guards = [
-            (known[name], bound) for name, bound in config.guards.items() if name in known
-        ]
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
+        self._metrics = objective_metrics(problem.objective, problem.config)
+        known = {metric.name: metric for metric in problem.objective.metrics}
+        guards = problem.config.guards
+        self._guards = [(known[name], bound) for name, bound in guards.items() if name in known]
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
-            sampler=NSGAIISampler(population_size=POPULATION, seed=config.seed + len(past_trials)),
+            sampler=NSGAIISampler(population_size=POPULATION, seed=problem.run_seed),
             directions=["maximize"] * len(self._metrics),
         )
         self._genes: dict[str, BaseDistribution] = {
@@ -197,26 +180,19 @@ class Nsga2Sampler(SpaceSampler):
                 self._genes[f"{family}.{name}"] = _distribution(parameters[name])
                 self._defaults[f"{family}.{name}"] = value
         self._optuna_trials: dict[int, optuna.Trial] = {}
-        for trial in past_trials:
+        for trial in problem.past_trials:
             self._add(trial)
 
-    def ask(self, study: Study, *, killable: bool) -> Job | None:
+    def ask(self, study: Study, *, killable: bool) -> Job | None:  # noqa: ARG002
         """Return a job on all folds."""
-        if self.waiting:
-            self._enqueue(self.waiting[0])
+        first = self.next_first_point()
+        if first is not None:
+            self._enqueue(first)
         optuna_trial = self._study.ask(self._genes)
-        self._proposed = optuna_trial.params
-        job = super().ask(study, killable=killable)
-        if job is not None:
-            self._optuna_trials[job.number] = optuna_trial
+        proposed = self._point(optuna_trial.params)
+        job = self.new_job(study, first or proposed, "portfolio" if first else "search")
+        self._optuna_trials[job.number] = optuna_trial
         return job
-
-    def propose(self, study: Study) -> Configuration:  # noqa: ARG002
-        """Return the point of the genes that are used."""
-        genes = self._proposed
-        family = str(genes["family"])
-        values = draw_values(self.space[family], lambda name, _: genes[f"{family}.{name}"])
-        return Configuration(family, values)
 
     def tell(self, study: Study, number: int, trial: Trial | None) -> None:
         """Pass the metrics on to Optuna."""
@@ -225,6 +201,12 @@ class Nsga2Sampler(SpaceSampler):
             self._tell(self._optuna_trials.pop(number), trial)
         elif trial is not None:
             self._add(trial)
+
+    def _point(self, genes: Mapping[str, Any]) -> Configuration:
+        """Return the point of the genes that are used."""
+        family = str(genes["family"])
+        values = draw_values(self.space[family], lambda name, _: genes[f"{family}.{name}"])
+        return Configuration(family, values)
 
     def _add(self, trial: Trial) -> None:
         """Have Optuna propose a known point again, so that it has its place in a generation."""
@@ -278,11 +260,69 @@ def objective_metrics(objective: Objective, config: SearchConfig) -> tuple[Metri
     return tuple(known[name] for name in names)
 
 
-def new_optuna_study(kind: str, seed: int, *, startup_trials: int = STARTUP_TRIALS) -> optuna.Study:
-    """Return a study that maximizes, with Optuna's TPE for `tpe`, else with its random sampler."""
+class GroupwiseTpe(TPESampler):  # type: ignore[misc]
+    """Optuna's TPE with `group=True`, for a space that is known.
+
+    A group is what a trial has or lacks together: a family's parameters under the same condition.
+    Optuna finds the groups among the trials, and models all of them for each trial. Here a group is
+    modelled once a trial asks for one of its parameters: those of the other families never are,
+    which at 200 trials of five families takes a fifth of the time.
+    """
+
+    def __init__(self, space: Space, *, startup_trials: int, seed: int) -> None:
+        super().__init__(
+            multivariate=True, constant_liar=True, n_startup_trials=startup_trials, seed=seed
+        )
+        groups: dict[Any, dict[str, BaseDistribution]] = {
+            None: {"family": CategoricalDistribution(list(space))}
+        }
+        for family, parameters in space.items():
+            for name, part in sorted(parameters.items()):
+                if has_single_value(part):
+                    continue
+                when = part.when if part.when and part.when.name in parameters else None
+                group = groups.setdefault((family, when), {})
+                group[f"{family}.{name}"] = _distribution(part)
+        self._groups = {name: group for group in groups.values() for name in group}
+        self._number, self._values = -1, dict[str, Any]()  # the present trial, and what it drew
+
+    def infer_relative_search_space(
+        self,
+        study: optuna.Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
+        """Return nothing to be drawn in advance."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a value that was drawn together with those of its group."""
+        if trial.number != self._number:
+            self._number, self._values = trial.number, {}
+        if param_name not in self._values:
+            self._values |= self.sample_relative(study, trial, self._groups[param_name])
+        if param_name in self._values:
+            return self._values[param_name]
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
+def new_optuna_study(
+    kind: str, seed: int, *, startup_trials: int = STARTUP_TRIALS, space: Space | None = None
+) -> optuna.Study:
+    """Return a study that maximizes, with Optuna's TPE for `tpe`, else with its random sampler.
+
+    TPE is quicker if it is told the space of all trials.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler: BaseSampler = RandomSampler(seed=seed)
-    if kind == "tpe":
+    if kind == "tpe" and space is not None:
+        sampler = GroupwiseTpe(space, startup_trials=startup_trials, seed=seed)
+    elif kind == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
             sampler = TPESampler(

@@ -5,16 +5,15 @@ into the budget, that gains more than a model of the space.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import optuna
 
 from evertune.models.families import FAMILIES, default_configuration
 from evertune.search.configurations import monotone_configuration
-from evertune.search.objective import Job, Objective, maximized_mean_score, maximized_score
+from evertune.search.objective import Job, maximized_mean_score, maximized_score
 from evertune.search.portfolio import default_portfolio, expected_fold_seconds
-from evertune.search.samplers.base import mutate_configuration, search_space
+from evertune.search.samplers.base import SearchProblem, mutate_configuration, new_points
 from evertune.search.samplers.optuna_samplers import (
     add_past_trial,
     enqueue_configuration,
@@ -22,8 +21,7 @@ from evertune.search.samplers.optuna_samplers import (
     suggest_configuration,
     tell_optuna,
 )
-from evertune.search.space import Space
-from evertune.search.study import RunningTrial, Sampler, SearchConfig, Study
+from evertune.search.study import RunningTrial, Sampler, Study
 from evertune.trials import Configuration, Trial
 
 CHEAP_SHARE = 0.02  # of the budget: what a configuration may cost and still be completed at once
@@ -45,30 +43,19 @@ class PortfolioSampler(Sampler):
     all folds. Warm starts stand before the defaults.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        self._metric = objective.metrics[0]
-        self._space = search_space(objective, config) if space is None else space
-        self._rng = np.random.default_rng(config.seed + len(past_trials))
-        schema = objective.schema
-        self._size = len(objective.table), len(schema.features), len(schema.classes)
+    def __init__(self, problem: SearchProblem) -> None:
+        self._metric, self._space = problem.metric, problem.space
+        self._rng = np.random.default_rng(problem.run_seed)
+        schema = problem.objective.schema
+        self._size = len(problem.objective.table), len(schema.features), len(schema.classes)
         defaults = default_portfolio(schema.task, *self._size)
         wanted = [point for point in defaults if point.family in self._space]
         if not wanted:  # such as of trees alone, for which there is no strong default
             wanted = [default_configuration(family) for family in self._space]
         if schema.is_monotone:
             wanted = [monotone_configuration(point) for point in wanted]
-        seen = [trial.configuration for trial in past_trials]
-        self._waiting: list[Configuration] = []
-        for point in (*config.warm_starts, *wanted):
-            if point not in seen:
-                self._waiting.append(point)
-                seen.append(point)
+        first = (*problem.config.warm_starts, *wanted)
+        self._waiting = new_points(first, problem.past_points)
         self._studies: dict[str, optuna.Study] = {}
         self._optuna_trials: dict[int, tuple[str, optuna.Trial]] = {}
         self._exhausted = False

@@ -7,21 +7,21 @@ trials, also of a search that is resumed.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from evertune.search.configurations import clip_value, nearest_values
-from evertune.search.objective import Job, Objective, maximized_score
+from evertune.search.objective import Job, maximized_score
 from evertune.search.samplers.base import (
+    SearchProblem,
     SpaceSampler,
     default_values,
     has_single_value,
     is_inside,
     new_points,
-    search_space,
 )
 from evertune.search.space import Choice, Space
-from evertune.search.study import Sampler, SearchConfig, Study
+from evertune.search.study import Sampler, Study
 from evertune.trials import Configuration, ParameterValue, Trial
 
 TRANSFORMATION = ("numeric_transform", "categorical_encoding", "text_encoding", "interactions")
@@ -84,12 +84,10 @@ def free_space(space: Space, axes: Sequence[str], fixed: Configuration) -> Space
     return part
 
 
-def make_strategy(
-    objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-) -> "StrategySampler":
+def make_strategy(problem: SearchProblem) -> "StrategySampler":
     """Return the sampler of the settings' strategy, with their searcher inside."""
     kinds = {"sequence": SequenceSampler, "alternating": AlternatingSampler}
-    return kinds[config.strategy](objective, config, past_trials)
+    return kinds[problem.config.strategy](problem)
 
 
 class StrategySampler(Sampler):
@@ -97,18 +95,16 @@ class StrategySampler(Sampler):
 
     learns_from_all = False  # also from trials outside the part of the space that is searched
 
-    def __init__(
-        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-    ) -> None:
-        self.objective, self.metric = objective, objective.metrics[0]
-        self.space = search_space(objective, config)
-        self.config = replace(config, warm_starts=(), strategy="joint")
+    def __init__(self, problem: SearchProblem) -> None:
+        self.metric, self.space, config = problem.metric, problem.space, problem.config
+        joint = replace(config, warm_starts=(), strategy="joint")
+        self.problem = replace(problem, config=joint)
         first = next(family for family in config.families if family in self.space)
         self.start = Configuration(first, nearest_values(Configuration(first), self.space))
-        self.tried = [self._searched(trial.configuration) for trial in past_trials]
+        self.tried = [self._searched(point) for point in problem.past_points]
         points = [point for point in config.warm_starts if point.family in self.space]
-        past = [trial.configuration for trial in past_trials]
-        self.waiting = new_points((*points, self.start), (*past, *self.tried))
+        self.first_points = (*points, self.start)
+        self.waiting = new_points(self.first_points, (*problem.past_points, *self.tried))
         self._inner: SpaceSampler | None = None
         self._part: Space = {}
         self._owners: dict[int, SpaceSampler] = {}
@@ -138,11 +134,11 @@ class StrategySampler(Sampler):
         if self.learns_from_all or is_inside(trial.configuration, self._part):
             self._inner.tell(study, number, trial)
 
-    def best(self, study: Study) -> Configuration:
-        """Return the best complete trial's configuration so far; the start if there is none."""
+    def best(self, trials: Iterable[Trial]) -> Configuration:
+        """Return the best complete trial's configuration; the start if there is none."""
         scored = [
             (maximized_score(trial.score, self.metric), trial.configuration)
-            for trial in study.all_trials
+            for trial in trials
             if trial.status == "complete"
             and trial.score is not None
             and trial.configuration.family in self.space
@@ -179,9 +175,11 @@ class StrategySampler(Sampler):
             for trial in study.all_trials
             if self.learns_from_all or is_inside(trial.configuration, part)
         )
-        sampler = SEARCHERS[self.config.searcher].sampler(self.objective, self.config, known, part)
+        searcher = self.problem.config.searcher
+        problem = replace(self.problem, past_trials=known, part=part)
+        sampler = SEARCHERS[searcher].sampler(problem)
         if not isinstance(sampler, SpaceSampler):
-            raise TypeError(f"{self.config.searcher} cannot search a part of a space.")
+            raise TypeError(f"{searcher} cannot search a part of a space.")
         if self.learns_from_all:
             sampler.learn_from_all()
             if self._inner is not None:
@@ -197,12 +195,11 @@ class SequenceSampler(StrategySampler):
     family's turn it is the first of `search.families`. An axis ends with its share of the budget,
     which is equal for all that have something to search, or once all its points were tried; the
     last one takes what is left. A value that another family lacks becomes that family's default.
+    A search that is resumed goes on with the axis in which its latest trials lie.
     """
 
-    def __init__(
-        self, objective: Objective, config: SearchConfig, past_trials: Sequence[Trial]
-    ) -> None:
-        super().__init__(objective, config, past_trials)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         free = {
             axis_of(name)
             for parameters in self.space.values()
@@ -213,6 +210,7 @@ class SequenceSampler(StrategySampler):
         self._axes = [axis for axis in AXES if axis in free]
         self._turn, self._is_over, self._fixed = 0, False, self.start
         self._began = False
+        self._resume(sorted(problem.past_trials, key=lambda trial: trial.number))
 
     @property
     def exhausted(self) -> bool:
@@ -225,12 +223,13 @@ class SequenceSampler(StrategySampler):
             if not self._began:
                 if study.is_waiting:
                     return None  # what is best is known once these have ended
-                self._began, self._is_over, self._fixed = True, False, self.best(study)
+                self._began, self._is_over = True, False
+                self._fixed = self.best(study.all_trials)
             last = self._turn == len(self._axes) - 1
             end = (self._turn + 1) / len(self._axes)
             self._is_over = self._is_over or (_used_share(study) >= end and not last)
             if not self._is_over:
-                part = free_space(self.space, [self._axes[self._turn]], self._fixed)
+                part = self._part_of(self._turn, self._fixed)
                 job = self.search_part(study, part, killable=killable)
                 if job is not None:
                     return job
@@ -239,6 +238,27 @@ class SequenceSampler(StrategySampler):
                 return None
             self._turn, self._began = self._turn + 1, False
         return None
+
+    def _part_of(self, turn: int, fixed: Configuration) -> Space:
+        return free_space(self.space, [self._axes[turn]], fixed)
+
+    def _resume(self, trials: Sequence[Trial]) -> None:
+        """Take the turns that the trials of earlier runs took.
+
+        A trial lies in the part of its turn, whose other axes were at the best trial before it. In
+        the part of a later turn lies only what is known when that begins.
+        """
+        first = [self._searched(point) for point in self.first_points]
+        for n, trial in enumerate(trials):
+            point = self._searched(trial.configuration)
+            if point in first:
+                continue
+            best = self.best(trials[:n])
+            for turn in range(self._turn, len(self._axes)):
+                fixed = self._fixed if self._began and turn == self._turn else best
+                if is_inside(point, self._part_of(turn, fixed)):
+                    self._turn, self._began, self._fixed = turn, True, fixed
+                    break
 
 
 class AlternatingSampler(StrategySampler):
@@ -256,7 +276,7 @@ class AlternatingSampler(StrategySampler):
 
     def next_job(self, study: Study, *, killable: bool) -> Job | None:
         """Return an elimination or a point of the searcher, in turn."""
-        best = self.best(study)
+        best = self.best(study.all_trials)
         if study.next_number % 2:
             step = self._elimination(best)
             if step is not None:

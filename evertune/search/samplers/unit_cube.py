@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evertune.search.configurations import clip_value, draw_values
-from evertune.search.samplers.base import default_values, has_single_value
+from evertune.search.samplers.base import default_values, has_single_value, number_at
 from evertune.search.space import Choice, Float, Integer, Parameter, Parameters
 from evertune.trials import Configuration, ParameterValue
 from evertune.types import FloatArray
@@ -111,11 +111,7 @@ def _from_unit(unit: float, parameter: Parameter) -> ParameterValue:
         n = len(parameter.values)
         return parameter.values[min(int(unit * n), n - 1)]
     low, high = _bounds(parameter)
-    number = low + unit * (high - low)
-    if parameter.log:
-        number = math.exp(number)
-    number = min(max(number, parameter.low), parameter.high)
-    return round(number) if isinstance(parameter, Integer) else number
+    return number_at(parameter, low + unit * (high - low))
 
 
 def _bounds(parameter: Float | Integer) -> tuple[float, float]:

@@ -7,26 +7,23 @@ method knows is built from the study's trials at each proposal, the points that 
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from evertune.search.objective import Objective
 from evertune.search.samplers.base import (
-    MAX_DRAWS,
-    SpaceSampler,
+    PointSampler,
+    SearchProblem,
     choose_family,
-    mutate_configuration,
     observations,
     random_configuration,
 )
 from evertune.search.samplers.unit_cube import UnitCube
-from evertune.search.space import Space
-from evertune.search.study import SearchConfig, Study
-from evertune.trials import Configuration, Trial
+from evertune.search.study import Study
+from evertune.trials import Configuration
 from evertune.types import FloatArray
 
 STARTUP_TRIALS = 5  # of a family, before its model is used
@@ -40,22 +37,25 @@ N_CANDIDATES = 1000  # random points at which an acquisition is evaluated first
 MAX_GP_POINTS = 100  # of a family, that a slow model learns from: the best, and the latest
 
 
-class VectorSampler(SpaceSampler):
-    """Warm starts and defaults, then what `suggest` finds in the cube of the chosen family.
+class CubeSampler(PointSampler):
+    """Works in the cube of each family.
+
+    Attributes
+    ----------
+    cubes : dict from family to UnitCube
+    """
+
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
+        self.cubes = {family: UnitCube(family, part) for family, part in self.space.items()}
+
+
+class VectorSampler(CubeSampler):
+    """First points, then what `suggest` finds in the cube of the chosen family.
 
     The first five points of a family are its default and random ones. A point that was tried before
     is replaced by one near it.
     """
-
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
-        self.cubes = {family: UnitCube(family, part) for family, part in self.space.items()}
 
     def propose(self, study: Study) -> Configuration:
         """Return a new point of the family that the bandit chooses."""
@@ -75,7 +75,7 @@ class VectorSampler(SpaceSampler):
             y = cut_outliers(np.array([each.score for each in known]))
             with library_call():
                 point = cube.from_unit(self.suggest(cube, X, y, rng))
-        return self._new(study, point, rng)
+        return self.mutate_known(study, point, rng)
 
     @abstractmethod
     def suggest(
@@ -91,30 +91,17 @@ class VectorSampler(SpaceSampler):
             Their scores; greater is better.
         """
 
-    def _new(self, study: Study, point: Configuration, rng: np.random.Generator) -> Configuration:
-        for _ in range(MAX_DRAWS):
-            if not self.is_known(study, point):
-                break
-            point = mutate_configuration(point, self.space, rng)
-        return point
 
-
-class QmcSampler(VectorSampler):
+class QmcSampler(CubeSampler):
     """Optuna's quasi-Monte Carlo sampler: a scrambled Sobol sequence in the cube of each family.
 
     The families take turns; the one with the fewest trials is next.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        config: SearchConfig,
-        past_trials: Sequence[Trial] = (),
-        space: Space | None = None,
-    ) -> None:
-        super().__init__(objective, config, past_trials, space)
+    def __init__(self, problem: SearchProblem) -> None:
+        super().__init__(problem)
         self._past = [
-            trial.configuration.family for trial in past_trials if trial.phase == "search"
+            trial.configuration.family for trial in problem.past_trials if trial.phase == "search"
         ]
         self._sequences: dict[str, Iterator[FloatArray]] = {}
 
@@ -129,17 +116,8 @@ class QmcSampler(VectorSampler):
             self._sequences[family] = _sobol(
                 self.cubes[family].n_dimensions, self.seed, skip=self._past.count(family)
             )
-        return self._new(
-            study,
-            self.cubes[family].from_unit(next(self._sequences[family])),
-            self.random_generator(study),
-        )
-
-    def suggest(
-        self, cube: UnitCube, X: FloatArray, y: FloatArray, rng: np.random.Generator
-    ) -> FloatArray:
-        """Not used: the sequence does not depend on scores."""
-        raise NotImplementedError
+        point = self.cubes[family].from_unit(next(self._sequences[family]))
+        return self.mutate_known(study, point, self.random_generator(study))
 
 
 class GpSampler(VectorSampler):
