@@ -7,7 +7,7 @@ UTC and what a clock on the wall shows, also where that is put forward or back.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TimeArray = NDArray[np.datetime64] | FloatArray
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from evertune.data.schema import Column
 from evertune.messages import did_you_mean
+from evertune.metrics.metrics import LABEL_METRICS
 from evertune.models.embedding_network import check_installed
 from evertune.models.families import (
     COMMON_DEFAULTS,
@@ -42,7 +43,6 @@ from evertune.types import Task
 # parameters that a family with monotone columns leaves at values that keep them so
 NOT_MONOTONE = ("interactions", "grow_policy")
 MAX_GRID_POINTS = 1000  # of one family
-LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 Overrides = Mapping[str, Mapping[str, Sequence[ParameterValue]]]
 
