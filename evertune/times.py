@@ -48,6 +48,13 @@ def times_to_numbers(times: TimeArray) -> FloatArray:
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
 
 
+def check_times(numbers: FloatArray) -> None:
+    """Raise ValueError if a time of `times_to_numbers` is missing."""
+    n_missing = int(np.isnan(numbers).sum())
+    if n_missing:
+        raise ValueError(f"Every row must have a time. Got {n_missing} rows without one instead.")
+
+
 def days_to_time_units(times: TimeArray, days: float) -> float:
     """Return a number of days in the unit of `times_to_numbers`; a counter counts days."""
     return days * MICROSECONDS_PER_DAY if times.dtype.kind == "M" else days
