@@ -55,7 +55,7 @@ def build_space(
     metric: str = "",
     columns: Sequence[Column] = (),
 ) -> Space:
-    """Return the space of some families, in the order of their cost.
+    """Return the space of some families, in the order of `ALL_SPACES`.
 
     Parameters
     ----------
@@ -176,8 +176,9 @@ def monotone_configuration(configuration: Configuration) -> Configuration:
 
 
 def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
-    """Return the default configuration of each family, cheapest first."""
-    return tuple(default_configuration(family) for family in build_space(families))
+    """Return the default configuration of each family, in the order of `ALL_SPACES`."""
+    wanted = set(families)
+    return tuple(default_configuration(family) for family in ALL_SPACES if family in wanted)
 
 
 def draw_values(
