@@ -21,11 +21,11 @@ from evertune.ensemble.blend_metrics import BlendScorer, is_custom_metric, make_
 from evertune.ensemble.calibration import (
     THRESHOLD_METRICS,
     Guards,
-    OOFPredictions,
     fit_threshold,
 )
 from evertune.ensemble.oof import (
     FoldModel,
+    OOFPredictions,
     OOFStack,
     TrialArtifacts,
     positive_or_all,
