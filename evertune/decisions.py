@@ -10,7 +10,6 @@ in tables they are `datetime64[us]` without a time zone, in UTC.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 from typing import Literal
 
 from evertune.times import TimeWindow
@@ -33,6 +32,7 @@ GateVerdict = Literal["promote", "keep", "not enough evidence"]
 MAX_CLOCK_DELAY = timedelta(hours=1)  # of a monitoring run, from its start to its decision
 RETRAINING_ACTIONS: tuple[Action, ...] = ("refit", "retune")
 REQUEST_ACTIONS: tuple[Action, ...] = (*RETRAINING_ACTIONS, "rollback")  # to be carried out
+ON_ALARM, PERIODIC = 0, -1  # of MonitoringDecision.follow_up, where it is no follow-up's number
 FINAL_OUTCOMES: tuple[OutcomeKind, ...] = (
     "promoted",
     "refused",
@@ -40,13 +40,6 @@ FINAL_OUTCOMES: tuple[OutcomeKind, ...] = (
     "outdated",
     "rolled back",
 )
-
-
-class RefitReason(IntEnum):
-    """Why a model is refit or retuned; a positive number n is the n-th follow-up of a retune."""
-
-    PERIODIC = -1
-    ALARM = 0
 
 
 @dataclass(frozen=True)
@@ -134,8 +127,9 @@ class MonitoringDecision:
     change_from : datetime, optional
         Since when the relation is estimated to have changed.
     follow_up : int
-        A `RefitReason`: 0 for an alarm, n for the n-th follow-up of a promoted retune, -1 for a
-        periodic refit.
+        What made it, as one stored number: n for the n-th follow-up of a promoted retune, 0 for
+        alarms (or that there are none), -1 for a periodic refit. `is_follow_up`, `is_on_alarm` and
+        `is_periodic` read it.
     expected_gain, cost : float, optional
         In the unit of `monitoring.policy.cost`.
     ask_a_person : bool
@@ -155,7 +149,7 @@ class MonitoringDecision:
     reasons: tuple[str, ...]
     alarms: tuple[Alarm, ...] = ()
     change_from: datetime | None = None
-    follow_up: int = 0
+    follow_up: int = ON_ALARM
     expected_gain: float | None = None
     cost: float | None = None
     ask_a_person: bool = False
@@ -166,6 +160,21 @@ class MonitoringDecision:
     def title(self) -> str:
         """The action in words."""
         return "no action" if self.action == "nothing" else self.action
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether it is a refit some time after a promoted retune."""
+        return self.follow_up > 0
+
+    @property
+    def is_on_alarm(self) -> bool:
+        """Whether alarms made it, or that there are none."""
+        return self.follow_up == ON_ALARM
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether it is a refit at an interval, which needs no alarm."""
+        return self.follow_up == PERIODIC
 
     @property
     def is_simulated(self) -> bool:

@@ -266,7 +266,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
     families : sequence of str, optional
         Model families to search; all by default.
     n_folds : int or "auto"
-        1 is a single hold-out; `auto` decides by rows, columns and budget.
+        1 validates a part of the rows; `auto` decides by rows, columns and budget.
     mode : str
         How the model is built: `bag` (the models of the folds of several configurations,
         averaged), `refit` (the same configurations, fitted again on all rows), `single` (the best

@@ -155,10 +155,10 @@ class Project:
         """
         from evertune.orchestration.environment import set_defaults
         from evertune.orchestration.server import prefect_server
-        from evertune.stages.search_space import check_space
+        from evertune.search.check_params import check_search_params
 
         set_defaults(self.state)
-        check_space(self.root)
+        check_search_params(self.root)
         self._check_servers()
         with self.lock("evertune train"), prefect_server(self.state) as wait_until_ready:
             # The server needs seconds to come up, which is when the work's imports are made.

@@ -7,7 +7,7 @@ UTC and what a clock on the wall shows, also where that is put forward or back.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TimeArray = NDArray[np.datetime64] | FloatArray
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -44,6 +46,13 @@ def times_to_numbers(times: TimeArray) -> FloatArray:
         return times.astype(np.float64)
     moments = times.astype("datetime64[us]")
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64).astype(np.float64))
+
+
+def check_times(numbers: FloatArray) -> None:
+    """Raise ValueError if a time of `times_to_numbers` is missing."""
+    n_missing = int(np.isnan(numbers).sum())
+    if n_missing:
+        raise ValueError(f"Every row must have a time. Got {n_missing} rows without one instead.")
 
 
 def days_to_time_units(times: TimeArray, days: float) -> float:

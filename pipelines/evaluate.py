@@ -63,7 +63,13 @@ def run(
     costs = misclassification_costs(evaluation.costs, schema.classes)
     plots = evaluation_plots(result, chosen.y_true, chosen.predictions, costs=costs)
     plots |= report_plots(inputs.trials, search, schema, metrics[0])
-    write_report(result, plots, figures=paths.figures, plots=paths.plots, report=paths.report)
+    write_report(
+        result,
+        plots,
+        scores_file=paths.figures,
+        plots_folder=paths.plots,
+        report_folder=paths.report,
+    )
     reference = production_reference(inputs, chosen, result, metrics=metrics, section=monitoring)
     save_reference(paths.reference, reference)
     sys.stdout.write(summary_line(result))

@@ -195,9 +195,9 @@ Family = Literal[
     "mlp",
     "embedding_mlp",
 ]
-NEURAL_FAMILIES = ("embedding_mlp",)  # needs the extra `neural`
+EXTRA_FAMILIES = ("embedding_mlp",)  # need the extra `neural`, and are searched only if named
 DEFAULT_FAMILIES: tuple[Family, ...] = tuple(
-    name for name in get_args(Family) if name not in NEURAL_FAMILIES
+    name for name in get_args(Family) if name not in EXTRA_FAMILIES
 )
 ParameterChoices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
 

@@ -1,7 +1,8 @@
 """Cross-validation folds: k-fold, stratified, group, time and leave-one-out.
 
-`make_folds` makes the folds that params.yaml asks for, or says why these rows do not allow them
-and what to change. `default_folds` and `default_n_folds` choose folds where nobody asks for any.
+`make_training_folds` makes the folds that params.yaml asks for; by `make_folds`, which may also say
+why these rows do not allow them and what to change. `default_folds` and `default_n_folds` choose
+folds where nobody asks for any.
 `subsample_folds` limits the rows of a fold: more would rank configurations little better.
 
 The splitters are scikit-learn's, but for time: its `TimeSeriesSplit` cuts by row numbers, so it
@@ -19,7 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evertune.times import TimeArray, days_to_time_units, times_to_numbers
+from evertune.data.holdout import group_keys
+from evertune.data.schema import TableSchema, encode_target
+from evertune.times import TimeArray, check_times, days_to_time_units, times_to_numbers
 from evertune.types import FloatArray, Task
 
 IntArray = NDArray[np.int64]
@@ -28,12 +31,13 @@ FoldKind = Literal["kfold", "stratified", "group", "time", "leave_one_out"]
 
 TRAINING_CODE, VALIDATION_CODE = 1, 2
 MIN_LEAVE_ONE_OUT_ROWS, MAX_LEAVE_ONE_OUT_ROWS = 2, 2_000
-DEFAULT_N_FOLDS, FEWER_N_FOLDS, SINGLE_HOLDOUT = 5, 3, 1
+DEFAULT_N_FOLDS, FEWER_N_FOLDS = 5, 3
 MANY_ROWS = 20_000  # from here on fewer folds at a short budget
 VERY_MANY_ROWS = 100_000
 LONG_BUDGET_SECONDS = 300
 CELLS_PER_SECOND = 10_000  # of the table, that a search can go through fold by fold
-HOLDOUT_SHARE, MIN_HOLDOUT_ROWS, MAX_HOLDOUT_SHARE = 0.15, 2_500, 1 / 3
+# validated by the only fold
+VALIDATION_SHARE, MIN_VALIDATION_ROWS, MAX_VALIDATION_SHARE = 0.15, 2_500, 1 / 3
 MIN_ROWS_PER_FOLD = 2
 MAX_TRAINING_CELLS = 4_000_000  # of a fold: more would rank configurations little better
 VALIDATION_RATIO = 0.25  # validation rows that are enough to rank by, per training row
@@ -120,6 +124,35 @@ def make_folds(
     return tuple(Fold(np.sort(training), np.sort(validation)) for training, validation in parts)
 
 
+def make_training_folds(
+    training: pd.DataFrame,
+    schema: TableSchema,
+    *,
+    kind: FoldKind | Literal["auto"],
+    n_folds: int,
+    n_repeats: int,
+    gap_days: float,
+    seed: int,
+) -> tuple[Fold, ...]:
+    """Return the folds of the training rows; see `make_folds`."""
+    groups = None
+    if schema.group is not None:
+        codes, _ = pd.factorize(group_keys(training, schema))
+        groups = np.asarray(codes, dtype=np.int64)
+    return make_folds(
+        kind,
+        encode_target(training, schema),
+        groups=groups,
+        times=None if schema.time is None else training[schema.time].to_numpy(),
+        n_folds=n_folds,
+        n_repeats=n_repeats,
+        gap_days=gap_days,
+        seed=seed,
+        task=schema.task,
+        classes=schema.classes,
+    )
+
+
 def resolve_fold_kind(
     kind: FoldKind | Literal["auto"], *, has_times: bool, has_groups: bool, task: Task
 ) -> FoldKind:
@@ -135,6 +168,12 @@ def resolve_fold_kind(
     if has_groups:
         return "group"
     return "kfold" if task == "regression" else "stratified"
+
+
+def schema_fold_kind(kind: FoldKind | Literal["auto"], schema: TableSchema) -> FoldKind:
+    """Return the kind of folds that `auto` stands for in a table of this schema."""
+    has_times, has_groups = schema.time is not None, schema.group is not None
+    return resolve_fold_kind(kind, has_times=has_times, has_groups=has_groups, task=schema.task)
 
 
 def folds_to_table(folds: Sequence[Fold], n_rows: int) -> pd.DataFrame:
@@ -158,7 +197,7 @@ def folds_from_table(table: pd.DataFrame) -> tuple[Fold, ...]:
 
 
 def default_n_folds(n_rows: int, n_columns: int, budget_seconds: float | None) -> int:
-    """Return how many folds a search should use; 1 stands for a single hold-out.
+    """Return how many folds a search should use; one validates a part of the rows.
 
     `budget_seconds` is None if the budget is in trials.
     """
@@ -166,7 +205,7 @@ def default_n_folds(n_rows: int, n_columns: int, budget_seconds: float | None) -
     if n_rows < MANY_ROWS:
         return DEFAULT_N_FOLDS
     if n_rows * n_columns > CELLS_PER_SECOND * seconds:
-        return SINGLE_HOLDOUT
+        return 1
     if n_rows < VERY_MANY_ROWS and seconds < LONG_BUDGET_SECONDS:
         return FEWER_N_FOLDS
     return DEFAULT_N_FOLDS
@@ -175,7 +214,7 @@ def default_n_folds(n_rows: int, n_columns: int, budget_seconds: float | None) -
 def default_folds(
     y_true: FloatArray, n_folds: int, *, has_classes: bool, seed: int
 ) -> tuple[Fold, ...]:
-    """Return shuffled folds, or a single hold-out if `n_folds` is 1.
+    """Return shuffled folds, or one that validates a part of the rows if `n_folds` is 1.
 
     Every fold has the shares of the classes as far as possible. The only row of a class is
     training in every fold and never validation. There are fewer folds if rows are few, and none
@@ -197,8 +236,8 @@ def default_folds(
         return ()
     y_split = y_true[split_rows]
     n_folds = max(min(n_folds, n_rows // MIN_ROWS_PER_FOLD), 1)
-    if n_folds == SINGLE_HOLDOUT:
-        share = min(max(HOLDOUT_SHARE, MIN_HOLDOUT_ROWS / n_rows), MAX_HOLDOUT_SHARE)
+    if n_folds == 1:
+        share = min(max(VALIDATION_SHARE, MIN_VALIDATION_ROWS / n_rows), MAX_VALIDATION_SHARE)
         from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
         shuffle_split = StratifiedShuffleSplit if has_classes else ShuffleSplit
@@ -295,13 +334,6 @@ def _split_by_time(
         if groups is not None:
             training &= ~np.isin(groups, groups[validation])
         yield np.flatnonzero(training), np.flatnonzero(validation)
-
-
-def check_times(times: FloatArray) -> None:
-    """Raise ValueError if a time is missing."""
-    n_missing = int(np.isnan(times).sum())
-    if n_missing:
-        raise ValueError(f"Every row must have a time. Got {n_missing} rows without one instead.")
 
 
 def _check_possible(

@@ -13,16 +13,14 @@ The hash is a stored format, the same in every run and with every version of the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evertune.data.folds import Fold, FoldKind, check_times, make_folds, resolve_fold_kind
-from evertune.data.schema import TableSchema, encode_target
+from evertune.data.schema import TableSchema
 from evertune.data.training_windows import event_times
-from evertune.times import TimeArray, times_to_numbers
+from evertune.times import TimeArray, check_times, times_to_numbers
 from evertune.types import Mask
 
 HashArray = NDArray[np.uint64]
@@ -102,7 +100,7 @@ def split_table(
     >>> split_table(table, schema, fraction=0.25, seed=0).holdout["day"].tolist()
     [4.0]
     """
-    groups = _group_keys(table, schema)
+    groups = group_keys(table, schema)
     if schema.time is not None:
         held = is_latest(table[schema.time].to_numpy(), fraction)
     else:
@@ -116,7 +114,7 @@ def split_table(
             f"{fraction}, {left_out.sum()} rows left out because their group is in the hold-out. "
             f"Change split.holdout_fraction, or set data.time or data.group to null."
         )
-    return _build_split(table, held, selection=held & False, left_out=left_out)
+    return _build_split(table, held, selection=np.zeros_like(held), left_out=left_out)
 
 
 def split_from_moment(
@@ -149,7 +147,7 @@ def split_from_moment(
     >>> len(split.training), len(split.selection), len(split.holdout)
     (2, 3, 1)
     """
-    groups = _group_keys(table, schema)
+    groups = group_keys(table, schema)
     late = np.asarray(event_times(table, schema) >= moment)
     selection = late & is_in_holdout(groups, fraction=SELECTION_FRACTION, seed=seed)
     related = groups.isin(groups[late]) | table[ROW_KEY].isin(table[ROW_KEY][late])
@@ -166,41 +164,6 @@ def split_from_moment(
             f"{n_training} instead; lower monitoring.retune.holdout_fraction."
         )
     return _build_split(table, late & ~selection, selection=selection, left_out=left_out)
-
-
-def make_training_folds(
-    training: pd.DataFrame,
-    schema: TableSchema,
-    *,
-    kind: FoldKind | Literal["auto"],
-    n_folds: int,
-    n_repeats: int,
-    gap_days: float,
-    seed: int,
-) -> tuple[Fold, ...]:
-    """Return the folds of the training rows; see `evertune.data.folds.make_folds`."""
-    groups = None
-    if schema.group is not None:
-        codes, _ = pd.factorize(_group_keys(training, schema))
-        groups = np.asarray(codes, dtype=np.int64)
-    return make_folds(
-        kind,
-        encode_target(training, schema),
-        groups=groups,
-        times=None if schema.time is None else training[schema.time].to_numpy(),
-        n_folds=n_folds,
-        n_repeats=n_repeats,
-        gap_days=gap_days,
-        seed=seed,
-        task=schema.task,
-        classes=schema.classes,
-    )
-
-
-def schema_fold_kind(kind: FoldKind | Literal["auto"], schema: TableSchema) -> FoldKind:
-    """Return the kind of folds that `auto` stands for in a table of this schema."""
-    has_times, has_groups = schema.time is not None, schema.group is not None
-    return resolve_fold_kind(kind, has_times=has_times, has_groups=has_groups, task=schema.task)
 
 
 def find_rare_classes(holdout: pd.DataFrame, schema: TableSchema) -> dict[str, int]:
@@ -224,6 +187,13 @@ def hash_rows(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
         mixed += _mix_bits(_hash_cells(table[name]) ^ _hash_text(name))
     keys = [f"{key:016x}" for key in _mix_bits(mixed).tolist()]
     return pd.Series(keys, index=table.index, dtype="str", name=ROW_KEY)
+
+
+def group_keys(table: pd.DataFrame, schema: TableSchema) -> pd.Series:
+    """Return keys by group; a row without a group is a group of its own."""
+    if schema.group is None:
+        return table[ROW_KEY]
+    return _hash_column(table, schema.group, table[ROW_KEY])
 
 
 def is_in_holdout(keys: pd.Series, *, fraction: float, seed: int) -> Mask:
@@ -259,13 +229,6 @@ def _build_split(table: pd.DataFrame, held: Mask, *, selection: Mask, left_out: 
         selection=table[selection].reset_index(drop=True),
         n_left_out=int(left_out.sum()),
     )
-
-
-def _group_keys(table: pd.DataFrame, schema: TableSchema) -> pd.Series:
-    """Return keys by group; a row without a group is a group of its own."""
-    if schema.group is None:
-        return table[ROW_KEY]
-    return _hash_column(table, schema.group, table[ROW_KEY])
 
 
 def _hash_column(table: pd.DataFrame, column: str, fallback: pd.Series) -> pd.Series:

@@ -5,7 +5,7 @@ it: `tests/database` compares these tables with what the revisions make.
 """
 
 from dataclasses import dataclass, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -29,12 +29,11 @@ from sqlalchemy import (
 )
 
 from evertune.errors import StageError
+from evertune.times import EPOCH, MICROSECOND
 
 T = TypeVar("T")
 RECORD_VERSION = 1  # of the records in columns of JSON
 SCHEMA_REVISION = "0001"  # the newest in migrations/versions
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -52,7 +51,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return the moment of a stored number."""
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        return None if value is None else EPOCH + value * MICROSECOND
 
 
 class JSONRecord(TypeDecorator[Any]):
@@ -135,6 +134,7 @@ def _row_number() -> Column[int]:
     return Column("number", kind, primary_key=True, autoincrement=True)
 
 
+# Every answered row: its id, when, by which version, the raw inputs and what was predicted.
 PREDICTIONS = Table(
     "predictions",
     METADATA,
@@ -151,6 +151,7 @@ PREDICTIONS = Table(
     Index("predictions_by_moment", "model", "moment", "id"),
     Index("predictions_by_identifier", "model", "identifier", "moment"),
 )
+# What a version in shadow predicts of an id that another version answered.
 SHADOWS = Table(
     "shadows",
     METADATA,
@@ -160,6 +161,7 @@ SHADOWS = Table(
     Column("value", Double, nullable=False),
     Column("probabilities", Text),
 )
+# Labels of predictions as they came; of an id the latest counts.
 LABELS = Table(
     "labels",
     METADATA,
@@ -171,6 +173,7 @@ LABELS = Table(
     Column("received", Moment, nullable=False),
     UniqueConstraint("model", "id", "moment", "value"),
 )
+# What monitoring decided, each a `MonitoringDecision`, written before it acts.
 DECISIONS = Table(
     "decisions",
     METADATA,
@@ -180,6 +183,7 @@ DECISIONS = Table(
     Column("action", String, nullable=False),
     Column("record", JSONRecord, nullable=False),
 )
+# Who carries a decision out: one run for each.
 CLAIMS = Table(
     "claims",
     METADATA,
@@ -188,6 +192,7 @@ CLAIMS = Table(
     Column("claimed_by", String, nullable=False),
     Column("moment", Moment, nullable=False),
 )
+# What came of decisions, each a `DecisionOutcome`.
 OUTCOMES = Table(
     "outcomes",
     METADATA,
@@ -199,6 +204,7 @@ OUTCOMES = Table(
     Column("record", JSONRecord, nullable=False),
     UniqueConstraint("model", "id", "moment", "kind"),
 )
+# What gates and people decided about versions, each a `DecisionRecord`.
 DECISION_RECORDS = Table(
     "records",
     METADATA,
@@ -211,6 +217,7 @@ DECISION_RECORDS = Table(
     Column("record", JSONRecord, nullable=False),
     UniqueConstraint("model", "id"),
 )
+# The history of champions, counted by `number`; `previous` is the version before.
 CHAMPIONS = Table(
     "champions",
     METADATA,
@@ -221,6 +228,7 @@ CHAMPIONS = Table(
     Column("moment", Moment, nullable=False),
     Column("record_id", String),
 )
+# Each use of a hold-out for a decision, which the next ones pay for.
 HOLDOUT_USES = Table(
     "looks",
     METADATA,
@@ -231,6 +239,7 @@ HOLDOUT_USES = Table(
     Column("record", JSONRecord, nullable=False),
     UniqueConstraint("model", "record_id"),
 )
+# What monitoring found in a window, so that it is computed once.
 WINDOWS = Table(
     "windows",
     METADATA,

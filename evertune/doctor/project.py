@@ -12,8 +12,8 @@ from evertune.config.loader import load_params
 from evertune.doctor.finding import Finding, Place
 from evertune.errors import EvertuneError, ParamsError, StageError
 from evertune.files import LOCK_OWNER_FILE
+from evertune.search.check_params import check_search_params
 from evertune.search.ray_guardian import marked_processes, ray_temp_folder
-from evertune.stages.search_space import check_space
 from evertune.versioning import dvc
 from evertune.versioning.health import (
     damaged_objects,
@@ -40,7 +40,7 @@ def check_params(place: Place) -> Iterator[Finding]:
         return
     try:
         load_params(place.root)
-        check_space(place.root)
+        check_search_params(place.root)
     except ParamsError as error:
         yield Finding("params.yaml", "error", str(error), by_hand="Correct these lines.")
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertune.metrics import weighted
-from evertune.metrics.metrics import REGRESSION, Metric
+from evertune.metrics.metrics import LABEL_METRICS, REGRESSION, Metric
 from evertune.metrics.weighted import (
     average_over_classes,
     class_f1,
@@ -30,7 +30,6 @@ CountMetric = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 BoolArray = NDArray[np.bool_]
 RankKeys = NDArray[np.uint16]
 AreaMetric = Callable[[RankKeys, BoolArray], FloatArray]
-LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 FLOAT_EPSILON = np.finfo(np.float64).eps
 MAX_RANK_KEY = 2**15 - 1
 MAX_LOG_ODDS = np.float32(17)  # logarithm of the odds of the largest chance

@@ -5,12 +5,13 @@ that did not choose it. `calibrate_on_oof` applies both to an ensemble.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from evertune.data.folds import IntArray
 from evertune.ensemble.blend_metrics import make_blend_scorer
+from evertune.ensemble.oof import OOFPredictions
 from evertune.metrics.metrics import Metric, keeps_bound
 from evertune.models.fitted_model import (
     MIN_PROBABILITY,
@@ -27,24 +28,7 @@ THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
 TEMPERATURES = np.geomspace(0.4, 2.5, 41)
 N_THRESHOLDS = 101
 DEFAULT_THRESHOLD = 0.5
-N_RANDOM_PARTS = 5
 MIN_STANDARD_ERRORS = 2.0  # standard errors by which a temperature must help
-
-
-@dataclass(frozen=True, eq=False)
-class OOFPredictions:
-    """Predictions for n rows that neither the models nor their weights were fitted on.
-
-    Attributes
-    ----------
-    rows, folds : arrays of int of shape (n,)
-        Indices of training rows, and the folds that validate them.
-    """
-
-    rows: IntArray
-    folds: IntArray
-    y_true: FloatArray
-    predictions: Predictions
 
 
 def calibrate_on_oof(
@@ -88,7 +72,7 @@ def fit_temperature(oof: OOFPredictions, metric: Metric) -> float:
     gains = np.concatenate(
         [
             (unchanged - table[table[:, others].mean(axis=1).argmin()])[part]
-            for part, others in _cross_fit_rows(oof)
+            for part, others in oof.cross_fit_parts()
         ]
         or [[0.0]]
     )
@@ -123,16 +107,7 @@ def fit_threshold(oof: OOFPredictions, metric: Metric) -> float | None:
 
     gains = [
         np.diff(scores(part, np.array([DEFAULT_THRESHOLD, best(others)])))[0]
-        for part, others in _cross_fit_rows(oof)
+        for part, others in oof.cross_fit_parts()
     ]
     helps = bool(gains) and float(np.mean(gains)) > 0
     return best(np.arange(len(positive))) if helps else None
-
-
-def _cross_fit_rows(oof: OOFPredictions) -> list[tuple[IntArray, IntArray]]:
-    """Return the rows of each fold, with all others; of a single fold random parts."""
-    labels = oof.folds
-    if len(np.unique(labels)) == 1:
-        labels = np.arange(len(labels)) % N_RANDOM_PARTS
-    parts = [labels == label for label in np.unique(labels)]
-    return [(np.flatnonzero(part), np.flatnonzero(~part)) for part in parts if not part.all()]

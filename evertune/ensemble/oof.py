@@ -1,7 +1,8 @@
 """Out-of-fold predictions of the trials of a search, stacked on the same rows.
 
 `TrialArtifacts` holds a trial's fold models and their predictions of validation rows.
-`stack_oof` stacks several trials in an `OOFStack`, which blends and scores them.
+`stack_oof` stacks several trials in an `OOFStack`, which blends and scores them; `OOFPredictions`
+are those of one blend.
 """
 
 import math
@@ -19,8 +20,8 @@ from evertune.trials import Configuration
 from evertune.types import FloatArray, Predictions
 
 MIN_PART_ROWS = 20  # with fewer, scores of single folds are noise: the rows are one part
-N_RANDOM_PARTS = 5
-MAX_PARTS = 10
+N_PARTS_OF_ONE_FOLD = 5
+MAX_PARTS, N_GROUPS_OF_FOLDS = 10, 5  # of more folds than parts, groups are made
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,34 @@ class TrialArtifacts:
     def without_models(self) -> "TrialArtifacts":
         """Return the predictions alone."""
         return replace(self, folds=tuple(replace(model, data=b"") for model in self.folds))
+
+
+@dataclass(frozen=True, eq=False)
+class OOFPredictions:
+    """Predictions for n rows that neither the models nor their weights were fitted on.
+
+    Attributes
+    ----------
+    rows, folds : arrays of int of shape (n,)
+        Indices of training rows, and the folds that validate them.
+    """
+
+    rows: IntArray
+    folds: IntArray
+    y_true: FloatArray
+    predictions: Predictions
+
+    def cross_fit_parts(self) -> list[tuple[IntArray, IntArray]]:
+        """Return the rows of each fold with all others; of a single fold every fifth row.
+
+        A temperature or a threshold is chosen on the other rows and scored on the part. The parts
+        are the same every time; those of `OOFStack.cross_fit_parts` are drawn by a seed.
+        """
+        labels = self.folds
+        if len(np.unique(labels)) == 1:
+            labels = np.arange(len(labels)) % N_PARTS_OF_ONE_FOLD
+        parts = [labels == label for label in np.unique(labels)]
+        return [(np.flatnonzero(part), np.flatnonzero(~part)) for part in parts if not part.all()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +155,10 @@ class OOFStack:
         """
         numbers = np.unique(self.folds)
         if len(numbers) == 1:
-            labels = np.random.default_rng(seed).integers(0, N_RANDOM_PARTS, len(self.y_true))
+            labels = np.random.default_rng(seed).integers(0, N_PARTS_OF_ONE_FOLD, len(self.y_true))
         else:
             labels = np.searchsorted(numbers, self.folds)
-            labels = labels if len(numbers) <= MAX_PARTS else labels % N_RANDOM_PARTS
+            labels = labels if len(numbers) <= MAX_PARTS else labels % N_GROUPS_OF_FOLDS
         parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         return parts if len(parts) > 1 else []
 

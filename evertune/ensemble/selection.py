@@ -21,17 +21,18 @@ from evertune.ensemble.blend_metrics import BlendScorer, is_custom_metric, make_
 from evertune.ensemble.calibration import (
     THRESHOLD_METRICS,
     Guards,
-    OOFPredictions,
     fit_threshold,
 )
 from evertune.ensemble.oof import (
     FoldModel,
+    OOFPredictions,
     OOFStack,
     TrialArtifacts,
     positive_or_all,
     stack_oof,
 )
 from evertune.metrics.metrics import METRICS, Metric, is_better, keeps_bound
+from evertune.models.families import FAMILIES
 from evertune.models.fitted_model import apply_threshold
 from evertune.types import FloatArray, Predictions, probabilities_or_values, take_rows
 
@@ -41,7 +42,6 @@ MAX_COMPARED_ROWS = 5_000
 MAX_WEIGHTING_ROWS = 20_000  # rows that choose weights
 N_GREEDY_STEPS = 40
 MIN_FIRST_ROWS = 200  # of the first fold, to choose weights by it alone
-NETWORK_FAMILIES = ("mlp",)
 MAX_NETWORK_WEIGHT = 0.5  # on tables so small that a network's fit to the folds is luck
 ROWS_WITHOUT_NETWORK_CAP = 2_500
 
@@ -182,7 +182,7 @@ def _select(
     candidates = [entries[place] for place in index]
     small = len(y_true) < ROWS_WITHOUT_NETWORK_CAP
     capped = np.array(
-        [small and entry.configuration.family in NETWORK_FAMILIES for entry in candidates]
+        [small and FAMILIES[entry.configuration.family].kind == "network" for entry in candidates]
     )
     choose = partial(_choose_weights, metric=aim, capped=capped, seed=seed)
     weights = choose(few)

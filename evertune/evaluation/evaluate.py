@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from evertune.config.schema import EvaluationSection
 from evertune.data.folds import Fold
 from evertune.data.schema import encode_target
-from evertune.ensemble.calibration import OOFPredictions
-from evertune.ensemble.oof import TrialArtifacts, stack_oof
+from evertune.ensemble.oof import OOFPredictions, TrialArtifacts, stack_oof
 from evertune.evaluation.baselines import BaselineResult
 from evertune.evaluation.evaluation_record import (
     CHOSEN_MODEL,

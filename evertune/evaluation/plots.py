@@ -452,8 +452,8 @@ def _draw_time_spent(axes: Axes, spent: Sequence[TimeSpent]) -> None:
         noun = "trial" if each.trials == 1 else "trials"
         trials = f", {each.trials} {noun}" if each.trials else ""
         texts.append(f"{each.seconds:.1f} s{trials}")
-    names = [humanize(each.phase) for each in spent]
-    colours = [GREY if each.phase == OVERHEAD else BLUE for each in spent]
+    names = [humanize(each.name) for each in spent]
+    colours = [GREY if each.name == OVERHEAD else BLUE for each in spent]
     _draw_labelled_bars(axes, names, [each.seconds for each in spent], texts, colours)
 
 

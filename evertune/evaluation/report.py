@@ -20,38 +20,42 @@ from evertune.messages import format_percent
 
 PREDICTION_PLOTS = ("confusion", "roc", "precision_recall", "predicted", "residuals")
 SEARCH_PLOTS = (
-    *("search_best", "search_weights", "search_budget", "search_importance", "search_slices"),
+    "search_best",
+    "search_weights",
+    "search_budget",
+    "search_importance",
+    "search_slices",
 )
 
 
 def write_report(
     evaluation: Evaluation,
-    pictures: Mapping[str, bytes],
+    plots: Mapping[str, bytes],
     *,
-    figures: Path,
-    plots: Path,
-    report: Path,
+    scores_file: Path,
+    plots_folder: Path,
+    report_folder: Path,
     assessment: Assessment | None = None,
 ) -> None:
-    """Write an evaluation: first the folders of plots and report, at last the JSON file `figures`.
+    """Write an evaluation: first the folders of plots and report, at last its JSON file.
 
     Parameters
     ----------
-    pictures : mapping of str to bytes
+    plots : mapping of str to bytes
         PNG by name.
     assessment : Assessment, optional
         If the evaluated rows are not the model's own hold-out.
     """
-    with atomic_folder(plots) as folder:
-        for name, picture in pictures.items():
-            (folder / f"{name}.png").write_bytes(picture)
-    with atomic_folder(report) as folder:
-        write_text(folder / "report.html", report_html(evaluation, pictures, assessment))
-    write_record(figures, evaluation)
+    with atomic_folder(plots_folder) as folder:
+        for name, plot in plots.items():
+            (folder / f"{name}.png").write_bytes(plot)
+    with atomic_folder(report_folder) as folder:
+        write_text(folder / "report.html", report_html(evaluation, plots, assessment))
+    write_record(scores_file, evaluation)
 
 
 def report_html(
-    evaluation: Evaluation, pictures: Mapping[str, bytes], assessment: Assessment | None = None
+    evaluation: Evaluation, plots: Mapping[str, bytes], assessment: Assessment | None = None
 ) -> str:
     """Return the page of an evaluation with its plots, PNG by name, as part of it."""
     environment = Environment(
@@ -72,24 +76,24 @@ def report_html(
     calibration = (row for row in evaluation.metrics if row.name == "calibration_error")
     counts = [sum(row) for row in evaluation.confusion]
     return environment.from_string(text).render(
-        e=evaluation,
-        a=assessment,
+        evaluation=evaluation,
+        assessment=assessment,
         left_out=() if assessment is None else describe_left_out_rows(assessment),
         where="the hold-out" if assessment is None else assessment.table,
         cautions=usage_cautions(evaluation),
-        pictures={
-            name: f"data:image/png;base64,{b64encode(picture).decode()}"
-            for name, picture in pictures.items()
+        plots={
+            name: f"data:image/png;base64,{b64encode(plot).decode()}"
+            for name, plot in plots.items()
         },
         ranked=ranked_baselines(evaluation),
         in_use=model_in_use(evaluation),
-        main=evaluation.metrics[0],
+        primary=evaluation.metrics[0],
         calibration=next((row for row in calibration if row.holdout is not None), None),
         importance=evaluation.importance[:MAX_COLUMNS_PLOTTED],
         positive_share=counts[1] / max(sum(counts), 1) if len(counts) == 2 else None,
         interval=formatting.format_interval,
-        parts=PREDICTION_PLOTS,
-        searched=SEARCH_PLOTS,
-        guesses=RANDOM_BASELINES,
+        prediction_plots=PREDICTION_PLOTS,
+        search_plots=SEARCH_PLOTS,
+        random_baselines=RANDOM_BASELINES,
         quantiles=TARGET_QUANTILES,
     )

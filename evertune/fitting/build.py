@@ -22,11 +22,10 @@ import numpy as np
 from evertune.data.folds import Fold
 from evertune.ensemble.calibration import (
     Guards,
-    OOFPredictions,
     calibrate_on_oof,
     fit_threshold,
 )
-from evertune.ensemble.oof import TrialArtifacts
+from evertune.ensemble.oof import OOFPredictions, TrialArtifacts
 from evertune.ensemble.selection import EnsembleSelection, select_ensemble, single_best
 from evertune.evaluation.baselines import SIMPLEST_FAMILIES, BaselineResult
 from evertune.evaluation.formatting import (

@@ -25,13 +25,13 @@ class WindowCandidates:
     ----------
     moments : Series of n datetimes
         Times of the training rows.
-    choosing : DataFrame
-        Rows with their targets that are in no window.
+    selection : DataFrame
+        Rows with their targets that are in no window, which select one.
     """
 
     windows: Sequence[TrainingWindow]
     moments: pd.Series
-    choosing: pd.DataFrame
+    selection: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +70,9 @@ def fit_best_window(
     ValueError
         If a model can be fitted on none of the windows.
     """
-    schema, choosing = training.schema, candidates.choosing
+    schema, selection = training.schema, candidates.selection
     fits: list[WindowFit] = []
-    best: WindowResult | None = None
+    best: tuple[TrainingWindow, FittedPipeline, int | None, TrainingSet] | None = None
     best_score: float | None = None
     for window in candidates.windows:
         part = _window_rows(training, candidates.moments, window)
@@ -82,20 +82,20 @@ def fit_best_window(
             continue
         iterations = iterations_for(folds, fold_rows=fold_rows, n_rows=n_rows)
         fitted = fit_on_training_set(configuration, part, iterations=iterations, end=end)
-        predictions = predict(fitted, choosing, schema)
-        score = compute_metrics((metric,), encode_target(choosing, schema), predictions)
+        predictions = predict(fitted, selection, schema)
+        score = compute_metrics((metric,), encode_target(selection, schema), predictions)
         fits.append(WindowFit(window, n_rows, score[metric.name]))
         if best is None or is_better(metric, score[metric.name], best_score):
             best_score = score[metric.name]
-            best = WindowResult(fitted, iterations, WindowChoice(window, ()), part)
+            best = window, fitted, iterations, part
     if best is None:
         reasons = "; ".join(f"{fit.window.name}: {fit.reason}" for fit in fits)
         raise ValueError(
             f"expected a training window that a model can be fitted on, but {reasons}; add `all` "
             "to monitoring.retune.windows"
         )
-    choice = WindowChoice(best.choice.chosen, tuple(fits))
-    return WindowResult(best.fitted, best.iterations, choice, best.training)
+    window, fitted, iterations, part = best
+    return WindowResult(fitted, iterations, WindowChoice(window, tuple(fits)), part)
 
 
 def window_note(choice: WindowChoice, metric: str) -> str:

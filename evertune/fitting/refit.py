@@ -50,7 +50,7 @@ def resolve_mode(
     """Return how the model is made; `auto` keeps the fold models where that is sound.
 
     Fold models would leave rows out if at least half of the folds do not learn from them, such as
-    the latest rows of time folds or those of a single hold-out part: then the model is fitted
+    the latest rows of time folds or those of the only fold: then the model is fitted
     again. So is a model of a training window, and one of more folds than a model should carry.
 
     Examples

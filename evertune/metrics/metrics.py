@@ -24,6 +24,7 @@ BINARY: Task = "binary"
 MULTICLASS: Task = "multiclass"
 REGRESSION: Task = "regression"
 DEFAULT_METRICS: dict[Task, str] = {BINARY: "roc_auc", MULTICLASS: "log_loss", REGRESSION: "rmse"}
+LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 MEDIAN_METRICS = frozenset({"mae", "mape", "pinball"})  # the best constant is the median
 
 CustomMetricFunction = Callable[[FloatArray, FloatArray, FloatArray | None], float]

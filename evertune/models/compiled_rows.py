@@ -27,13 +27,12 @@ from evertune.data.parsing import (
 from evertune.data.schema import Column, TableSchema
 from evertune.data.validation import DataIssue
 from evertune.preprocessing.encoders import (
-    MAX_MAGNITUDE,
-    MICROSECONDS_PER_DAY,
     feature_column_names,
     feature_frame,
     time_feature_names,
 )
 from evertune.preprocessing.text import count_words
+from evertune.preprocessing.transformers import MAX_MAGNITUDE, date_cells
 from evertune.unicode_text import clean_text
 
 Cell = str | float | bool | None
@@ -51,7 +50,6 @@ SECONDS_REGEX = r":[0-9]{2}(?:\.(?:[0-9]{3}){1,2})?"
 TIME_REGEX = f"[T ]{MINUTES_REGEX}(?:{SECONDS_REGEX})?(?:Z|[+-]{MINUTES_REGEX})?"
 DATETIME_PATTERN = re.compile(f"{DAY_REGEX}(?:{TIME_REGEX})?")
 DATE_CACHE_SIZE = 10_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_cell_reader(column: Column, schema: TableSchema) -> CellReader:
@@ -145,15 +143,7 @@ def _read_date(
     moment = parse_date_cell(cell, days_first, missing)
     if moment is None:
         return (NAN, NAN, NAN, NAN) if _is_missing(clean_text(cell), missing) else NOT_PARSED
-    return date_features(moment)
-
-
-def date_features(moment: datetime) -> tuple[float, float, float, float]:
-    """Return days since 1970, month, weekday and hour of an aware moment."""
-    since = moment - EPOCH
-    count = since.days * MICROSECONDS_PER_DAY + since.seconds * 1_000_000 + since.microseconds
-    days = float(count) / MICROSECONDS_PER_DAY  # as tables: any other way rounds differently
-    return (days, float(moment.month), float(moment.weekday()), float(moment.hour))
+    return date_cells(moment)
 
 
 def parse_date_cell(

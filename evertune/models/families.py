@@ -3,7 +3,19 @@
 `FAMILIES` maps a name to a `Family`: its fit function and the hyperparameters that a
 configuration need not name. `fit_configuration` fits encoder and predictor on a clean table;
 `fit_encoded` fits on rows that are already encoded, with class weights and feature selection.
-To add a family, write its fit function and add a row to `FAMILIES`.
+
+To add a family:
+
+- write its fit function, and add its row to `FAMILIES`;
+- name it in `Family` of `evertune.config.schema`; in `EXTRA_FAMILIES`, too, if it needs an extra,
+  which `evertune.models.embedding_network.OPTIONAL_LIBRARIES` names;
+- add its ranges to `evertune.search.space`, and to the table of docs/search.md;
+- add the seconds of a fold to `FOLD_SECONDS` of `evertune.search.portfolio`. A configuration that
+  is tried first is a row there, and a place in the orders below it;
+- where its predictor is of a new class, add that to `TRUSTED_TYPES` of
+  `evertune.models.predictor_files`.
+
+Tests name what is missing, and every family takes those of `tests/models` as it is.
 """
 
 import math
@@ -11,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -75,12 +88,27 @@ NETWORK_DEFAULTS: Hyperparameters = {
 }
 
 
+FamilyKind = Literal[
+    "constant",
+    "linear",
+    "neighbours",
+    "support vectors",
+    "tree",
+    "forest",
+    "boosting",
+    "catboost",
+    "network",
+]
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of model.
 
     Attributes
     ----------
+    kind : str
+        The same for families whose models err alike.
     defaults : dict
         Of the hyperparameters that a configuration leaves out, with its encoding
         where that differs from `COMMON_DEFAULTS`.
@@ -90,6 +118,7 @@ class Family:
         Whether its predictions can be kept from falling, or rising, with a column.
     """
 
+    kind: FamilyKind
     fit: FitFunction
     defaults: Hyperparameters
     ignores_deadline: bool = False
@@ -97,28 +126,39 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "linear": Family(fit_linear, {"numeric_transform": "scaled", "alpha": 1.0, "penalty": "l2"}),
-    "naive_bayes": Family(fit_naive_bayes, {"numeric_transform": "power", "var_smoothing": 1e-3}),
+    "linear": Family(
+        "linear", fit_linear, {"numeric_transform": "scaled", "alpha": 1.0, "penalty": "l2"}
+    ),
+    "naive_bayes": Family(
+        "linear", fit_naive_bayes, {"numeric_transform": "power", "var_smoothing": 1e-3}
+    ),
     "knn": Family(
+        "neighbours",
         fit_neighbours,
         {"numeric_transform": "scaled", "n_neighbors": 20, "weights": "distance", "p": 2},
         ignores_deadline=True,
     ),
     "svm": Family(
-        fit_svm, {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0}, ignores_deadline=True
+        "support vectors",
+        fit_svm,
+        {"numeric_transform": "scaled", "C": 1.0, "gamma": 1.0},
+        ignores_deadline=True,
     ),
-    "tree": Family(fit_tree, {"max_depth": 4, "min_samples_leaf": 20}, keeps_monotone=True),
+    "tree": Family("tree", fit_tree, {"max_depth": 4, "min_samples_leaf": 20}, keeps_monotone=True),
     "random_forest": Family(
+        "forest",
         fit_random_forest,
         {"n_estimators": 100, "max_features": 0.4, "min_samples_leaf": 2},
         keeps_monotone=True,
     ),
     "extra_trees": Family(
+        "forest",
         fit_extra_trees,
         {"n_estimators": 100, "max_features": 0.6, "min_samples_leaf": 2},
         keeps_monotone=True,
     ),
     "hist_gradient_boosting": Family(
+        "boosting",
         fit_hist_boosting,
         {
             "max_iter": 1000,
@@ -131,6 +171,7 @@ FAMILIES: dict[str, Family] = {
         keeps_monotone=True,
     ),
     "lightgbm": Family(
+        "boosting",
         fit_lightgbm,
         {
             "n_estimators": 1000,
@@ -149,6 +190,7 @@ FAMILIES: dict[str, Family] = {
         keeps_monotone=True,
     ),
     "xgboost": Family(
+        "boosting",
         fit_xgboost,
         {
             "n_estimators": 1000,
@@ -163,6 +205,7 @@ FAMILIES: dict[str, Family] = {
         keeps_monotone=True,
     ),
     "catboost": Family(
+        "catboost",
         fit_catboost,
         {
             "n_estimators": 1000,
@@ -179,13 +222,14 @@ FAMILIES: dict[str, Family] = {
         },
         keeps_monotone=True,
     ),
-    "mlp": Family(fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
+    "mlp": Family("network", fit_neural_network, NETWORK_DEFAULTS | {"learning_rate": 0.001}),
     "embedding_mlp": Family(
+        "network",
         fit_embedding_network,
         NETWORK_DEFAULTS
         | {"categorical_encoding": "ordinal_all", "embedding_dim": 8, "learning_rate": 0.002},
     ),
-    "zero_rule": Family(fit_zero_rule, {"statistic": "mean"}, keeps_monotone=True),
+    "zero_rule": Family("constant", fit_zero_rule, {"statistic": "mean"}, keeps_monotone=True),
 }
 
 

@@ -24,7 +24,9 @@ class FitContext:
         0 in regression.
     n_ordinal : int
         How many of the first columns are codes of categories.
-    seed, n_jobs : int
+    seed : int
+        Of all that a fit draws; the same seed gives the same model.
+    n_jobs : int
         Threads; -1 is one for each processor.
     weights : array of shape (n,), optional
         Of the rows, 1 on average.

@@ -23,7 +23,8 @@ from evertune.types import FloatArray
 
 MAX_LEVEL_SHARES = 10
 MIN_HISTOGRAM_BINS = 3
-LOCATION, SPREAD, MISSING, HISTOGRAM = "location", "spread", "missing", "whole"
+LOCATION, SPREAD, MISSING = "location", "spread", "missing"
+HISTOGRAM = "whole"  # the whole histogram, by the name that stored references have
 SHARE_PREFIX = "share of "
 # smaller changes than these are of no interest, however many rows make them certain
 MIN_SCORE_CHANGE, MIN_SHARE_CHANGE, MIN_HISTOGRAM_DISTANCE, MIN_LOG_CHANGE = 0.02, 0.01, 0.002, 0.1

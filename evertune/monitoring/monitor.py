@@ -39,11 +39,11 @@ from evertune.monitoring.state import (
     with_claimed_requests,
 )
 from evertune.monitoring.triggers import evaluate_triggers
-from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import ModelRegistry, open_registry
 from evertune.stats.sequential import paired_sequential_test
 from evertune.times import (
+    EPOCH,
     TimeWindow,
     in_zone,
     to_naive_timestamp,

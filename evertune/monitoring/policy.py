@@ -32,7 +32,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evertune.config.schema import PolicySection
-from evertune.decisions import REQUEST_ACTIONS, Action, Alarm, MonitoringDecision, RefitReason
+from evertune.decisions import (
+    ON_ALARM,
+    PERIODIC,
+    REQUEST_ACTIONS,
+    Action,
+    Alarm,
+    MonitoringDecision,
+)
 from evertune.messages import ways_to_a_champion
 from evertune.monitoring.state import MonitoringState, change_point, retraining_alarms
 from evertune.monitoring.triggers import signal_layer
@@ -95,7 +102,7 @@ def decide(
         reasons=(choice.reason, *(f"{each.trigger}: {each.evidence}" for each in alarms)),
         alarms=case.alarms,
         change_from=choice.change_from,
-        follow_up=int(choice.follow_up),
+        follow_up=choice.follow_up,
         expected_gain=gain,
         cost=None if gain is None else policy.cost,
         ask_a_person=choice.ask_a_person,
@@ -162,7 +169,7 @@ class Choice:
     action: Action
     reason: str
     evidence: str | None = None
-    follow_up: int = RefitReason.ALARM
+    follow_up: int = ON_ALARM
     change_from: datetime | None = None
     ask_a_person: bool = False
     request: MonitoringDecision | None = None
@@ -172,7 +179,7 @@ Rule = Callable[[Situation], Choice | None]
 
 
 def past_unreadable(case: Situation) -> Choice | None:
-    """Do nothing if the past cannot be read, since it may forbid any action."""
+    """Block, and ask a person, if the past cannot be read: it may forbid any action."""
     fault = case.state.unreadable
     if fault is None:
         return None
@@ -189,7 +196,7 @@ def no_champion(case: Situation) -> Choice | None:
 
 
 def broken_data(case: Situation) -> Choice | None:
-    """Learn nothing from broken data, and notify people."""
+    """Block if the data is broken: nothing is learned from it, and people are notified."""
     broken = [alarm for alarm in case.alarms if alarm.action == "block"]
     if not broken:
         return None
@@ -243,7 +250,7 @@ def periodic_refit_due(case: Situation) -> Choice | None:
     if not state.is_periodic_refit_due(policy, case.now) or not enough or alarmed:
         return None
     reason = f"{policy.refit_interval_days:g} days without a new model: try newer rows"
-    return Choice("refit", reason, f"check {len(state.attempts())}", RefitReason.PERIODIC)
+    return Choice("refit", reason, f"check {len(state.attempts())}", PERIODIC)
 
 
 def no_alarm(case: Situation) -> Choice | None:

@@ -53,16 +53,24 @@ from evertune.failpoints import failpoint
 from evertune.files import atomic_write
 from evertune.monitoring.log_frames import LoggedPrediction, keep_effective_labels, make_log_frame
 from evertune.registry.mlflow_registry import open_registry
-from evertune.times import TimeWindow
+from evertune.times import MICROSECOND, TimeWindow
 
 T = TypeVar("T")
 CHUNK_ROWS = 10_000
-MICROSECOND = timedelta(microseconds=1)
 LOGGED_FIELDS = tuple(field.name for field in fields(LoggedPrediction))
 PREDICTION_COLUMNS = [
     PREDICTIONS.c[name]
-    for name in ("id", "request_id", "identifier", "moment", "received", "version", "value")
-] + [PREDICTIONS.c.probabilities]
+    for name in (
+        "id",
+        "request_id",
+        "identifier",
+        "moment",
+        "received",
+        "version",
+        "value",
+        "probabilities",
+    )
+]
 SHADOW_COLUMNS = [
     PREDICTIONS.c.id,
     PREDICTIONS.c.moment,

@@ -22,10 +22,10 @@ from evertune.evaluation.formatting import format_interval, format_score, metric
 from evertune.files import write_text
 from evertune.monitoring.prediction_log import open_prediction_log
 from evertune.monitoring.results import MonitoringResult, latest_finding
-from evertune.monitoring.window_bounds import EPOCH
 from evertune.registry.decision_log import DecisionLog
 from evertune.registry.mlflow_registry import open_registry
 from evertune.registry.run_page import MetricPoint
+from evertune.times import EPOCH
 
 WIDTH, HEIGHT, LEFT, TOP = 920, 190, 72, 14
 N_TICKS = 4

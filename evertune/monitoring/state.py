@@ -19,7 +19,6 @@ from evertune.decisions import (
     Alarm,
     DecisionOutcome,
     MonitoringDecision,
-    RefitReason,
 )
 
 CHAMPION_OUTCOMES = ("promoted", "rolled back")
@@ -168,11 +167,7 @@ class MonitoringState:
 
     def alarm_attempts(self) -> tuple[DecisionOutcome, ...]:
         """Return the attempts of this episode that alarms requested, without follow-ups."""
-        ids = {
-            each.id
-            for each in self._decisions_about_champion()
-            if each.follow_up == RefitReason.ALARM
-        }
+        ids = {each.id for each in self._decisions_about_champion() if each.is_on_alarm}
         return tuple(each for each in self._attempts_in_episode() if each.decision_id in ids)
 
     def n_failed_gates(self) -> int:
@@ -196,7 +191,7 @@ class MonitoringState:
 
         A refused periodic refit does not hold up alarms.
         """
-        periodic = {each.id for each in self.decisions if each.follow_up == RefitReason.PERIODIC}
+        periodic = {each.id for each in self.decisions if each.is_periodic}
         ended = [
             each
             for each in self.attempts()
@@ -256,12 +251,13 @@ class MonitoringState:
             decision = by_id.get(each.decision_id)
             if each.kind == "rolled back":
                 origin = None
-            elif each.kind == "promoted" and decision and decision.follow_up == RefitReason.ALARM:
+            elif each.kind == "promoted" and decision and decision.is_on_alarm:
                 origin = (decision, each.moment) if decision.action == "retune" else None
         if origin is None:
             return None
         retune, promoted = origin
-        done = max((e.follow_up for e in self.decisions if e.moment >= promoted), default=0)
+        since = (each for each in self.decisions if each.moment >= promoted)
+        done = max((each.follow_up for each in since if each.is_follow_up), default=0)
         due = max(
             (
                 number

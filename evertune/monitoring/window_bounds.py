@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evertune.times import (
+    EPOCH,
     MICROSECONDS_PER_DAY,
     TimeWindow,
     from_wall_clock,
@@ -31,7 +32,6 @@ from evertune.types import FloatArray
 Codes = NDArray[np.int64]
 DAYS_PER_WEEK = 7
 MAX_SEASONS = 168
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 MIN_WINDOWS = 8
 MIN_MEDIAN_ROWS = 30

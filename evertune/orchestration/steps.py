@@ -24,8 +24,8 @@ from evertune.orchestration.progress import (
 )
 from evertune.orchestration.step_times import record_step_seconds
 from evertune.registry.promotion_records import Verdict
+from evertune.search.check_params import check_search_params
 from evertune.stages.runner import run_and_record, stage_function
-from evertune.stages.search_space import check_space
 from evertune.stages.snapshot import Snapshot, take_snapshot
 from evertune.terminal import snapshot_line, verdict_line
 from evertune.versioning import dvc
@@ -111,7 +111,7 @@ def snapshot_step(root: Path) -> Step[Snapshot]:
     """
 
     def run() -> Snapshot:
-        check_space(root)
+        check_search_params(root)
         return take_snapshot(root)
 
     return Step("snapshot", run, snapshot_line)

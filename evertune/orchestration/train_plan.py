@@ -30,9 +30,9 @@ from evertune.fingerprint import code_changes
 from evertune.messages import to_safe_json
 from evertune.orchestration.step_times import read_step_seconds
 from evertune.plan import Plan
+from evertune.search.check_params import check_search_params
 from evertune.search.leaderboard import all_failed
 from evertune.search.trial_log import parse_header, parse_trial
-from evertune.stages.search_space import check_space
 from evertune.stages.snapshot import preview_source, write_snapshot
 from evertune.trials import Trial
 from evertune.versioning import dvc
@@ -157,7 +157,7 @@ def plan_training(root: Path) -> TrainPlan:
         What a run would refuse at once: faults of params.yaml, of the table, or of dvc.yaml.
     """
     params = load_params(root)
-    check_space(root)
+    check_search_params(root)
     with project_preview(root) as place:
         try:
             seen = load_params(place)

@@ -30,21 +30,22 @@ from sklearn.preprocessing import (
 from evertune.data.schema import Column, TableSchema
 from evertune.preprocessing.text import TEXT_ENCODINGS, TextColumns, count_words
 from evertune.preprocessing.transformers import (
+    DATE_PARTS,
+    MAX_MAGNITUDE,
     MIN_CATEGORY_ROWS,
     Arithmetic,
     BoxCox,
     Crosses,
     HashedLevels,
     Products,
+    date_columns,
     make_target_encoder,
 )
 
 MAX_ONE_HOT_CATEGORIES = 30
-MAX_MAGNITUDE = 1e37  # forests compute in float32, which ends at 3e38
-MICROSECONDS_PER_DAY = 86_400_000_000
 N_QUANTILES = 100
 ROBUST_PERCENTILES = (5.0, 95.0)
-DERIVED_FEATURES = {"date": ("days", "month", "weekday", "hour"), "text": ("characters", "words")}
+DERIVED_FEATURES = {"date": DATE_PARTS, "text": ("characters", "words")}
 NUMERIC_TRANSFORMERS: dict[str, Callable[[], Any]] = {
     "scaled": StandardScaler,
     "power": PowerTransformer,
@@ -316,14 +317,7 @@ def _derived_name(name: str, part: str, schema: TableSchema) -> str:
 def _column_features(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]:
     cells = table[column.name]
     if column.kind == "date":
-        dates = pd.to_datetime(cells)
-        # whole microseconds, which reach the year 9999
-        microseconds = dates.dt.as_unit("us").to_numpy().astype(np.int64).astype(np.float64)
-        days = pd.Series(microseconds / MICROSECONDS_PER_DAY, index=dates.index)
-        yield days.where(dates.notna())
-        yield dates.dt.month.astype(float)
-        yield dates.dt.day_of_week.astype(float)
-        yield dates.dt.hour.astype(float)
+        yield from date_columns(pd.to_datetime(cells))
     elif column.kind in ("category", "text"):
         texts = cells.to_numpy(dtype=object, na_value="")
         yield pd.Series(texts, index=cells.index)
@@ -335,8 +329,8 @@ def _column_features(table: pd.DataFrame, column: Column) -> Iterator[pd.Series]
         yield pd.Series(numbers, index=cells.index)
 
 
-def _time_features(table: pd.DataFrame, name: str) -> Iterator[pd.Series]:
+def _time_features(table: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
     known = name in table and pd.api.types.is_datetime64_any_dtype(table[name])
     times = table[name] if known else pd.Series(pd.NaT, index=table.index)
-    yield times.dt.day_of_week.astype(float)
-    yield times.dt.hour.astype(float)
+    _, _, weekday, hour = date_columns(times)
+    return weekday, hour

@@ -10,11 +10,14 @@
 - `Arithmetic`: sums, differences, products and ratios of two numbers, for trees, which split on
   one column at a time.
 - `make_target_encoder`: cross-fitted mean target of each category.
+- `date_columns` and `date_cells`: `DATE_PARTS` of a column of dates, and the same of one moment,
+  where a table would take too long.
 
 The class names and this module's path are stored in saved models: do not rename them.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import combinations
@@ -31,6 +34,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler, TargetEncoder
 
+from evertune.times import EPOCH, MICROSECONDS_PER_DAY
 from evertune.types import FloatArray
 
 MAX_POWER = 5.0  # beyond, values a little above those seen would overflow
@@ -42,11 +46,12 @@ MAX_PRODUCTS = 8
 MAX_CROSSES = 6
 MAX_ARITHMETIC_COLUMNS = 30
 ARITHMETIC_DRAWS, MAX_ARITHMETIC = 200, 40  # pairs that are tried, and that are kept
-MAX_ARITHMETIC_VALUE = 1e37  # forests compute in float32, which ends at 3e38
+MAX_MAGNITUDE = 1e37  # of a feature: forests compute in float32, which ends at 3e38
 ARITHMETIC = ("add", "subtract", "multiply", "divide")
 MAX_STANDARD_DEVIATIONS = 1e6  # to which a value is clipped before it is multiplied
 MAX_PAIR_ROWS = 10_000  # rows that choose pairs
 CROSS_SEPARATOR = "\x1f"  # between the two categories of a cross
+DATE_PARTS = ("days", "month", "weekday", "hour")  # days are counted from 1970
 MIN_CATEGORY_ROWS = 3  # categories with fewer rows share one code
 
 
@@ -295,7 +300,7 @@ class Arithmetic(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 own = self.places_[:, 2] == how
                 left, right = self.places_[own, 0], self.places_[own, 1]
                 made[:, own] = getattr(np, name)(cells[:, left], cells[:, right])
-        made[~(np.abs(made) <= MAX_ARITHMETIC_VALUE)] = np.nan
+        made[~(np.abs(made) <= MAX_MAGNITUDE)] = np.nan
         return made
 
     def _strengths(self, cells: FloatArray, target: NDArray[Any]) -> FloatArray:
@@ -430,3 +435,32 @@ def make_target_encoder(*, continuous: bool, scaled: bool) -> TargetEncoder | Pi
         cv=KFold(5, shuffle=True, random_state=0),
     )
     return make_pipeline(means, StandardScaler()) if scaled else means
+
+
+def date_columns(dates: pd.Series) -> tuple[pd.Series, ...]:
+    """Return `DATE_PARTS` of n dates in UTC as columns of floats, NaN where a date is missing.
+
+    Days have a fraction; they are exact from whole microseconds, which reach the year 9999.
+
+    Examples
+    --------
+    >>> dates = pd.Series(pd.to_datetime(["1970-01-02 12:00", None]))
+    >>> [column.tolist() for column in date_columns(dates)]
+    [[1.5, nan], [1.0, nan], [4.0, nan], [12.0, nan]]
+    """
+    microseconds = dates.dt.as_unit("us").to_numpy().astype(np.int64).astype(np.float64)
+    days = pd.Series(microseconds / MICROSECONDS_PER_DAY, index=dates.index)
+    return (
+        days.where(dates.notna()),
+        dates.dt.month.astype(float),
+        dates.dt.day_of_week.astype(float),
+        dates.dt.hour.astype(float),
+    )
+
+
+def date_cells(moment: datetime) -> tuple[float, float, float, float]:
+    """Return `DATE_PARTS` of an aware moment in UTC, equal to those of `date_columns`."""
+    since = moment - EPOCH
+    count = since.days * MICROSECONDS_PER_DAY + since.seconds * 1_000_000 + since.microseconds
+    days = float(count) / MICROSECONDS_PER_DAY  # any other way rounds differently
+    return (days, float(moment.month), float(moment.weekday()), float(moment.hour))

@@ -114,9 +114,9 @@ def assess_version(
     write_report(
         found,
         plots,
-        figures=folder / METRICS_FILE,
-        plots=folder / "plots",
-        report=folder / "report",
+        scores_file=folder / METRICS_FILE,
+        plots_folder=folder / "plots",
+        report_folder=folder / "report",
         assessment=assessment,
     )
     write_record(folder / "assessment.json", assessment)

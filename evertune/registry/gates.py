@@ -20,11 +20,12 @@ Holm (1979).
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from evertune.config.schema import GatesSection
+from evertune.decisions import GateVerdict
 from evertune.evaluation.evaluation_record import (
     Evaluation,
     chosen_model_metrics,
@@ -39,17 +40,18 @@ from evertune.evaluation.sufficiency import (
 )
 from evertune.messages import format_percent
 from evertune.metrics.metrics import keeps_bound
-from evertune.registry.promotion_records import GateOutcome, GateResult, RecordVerdict, Verdict
+from evertune.registry.promotion_records import GateOutcome, GateResult, Verdict
 from evertune.stats.comparison import holm_adjust, required_sample_size
 from evertune.stats.results import PairedDifference, TestResult
 
-Finding = tuple[GateOutcome, str]  # an outcome and its reason
+GateFinding = tuple[GateOutcome, str]  # an outcome and its reason
 
 MIN_SHARE_BETTER = 0.25  # of draws in which a version has to be better that wins by its loss alone
 MAX_TRAINED_SHARE = 0.05  # of the hold-out: keys that repeat by accident
 SLICE_ALPHA = 0.05  # one-sided, over all slices
 IMPROVEMENT_GATES = ("baselines", "existing", "champion")  # their passing says why it is better
 SWITCHED_OFF = "switched off in params.yaml"
+OFF: GateFinding = ("off", SWITCHED_OFF)
 
 
 @dataclass(frozen=True)
@@ -201,26 +203,26 @@ def evaluate_gates(
     approval : bool
         Whether a person has to approve a version that passes them all.
     """
-
-    def run(name: str, limit: bool | float | None, gate: Callable[[float], Finding]) -> GateResult:
-        off = limit is None or limit is False
-        return GateResult(name, *(("off", SWITCHED_OFF) if off else gate(float(limit or 0))))
-
-    results = [
-        GateResult("rows", *rows_gate(evidence)),
-        run("baselines", gates.baselines, lambda _: baselines_gate(evaluation)),
-        run("existing", gates.existing, lambda _: existing_gate(evaluation)),
-        run("guards", gates.guards, lambda _: guards_gate(evaluation)),
-        run("champion", gates.champion, lambda _: champion_gate(evidence, evaluation)),
-        run("data", gates.data, lambda _: data_gate(evidence)),
-        run("slices", gates.slices, lambda most: slices_gate(evidence, most)),
-        run("calibration", gates.calibration, lambda most: calibration_gate(evidence, most)),
-        run("rate_gap", gates.rate_gap, lambda most: rate_gap_gate(evidence, most)),
-        run(
-            "milliseconds_a_row", gates.milliseconds_a_row, lambda most: speed_gate(evidence, most)
+    found: dict[str, GateFinding] = {
+        "rows": rows_gate(evidence),
+        "baselines": baselines_gate(evaluation) if gates.baselines else OFF,
+        "existing": existing_gate(evaluation) if gates.existing else OFF,
+        "guards": guards_gate(evaluation) if gates.guards else OFF,
+        "champion": champion_gate(evidence, evaluation) if gates.champion else OFF,
+        "data": data_gate(evidence) if gates.data else OFF,
+        "slices": OFF if gates.slices is None else slices_gate(evidence, gates.slices),
+        "calibration": (
+            OFF if gates.calibration is None else calibration_gate(evidence, gates.calibration)
         ),
-        run("megabytes", gates.megabytes, lambda most: size_gate(evidence, most)),
-    ]
+        "rate_gap": OFF if gates.rate_gap is None else rate_gap_gate(evidence, gates.rate_gap),
+        "milliseconds_a_row": (
+            OFF
+            if gates.milliseconds_a_row is None
+            else speed_gate(evidence, gates.milliseconds_a_row)
+        ),
+        "megabytes": OFF if gates.megabytes is None else size_gate(evidence, gates.megabytes),
+    }
+    results = [GateResult(name, *finding) for name, finding in found.items()]
     reasons = {
         outcome: tuple(each.reason for each in results if each.outcome == outcome)
         for outcome in ("fail", "unknown")
@@ -233,8 +235,10 @@ def evaluate_gates(
         and each.name in IMPROVEMENT_GATES
         and not (each.name == "champion" and is_first)
     )
-    person: Finding = ("off", "asked once every other gate is passed" if approval else SWITCHED_OFF)
-    decision: RecordVerdict = "not enough evidence"
+    person = OFF
+    if approval:
+        person = ("off", "asked once every other gate is passed")
+    decision: GateVerdict = "not enough evidence"
     rows_needed, n_rows, waits = None, None, False
     if reasons["fail"]:
         decision, why = "keep", reasons["fail"]
@@ -263,7 +267,7 @@ def evaluate_gates(
     )
 
 
-def rows_gate(evidence: GateEvidence) -> Finding:
+def rows_gate(evidence: GateEvidence) -> GateFinding:
     """Pass if the hold-out can judge the version at all.
 
     One that was trained on more than a twentieth of it is refused, for all of its scores are
@@ -288,7 +292,7 @@ def rows_gate(evidence: GateEvidence) -> Finding:
     return "pass", f"it is judged by {count_noun(n_rows, 'hold-out row')}{left_out}"
 
 
-def baselines_gate(evaluation: Evaluation) -> Finding:
+def baselines_gate(evaluation: Evaluation) -> GateFinding:
     """Pass if the version surely beats every rule that needs no model.
 
     The lower ends of the lifts on the hold-out count, not the scores alone; without one, or on too
@@ -300,7 +304,7 @@ def baselines_gate(evaluation: Evaluation) -> Finding:
     return _worst(unbeaten, f"{_own_score_text(evaluation)} beats every rule that needs no model")
 
 
-def existing_gate(evaluation: Evaluation) -> Finding:
+def existing_gate(evaluation: Evaluation) -> GateFinding:
     """Pass if the version is better than the system in use."""
     rows = [row for row in evaluation.baselines if row.name == "existing"]
     if not rows:
@@ -309,7 +313,7 @@ def existing_gate(evaluation: Evaluation) -> Finding:
     return _worst(found, f"{_own_score_text(evaluation)} beats the system in use")
 
 
-def guards_gate(evaluation: Evaluation) -> Finding:
+def guards_gate(evaluation: Evaluation) -> GateFinding:
     """Pass if every guard is kept; an undefined score keeps none."""
     if not evaluation.guards:
         return "off", "no guard is named in params.yaml"
@@ -326,7 +330,7 @@ def guards_gate(evaluation: Evaluation) -> Finding:
     return _worst(found, "every guard is kept")
 
 
-def champion_gate(evidence: GateEvidence, evaluation: Evaluation) -> Finding:
+def champion_gate(evidence: GateEvidence, evaluation: Evaluation) -> GateFinding:
     """Pass if the version is better than the champion.
 
     It passes if the whole interval of the metric's improvement is above 0. It passes as well if
@@ -372,7 +376,7 @@ def champion_gate(evidence: GateEvidence, evaluation: Evaluation) -> Finding:
     return outcome, reason
 
 
-def data_gate(evidence: GateEvidence) -> Finding:
+def data_gate(evidence: GateEvidence) -> GateFinding:
     """Pass if the hold-out's rows are sound."""
     if evidence.faults is None:
         return "unknown", "the hold-out's rows were not checked"
@@ -381,7 +385,7 @@ def data_gate(evidence: GateEvidence) -> Finding:
     return "pass", "the hold-out's rows are sound"
 
 
-def slices_gate(evidence: GateEvidence, tolerance: float) -> Finding:
+def slices_gate(evidence: GateEvidence, tolerance: float) -> GateFinding:
     """Pass if no declared slice falls by more than the tolerance, beyond chance.
 
     A slice has fallen if its score is worse than the champion's by more than `tolerance` times
@@ -415,7 +419,7 @@ def slices_gate(evidence: GateEvidence, tolerance: float) -> Finding:
     )
 
 
-def calibration_gate(evidence: GateEvidence, tolerance: float) -> Finding:
+def calibration_gate(evidence: GateEvidence, tolerance: float) -> GateFinding:
     """Pass if the expected calibration error does not rise by more than the tolerance.
 
     It has risen if it is higher than the champion's by more, and chance does not explain it.
@@ -434,7 +438,7 @@ def calibration_gate(evidence: GateEvidence, tolerance: float) -> Finding:
     return "pass", reason
 
 
-def rate_gap_gate(evidence: GateEvidence, most: float) -> Finding:
+def rate_gap_gate(evidence: GateEvidence, most: float) -> GateFinding:
     """Pass if the rates of a predicted class differ little between values of a sensitive column."""
     gaps = evidence.rate_gaps
     if not evidence.sensitive:
@@ -451,12 +455,12 @@ def rate_gap_gate(evidence: GateEvidence, most: float) -> Finding:
     return "pass", reason
 
 
-def speed_gate(evidence: GateEvidence, most: float) -> Finding:
+def speed_gate(evidence: GateEvidence, most: float) -> GateFinding:
     """Pass if predicting a row takes no longer than allowed, in milliseconds."""
     return _check_limit(evidence.milliseconds_a_row, most, "predicting takes {} ms a row")
 
 
-def size_gate(evidence: GateEvidence, most: float) -> Finding:
+def size_gate(evidence: GateEvidence, most: float) -> GateFinding:
     """Pass if the model's files are no larger than allowed, in megabytes."""
     return _check_limit(evidence.megabytes, most, "the model has {} MB on disk")
 
@@ -498,7 +502,7 @@ def _own_score_text(evaluation: Evaluation) -> str:
     return f"its {metric_name(evaluation.metric)} of {_score_text(score)}"
 
 
-def _worst(found: Iterable[RuleComparison], passed: str) -> Finding:
+def _worst(found: Iterable[RuleComparison], passed: str) -> GateFinding:
     """Return the failures, else what is unknown, else the reason for passing."""
     found = list(found)
     outcomes: tuple[GateOutcome, ...] = ("fail", "unknown")
@@ -515,7 +519,7 @@ def _wins_by_loss(difference: PairedDifference, loss: PairedDifference) -> bool:
     return is_lower and (difference.share_better or 0.0) >= MIN_SHARE_BETTER
 
 
-def _check_limit(value: float | None, most: float, text: str) -> Finding:
+def _check_limit(value: float | None, most: float, text: str) -> GateFinding:
     if not _is_known(value):
         return "unknown", text.format("unknown")
     reason = text.format(f"{value:.3g}")

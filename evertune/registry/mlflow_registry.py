@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -443,8 +444,8 @@ class ModelRegistry:
 
     def of_model(self, name: str) -> "ModelRegistry":
         """Return a view of another registered model on this MLflow, only to read."""
-        other = object.__new__(ModelRegistry)
-        other.__dict__.update(self.__dict__, name=name)
+        other = copy(self)
+        other.name = name
         return other
 
     # Runs

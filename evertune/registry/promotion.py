@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from evertune.config.loader import load_params
 from evertune.database import database_url, open_log, record_to_json
-from evertune.decisions import DecisionOutcome, MonitoringDecision
+from evertune.decisions import DecisionOutcome, GateVerdict, MonitoringDecision
 from evertune.errors import InputError, StageError
 from evertune.failpoints import failpoint
 from evertune.identity import runner_name
@@ -46,7 +46,6 @@ from evertune.registry.promotion_records import (
     ChampionChange,
     DecisionKind,
     DecisionRecord,
-    RecordVerdict,
     make_record_id,
     merge_champion_history,
 )
@@ -466,7 +465,7 @@ def _make_record(
     version: ModelVersion,
     *,
     act: DecisionKind,
-    verdict: RecordVerdict = "promote",
+    verdict: GateVerdict = "promote",
     reasons: tuple[str, ...],
     by: str | None,
     now: datetime,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from evertune.decisions import GateVerdict
 from evertune.stats.results import PairedDifference, TestResult
 
 DecisionKind = Literal["gate", "approval", "promotion", "rollback"]
-RecordVerdict = Literal["promote", "keep", "not enough evidence"]
 GateOutcome = Literal["pass", "fail", "unknown", "off"]
 ID_LENGTH = 16  # hexadecimal digits
 
@@ -55,7 +55,7 @@ class Verdict:
         Whether there was no champion before.
     """
 
-    decision: RecordVerdict
+    decision: GateVerdict
     reasons: tuple[str, ...]
     rows_needed: int | None = None
     version: str | None = None
@@ -126,7 +126,7 @@ class DecisionRecord:
     model: str
     act: DecisionKind
     version: str
-    verdict: RecordVerdict
+    verdict: GateVerdict
     reasons: tuple[str, ...]
     by: str
     aliases_before: dict[str, str]

@@ -2,6 +2,7 @@
 
 | question | module |
 |---|---|
+| Can the search of params.yaml work? | `check_params` |
 | Which families, parameters and ranges are searched? | `space` (values), `configurations` (rules) |
 | Which configurations are tried first? | `portfolio` |
 | Which configuration comes next? | `samplers`, a package: its table has them all |

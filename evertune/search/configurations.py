@@ -17,6 +17,7 @@ import numpy as np
 
 from evertune.data.schema import Column
 from evertune.messages import did_you_mean
+from evertune.metrics.metrics import LABEL_METRICS
 from evertune.models.embedding_network import check_installed
 from evertune.models.families import (
     COMMON_DEFAULTS,
@@ -42,7 +43,6 @@ from evertune.types import Task
 # parameters that a family with monotone columns leaves at values that keep them so
 NOT_MONOTONE = ("interactions", "grow_policy")
 MAX_GRID_POINTS = 1000  # of one family
-LABEL_METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 Overrides = Mapping[str, Mapping[str, Sequence[ParameterValue]]]
 
@@ -55,7 +55,7 @@ def build_space(
     metric: str = "",
     columns: Sequence[Column] = (),
 ) -> Space:
-    """Return the space of some families, in the order of their cost.
+    """Return the space of some families, in the order of `ALL_SPACES`.
 
     Parameters
     ----------
@@ -176,8 +176,9 @@ def monotone_configuration(configuration: Configuration) -> Configuration:
 
 
 def default_configurations(families: Iterable[str]) -> tuple[Configuration, ...]:
-    """Return the default configuration of each family, cheapest first."""
-    return tuple(default_configuration(family) for family in build_space(families))
+    """Return the default configuration of each family, in the order of `ALL_SPACES`."""
+    wanted = set(families)
+    return tuple(default_configuration(family) for family in ALL_SPACES if family in wanted)
 
 
 def draw_values(

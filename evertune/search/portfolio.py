@@ -9,7 +9,9 @@ TabRepo (Salinas and Erickson 2024).
 
 import math
 
-from evertune.trials import Configuration, ParameterValue
+from evertune.models.families import FAMILIES
+from evertune.models.fit_context import Hyperparameters
+from evertune.trials import Configuration
 from evertune.types import Task
 
 FEW_ROWS, MANY_ROWS = 1_000, 50_000
@@ -17,21 +19,6 @@ MAX_KNN_ROWS = 20_000  # of training, beyond which neighbours take too long
 MANY_CELLS = 10_000_000  # rows x columns x classes
 SMALL_BATCH_ROWS = 4_000  # below which a network takes small batches
 
-KINDS = {  # of models that err alike
-    "linear": "linear",
-    "naive_bayes": "linear",
-    "knn": "neighbours",
-    "svm": "support vectors",
-    "tree": "tree",
-    "random_forest": "forest",
-    "extra_trees": "forest",
-    "hist_gradient_boosting": "boosting",
-    "lightgbm": "boosting",
-    "xgboost": "boosting",
-    "catboost": "catboost",
-    "mlp": "network",
-    "embedding_mlp": "network",
-}
 # What a fold of the portfolio's configurations takes with one thread at 3,200 training rows of 20
 # numbers and two classes, in seconds; only their ratios matter. Measured on generated tables, but
 # for the families that no default is of (guessed), and the embeddings (guessed, too).
@@ -53,8 +40,6 @@ FOLD_SECONDS = {
 ONE_TREE_A_CLASS = ("hist_gradient_boosting", "lightgbm", "xgboost", "catboost")
 REFERENCE_CELLS = 4_000 * 20
 CELLS_EXPONENT = 0.8
-
-Hyperparameters = dict[str, ParameterValue]
 
 CLASSIFICATION_PORTFOLIO: dict[str, tuple[str, Hyperparameters]] = {
     "lightgbm": (
@@ -166,7 +151,8 @@ def default_portfolio(
         _adapt_to_table_size(Configuration(family, dict(values)), n_rows, large=large)
         for family, values in chosen
     ]
-    heads = {KINDS[point.family]: point for point in reversed(points)}  # the first of each kind
+    # the first of each kind
+    heads = {FAMILIES[point.family].kind: point for point in reversed(points)}
     first = sorted(
         heads.values(),
         key=lambda point: expected_fold_seconds(point.family, n_rows, n_features, n_classes),
@@ -192,7 +178,7 @@ def expected_fold_seconds(family: str, n_rows: int, n_features: int, n_classes: 
 def _adapt_to_table_size(point: Configuration, n_rows: int, *, large: bool) -> Configuration:
     """Return a configuration with batch sizes and learning rates that suit the rows."""
     values = point.hyperparameters
-    if point.family in ("mlp", "embedding_mlp"):
+    if FAMILIES[point.family].kind == "network":
         size = 64 if n_rows < SMALL_BATCH_ROWS else 256
         return Configuration(point.family, values | {"batch_size": size})
     if large and point.family in ("catboost", "hist_gradient_boosting"):

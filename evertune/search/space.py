@@ -3,8 +3,8 @@
 `Float`, `Integer` and `Choice` are the parameter types. `DEFAULT_SPACES` has the ranges of each
 family, `EXTRA_SPACES` those of families that need an extra, `SHARED_PARAMETERS` what every family
 takes, and `OPTIONAL_PARAMETERS` what is searched only on request because it is slow or rarely
-helps. `configurations.build_space`
-builds the space of one search from them.
+helps. `configurations.build_space` builds the space of one search from them, and `spaces_table`
+shows them on a page.
 
 The types are our own, not Optuna's distributions: they carry the condition of a parameter, and
 this module must import quickly.
@@ -202,3 +202,26 @@ EXTRA_SPACES: Space = {
     },
 }
 ALL_SPACES: Space = DEFAULT_SPACES | EXTRA_SPACES
+
+
+def spaces_table() -> str:
+    """Return the table of the families and their ranges as docs/search.md shows it."""
+    spaces = {"all families": SHARED_PARAMETERS} | {
+        f"`{name}`": ALL_SPACES[name] for name in ALL_SPACES
+    }
+    rows = [("family", "what is searched"), ("---", "---")]
+    for family, parameters in spaces.items():
+        rows.append((family, "; ".join(_in_words(*each) for each in parameters.items())))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _in_words(name: str, parameter: Parameter) -> str:
+    """Return a parameter in words, such as `alpha` 0.001 to 1000 (log)."""
+    if isinstance(parameter, Choice):
+        values, notes = ", ".join(map(str, parameter.values)), []
+    else:
+        values = f"{parameter.low:g} to {parameter.high:g}"
+        notes = ["log"] if parameter.log else []
+    if parameter.when is not None:
+        notes.append(f"{parameter.when.name} {' or '.join(map(str, parameter.when.values))}")
+    return f"`{name}` {values}" + (f" ({'; '.join(notes)})" if notes else "")

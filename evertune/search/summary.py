@@ -14,7 +14,6 @@ from itertools import accumulate
 from evertune.models.provenance import ModelOrigin, TrialWeight, is_baseline
 from evertune.trials import Configuration, ParameterValue, SearchHeader, Trial
 
-OUT_OF_BUDGET = "the budget was used up"
 CUT_SHORT = "cut short"
 FAILED = "failed"
 OVERHEAD = "outside fits"
@@ -138,12 +137,13 @@ class TimeSpent:
 
     Attributes
     ----------
-    phase : str
-        `portfolio`, `search` or `given`; `cut short` by the end of the budget; `failed`; or
-        `outside fits`, the rest of the workers' time, with fits that left nothing.
+    name : str
+        Of these trials: a family, or what they were for: `portfolio`, `search` or `given`; `cut
+        short` by the end of the budget; `failed`; or `outside fits`, the rest of the workers'
+        time, with fits that left nothing.
     """
 
-    phase: str
+    name: str
     seconds: float
     trials: int
 
@@ -210,6 +210,8 @@ def build_search_report(
     >>> build_search_report(trials, header).curve
     ((1.0, 0.5), (2.0, 0.5), (3.0, 0.7))
     """
+    from evertune.search.objective import OUT_OF_BUDGET  # imports what every family needs
+
     seconds = max((trial.elapsed_seconds for trial in trials), default=0.0)
 
     def purpose(trial: Trial) -> str:
@@ -228,7 +230,7 @@ def build_search_report(
     )
     return SearchReport(
         weights=() if origin is None else origin.weights,
-        spent=tuple(sorted(spent, key=lambda each: PURPOSE_ORDER.index(each.phase))),
+        spent=tuple(sorted(spent, key=lambda each: PURPOSE_ORDER.index(each.name))),
         families=tuple(_time_by(lambda trial: trial.configuration.family, trials)),
         curve=tuple(
             (trial.elapsed_seconds, score) for trial, score in zip(scored, best, strict=True)
@@ -277,4 +279,4 @@ def _time_by(name: Callable[[Trial], str], trials: Iterable[Trial]) -> list[Time
         seconds[name(trial)] = seconds.get(name(trial), 0.0) + trial.seconds
         counts[name(trial)] += 1
     found = [TimeSpent(each, seconds[each], counts[each]) for each in counts]
-    return sorted(found, key=lambda each: (-each.seconds, each.phase))
+    return sorted(found, key=lambda each: (-each.seconds, each.name))

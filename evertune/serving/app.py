@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hmac import compare_digest
+from http import HTTPStatus
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -31,12 +32,6 @@ from starlette.responses import Response
 
 from evertune.access import is_loopback
 from evertune.serving.requests import (
-    BAD_REQUEST,
-    CONTENT_TOO_LARGE,
-    NOT_READY,
-    TOO_MANY_REQUESTS,
-    UNAUTHORIZED,
-    UNPROCESSABLE,
     BodyModels,
     Error,
     FieldError,
@@ -47,9 +42,8 @@ from evertune.serving.requests import (
     form_error,
     parse_json,
 )
-from evertune.serving.service import CONFLICT, ModelService
+from evertune.serving.service import ModelService
 
-FORBIDDEN, UNSUPPORTED_MEDIA_TYPE = 403, 415
 MAX_ACTIVE_REQUESTS = 128
 BODY_TIMEOUT_SECONDS = 10.0
 JSON_MEDIA_TYPE = "application/json"
@@ -57,21 +51,27 @@ PROMETHEUS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": description}
     for status, description in {
-        BAD_REQUEST: "The body is not JSON, or holds no row.",
-        UNAUTHORIZED: "The token is missing or wrong.",
-        FORBIDDEN: "The host is not this machine.",
-        CONFLICT: "An id was used before, for another row, or has two labels.",
-        CONTENT_TOO_LARGE: "Too large.",
-        UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON.",
-        UNPROCESSABLE: "Fields cannot be used; each is named.",
-        TOO_MANY_REQUESTS: "Too many requests at once, or of one caller in a second.",
-        NOT_READY: "There is no champion, or the log does not answer.",
+        HTTPStatus.BAD_REQUEST: "The body is not JSON, or holds no row.",
+        HTTPStatus.UNAUTHORIZED: "The token is missing or wrong.",
+        HTTPStatus.FORBIDDEN: "The host is not this machine.",
+        HTTPStatus.CONFLICT: "An id was used before, for another row, or has two labels.",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too large.",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON.",
+        HTTPStatus.UNPROCESSABLE_ENTITY: "Fields cannot be used; each is named.",
+        HTTPStatus.TOO_MANY_REQUESTS: "Too many requests at once, or of one caller in a second.",
+        HTTPStatus.SERVICE_UNAVAILABLE: "There is no champion, or the log does not answer.",
     }.items()
 }
 ERRORS_WITHOUT_BODY: dict[int | str, dict[str, Any]] = {
     each: ERRORS[each]
     for each in ERRORS
-    if each in (UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, NOT_READY)
+    if each
+    in (
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
 }
 
 
@@ -169,7 +169,11 @@ def _add_probes(router: APIRouter, services: Sequence[ModelService], guard: "Gua
         return statuses[0]
 
     shared: dict[str, Any] = {"response_model": Status, "response_model_exclude_none": True}
-    router.get("/health", responses={NOT_READY: ERRORS[NOT_READY]}, **shared)(health)
+    router.get(
+        "/health",
+        responses={HTTPStatus.SERVICE_UNAVAILABLE: ERRORS[HTTPStatus.SERVICE_UNAVAILABLE]},
+        **shared,
+    )(health)
     router.get("/ready", responses=ERRORS_WITHOUT_BODY, **shared)(ready)
 
 
@@ -194,11 +198,13 @@ class Guard:
         if self._is_open:
             if not is_loopback(_host_name(request)):
                 problem = "expected this machine's own name, such as localhost"
-                raise _error(FORBIDDEN, "host", problem)
+                raise _error(HTTPStatus.FORBIDDEN, "host", problem)
             return
         shown = request.headers.get("authorization", "").encode()
         if not any(compare_digest(shown, b"Bearer " + token) for token in self._tokens):
-            raise _error(UNAUTHORIZED, "authorization", "expected 'Bearer' and the token")
+            raise _error(
+                HTTPStatus.UNAUTHORIZED, "authorization", "expected 'Bearer' and the token"
+            )
 
     def _count(self, caller: str) -> None:
         second = int(monotonic())
@@ -207,7 +213,7 @@ class Guard:
         self._requests[caller] += 1
         if self._limit is not None and self._requests[caller] > self._limit:
             problem = f"more than {self._limit} of one caller in a second; try again soon"
-            raise _error(TOO_MANY_REQUESTS, "requests", problem)
+            raise _error(HTTPStatus.TOO_MANY_REQUESTS, "requests", problem)
 
 
 def _route_class(service: ModelService, guard: Guard, models: BodyModels) -> type[APIRoute]:
@@ -222,7 +228,7 @@ def _route_class(service: ModelService, guard: Guard, models: BodyModels) -> typ
             try:
                 self.content = parse_json(body)
             except ValueError as error:
-                raise _error(BAD_REQUEST, "body", str(error)) from error
+                raise _error(HTTPStatus.BAD_REQUEST, "body", str(error)) from error
             return body
 
         async def json(self) -> object:
@@ -258,12 +264,14 @@ async def read_body(service: ModelService, request: Request) -> bytes:
     kind, *options = (part.strip() for part in request.headers.get("content-type", "").split(";"))
     if kind.lower() != JSON_MEDIA_TYPE or any(_is_other_charset(option) for option in options):
         expected = f"expected {JSON_MEDIA_TYPE} in UTF-8"
-        raise _error(UNSUPPORTED_MEDIA_TYPE, "content-type", expected)
+        raise _error(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", expected)
     if service.active > MAX_ACTIVE_REQUESTS:
         problem = f"more than {MAX_ACTIVE_REQUESTS} at once; try again soon"
-        raise _error(TOO_MANY_REQUESTS, "requests", problem)
+        raise _error(HTTPStatus.TOO_MANY_REQUESTS, "requests", problem)
     max_bytes = service.params.scoring.max_request_bytes
-    too_large = _error(CONTENT_TOO_LARGE, "body", f"expected at most {max_bytes} bytes")
+    too_large = _error(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body", f"expected at most {max_bytes} bytes"
+    )
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise too_large
     body = bytearray()
@@ -275,9 +283,9 @@ async def read_body(service: ModelService, request: Request) -> bytes:
                     raise too_large
     except TimeoutError as error:
         problem = f"did not arrive within {BODY_TIMEOUT_SECONDS:.0f} s"
-        raise _error(BAD_REQUEST, "body", problem) from error
+        raise _error(HTTPStatus.BAD_REQUEST, "body", problem) from error
     except ClientDisconnect as error:
-        raise _error(BAD_REQUEST, "body", "is not complete") from error
+        raise _error(HTTPStatus.BAD_REQUEST, "body", "is not complete") from error
     return bytes(body)
 
 

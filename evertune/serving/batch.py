@@ -86,14 +86,14 @@ def score(root: Path, *, now: datetime, table: pd.DataFrame | None = None) -> Sc
     if table is None:
         name = Path(str(params.scoring.source)).name.split(".")[0]
         table = _configured_table(params, root)
-    store = open_registry(params)
-    champion = store.champion()
+    registry = open_registry(params)
+    champion = registry.champion()
     if champion is None:
         raise StageError(
-            f"{store.name} has no champion to score with:"
-            f" {ways_to_a_champion(store.aliases().get('challenger'))}."
+            f"{registry.name} has no champion to score with:"
+            f" {ways_to_a_champion(registry.aliases().get('challenger'))}."
         )
-    model = store.load_model(champion)
+    model = registry.load_model(champion)
     table = with_schema_names(table, model.schema)
     clean, issues = conform_to_schema(table, model.schema)
     if issues:
@@ -164,12 +164,12 @@ def score_with_shadow(root: Path, table: pd.DataFrame, *, now: datetime) -> int:
         The other version's files are gone, or it does not predict its own example.
     """
     params = load_params(root)
-    store = open_registry(params)
-    champion = store.champion()
+    registry = open_registry(params)
+    champion = registry.champion()
     if champion is None or not params.scoring.shadow:
         return 0
     days = params.monitoring.policy.shadow_days
-    other = load_shadow(store, None, beside=champion, now=now, days=days)
+    other = load_shadow(registry, None, beside=champion, now=now, days=days)
     if other is None:
         return 0
     schema = other.model.schema

@@ -30,7 +30,7 @@ class LoadedModel:
     fast: CompiledModel
 
 
-def load_champion(store: ModelRegistry, before: LoadedModel | None) -> LoadedModel | None:
+def load_champion(registry: ModelRegistry, before: LoadedModel | None) -> LoadedModel | None:
     """Return the champion, loaded unless it is the one before; None where there is none yet.
 
     Raises
@@ -38,11 +38,11 @@ def load_champion(store: ModelRegistry, before: LoadedModel | None) -> LoadedMod
     StageError
         Its files are gone, or it does not predict the rows that it was registered with.
     """
-    return _load_version(store, store.champion(), before)
+    return _load_version(registry, registry.champion(), before)
 
 
 def load_shadow(
-    store: ModelRegistry,
+    registry: ModelRegistry,
     before: LoadedModel | None,
     *,
     beside: ModelVersion,
@@ -61,29 +61,29 @@ def load_shadow(
         So long after the champion was registered it is the champion before; later, or where
         there is none, the challenger.
     """
-    former = store.find("previous")
+    former = registry.find("previous")
     young = now.timestamp() - beside.created_seconds <= days * 86_400
-    chosen = former if former and young else store.find("challenger")
+    chosen = former if former and young else registry.find("challenger")
     if chosen is None or chosen.number == beside.number:
         return None
-    return _load_version(store, chosen, before)
+    return _load_version(registry, chosen, before)
 
 
 def _load_version(
-    store: ModelRegistry, version: ModelVersion | None, before: LoadedModel | None
+    registry: ModelRegistry, version: ModelVersion | None, before: LoadedModel | None
 ) -> LoadedModel | None:
     if version is None:
         return None
     if before is not None and before.version.identity == version.identity:
         return LoadedModel(version, before.model, before.fast)
-    model = store.load_model(version)
+    model = registry.load_model(version)
     made = LoadedModel(version, model, compile_model(model))
-    _smoke_test(made, store)
+    _smoke_test(made, registry)
     return made
 
 
-def _smoke_test(made: LoadedModel, store: ModelRegistry) -> None:
-    raw = store.example_rows(made.version)
+def _smoke_test(made: LoadedModel, registry: ModelRegistry) -> None:
+    raw = registry.example_rows(made.version)
     rows = [
         {str(name): None if pd.isna(cell) else cell for name, cell in row.items()}
         for row in raw.to_dict("records")
@@ -93,12 +93,12 @@ def _smoke_test(made: LoadedModel, store: ModelRegistry) -> None:
         alike = _predictions_agree(predict_compiled(rows, made.fast), whole)
     except ValueError as error:
         raise StageError(
-            f"version {made.version.number} of {store.name} cannot read the rows that it was"
+            f"version {made.version.number} of {registry.name} cannot read the rows that it was"
             f" registered with, and is not used: {error}"
         ) from error
     if not alike:
         raise StageError(
-            f"version {made.version.number} of {store.name} does not give the same predictions"
+            f"version {made.version.number} of {registry.name} does not give the same predictions"
             " for single rows as for a table, and is not used; train again"
         )
 

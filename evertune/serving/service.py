@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -51,8 +52,6 @@ from evertune.registry.mlflow_registry import open_registry
 from evertune.serving.metrics import create_metrics, render_metrics
 from evertune.serving.model_holder import LoadedModel, load_champion, load_shadow
 from evertune.serving.requests import (
-    NOT_READY,
-    UNPROCESSABLE,
     FieldError,
     LabelRequest,
     LabelResponse,
@@ -63,7 +62,6 @@ from evertune.serving.requests import (
 from evertune.serving.token import service_token
 
 LOGGER = logging.getLogger(__name__)
-CONFLICT = 409
 RELOAD_SECONDS = 1.0
 MAX_BATCH_ROWS = 256
 SHADOW_WAIT_SECONDS = 0.2
@@ -118,7 +116,7 @@ def utc_now() -> datetime:
 def log_unavailable() -> RequestError:
     """Return the error of a service whose log does not answer."""
     problem = "the prediction log does not answer; try again soon"
-    return RequestError(NOT_READY, FieldError("log", problem))
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, FieldError("log", problem))
 
 
 class ModelService:
@@ -157,7 +155,7 @@ class ModelService:
         self.models = ServedModels()
         self.active = 0
         self._log = open_prediction_log(self.params)
-        self._store = open_registry(self.params)
+        self._registry = open_registry(self.params)
         # one thread each: batches are predicted and logged one after the other
         self._worker = ThreadPoolExecutor(1, "predict")
         self._shadower = ThreadPoolExecutor(1, "shadow")
@@ -197,12 +195,14 @@ class ModelService:
         """Return that the service is alive; fail where new champions would not be noticed."""
         if self._watcher is not None and self._watcher.done():
             problem = "is not read any more; start the service again"
-            raise RequestError(NOT_READY, FieldError("registry", problem))
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, FieldError("registry", problem))
         return {"status": "alive"}
 
     def no_champion(self) -> RequestError:
         """Return the error of a service that has no model yet."""
-        return RequestError(NOT_READY, FieldError("champion", self.models.missing))
+        return RequestError(
+            HTTPStatus.SERVICE_UNAVAILABLE, FieldError("champion", self.models.missing)
+        )
 
     def readiness(self) -> dict[str, str]:
         """Return the version of the champion; fail where there is none."""
@@ -249,14 +249,14 @@ class ModelService:
     def _reload(self) -> None:
         """Use the versions that the aliases name; if that fails those in use stay."""
         try:
-            champion, shadow = load_champion(self._store, self.models.champion), None
+            champion, shadow = load_champion(self._registry, self.models.champion), None
             missing = ""
             if champion is None:
-                challenger = self._store.aliases().get("challenger")
+                challenger = self._registry.aliases().get("challenger")
                 missing = f"no model is in use yet: {ways_to_a_champion(challenger)}"
             if champion is not None and self.params.scoring.shadow:
                 shadow = load_shadow(
-                    self._store,
+                    self._registry,
                     self.models.shadow,
                     beside=champion.version,
                     now=self.clock(),
@@ -457,7 +457,11 @@ class ModelService:
                 errors.append(FieldError(f"labels[{place}].moment", FUTURE_MESSAGE))
         self.metrics.labels.labels("refused").inc(len(errors) + len(conflicts))
         if errors or conflicts:
-            raise RequestError(UNPROCESSABLE if errors else CONFLICT, *errors, *conflicts)
+            raise RequestError(
+                HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.CONFLICT,
+                *errors,
+                *conflicts,
+            )
         try:
             default = time_of_undated(self._log, self.params, now=now)
             labels = [
@@ -589,7 +593,7 @@ def _predict(
 
 def _error_reply(errors: Sequence[FieldError]) -> RequestError:
     taken = all(error.problem == ID_TAKEN for error in errors)
-    return RequestError(CONFLICT if taken else UNPROCESSABLE, *errors)
+    return RequestError(HTTPStatus.CONFLICT if taken else HTTPStatus.UNPROCESSABLE_ENTITY, *errors)
 
 
 def _predictions_json(

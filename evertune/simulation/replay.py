@@ -79,7 +79,7 @@ from evertune.simulation.results import (
 from evertune.stages.runner import run_outdated_stages
 from evertune.stages.snapshot import take_snapshot
 from evertune.terminal import verdict_line
-from evertune.times import TimeWindow, to_naive_timestamp, to_utc_datetime
+from evertune.times import MICROSECOND, TimeWindow, to_naive_timestamp, to_utc_datetime
 from evertune.types import FloatArray, Predictions, encode_classes
 
 EXAMPLE = "example"
@@ -90,7 +90,6 @@ TRAINING_SHARE = 0.6
 MIN_ROWS = 100
 WINDOW_DAYS, MIN_WINDOWS = 7, 2
 ORACLE_LATEST_DAYS = (30.0,)
-ONE_MICROSECOND = timedelta(microseconds=1)
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 COPIED_PATHS = ("flows", "pipelines", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore")
 SMALL_SETTINGS: dict[str, dict[str, object]] = {
@@ -239,7 +238,7 @@ class ReplayProject:
 
     def windows(self, n: int) -> tuple[TimeWindow, ...]:
         """Return n equal windows from the first to the last row that is played."""
-        end = self.end + ONE_MICROSECOND
+        end = self.end + MICROSECOND
         edges = [self.start + number * (end - self.start) / n for number in range(n)]
         spans = zip(edges, [*edges[1:], end], strict=True)
         return tuple(TimeWindow(*span, int(self._between(*span).sum())) for span in spans)
@@ -285,7 +284,7 @@ class ReplayProject:
     ) -> tuple[WindowLoss, ...]:
         """Return the loss of every window of the log, once all labels are there."""
         end, schema = windows[-1].end, self.model.schema
-        self._load_labels(end, end + label_delay + ONE_MICROSECOND, label_delay)
+        self._load_labels(end, end + label_delay + MICROSECOND, label_delay)
         with open_prediction_log(load_params(self.root)) as log:
             frame = log.read(classes=schema.classes)
         y_true = frame["truth"].to_numpy(dtype=np.float64)

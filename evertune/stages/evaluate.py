@@ -27,7 +27,7 @@ from evertune.data.folds import Fold, folds_from_table
 from evertune.data.profiling import data_warnings
 from evertune.data.readers import spec_from_params
 from evertune.data.schema import PreparedTable, encode_target
-from evertune.ensemble.calibration import OOFPredictions
+from evertune.ensemble.oof import OOFPredictions
 from evertune.evaluation.baselines import (
     BaselineResult,
     baseline_predictions,

@@ -118,7 +118,7 @@ def final_model(search: SearchResult, windows: WindowCandidates, built: BuiltMod
     table, schema = search.training.table, search.training.schema
     window = ALL_ROWS if built.choice is None else built.choice.chosen
     in_window = table["row_key"][is_in_window(windows.moments, window)]
-    keys = (*in_window, *windows.choosing["row_key"])
+    keys = (*in_window, *windows.selection["row_key"])
     return Model(schema, built.configuration, built.fitted, keys)
 
 

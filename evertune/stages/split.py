@@ -10,13 +10,17 @@ hold-out and the other half chooses the training window; otherwise no rows choos
 import pandas as pd
 
 from evertune.config.schema import SplitSection
-from evertune.data.folds import Fold, max_training_rows, subsample_folds
+from evertune.data.folds import (
+    Fold,
+    make_training_folds,
+    max_training_rows,
+    schema_fold_kind,
+    subsample_folds,
+)
 from evertune.data.holdout import (
     TableSplit,
     add_row_keys,
     find_rare_classes,
-    make_training_folds,
-    schema_fold_kind,
     split_from_moment,
     split_table,
 )

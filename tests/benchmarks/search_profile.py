@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 
 from evertune.estimator import TunedClassifier, TunedRegressor
+from evertune.models.families import FAMILIES
 from evertune.search.objective import Job, JobUpdate
-from evertune.search.portfolio import KINDS
 from evertune.search.study import Study
 from tests.benchmarks.quality import loaded
 
@@ -84,7 +84,8 @@ def profile(
 
 def kinds_in_time(scored: list[tuple[float, str]]) -> dict[str, float | None]:
     """Return after how many seconds 1, 3, ... kinds of model had a score."""
-    first = sorted({KINDS[family]: seconds for seconds, family in sorted(scored)[::-1]}.values())
+    by_kind = {FAMILIES[family].kind: seconds for seconds, family in sorted(scored)[::-1]}
+    first = sorted(by_kind.values())
     return {f"kinds_{n}": round(first[n - 1], 1) if len(first) >= n else None for n in WANTED_KINDS}
 
 

@@ -1,15 +1,13 @@
 import json
 import os
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from evertune.config import Params, edit_params, find_root, load_params, load_paths
 from evertune.config.loader import call_with_sections, run_stage
-from evertune.config.schema import DataSection, Family, PathsSection, SearchSection
+from evertune.config.schema import DataSection, PathsSection, SearchSection
 from evertune.errors import ParamsError, TableError
-from evertune.models import families
 
 SHIPPED = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 SHORT = "data: {source: sales.csv, target: left}\n"
@@ -441,10 +439,6 @@ def test_a_threshold_without_a_bound_is_switched_off(tmp_path):
 @pytest.mark.parametrize("cron", ["* * * * *", "*/15 6-20/2 1,15 jan-mar MON", "5 4 * * sun,sat"])
 def test_a_schedule_that_schedulers_read_is_accepted(tmp_path, cron):
     assert _load(tmp_path, monitoring={"cron": cron}).monitoring.cron == cron
-
-
-def test_every_family_that_can_be_named_exists():
-    assert set(get_args(Family)) == families.FAMILIES.keys() - {"zero_rule"}
 
 
 @pytest.mark.parametrize(("written", "read"), [("1e-3", 0.001), ("60", 60.0), ("0.5", 0.5)])

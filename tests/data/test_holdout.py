@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evertune.data.folds import make_training_folds
 from evertune.data.holdout import (
     add_row_keys,
     find_rare_classes,
     hash_rows,
     is_in_holdout,
     is_latest,
-    make_training_folds,
     split_from_moment,
     split_table,
 )

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from evertune.ensemble.calibration import (
-    OOFPredictions,
     calibrate_on_oof,
     fit_temperature,
     fit_threshold,
 )
+from evertune.ensemble.oof import OOFPredictions
 from evertune.metrics.metrics import METRICS
 from evertune.models.fitted_model import Ensemble, apply_temperature, apply_threshold
 from evertune.types import Predictions

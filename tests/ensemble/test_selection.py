@@ -124,8 +124,9 @@ def test_entries_that_were_validated_on_other_rows_are_refused():
         chosen([*entries(2), other])
 
 
-def test_networks_have_at_most_half_of_the_weight_on_a_small_table():
-    networks = entries(3, scale=0.8, family="mlp")
+@pytest.mark.parametrize("family", ["mlp", "embedding_mlp"])
+def test_networks_have_at_most_half_of_the_weight_on_a_small_table(family):
+    networks = entries(3, scale=0.8, family=family)
     others = [entry(k, TRUTH + 1.2 * NOISE[k], FOLDS) for k in (3, 4)]
     found = chosen([*networks, *others])
     assert sum(weight for number, weight in found.weights if number < 3) <= 0.5

@@ -118,10 +118,14 @@ def test_the_page_of_another_table_has_the_own_holdout_beside_it(evaluation):
     assert "written before the decision" not in text
 
 
-@pytest.mark.parametrize("pictures", [{"roc": b"new"}, {}])
-def test_a_report_replaces_what_the_folders_held(evaluation, tmp_path, pictures):
-    places = {"figures": tmp_path / "f.json", "plots": tmp_path / "p", "report": tmp_path / "r"}
+@pytest.mark.parametrize("plots", [{"roc": b"new"}, {}])
+def test_a_report_replaces_what_the_folders_held(evaluation, tmp_path, plots):
+    places = {
+        "scores_file": tmp_path / "f.json",
+        "plots_folder": tmp_path / "p",
+        "report_folder": tmp_path / "r",
+    }
     write_report(evaluation, {"old": b"old"}, **places)
-    write_report(evaluation, pictures, **places)
-    assert {path.stem for path in (tmp_path / "p").iterdir()} == set(pictures)
+    write_report(evaluation, plots, **places)
+    assert {path.stem for path in (tmp_path / "p").iterdir()} == set(plots)
     assert [path.name for path in (tmp_path / "r").iterdir()] == ["report.html"]

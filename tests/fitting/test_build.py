@@ -8,8 +8,7 @@ from evertune.config.loader import load_params
 from evertune.data.folds import Fold, folds_to_table
 from evertune.data.schema import Column, TableSchema, encode_target
 from evertune.data.training_windows import TrainingWindow
-from evertune.ensemble.calibration import OOFPredictions
-from evertune.ensemble.oof import TrialArtifacts
+from evertune.ensemble.oof import OOFPredictions, TrialArtifacts
 from evertune.errors import StageError
 from evertune.evaluation.baselines import BaselineResult
 from evertune.files import read_record, read_table, write_record, write_table

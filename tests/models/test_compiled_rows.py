@@ -10,7 +10,6 @@ from evertune.data.cleaning import conform_to_schema
 from evertune.data.parsing import as_date
 from evertune.data.schema import Column, TableSchema
 from evertune.models.compiled_rows import (
-    date_features,
     event_time,
     make_cell_reader,
     make_row_reader,
@@ -18,6 +17,7 @@ from evertune.models.compiled_rows import (
     read_rows,
 )
 from evertune.preprocessing.encoders import feature_frame
+from evertune.preprocessing.transformers import date_cells
 
 COLUMNS = (
     Column("n", "number"),
@@ -153,7 +153,7 @@ def test_the_parts_of_a_date_are_those_of_tables_to_the_last_digit():
     first = np.datetime64(datetime.min, "us")
     dates = pd.Series([first, np.datetime64(datetime.max, "us"), *(first + draws)])
     moments = [each.to_pydatetime().replace(tzinfo=UTC) for each in dates]
-    assert [date_features(each) for each in moments] == parts_in_tables(dates)
+    assert [date_cells(each) for each in moments] == parts_in_tables(dates)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evertune.config.schema import PolicySection
-from evertune.decisions import Alarm, DecisionOutcome, Finding, RefitReason
+from evertune.decisions import Alarm, DecisionOutcome, Finding
 from evertune.monitoring import policy as policy_module
 from evertune.monitoring.policy import POLICY_RULES, decide, notification_kind
 from evertune.monitoring.state import MonitoringState, with_claimed_requests
@@ -312,7 +312,7 @@ REFUSED_CHECK = after("refused", days=0, state=QUIET, decision=made([], QUIET, P
 
 def test_newer_rows_are_tried_at_intervals_without_an_alarm():
     decision = made([], QUIET, PERIODIC)
-    assert (decision.action, decision.follow_up) == ("refit", RefitReason.PERIODIC)
+    assert (decision.action, decision.is_periodic) == ("refit", True)
     assert made([], REFUSED_CHECK, PERIODIC, days=13).action == "nothing"
     assert made([], REFUSED_CHECK, PERIODIC, days=14).action == "refit"
 
@@ -339,7 +339,19 @@ def test_a_change_that_was_not_learnable_is_tried_again_with_newer_rows():
     for days in (-40, -20):
         twice = after("refused", days=days, state=twice)
     assert made(state=twice).ask_a_person
-    assert made(state=twice, policy=PERIODIC).follow_up == RefitReason.PERIODIC
+    assert made(state=twice, policy=PERIODIC).is_periodic
+
+
+def test_a_refused_periodic_refit_after_a_retune_is_no_reason_for_a_follow_up():
+    policy = PolicySection(refit_interval_days=1)
+    state = promoted(3)
+    later = NOW - timedelta(days=2)
+    outcomes = tuple(replace(each, moment=later) for each in state.outcomes)
+    state = replace(state, promoted_at=later, outcomes=outcomes)
+    check = made([], state, policy)
+    assert check.is_periodic
+    refused = after("refused", days=0, state=state, decision=check)
+    assert made([], refused, policy, days=0.5).action == "nothing"
 
 
 def test_a_periodic_refit_has_no_follow_up():

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from evertune.data.schema import Column, TableSchema
-from evertune.models.compiled_rows import date_features
 from evertune.preprocessing.encoders import (
     ENCODING_CHOICES,
     Encoding,
@@ -14,6 +13,7 @@ from evertune.preprocessing.encoders import (
     make_encoder,
     ordinal_columns,
 )
+from evertune.preprocessing.transformers import date_cells
 
 MANY = tuple(f"l{number}" for number in range(40))
 SCHEMA = TableSchema(
@@ -91,7 +91,7 @@ def test_the_last_day_that_dates_know_is_a_number_like_others():
 def test_a_date_has_the_days_that_a_single_cell_has():
     moment = datetime(2031, 5, 6, 7, 8, 9, 123457, tzinfo=UTC)
     features = feature_frame(TABLE.assign(since=pd.Timestamp(moment).tz_localize(None)), SCHEMA)
-    assert features.loc[0, "since:days"] == date_features(moment)[0]
+    assert features.loc[0, "since:days"] == date_cells(moment)[0]
 
 
 def test_an_unknown_date_has_no_days():

@@ -1,10 +1,13 @@
 import sys
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evertune.config import schema
 from evertune.data.schema import Column
+from evertune.models.embedding_network import OPTIONAL_LIBRARIES
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES
 from evertune.search.configurations import (
     build_space,
@@ -15,7 +18,15 @@ from evertune.search.configurations import (
     nearest_configuration,
     nearest_values,
 )
-from evertune.search.space import ALL_SPACES, DEFAULT_SPACES, Choice, Float, Integer
+from evertune.search.portfolio import FOLD_SECONDS
+from evertune.search.space import (
+    ALL_SPACES,
+    DEFAULT_SPACES,
+    EXTRA_SPACES,
+    Choice,
+    Float,
+    Integer,
+)
 from evertune.trials import Configuration
 
 ONE_PART = {"feature_selection": ["none"]}
@@ -35,6 +46,17 @@ def draw_configuration(family, fraction):
         return round(value) if isinstance(part, Integer) else value
 
     return Configuration(family, draw_values(SEARCHED[family], draw))
+
+
+def test_every_family_stands_in_every_table_of_families():
+    named = set(get_args(schema.Family))
+    assert named == FAMILIES.keys() - {"zero_rule"}
+    assert named == ALL_SPACES.keys()
+    assert named == FOLD_SECONDS.keys()
+
+
+def test_families_that_need_an_extra_are_the_same_everywhere():
+    assert set(schema.EXTRA_FAMILIES) == EXTRA_SPACES.keys() == OPTIONAL_LIBRARIES.keys()
 
 
 @given(st.sampled_from(list(DEFAULT_SPACES)), st.floats(0, 1))

@@ -34,7 +34,7 @@ TRIALS = (
 
 def test_time_is_counted_by_purpose():
     spent = build_search_report(TRIALS, HEADER).spent
-    assert [(each.phase, each.seconds, each.trials) for each in spent] == [
+    assert [(each.name, each.seconds, each.trials) for each in spent] == [
         ("portfolio", 2.5, 1),
         ("search", 2.5, 1),
         ("cut short", 2.5, 1),
@@ -45,7 +45,7 @@ def test_time_is_counted_by_purpose():
 
 def test_without_known_workers_the_time_outside_fits_is_not_reported():
     report = build_search_report(TRIALS, SearchHeader("d", "rmse", False, 1, 10.0, None))
-    assert "outside fits" not in [each.phase for each in report.spent]
+    assert "outside fits" not in [each.name for each in report.spent]
 
 
 def test_time_is_counted_by_family_the_most_expensive_first():

@@ -9,10 +9,10 @@ from evertune.config.yaml_file import edit_section
 from evertune.data.example import training_table
 from evertune.errors import ParamsError
 from evertune.orchestration.steps import perform_here, snapshot_step, stage_step
+from evertune.search.check_params import check_search_params
 from evertune.search.samplers import SEARCHERS
 from evertune.search.trial_log import read_trials
 from evertune.stages.runner import stage_function
-from evertune.stages.search_space import check_space
 from evertune.versioning import dvc
 from tests.support.projects import copied_project
 
@@ -48,7 +48,7 @@ def search(project, tmp_path):
     def run(**settings):
         edit_section(tmp_path / "params.yaml", "search", SETTINGS | settings)
         params = load_params(tmp_path)
-        check_space(tmp_path)
+        check_search_params(tmp_path)
         stage_function(tmp_path, "search")(
             paths=params.paths, metric=params.metric, search=params.search
         )

@@ -130,8 +130,8 @@ def test_a_class_rarer_than_the_folds_is_refused_by_name(paths):
 def test_without_a_plan_no_row_chooses_the_window(paths):
     prepared(paths)
     run(paths=paths, split=SplitSection())
-    choosing, training = read_table(paths.selection), read_table(paths.training)
-    assert (len(choosing), list(choosing)) == (0, list(training))
+    selection, training = read_table(paths.selection), read_table(paths.training)
+    assert (len(selection), list(selection)) == (0, list(training))
 
 
 def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsys):
@@ -139,13 +139,13 @@ def test_rows_from_the_plans_moment_choose_or_judge_and_never_train(paths, capsy
     write_record(paths.plan, Plan("retune", judge_from="2024-12-01T00:00:00+00:00"))
     run(paths=paths, split=SplitSection())
     training, holdout, _ = read(paths)
-    choosing = read_table(paths.selection)
+    selection = read_table(paths.selection)
     assert (
         training["day"].max()
         < pd.Timestamp("2024-12-01")
-        <= min(choosing["day"].min(), holdout["day"].min())
+        <= min(selection["day"].min(), holdout["day"].min())
     )
-    assert f"{len(choosing)} rows to choose the training window by" in capsys.readouterr().out
+    assert f"{len(selection)} rows to choose the training window by" in capsys.readouterr().out
 
 
 def test_a_plan_that_no_row_is_late_enough_for_is_refused(paths):

@@ -1,8 +1,8 @@
 """Check `search` of params.yaml before a run begins, as far as its schema cannot.
 
 The section's schema knows the families and the searchers; which hyperparameters a family has, which
-values those take, and what a searcher needs, is known to `evertune.search`. Its imports take
-seconds and are made only where there is something to check.
+values those take, and what a searcher needs, is known to `configurations` and `samplers`. Their
+imports take seconds and are made only where there is something to check.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from evertune.config.yaml_file import ParamsIssue, find_line, params_error, read
 ALWAYS_USABLE = ("portfolio", "grid", "random", "tpe")
 
 
-def check_space(root: Path) -> None:
+def check_search_params(root: Path) -> None:
     """Refuse a `search.space` that no search could use, and a searcher that cannot use it.
 
     Raises

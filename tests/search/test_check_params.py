@@ -2,7 +2,7 @@ import pytest
 
 from evertune.config.loader import load_params
 from evertune.errors import ParamsError
-from evertune.stages.search_space import check_space
+from evertune.search.check_params import check_search_params
 
 SPACE = """data: {source: sales.csv, target: left}
 search:
@@ -20,7 +20,7 @@ def test_every_fault_of_the_search_space_is_named_with_its_line(tmp_path):
     (tmp_path / "params.yaml").write_text(SPACE)
     load_params(tmp_path)
     with pytest.raises(ParamsError) as caught:
-        check_space(tmp_path)
+        check_search_params(tmp_path)
     first, *faults = str(caught.value).splitlines()
     assert first.endswith("params.yaml has 3 faults:")
     assert [fault.split(" must be ")[0] for fault in faults] == [
@@ -36,4 +36,4 @@ def test_a_space_that_can_be_searched_is_no_fault(tmp_path, space):
     (tmp_path / "params.yaml").write_text(
         SPACE.split("search", maxsplit=1)[0] + f"search: {{space: {space}}}\n"
     )
-    check_space(tmp_path)
+    check_search_params(tmp_path)
