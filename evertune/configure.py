@@ -31,7 +31,7 @@ from evertune.versioning import dvc
 
 EXAMPLE_SOURCE = "example"
 EXAMPLE_VALUES = {"time": "date", "positive": "yes"}  # what params.yaml says of the example
-COLUMN_ROLES = (*OPTIONAL_ROLES, "human_column", "existing_column")
+COLUMN_ROLES = (*OPTIONAL_ROLES, "weight", "human_column", "existing_column")
 
 
 def show_nothing(_text: str, _done: float | None) -> None:

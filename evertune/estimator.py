@@ -16,6 +16,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self, cast, get_args
 from weakref import WeakKeyDictionary
 
@@ -117,6 +118,21 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             )
         return raw, target
 
+    def _check_weights(self, sample_weight: ArrayLike | None, n_rows: int) -> FloatArray | None:
+        """Return the weights of n rows; None if there are none."""
+        if sample_weight is None:
+            return None
+        weights: FloatArray = check_array(
+            sample_weight, dtype="float64", ensure_2d=False, input_name="sample_weight"
+        )
+        if weights.shape != (n_rows,) or (weights < 0).any() or not (weights > 0).any():
+            raise ValueError(
+                f"Expected sample_weight to be {n_rows} numbers from 0, one for each row and not"
+                f" all zero, but got an array of shape {weights.shape} with values from"
+                f" {weights.min():g} to {weights.max():g}."
+            )
+        return weights
+
     def _families(self) -> tuple[str, ...]:
         chosen = DEFAULT_SPACES if self.families is None else self.families
         return tuple(map(current_family, chosen))
@@ -181,6 +197,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
         *,
         task: Task,
         classes: Sequence[str],
+        weights: FloatArray | None,
         started: float,
     ) -> Self:
         given, seed = self.metric, self._seed()
@@ -194,6 +211,12 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             missing_values=self.missing_values,
         )
         _warn_unread_cells(parsed.unread)
+        table, schema = parsed.table, parsed.schema
+        if weights is not None:
+            name = "weight"
+            while name in raw.columns:
+                name += "_"
+            table, schema = table.assign(**{name: weights}), replace(schema, weight=name)
         n_folds = (
             default_n_folds(*parsed.table.shape, self.budget_seconds)
             if self.n_folds == "auto"
@@ -207,7 +230,7 @@ class _Tuned(BaseEstimator):  # type: ignore[misc]
             seed=seed,
         )
         built, trials = tune(
-            Objective(parsed.table, truth, parsed.schema, folds, (metric,), seed),
+            Objective(table, truth, schema, folds, (metric,), seed),
             config,
             started=started,
             budget_seconds=self.budget_seconds,
@@ -316,13 +339,15 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
     array([0, 2])
     """
 
-    def fit(self, X: TableLike, y: ArrayLike) -> Self:
+    def fit(self, X: TableLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Search within the budget and keep the best model.
 
         Parameters
         ----------
         y : array of shape (n,)
             Class labels: text, whole numbers or booleans.
+        sample_weight : array of shape (n,), optional
+            How much each row counts in fits, numbers from 0. Scores count all rows alike.
 
         Raises
         ------
@@ -343,6 +368,7 @@ class TunedClassifier(ClassifierMixin, _Tuned):  # type: ignore[misc]
             codes.astype(np.float64),
             task="binary" if len(self.classes_) == 2 else "multiclass",
             classes=[str(label) for label in self.classes_],
+            weights=self._check_weights(sample_weight, len(raw)),
             started=started,
         )
 
@@ -377,13 +403,15 @@ class TunedRegressor(RegressorMixin, _Tuned):  # type: ignore[misc]
     True
     """
 
-    def fit(self, X: TableLike, y: ArrayLike) -> Self:
+    def fit(self, X: TableLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Search within the budget and keep the best model.
 
         Parameters
         ----------
         y : array of shape (n,)
             Numbers.
+        sample_weight : array of shape (n,), optional
+            How much each row counts in fits, numbers from 0. Scores count all rows alike.
 
         Raises
         ------
@@ -393,7 +421,14 @@ class TunedRegressor(RegressorMixin, _Tuned):  # type: ignore[misc]
         started = time.monotonic()
         raw, target = self._check(X, y)
         values = check_array(target, dtype="float64", ensure_2d=False, input_name="y")
-        return self._search(raw, values, task="regression", classes=(), started=started)
+        return self._search(
+            raw,
+            values,
+            task="regression",
+            classes=(),
+            weights=self._check_weights(sample_weight, len(raw)),
+            started=started,
+        )
 
     def predict(self, X: TableLike) -> FloatArray:
         """Return the predicted value of every row, an array of shape (n,)."""

@@ -62,7 +62,7 @@ def _check_paths(paths: PathsSection, root: Path) -> Iterator[Conflict]:
 
 
 def _check_data(data: DataSection) -> Iterator[Conflict]:
-    roles = ("target", "identifier", "time", "group", "human_column", "existing_column")
+    roles = ("target", "identifier", "time", "group", "weight", "human_column", "existing_column")
     columns = {role: getattr(data, role) for role in roles if getattr(data, role) is not None}
     counts = Counter(columns.values())
     for role, column in columns.items():

@@ -133,6 +133,7 @@ class DataSection(Section):
     identifier: ColumnName | None = None  # names a row uniquely
     time: ColumnName | None = None  # orders the rows; the latest part becomes the hold-out
     group: ColumnName | None = None  # rows of one group are never split apart
+    weight: ColumnName | None = None  # how much a row counts in fits
     task: Task | Auto = "auto"
     positive: str | int | float | bool = "auto"
     ignore: tuple[str, ...] = ()

@@ -121,6 +121,10 @@ def prepare_table(
         predictions, prediction_issues = parse_given_predictions(raw[name], schema, spec)
         parts.append(predictions.reset_index(drop=True))
         issues += [replace(issue, kind=None) for issue in prediction_issues]
+    if schema.weight is not None:
+        weights, weight_issues = parse_weights(raw[schema.weight], spec)
+        parts.append(weights.reset_index(drop=True))
+        issues += weight_issues
     if issues:
         return None, tuple(issues)
     table = pd.concat(parts, axis="columns")
@@ -139,6 +143,25 @@ def _ambiguous_cells(
             yield from open_number_issues(raw[column.name], spec)
     for name in filter(None, (schema.human, schema.existing)):
         yield from open_number_issues(raw[name], spec)
+
+
+def parse_weights(column: pd.Series, spec: TableSpec) -> tuple[pd.Series, tuple[DataIssue, ...]]:
+    """Return the weights of rows, float64 with NaN for empty cells, and what is wrong with them."""
+    weights, unread = read_number(
+        column, missing=spec.missing_values, number_format=spec.format_of(column.name)
+    )
+    issues = [*open_number_issues(column, spec), *(replace(issue, kind=None) for issue in unread)]
+    without = "Correct them, or set data.weight: null in params.yaml."
+    issues += issue_for_cells(
+        column,
+        (weights < 0) | np.isinf(weights),
+        problem="cells are negative or infinite, but how much a row counts must be a number from 0",
+        remedy=without,
+    )
+    if not issues and not (weights > 0).any():
+        problem = "no row has a weight above 0, so that no row would count"
+        issues.append(DataIssue(str(column.name), problem, remedy=without))
+    return weights, tuple(issues)
 
 
 def with_monotone(columns: Sequence[Column], spec: TableSpec) -> tuple[Column, ...]:
@@ -201,6 +224,7 @@ def infer_schema(
         identifier=spec.identifier,
         time=time,
         group=spec.group,
+        weight=spec.weight,
         human=spec.human,
         existing=spec.existing,
         time_column=describe_time_column(

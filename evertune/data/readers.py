@@ -84,6 +84,7 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
         identifier=data.identifier,
         time=data.time,
         group=data.group,
+        weight=data.weight,
         human=data.human_column,
         existing=EXISTING_SYSTEM_COLUMN if data.existing_model else data.existing_column,
         ignore=tuple(map(clean_text, data.ignore)),

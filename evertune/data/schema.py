@@ -77,9 +77,10 @@ class TableSchema:
     classes : tuple of str
         The target's values as text, in the order of their codes; in a binary task the second is
         the positive class. Empty in regression.
-    identifier, group, human, existing : str, optional
-        Columns with a role; they are not features. `human` and `existing` hold predictions by
-        people and by the system in use.
+    identifier, group, weight, human, existing : str, optional
+        Columns with a role; they are not features. `weight` says how much a row counts in fits
+        (see `fit_weights`); `human` and `existing` hold predictions by people and by the system in
+        use.
     time : str, optional
         The column that orders the rows: datetime64, or float64 if it is a counter.
     time_column : Column, optional
@@ -99,6 +100,7 @@ class TableSchema:
     identifier: str | None = None
     time: str | None = None
     group: str | None = None
+    weight: str | None = None
     human: str | None = None
     existing: str | None = None
     time_column: Column | None = None
@@ -133,6 +135,7 @@ class TableSpec:
     identifier: str | None = None
     time: str | None = None
     group: str | None = None
+    weight: str | None = None
     human: str | None = None
     existing: str | None = None
     ignore: tuple[str, ...] = ()
@@ -155,6 +158,7 @@ class TableSpec:
             "identifier": self.identifier,
             "time": self.time,
             "group": self.group,
+            "weight": self.weight,
             "human_column": self.human,
             "existing_column": self.existing,
         }
@@ -179,6 +183,25 @@ class PreparedTable:
     schema: TableSchema
     excluded: dict[str, str]
     n_unlabelled: int
+
+
+def fit_weights(table: pd.DataFrame, schema: TableSchema) -> FloatArray | None:
+    """Return how much each row of a clean table counts in fits, of shape (n,).
+
+    None without a column of weights. A row without a weight, such as one of production, counts as
+    much as the others on average.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"share": [1.0, 3.0, np.nan]})
+    >>> fit_weights(table, TableSchema((), "left", "binary", weight="share")).tolist()
+    [1.0, 3.0, 2.0]
+    """
+    if schema.weight is None:
+        return None
+    weights = table[schema.weight].to_numpy(dtype=np.float64)
+    known = weights[~np.isnan(weights)]
+    return np.where(np.isnan(weights), known.mean() if known.size else 1.0, weights)
 
 
 def encode_target(table: pd.DataFrame, schema: TableSchema) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from evertune.data.folds import Fold
-from evertune.data.schema import TableSchema
+from evertune.data.schema import TableSchema, fit_weights
 from evertune.ensemble.oof import TrialArtifacts
 from evertune.models.families import fit_configuration, fit_encoded
 from evertune.models.fit_context import FitContext
@@ -35,13 +35,25 @@ CONSTANT_ENCODER_ROWS = 500  # for the encoder of a constant, which reads no col
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """The n rows that models are fitted on: features, target of shape (n,), optional weights."""
+    """The n rows that models are fitted on: features, target of shape (n,).
+
+    Attributes
+    ----------
+    weights : array of shape (n,), optional
+        How much each row counts by its age.
+    """
 
     table: pd.DataFrame
     y: FloatArray
     schema: TableSchema
     seed: int
     weights: FloatArray | None = None
+
+    @property
+    def fit_weights(self) -> FloatArray | None:
+        """How much each row counts in a fit: by its age, and by the column of weights."""
+        own = fit_weights(self.table, self.schema)
+        return own if self.weights is None else self.weights if own is None else own * self.weights
 
 
 def resolve_mode(
@@ -166,7 +178,7 @@ def fit_on_training_set(
             n_ordinal=0,
             seed=training.seed,
             n_jobs=1,
-            weights=training.weights,
+            weights=training.fit_weights,
         )
         blank = np.zeros((len(training.y), 1))
         predictor = fit_encoded(configuration, blank, training.y, context).predictor
@@ -178,7 +190,7 @@ def fit_on_training_set(
         schema=training.schema,
         seed=training.seed,
         n_jobs=-1,
-        weights=training.weights,
+        weights=training.fit_weights,
         iterations=iterations,
         deadline=end,
     )

@@ -165,7 +165,7 @@ def _count_cells(column: ColumnReference, codes: BinCodes, values: FloatArray) -
 
 
 def _extra_columns(raw: pd.DataFrame, schema: TableSchema) -> tuple[str, ...]:
-    roles = (schema.target, schema.identifier, schema.time, schema.group)
+    roles = (schema.target, schema.identifier, schema.time, schema.group, schema.weight)
     known = {column.name for column in schema.features} | {*roles, schema.human, schema.existing}
     extra = [truncate_cell(name) for name in raw.columns if name not in known]
     return tuple(extra[:MAX_EXTRA_COLUMNS])

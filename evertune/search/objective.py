@@ -26,7 +26,7 @@ import pandas as pd
 from evertune.config.custom_metrics import load_metrics
 from evertune.config.schema import MetricSection, PathsSection
 from evertune.data.folds import Fold, folds_from_table
-from evertune.data.schema import TableSchema, encode_target
+from evertune.data.schema import TableSchema, encode_target, fit_weights
 from evertune.ensemble.oof import FoldModel
 from evertune.files import read_record, read_table
 from evertune.metrics.metrics import Metric, compute_metrics
@@ -294,12 +294,14 @@ def _fold_context(
     iterations: int | None = None,
 ) -> FitContext:
     """Return the context of a fit on one fold, which stops early by its validation rows."""
+    rows, weights = objective.folds[fold], fit_weights(objective.table, objective.schema)
     return make_fit_context(
         configuration,
         objective.schema,
         seed=objective.seed,
         n_jobs=1,
-        validation=(encoded.validation, objective.y[objective.folds[fold].validation]),
+        weights=None if weights is None else weights[rows.training],
+        validation=(encoded.validation, objective.y[rows.validation]),
         metric=objective.metrics[0].name,
         iterations=iterations,
         deadline=deadline,

@@ -458,7 +458,8 @@ def _list_check(field: str, most: int, *, alternative: str | None = None) -> Cal
 def _row_type(name: str, schema: TableSchema, ignored: Collection[str]) -> Any:
     """Return the type of a row; every column may be absent: the row reader names missing ones."""
     schemas = dict.fromkeys(ignored, CELL_SCHEMA)
-    schemas |= {each: CELL_SCHEMA for each in (schema.group, schema.human, schema.existing) if each}
+    roles = (schema.group, schema.weight, schema.human, schema.existing)
+    schemas |= {each: CELL_SCHEMA for each in roles if each}
     if schema.identifier:
         schemas[schema.identifier] = ID_SCHEMA
     required = [column.name for column in schema.features]

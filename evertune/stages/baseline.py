@@ -18,7 +18,7 @@ from evertune.config.custom_metrics import load_metrics
 from evertune.config.loader import find_root
 from evertune.config.schema import BaselineSection, MetricSection, PathsSection
 from evertune.data.folds import folds_from_table
-from evertune.data.schema import TableSchema, encode_predictions, encode_target
+from evertune.data.schema import TableSchema, encode_predictions, encode_target, fit_weights
 from evertune.errors import ParamsError, StageError
 from evertune.evaluation.baselines import (
     SIMPLEST_FAMILIES,
@@ -128,7 +128,13 @@ class BaselineMeasurement:
             schema = replace(schema, features=free)
         try:
             return fit_configuration(
-                configuration, table, y, schema=schema, seed=self.section.seed, n_jobs=1
+                configuration,
+                table,
+                y,
+                schema=schema,
+                seed=self.section.seed,
+                n_jobs=1,
+                weights=fit_weights(table, schema),
             )
         except ValueError as error:
             raise StageError(

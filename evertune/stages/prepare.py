@@ -15,6 +15,8 @@ def describe_preparation(prepared: PreparedTable, merged: MergedTable) -> str:
     lines = [f"{len(clean)} rows, {len(schema.features)} features, task {schema.task}"]
     if prepared.n_unlabelled:
         lines.append(f"{prepared.n_unlabelled} rows without a target were dropped")
+    if schema.weight is not None:
+        lines.append(f"rows count in fits by {quote_name(schema.weight)}")
     lines += [
         f"{quote_name(name)} is left out: {reason}" for name, reason in prepared.excluded.items()
     ]

@@ -23,7 +23,18 @@ LINEAR = QUICK | {"families": ["linear"]}
 N_ROWS = 60
 
 
-@parametrize_with_checks([TunedClassifier(**LINEAR), TunedRegressor(**LINEAR)])
+NOT_EQUAL = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "rows are dealt to folds, and scores count all of them alike: a row of weight 0 is no row"
+        " that is missing, and one of weight 2 none that stands there twice"
+    )
+}
+
+
+@parametrize_with_checks(
+    [TunedClassifier(**LINEAR), TunedRegressor(**LINEAR)],
+    expected_failed_checks=lambda _: NOT_EQUAL,
+)
 def test_scikit_learns_contract_is_kept(estimator, check):
     check(estimator)
 

@@ -16,12 +16,13 @@ from itertools import count
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from evertune.data.schema import fit_weights
 from evertune.models.families import (
     COMMON_DEFAULTS,
     FAMILIES,
+    balanced_weights,
     configuration_encoding,
     make_fit_context,
 )
@@ -250,7 +251,7 @@ class GradientSampler(SpaceSampler):
 
     def _encoded(self, point: Configuration, fold: int) -> _EncodedFold | None:
         """Return some rows of a fold as the point's model takes them; None if it takes none."""
-        objective, params = self._objective, _all_params(point)
+        params = _all_params(point)
         try:
             rows = self._encode(point, fold)
             columns = select_features(rows.X, rows.y, params, rows.context)
@@ -258,8 +259,7 @@ class GradientSampler(SpaceSampler):
             return None
         X, context = restrict_to_columns(columns, rows.X, rows.context)
         X_val = rows.X_val if columns is None else rows.X_val[:, list(columns)]
-        if params["class_weight"] == "balanced" and objective.schema.task != "regression":
-            context = replace(context, weights=compute_sample_weight("balanced", rows.y))
+        context = replace(context, weights=balanced_weights(rows.y, params, context))
         return _EncodedFold(X, rows.y, X_val, rows.y_val, context)
 
     def _encode(self, point: Configuration, fold: int) -> _EncodedFold:
@@ -275,6 +275,7 @@ class GradientSampler(SpaceSampler):
             X = encoder.fit_transform(feature_frame(objective.table.iloc[training], schema), y)
             X_val = encoder.transform(feature_frame(objective.table.iloc[validation], schema))
             n_rows = max(1, MAX_CELLS // max(1, X.shape[1]))
+            weights = fit_weights(objective.table.iloc[training[:n_rows]], schema)
             while len(self._folds) >= sum(GRADIENT_FOLDS.values()):
                 del self._folds[next(iter(self._folds))]
             self._folds[key] = _EncodedFold(
@@ -282,7 +283,7 @@ class GradientSampler(SpaceSampler):
                 y[:n_rows],
                 X_val[:n_rows],
                 objective.y[validation][:n_rows],
-                make_fit_context(point, schema, seed=objective.seed, n_jobs=1),
+                make_fit_context(point, schema, seed=objective.seed, n_jobs=1, weights=weights),
             )
         return self._folds[key]
 
