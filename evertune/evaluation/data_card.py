@@ -66,6 +66,8 @@ class DataCard:
         Name and kind of each column that the model learns from.
     missing : tuple of MissingColumn
         The largest share first.
+    weight : str, optional
+        The column that says how much a row counted in fits.
     suspicious : tuple of str
         Sentences about what a person should check.
     never_seen : str
@@ -79,6 +81,7 @@ class DataCard:
     excluded: tuple[ExcludedColumn, ...] = ()
     suspicious: tuple[str, ...] = ()
     never_seen: str = ""
+    weight: str | None = None
 
 
 def build_data_card(
@@ -120,6 +123,7 @@ def build_data_card(
         excluded=tuple(ExcludedColumn(*each) for each in (excluded or {}).items()),
         suspicious=tuple(suspicious),
         never_seen=never_seen,
+        weight=schema.weight,
     )
 
 

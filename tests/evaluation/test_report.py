@@ -4,6 +4,7 @@ import pytest
 
 from evertune.evaluation.data_card import DataCard, ExcludedColumn, MissingColumn, SplitSummary
 from evertune.evaluation.explain import Importance
+from evertune.evaluation.monotone import MonotoneCheck
 from evertune.evaluation.other_table import Assessment, MetricComparison
 from evertune.evaluation.phases import Phase
 from evertune.evaluation.report import report_html, write_report
@@ -103,6 +104,22 @@ def test_names_from_the_table_never_become_markup(evaluation):
 def test_a_regression_has_errors_instead_of_classes(evaluation):
     text = page(replace(evaluation, task="regression", classes=(), confusion=()))
     assert not missing(text, "Predicts the value of churned", "Errors on the hold-out")
+
+
+def test_only_a_direction_that_is_not_kept_is_marked(evaluation):
+    checks = [
+        MonotoneCheck(name, "up", 200, (0.0, 1.0), (0.1, 0.2), step, kept=step == 0)
+        for name, step in (("age", 0.0), ("bmi", 0.3))
+    ]
+    text = page(replace(evaluation, monotone=tuple(checks)))
+    assert '<td class="name">kept</td>' in text
+    assert '<td class="mark">not kept</td>' in text
+
+
+def test_the_page_says_that_rows_count_differently_in_fits(evaluation):
+    text = page(replace(evaluation, data=(replace(CARD, weight="share"),)))
+    assert not missing(text, "Rows count in fits by share; the scores count all rows alike.")
+    assert missing(page(replace(evaluation, data=(CARD,))), "Rows count in fits") != []
 
 
 def test_a_chosen_simplest_model_is_named(evaluation):
