@@ -3,9 +3,10 @@
     python -m tests.benchmarks.searchers DATA [--tables pima_diabetes,insurance,vowel]
         [--searchers all] [--seeds 5] [--trials 40] [--families linear,tree,lightgbm] [--keep DIR]
 
-DATA is a folder with `datasets.json` and the tables that it lists. For each table: the lines of
-the command, with ranks and the time inside each searcher. At the end the mean rank of each searcher
-over tables and seeds. Started again with the same DIR, it goes on with the runs that are missing.
+DATA is a folder with `datasets.json` and the tables that it lists. `all` leaves out what cannot run
+with these families, or lacks its library, and says so. For each table: the lines of the command,
+with ranks and the time inside each searcher. At the end the mean rank of each searcher over tables
+and seeds. Started again with the same DIR, it goes on with the runs that are missing.
 """
 
 import argparse
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from evertune.config.search_rules import search_conflicts
 from evertune.config.yaml_file import edit_section
 from evertune.scaffold import init_project
 from evertune.search.samplers import SEARCHERS
 from tests.support.projects import invoke
 
-LEFT_OUT = ("manual", "nsga2")  # they need configurations, and several metrics
+LEFT_OUT = {"manual": "it evaluates given configurations", "nsga2": "it needs several metrics"}
 
 
 def main() -> None:
@@ -36,12 +38,13 @@ def main() -> None:
     parser.add_argument("--families", default="linear,tree,lightgbm")
     parser.add_argument("--keep", type=Path, default=None)
     args = parser.parse_args()
-    known = [
-        name
-        for name, each in SEARCHERS.items()
-        if name not in LEFT_OUT and (each.needs is None or find_spec(each.needs))
-    ]
-    searchers = known if args.searchers == "all" else args.searchers.split(",")
+    families = args.families.split(",")
+    reasons = {name: reason_to_skip(name, families) for name in SEARCHERS}
+    searchers = args.searchers.split(",")
+    if args.searchers == "all":
+        searchers = [name for name, reason in reasons.items() if reason is None]
+        for name in sorted(reasons.keys() - set(searchers)):
+            say(f"{name} is left out: {reasons[name]}")
     folder = args.keep or Path(tempfile.mkdtemp())
     listed = json.loads((args.data / "datasets.json").read_text())["datasets"]
     entries = {each["name"]: each for each in listed}
@@ -49,7 +52,7 @@ def main() -> None:
     for table in args.tables.split(","):
         root = folder / table
         if not root.exists():
-            make_project(root, args.data, entries[table], args.families.split(","))
+            make_project(root, args.data, entries[table], families)
         command = [sys.executable, "-m", "evertune.cli.app", "compare"]
         command += ["--searchers", ",".join(searchers), "--seeds", str(args.seeds)]
         say(f"\n== {table}")
@@ -60,6 +63,17 @@ def main() -> None:
         ranks += [ranked.loc[seed] for seed in ranked.index]
     say(f"\nmean ranks over {len(ranks)} tables and seeds")
     say(pd.DataFrame(ranks).mean().sort_values().round(2).to_string())
+
+
+def reason_to_skip(searcher: str, families: list[str]) -> str | None:
+    """Return why a searcher cannot take part; None if it can."""
+    if searcher in LEFT_OUT:
+        return LEFT_OUT[searcher]
+    library = SEARCHERS[searcher].needs
+    if library is not None and not find_spec(library):
+        return f"{library} is not installed"
+    faults = search_conflicts(searcher=searcher, scheduler="racing", families=families)
+    return next((fault for _, fault in faults), None)
 
 
 def say(text: str) -> None:
