@@ -235,7 +235,7 @@ def _decimals_to_floats(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
-    from sqlalchemy import create_engine, text
+    from sqlalchemy import create_engine, make_url, text
     from sqlalchemy.exc import SQLAlchemyError
 
     if address_variable is None:
@@ -250,7 +250,10 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
             "the address of the database."
         )
     try:
-        engine = create_engine(address)
+        url = make_url(address)
+        if url.drivername in ("postgresql", "postgres"):  # without a driver: the one we install
+            url = url.set(drivername="postgresql+psycopg")
+        engine = create_engine(url)
         with engine.connect() as connection:
             # a colon is a part of the query: none of its words is a parameter
             query = path.read_text(encoding="utf-8").replace(":", r"\:")
@@ -259,6 +262,8 @@ def _read_query(path: Path, address_variable: str | None) -> pd.DataFrame:
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).replace(address, "...")
+        if isinstance(error, ModuleNotFoundError):
+            reason = f"the library {error.name} is not installed"
         raise TableError(
             f"{path.name}: the query failed: {reason}. Check the query, and the address in the "
             f"environment variable {address_variable}."

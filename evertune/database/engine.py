@@ -196,7 +196,7 @@ def engine_of_url(address: str) -> Engine:
     kind = url.get_backend_name()
     if kind == "sqlite" and url.database:
         return _sqlite_engine(Path(url.database))
-    if kind != "postgresql":
+    if kind not in ("postgresql", "postgres"):
         raise ParamsError(wrong.format(f"found {kind!r}"))
     try:
         return create_engine(

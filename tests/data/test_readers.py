@@ -129,6 +129,22 @@ def test_a_query_is_read_through_the_address_in_the_environment(query):
     assert read(query, "t.sql", address_variable="SHOP")["age"].to_list() == [31, 45]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_an_address_of_postgresql_needs_no_driver_in_it(query, postgresql, monkeypatch, prefix):
+    (query / "t.sql").write_text("SELECT 1 AS age, 'yes' AS left UNION SELECT 2, 'no' ORDER BY age")
+    monkeypatch.setenv("SHOP", postgresql.replace("postgresql", prefix, 1))
+    table = read(query, "t.sql", address_variable="SHOP")
+    assert table.to_dict("list") == {"age": [1, 2], "left": ["yes", "no"]}
+
+
+def test_a_driver_that_is_not_installed_is_named(query, monkeypatch):
+    monkeypatch.setenv("SHOP", "oracle+oracledb://x:secret@host/y")
+    with pytest.raises(TableError, match="the library oracledb is not installed") as caught:
+        read(query, "t.sql", address_variable="SHOP")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_query_may_hold_colons_and_percent_signs(query):
     text = """SELECT age, 'at :x, 10:30::z' AS "a :b", left FROM people WHERE left LIKE 'y%'"""
     (query / "t.sql").write_text(text)
