@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import get_args
 
 from evertune.config.loader import load_params
-from evertune.config.schema import DataSection, DialectSection, is_query
+from evertune.config.schema import DataSection, DialectSection, SplitSection, is_query
 from evertune.config.yaml_file import edit_sections
 from evertune.data.cleaning import OPTIONAL_ROLES, prepare_table
 from evertune.data.csv_dialects import DELIMITER_WORDS
 from evertune.data.example import training_table
+from evertune.data.folds import schema_fold_kind
 from evertune.data.parsing import as_text
 from evertune.data.profiling import TableProfile, find_identifier, profile_table
 from evertune.data.readers import SourceTable, inspect_source, spec_from_params, table_error
@@ -119,7 +120,8 @@ def configure_project(
         },
         show=show,
     )
-    found = command.inspect(load_params(root).data)
+    params = load_params(root)
+    found = command.inspect(params.data)
     schema, data = found.schema, found.data
     if positive is not None and schema.task != "binary":
         raise TableError(
@@ -140,7 +142,24 @@ def configure_project(
     show(f"looking for what is suspicious in {found.source.table.shape[1]} columns", None)
     today = datetime.now(UTC).replace(tzinfo=None)
     profile = profile_table(found.source.table, found.prepared, found.spec, today=today)
-    return replace(profile, notes=(*found.notes, *found.source.notes, *profile.notes))
+    rare = _rare_class_notes(found, params.split)
+    return replace(profile, notes=(*found.notes, *found.source.notes, *profile.notes, *rare))
+
+
+def _rare_class_notes(found: "_Found", split: SplitSection) -> Iterator[str]:
+    """Yield the rarest class if it has too few rows for the folds, which a run would refuse."""
+    schema = found.schema
+    if not schema.classes or schema_fold_kind(split.folds, schema) != "stratified":
+        return
+    counts = found.prepared.clean[schema.target].value_counts()
+    left = int(counts.min() * (1 - split.holdout_fraction))
+    if left < split.n_folds:
+        fewer = f"split.n_folds: {left} or " if left >= 2 else ""
+        yield (
+            f"class {counts.idxmin()!r} has {counts.min()} rows, some {left} of them for training:"
+            f" too few for split.n_folds {split.n_folds}. Set {fewer}split.folds: kfold in"
+            " params.yaml, or merge it with another class"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,9 @@ import pytest
 from evertune.config.loader import load_params
 from evertune.config.yaml_file import edit_section
 from evertune.configure import configure_project
+from evertune.data.folds import make_training_folds
+from evertune.data.holdout import add_row_keys, split_table
+from evertune.data.readers import clean_or_raise, read_source, spec_from_params
 from evertune.errors import InputError, TableError
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -213,3 +216,48 @@ def test_a_table_that_cannot_be_used_changes_nothing(root, content, words):
     with pytest.raises(TableError, match=words):
         configure_project(root, put(root, content), target="Churn")
     assert (root / "params.yaml").read_bytes() == before
+
+
+def rare_class(n_rows):
+    kinds = ["rare"] * n_rows + ["ab"[n % 2] for n in range(60)]
+    cells = "\n".join(f"{n * 7 % 31 / 7:.3f},{n % 5},{kind}" for n, kind in enumerate(kinds))
+    return f"size,rooms,kind\n{cells}\n"
+
+
+def split_of(root):
+    """Return the folds that a run would make of what params.yaml says."""
+    params = load_params(root)
+    source = read_source(params.data, root)
+    prepared = clean_or_raise(source, spec_from_params(params.data, source), source="x")
+    keyed, split = add_row_keys(prepared.clean, prepared.schema), params.split
+    parts = split_table(keyed, prepared.schema, fraction=split.holdout_fraction, seed=split.seed)
+    return make_training_folds(
+        parts.training,
+        prepared.schema,
+        kind=split.folds,
+        n_folds=split.n_folds,
+        n_repeats=split.n_repeats,
+        gap_days=split.gap_days,
+        seed=split.seed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "change"), [(2, {"folds": "kfold"}), (4, {"n_folds": 3}), (4, {"folds": "kfold"})]
+)
+def test_a_class_too_rare_for_the_folds_is_told_with_what_helps(root, n_rows, change):
+    found = configure_project(root, put(root, rare_class(n_rows)), target="kind")
+    note = next(note for note in found.notes if "too few for split.n_folds 5" in note)
+    assert f"class 'rare' has {n_rows} rows" in note
+    with pytest.raises(ValueError, match="5 folds are too many"):
+        split_of(root)
+    for key, value in change.items():
+        assert f"split.{key}: {value}" in note
+    edit_section(root / "params.yaml", "split", change)
+    assert len(split_of(root)) == change.get("n_folds", 5)
+
+
+def test_classes_with_enough_rows_and_folds_by_time_are_not_warned_of(root):
+    enough = configure_project(root, put(root, rare_class(8)), target="kind")
+    by_time = configure_project(root, put(root, rare_class(4)), target="kind", time="size")
+    assert not [note for note in (*enough.notes, *by_time.notes) if "split.n_folds" in note]
