@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset $(git rev-parse --local-env-vars)
 # the many processes that tests start find compiled what an earlier one compiled
 unset PYTHONDONTWRITEBYTECODE
+# each processor has a test process: threads would wait for each other
+export OMP_NUM_THREADS=1
 
 report="$(mktemp)"
 trap 'rm -f "$report"' EXIT

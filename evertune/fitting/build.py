@@ -480,7 +480,7 @@ def _build_one(
         return BuiltModel(result.fitted, configuration, origin, result.choice)
     n_rows = len(search.training.table)
     iterations = iterations_for(folds, fold_rows=search.fold_rows, n_rows=n_rows)
-    fitted = fit_on_training_set(
+    fitted, _ = fit_on_training_set(
         configuration, search.training, iterations=iterations, end=search.end
     )
     return BuiltModel(fitted, configuration, origin)

@@ -81,7 +81,7 @@ def fit_best_window(
             fits.append(WindowFit(window, n_rows, None, reason))
             continue
         iterations = iterations_for(folds, fold_rows=fold_rows, n_rows=n_rows)
-        fitted = fit_on_training_set(configuration, part, iterations=iterations, end=end)
+        fitted, _ = fit_on_training_set(configuration, part, iterations=iterations, end=end)
         predictions = predict(fitted, selection, schema)
         score = compute_metrics((metric,), encode_target(selection, schema), predictions)
         fits.append(WindowFit(window, n_rows, score[metric.name]))

@@ -18,8 +18,8 @@ import pandas as pd
 from evertune.data.folds import Fold
 from evertune.data.schema import TableSchema, fit_weights
 from evertune.ensemble.oof import TrialArtifacts
-from evertune.models.families import fit_configuration, fit_encoded
-from evertune.models.fit_context import FitContext
+from evertune.models.families import fit_encoded, fit_table
+from evertune.models.fit_context import FitContext, FitResult
 from evertune.models.fitted_model import EnsembleMember, FittedPipeline
 from evertune.models.predictor_files import load_predictor
 from evertune.preprocessing.encoders import Encoding, feature_frame, make_encoder
@@ -30,6 +30,9 @@ FitMode = Literal["bag", "refit", "single"]
 ModeOption = Literal["auto", "bag", "refit", "single"]
 MAX_FOLD_MODELS = 25  # of one member
 ROUNDS_EXPONENT = 0.5  # more rows bear more rounds, but not in proportion
+MIN_ROUNDS_SHARE = 0.5  # of the rounds that were chosen, for a fit that was cut short to count
+MANY_CELLS = 1_000_000  # rows x columns, from which a fit has a thread for each processor
+MARGIN_SHARE, MAX_MARGIN_SECONDS = 0.1, 2.0  # of the time that is left, before a deadline
 CONSTANT_ENCODER_ROWS = 500  # for the encoder of a constant, which reads no column
 
 
@@ -147,7 +150,8 @@ def refit_member(
 ) -> EnsembleMember | None:
     """Return a configuration fitted on all rows; None if there is no time for it.
 
-    A fit whose family observes deadlines ends at `end` with what it has.
+    A fit whose family observes deadlines ends before `end` with what it has. That is a member if
+    it has at least half of the rounds: fewer are another model than the one that was chosen.
 
     Parameters
     ----------
@@ -163,14 +167,25 @@ def refit_member(
     if time.monotonic() + longest * n_rows / fold_rows > end:
         return None
     iterations = iterations_for(folds, fold_rows=fold_rows, n_rows=n_rows)
-    fitted = fit_on_training_set(configuration, training, iterations=iterations, end=end)
+    fitted, fit = fit_on_training_set(configuration, training, iterations=iterations, end=end)
+    if not fit.whole and iterations is not None:
+        if fit.iterations is None or fit.iterations < MIN_ROUNDS_SHARE * iterations:
+            return None
+        iterations = fit.iterations
     return EnsembleMember(configuration, weight, (fitted,), (iterations,))
 
 
 def fit_on_training_set(
     configuration: Configuration, training: TrainingSet, *, iterations: int | None, end: float
-) -> FittedPipeline:
-    """Return one configuration fitted on all rows of a training set."""
+) -> tuple[FittedPipeline, FitResult]:
+    """Return one configuration fitted on all rows of a training set, and its fit.
+
+    A deadline is kept with a margin: a round that has begun is not interrupted. Only a large table
+    gets several threads: on a small one they gain little, and where another process has the
+    processor of one, LightGBM takes two to ten times as long as with one thread, because threads of
+    OpenMP wait for each other many times a round. What else the machine does must not decide it:
+    sums of several threads differ in their last digits.
+    """
     if configuration.family == "zero_rule":
         context = FitContext(
             training.schema.task,
@@ -181,18 +196,20 @@ def fit_on_training_set(
             weights=training.fit_weights,
         )
         blank = np.zeros((len(training.y), 1))
-        predictor = fit_encoded(configuration, blank, training.y, context).predictor
-        return FittedPipeline(fit_sample_encoder(training, CONSTANT_ENCODER_ROWS), predictor)
-    return fit_configuration(
+        fit = fit_encoded(configuration, blank, training.y, context)
+        encoder = fit_sample_encoder(training, CONSTANT_ENCODER_ROWS)
+        return FittedPipeline(encoder, fit.predictor), fit
+    margin = min(MAX_MARGIN_SECONDS, MARGIN_SHARE * max(0.0, end - time.monotonic()))
+    return fit_table(
         configuration,
         training.table,
         training.y,
         schema=training.schema,
         seed=training.seed,
-        n_jobs=-1,
+        n_jobs=-1 if training.table.size >= MANY_CELLS else 1,
         weights=training.fit_weights,
         iterations=iterations,
-        deadline=end,
+        deadline=end - margin,
     )
 
 

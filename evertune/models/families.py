@@ -357,9 +357,33 @@ def fit_configuration(
     n_jobs: int,
     weights: FloatArray | None = None,
     iterations: int | None = None,
-    deadline: float = math.inf,
 ) -> FittedPipeline:
-    """Return a configuration fitted on the rows of a clean table, encoder included.
+    """Return a configuration fitted on the rows of a clean table; see `fit_table`."""
+    return fit_table(
+        configuration,
+        table,
+        y,
+        schema=schema,
+        seed=seed,
+        n_jobs=n_jobs,
+        weights=weights,
+        iterations=iterations,
+    )[0]
+
+
+def fit_table(
+    configuration: Configuration,
+    table: pd.DataFrame,
+    y: FloatArray,
+    *,
+    schema: TableSchema,
+    seed: int,
+    n_jobs: int,
+    weights: FloatArray | None = None,
+    iterations: int | None = None,
+    deadline: float = math.inf,
+) -> tuple[FittedPipeline, FitResult]:
+    """Return a configuration fitted on the rows of a clean table, encoder included, and its fit.
 
     Parameters
     ----------
@@ -395,7 +419,7 @@ def fit_configuration(
         X = encoder.fit_transform(feature_frame(table, schema), y)
     context = replace(context, monotone=monotone_columns(encoder, schema))
     result = fit_encoded(configuration, X, y, context)
-    return FittedPipeline(encoder, result.predictor, result.columns)
+    return FittedPipeline(encoder, result.predictor, result.columns), result
 
 
 def can_keep_monotone(family: str, schema: TableSchema) -> bool:

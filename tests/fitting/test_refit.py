@@ -86,6 +86,19 @@ def test_a_member_has_the_rounds_of_its_folds_and_a_few_more():
     assert member.fitted[0].predictor.num_trees() == 49
 
 
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost", "mlp"])
+def test_a_fit_that_was_cut_short_before_half_of_its_rounds_is_no_member(family):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(20_000, 10)), columns=[f"x{n}" for n in range(10)])
+    schema = TableSchema(tuple(Column(name, "number") for name in table), "y", "regression")
+    many = TrainingSet(table, table.sum(axis="columns").to_numpy(), schema, 0)
+    folds = [FoldResult(0, {}, 0.0, 0.0, 100_000)]  # rounds that no machine has time for
+    end = time.monotonic() + 1.0
+    configuration = Configuration(family, {"epochs": 100_000} if family == "mlp" else {})
+    assert refit_member(configuration, 1.0, many, folds=folds, fold_rows=20_000, end=end) is None
+    assert time.monotonic() < end + 10
+
+
 THIRDS = [Fold(np.delete(np.arange(9), slice(k, k + 3)), np.arange(k, k + 3)) for k in (0, 3, 6)]
 TIME_FOLDS = [Fold(np.arange(3), np.arange(3, 6)), Fold(np.arange(6), np.arange(6, 9))]
 
@@ -114,5 +127,5 @@ def test_where_no_fold_counted_rounds_the_family_decides():
 def test_weights_of_rows_count():
     weights = np.where(np.arange(N_ROWS) < 45, 1.0, 1e-9)
     flat = TrainingSet(TABLE, np.where(np.arange(N_ROWS) < 45, 1.0, 9.0), SCHEMA, 0, weights)
-    fitted = fit_on_training_set(Configuration("zero_rule"), flat, iterations=None, end=NEVER)
+    fitted, _ = fit_on_training_set(Configuration("zero_rule"), flat, iterations=None, end=NEVER)
     assert predict(fitted, TABLE, SCHEMA).values[0] == pytest.approx(1.0)
