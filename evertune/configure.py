@@ -46,6 +46,7 @@ def configure_project(
     target: str,
     task: str | None = None,
     positive: str | None = None,
+    labels: str | None = None,
     identifier: str | None = None,
     time: str | None = None,
     group: str | None = None,
@@ -75,6 +76,8 @@ def configure_project(
         binary, multiclass or regression.
     positive : str, optional
         The class of interest; the rarer one by default.
+    labels : str, optional
+        `exact`: labels are classes as they are written, such as `hid` and `hId`.
     identifier, time, group : str, optional
         Names of columns; `null`: there is none.
     missing, ignore : sequence of str
@@ -116,6 +119,7 @@ def configure_project(
         values={
             "task": _parse_choice("task", task, get_args(Task)),
             "positive": positive,
+            "labels": _parse_choice("labels", labels, ("auto", "exact")),
             "address_variable": address_variable,
         },
         show=show,
@@ -238,7 +242,9 @@ class _Command:
         foreign = [
             f"{key} {getattr(written, key)!r}" for key in predictions if getattr(written, key)
         ]
-        nothing = {"task": "auto", "positive": "auto"} | dict.fromkeys(predictions)
+        nothing = {"task": "auto", "positive": "auto", "labels": "auto"} | dict.fromkeys(
+            predictions
+        )
         return written.model_copy(update=nothing), foreign
 
     def _read(self, written: DataSection, dialect: DialectSection) -> SourceTable:
@@ -325,6 +331,7 @@ class _Command:
             "source": self.file,
             "target": self.target,
             "task": self.values["task"] or (written.task if with_kinds else "auto"),
+            "labels": self.values["labels"] or written.labels,
             "ignore": tuple(ignore),
             "columns": columns | dict(self.kinds),
             "missing_values": tuple(dict.fromkeys((*written.missing_values, *self.missing))),

@@ -29,6 +29,10 @@ app = typer.Typer(
 TABLE_OPTIONS = {
     "task": ("TASK", "binary, multiclass or regression; by default what the target looks like."),
     "positive": ("CLASS", "The class of interest; by default the rarer one."),
+    "labels": (
+        "HOW",
+        "exact: labels are classes as they are written, also if they differ in case alone.",
+    ),
     "identifier": ("COLUMN", "The column whose values name a row uniquely; null: none."),
     "time": ("COLUMN", "The column that orders the rows in time; null: none."),
     "group": (

@@ -136,6 +136,7 @@ class DataSection(Section):
     weight: ColumnName | None = None  # how much a row counts in fits
     task: Task | Auto = "auto"
     positive: str | int | float | bool = "auto"
+    labels: Literal["exact"] | Auto = "auto"  # exact: such as `hid` and `hId` are two classes
     ignore: tuple[str, ...] = ()
     columns: dict[str, ColumnKind] = Field(default_factory=dict)  # null kinds are inferred
     monotone: dict[str, Literal["up", "down"]] = Field(default_factory=dict)  # of numbers

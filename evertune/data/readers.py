@@ -81,6 +81,7 @@ def spec_from_params(data: DataSection, raw: pd.DataFrame) -> TableSpec:
         target=data.target,
         task=data.task,
         positive=data.positive,
+        labels=data.labels,
         identifier=data.identifier,
         time=data.time,
         group=data.group,

@@ -123,15 +123,16 @@ class TableSpec:
     """Roles and kinds of columns as far as the user declares them; the rest is inferred.
 
     `task` and `positive` are inferred if they are `auto`; `ignore` names columns that are not
-    features. `decimal` is None where it is not declared. `column_kinds.detect_formats` adds
-    `number_formats`, those that the cells of the columns show, and `open_numbers`, the columns
-    whose cells can be read in two ways, each with the sign that is the reason. See
-    `evertune.data.readers.spec_from_params`.
+    features. With `labels` exact, labels are classes as they are written. `decimal` is None where
+    it is not declared. `column_kinds.detect_formats` adds `number_formats`, those that the cells of
+    the columns show, and `open_numbers`, the columns whose cells can be read in two ways, each with
+    the sign that is the reason. See `evertune.data.readers.spec_from_params`.
     """
 
     target: str
     task: str = "auto"
     positive: str | float | bool = "auto"
+    labels: str = "auto"
     identifier: str | None = None
     time: str | None = None
     group: str | None = None

@@ -137,15 +137,19 @@ def target_issues(column: pd.Series, spec: TableSpec) -> tuple[DataIssue, ...]:
             *(replace(issue, kind=None) for issue in unread),
         )
     continuous = _continuous_issues(column, cells, spec)
-    return *_mixed_label_issues(column, cells), *(continuous or _class_issues(cells, task, spec))
+    return *_mixed_label_issues(column, cells, spec), *(
+        continuous or _class_issues(cells, task, spec)
+    )
 
 
-def _mixed_label_issues(column: pd.Series, cells: pd.Series) -> list[DataIssue]:
+def _mixed_label_issues(column: pd.Series, cells: pd.Series, spec: TableSpec) -> list[DataIssue]:
     name = str(column.name)
     if column.dtype == object and infer_dtype(column, skipna=True).startswith("mixed"):
         types = quote_list(sorted({type(value).__name__ for value in column}))
         remedy = "Write all labels as one type."
         return [DataIssue(name, f"labels of several types: {types}", remedy=remedy)]
+    if spec.labels == "exact":
+        return []
     by_meaning: dict[str, list[str]] = {}
     for label in cells.dropna().unique():
         by_meaning.setdefault(BOOLEAN_DIGITS.get(label.lower(), label.lower()), []).append(label)
@@ -154,6 +158,7 @@ def _mixed_label_issues(column: pd.Series, cells: pd.Series) -> list[DataIssue]:
             name,
             f"labels that seem to mean the same: {quote_list(sorted(labels))}",
             remedy="Write them alike.",
+            options="If they are different classes, add `--labels exact`.",
         )
         for labels in by_meaning.values()
         if len(labels) > 1

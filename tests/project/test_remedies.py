@@ -116,6 +116,11 @@ REFUSALS = {
         "one column cannot be identifier and group",
     ),
     "the target with another role": (table(), "--time y", "one column cannot be target and time"),
+    "labels that differ in case alone": (
+        table(y=lambda n: ["hid", "hId", "hed"][n % 3]),
+        "",
+        "mean the same: 'hId', 'hid'",
+    ),
     "a class that no row has": (table(), "--positive oui", "no row has the positive class 'oui'"),
     "more than two classes": (
         table(y=lambda n: "abc"[n % 3]),
