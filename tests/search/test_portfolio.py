@@ -2,6 +2,7 @@ import pytest
 
 from evertune.models.families import COMMON_DEFAULTS, FAMILIES
 from evertune.search.portfolio import default_portfolio
+from evertune.search.space import DEFAULT_SPACES
 from evertune.trials import Configuration
 from tests.search.studies import evaluate, make_study, play
 
@@ -93,6 +94,21 @@ def test_a_search_that_was_killed_after_its_defaults_goes_on():
         evaluate(first, job, 1.0)
     second = make_study(("linear",), trials=5, past=first.trials)
     assert [second.ask().phase, second.ask().phase] == ["search", "search"]
+
+
+def test_each_of_a_few_named_families_is_tried():
+    study = make_study(("linear", "tree", "naive_bayes"), trials=12)
+    tried = set()
+    while (job := study.ask()) is not None:
+        tried.add(job.configuration.family)
+        evaluate(study, job, 1.0)
+    assert tried == {"linear", "tree", "naive_bayes"}
+
+
+def test_with_all_families_the_weak_ones_are_left_to_those_who_name_them():
+    study = make_study(tuple(DEFAULT_SPACES), trials=30)
+    jobs = [study.ask() for _ in range(4)]
+    assert not {job.configuration.family for job in jobs} & {"tree", "svm", "naive_bayes"}
 
 
 def test_families_without_a_strong_default_begin_with_their_own():

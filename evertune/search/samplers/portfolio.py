@@ -21,6 +21,7 @@ from evertune.search.samplers.optuna_samplers import (
     suggest_configuration,
     tell_optuna,
 )
+from evertune.search.space import DEFAULT_SPACES
 from evertune.search.study import RunningTrial, Sampler, Study
 from evertune.trials import Configuration, Trial
 
@@ -50,8 +51,10 @@ class PortfolioSampler(Sampler):
         self._size = len(problem.objective.table), len(schema.features), len(schema.classes)
         defaults = default_portfolio(schema.task, *self._size)
         wanted = [point for point in defaults if point.family in self._space]
-        if not wanted:  # such as of trees alone, for which there is no strong default
-            wanted = [default_configuration(family) for family in self._space]
+        if set(self._space) < set(DEFAULT_SPACES):  # who names a few families wants them all tried
+            tried = {point.family for point in wanted}
+            others = [family for family in self._space if family not in tried]
+            wanted += [default_configuration(family) for family in others]
         if schema.is_monotone:
             wanted = [monotone_configuration(point) for point in wanted]
         first = (*problem.config.warm_starts, *wanted)
