@@ -268,7 +268,18 @@ def make_fit_context(
     deadline: float = math.inf,
     monotone: tuple[int, ...] = (),
 ) -> FitContext:
-    """Return the context of a fit; weights are scaled to 1 on average."""
+    """Return the context of a fit; weights are scaled to 1 on average.
+
+    Raises
+    ------
+    ValueError
+        If no row has a weight above 0.
+    """
+    if weights is not None and not (weights > 0).any():
+        raise ValueError(
+            f"expected a row whose weight is above 0, but all {len(weights)} have 0; correct the"
+            " column of data.weight"
+        )
     return FitContext(
         task=schema.task,
         n_classes=len(schema.classes),

@@ -86,6 +86,15 @@ def test_the_fits_of_a_search_follow_them_and_scores_count_all_rows_alike():
     assert outcome.result.figures["log_loss"] == pytest.approx(losses.mean())
 
 
+def test_rows_of_which_none_counts_are_refused():
+    table, y, schema = contradicting("binary")
+    zeros = np.zeros(N_ROWS)
+    with pytest.raises(ValueError, match=rf"above 0, but all {N_ROWS} have 0"):
+        fit_configuration(
+            Configuration("linear"), table, y, schema=schema, seed=0, n_jobs=1, weights=zeros
+        )
+
+
 def test_the_age_of_rows_counts_besides():
     table, y, schema = contradicting("binary")
     ages = np.linspace(0.5, 1.0, N_ROWS)
