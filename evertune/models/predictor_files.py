@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a ZIP archive can name
 # What an archive may hold when it is unpacked; models are some ten times as large then.
@@ -86,6 +84,8 @@ def dump_predictor(predictor: Any) -> tuple[PredictorFormat, bytes]:
         return "xgboost", bytes(booster.save_raw("ubj"))
     if library == "catboost":
         return "catboost", _dump_catboost(predictor)
+    import skops.io  # it imports all of scikit-learn
+
     data = skops.io.dumps(predictor, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     return "skops", data
 
@@ -118,6 +118,9 @@ def load_predictor(kind: str, data: bytes) -> Any:
             raise ValueError(f"CatBoost cannot read it: {error}") from error
     if kind != "skops":
         raise ValueError(f"kind must be one of {', '.join(PREDICTOR_FORMATS)}, but got {kind!r}.")
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
         _check_unpacked_size(data)
         return skops.io.loads(_with_current_modules(data), trusted=list(TRUSTED_TYPES))

@@ -1,10 +1,16 @@
 """Run a study with Ray Tune, on this machine or on the cluster at RAY_ADDRESS.
 
-`CrossValidationTrainable` is the Tune trainable: one Tune trial is one `Job` of the study, with a
-named searcher one configuration on all folds, and one step is one rung (see `rungs`). It can be
-saved and continued, so that Tune's schedulers (`ray_schedulers`) can pause it and move it to
-another node. `StudySearcher` asks the study for jobs. `StudyCallback` reports results to it, and
-kills stuck workers at the deadline.
+`CrossValidationTrainable` is the Tune trainable; one step is one rung (see `rungs`) of a `Job` of
+the study. `StudySearcher` asks the study for jobs. `StudyCallback` reports results to it, and kills
+stuck workers at the deadline. What a Tune trial is depends on who may stop it:
+
+- With one of Tune's schedulers, or where trials can move to another node, a Tune trial is one job,
+  with a named searcher one configuration on all folds. It can be saved and continued, so that
+  schedulers (`ray_schedulers`) can pause it.
+- Otherwise a Tune trial is one worker, which gets one job after the other from `StudyCallback`.
+  With a trial for each job, Tune gives the next job to whichever worker is free and ends the one
+  that is still starting: jobs of a second or two then run on a single worker, while the others
+  start (seconds of a processor each) and end again and again.
 
 A local Ray listens on 127.0.0.1 only and asks for a token, and nothing outlives it, however this
 process ends. Workers of a cluster get this package and the project's own Python files from here.
@@ -36,7 +42,11 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from threadpoolctl import threadpool_limits
 
-from evertune.config.search_rules import PAUSING_SCHEDULERS, POPULATION_SCHEDULERS
+from evertune.config.search_rules import (
+    PAUSING_SCHEDULERS,
+    POPULATION_SCHEDULERS,
+    TUNE_SCHEDULERS,
+)
 from evertune.ensemble.oof import FoldModel, TrialArtifacts
 from evertune.search.objective import Job, JobUpdate, Objective, Worker, maximized_mean_score
 from evertune.search.ray_address import check_ray_address
@@ -53,6 +63,7 @@ from evertune.search.study import SearchConfig, Study
 from evertune.trials import Configuration
 
 UPDATE = "update"
+IDLE_SECONDS = 0.1  # between two looks for a job
 PACKAGE = Path(__file__).parents[1]
 POPULATION_SIZE = 8  # of population based training
 MAX_MOVES = 2  # to other workers, of a trial that lost its worker
@@ -94,7 +105,6 @@ def run_with_ray(study: Study, *, root: Path | None, state: Path, started: threa
 def run_in_session(study: Study, *, root: Path | None, started: threading.Event) -> None:
     """Evaluate what the study asks for in the running Ray session, by `study.workers` workers."""
     config = study.config
-    callback = StudyCallback(study, started=started)
     with _storage_folder(config.storage, root) as storage:
         # On one machine results are the quicker way for models.
         models = None
@@ -111,23 +121,30 @@ def run_in_session(study: Study, *, root: Path | None, started: threading.Event)
             {"cpu": 1, "gpu": config.gpus_per_trial},
         )
         if config.scheduler in POPULATION_SCHEDULERS:
+            callback = StudyCallback(study, started=started)
             while not study.exhausted and _run_population(
                 study, trainable, callback=callback, storage=storage
             ):
                 pass
         else:
-            _run_trials(study, trainable, callback=callback, storage=storage)
+            _run_trials(study, trainable, started=started, storage=storage)
         if models is not None:
             study.close()  # reads models, which end with the folder
 
 
-def _run_trials(study: Study, trainable: Any, *, callback: "StudyCallback", storage: str) -> None:
+def _run_trials(study: Study, trainable: Any, *, started: threading.Event, storage: str) -> None:
     """Evaluate trials one after the other until the study is exhausted."""
     config, searcher = study.config, StudySearcher(study)
+    is_movable = (
+        config.searcher != "portfolio"
+        and os.environ.get("RAY_ADDRESS") is not None
+        and config.storage is not None
+    )
+    many_jobs = config.scheduler not in TUNE_SCHEDULERS and not is_movable
+    callback = StudyCallback(study, started=started, many_jobs=many_jobs)
     pauses = config.scheduler in PAUSING_SCHEDULERS
     if pauses:  # Tune's own limit counts paused trials, so that no bracket would ever fill
         searcher.limit_running(callback, study.workers)
-    is_named = config.searcher != "portfolio"
     tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -142,13 +159,7 @@ def _run_trials(study: Study, trainable: Any, *, callback: "StudyCallback", stor
             ),
             max_concurrent_trials=None if pauses else study.workers,
         ),
-        run_config=_run_config(
-            callback,
-            storage,
-            movable=is_named
-            and os.environ.get("RAY_ADDRESS") is not None
-            and config.storage is not None,
-        ),
+        run_config=_run_config(callback, storage, movable=is_movable),
     ).fit()
 
 
@@ -314,7 +325,7 @@ class ModelStore:
 
 
 class CrossValidationTrainable(tune.Trainable):  # type: ignore[misc]
-    """Evaluates one job, a step of its rungs at a time. A worker serves many jobs, one by one."""
+    """Evaluates jobs one by one, a step of the rungs at a time."""
 
     def setup(
         self,
@@ -330,26 +341,35 @@ class CrossValidationTrainable(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Turn to another job."""
-        self.job = job_from_config(new_config)
-        self.evaluation = self.worker.start(self.job)
+        self.take(job_from_config(new_config))
         return True
+
+    def take(self, job: Job | None) -> None:
+        """Turn to another job, or wait for one."""
+        self.job = job
+        self.evaluation = None if job is None else self.worker.start(job)
 
     def step(self) -> dict[str, Any]:
         """Return the next step, and the mean over the folds by now."""
+        if self.job is None or self.evaluation is None:
+            time.sleep(IDLE_SECONDS)
+            return {}
         update, evaluation = self.evaluation.step(), self.evaluation
         metric = self.worker.objective.metrics[0]
         score = None if update.failed else maximized_mean_score(evaluation.results(), metric)
         scores = {} if score is None else {OBJECTIVE: score}
         if self.models is not None:
             update = self.models.write(self.job.number, update)
-        return scores | {UPDATE: update, RESOURCE: evaluation.resource, "done": update.done}
+        return scores | {UPDATE: update, RESOURCE: evaluation.resource}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:  # noqa: ARG002
         """Return what another worker, maybe on another node, needs to go on."""
+        assert self.evaluation is not None  # a trial that is saved is one job
         return {"evaluation": self.evaluation.state()}
 
     def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from a checkpoint; of another trial, if population based training copies it."""
+        assert self.evaluation is not None
         self.evaluation.restore(checkpoint["evaluation"])
 
 
@@ -403,10 +423,15 @@ class StudyCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
 
     It is a stopper too, because only a stopper sees a result before Tune stores it: it takes the
     update, with the fitted models, out of the result.
+
+    Parameters
+    ----------
+    many_jobs : bool
+        Whether a trial goes on with another job when one has ended.
     """
 
-    def __init__(self, study: Study, *, started: threading.Event) -> None:
-        self._study, self._started = study, started
+    def __init__(self, study: Study, *, started: threading.Event, many_jobs: bool = False) -> None:
+        self._study, self._started, self._many_jobs = study, started, many_jobs
         self._jobs: dict[str, Job] = {}
         self._workers: dict[str, Any] = {}
         self._trials: list[Any] = []
@@ -431,27 +456,53 @@ class StudyCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         self._started.set()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Report a result, and return whether the trial is pruned."""
+        """Report a result, and return whether the trial ends: its job has ended, or is pruned."""
         update = result.pop(UPDATE, None)
-        if update is None:
-            return False
+        if update is None:  # it waits for a job
+            return not self._has_next_job(trial_id)
+        job = self._jobs[trial_id]
         self._updates[trial_id] = update
-        return self._study.report(self._jobs[trial_id], update)
+        ended = self._study.report(job, update) or update.done
+        if not (ended and self._many_jobs):
+            return ended
+        self._tell(trial_id, job)
+        return not self._has_next_job(trial_id)
+
+    def _has_next_job(self, trial_id: str) -> bool:
+        """Give a worker its next job, if there is one; return False if there will be none."""
+        job = self._study.ask()
+        if job is None and self._study.exhausted:
+            return False
+        if job is not None:
+            self._jobs[trial_id] = job
+        # Ray carries out the calls of a worker in order, and Tune asks for the next step after this
+        self._workers[trial_id].take.remote(job)
+        return True
 
     def on_trial_complete(self, *, trial: Any, **_: Any) -> None:
         """Tell that a job ran to its end or was stopped."""
-        update = self._updates.pop(trial.trial_id, None)
-        pruned = update is not None and not update.done
-        self._study.tell(self._job(trial), update, pruned=pruned)
+        if job := self._ended_job(trial):
+            self._tell(trial.trial_id, job)
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:
         """Tell that a worker died."""
         self._updates.pop(trial.trial_id, None)
-        self._study.tell(self._job(trial), None)
+        if job := self._ended_job(trial):
+            self._study.tell(job, None)
 
-    def _job(self, trial: Any) -> Job:
-        """Return the job of a trial that has ended; its worker may be lost before it starts."""
-        return self._jobs.pop(trial.trial_id, None) or job_from_config(trial.config)
+    def _tell(self, trial_id: str, job: Job) -> None:
+        update = self._updates.pop(trial_id, None)
+        self._jobs.pop(trial_id, None)
+        self._study.tell(job, update, pruned=update is not None and not update.done)
+
+    def _ended_job(self, trial: Any) -> Job | None:
+        """Return the job of a trial that has ended; None if it had ended all its jobs.
+
+        The worker of a trial may be lost before it starts.
+        """
+        if trial.trial_id in self._workers:
+            return self._jobs.pop(trial.trial_id, None)
+        return job_from_config(trial.config)
 
     def on_step_end(self, **_: Any) -> None:
         """Write what ended; Tune lets exceptions pass in this method, and in no other."""
