@@ -38,12 +38,6 @@ def started(project: Path) -> Callable[..., Popen[str]]:
     return partial(start, project)
 
 
-@pytest.fixture
-def evertune(project: Path) -> Callable[..., CompletedProcess[str]]:
-    """Return what runs `evertune` in the project to its end, as a shell would."""
-    return partial(run, project)
-
-
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that all processes of this test run share."""
