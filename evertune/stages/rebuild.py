@@ -44,6 +44,8 @@ from evertune.trials import Trial
 # A fit in chunks doubles them while it has time enough. Without any deadline there are no chunks,
 # and solvers that start anew at each chunk would end elsewhere.
 AMPLE_SECONDS = 1e9
+# Other processes need seconds to start and to import what they fit with.
+SECONDS_WITHOUT_PROCESSES = 10.0
 
 
 def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) -> None:
@@ -55,7 +57,8 @@ def run(*, paths: PathsSection, metric: MetricSection, search: SearchSection) ->
     seconds = None if read_header(paths.trials).budget_seconds is None else AMPLE_SECONDS
     drop_entries(paths.pool, stored_numbers(paths.pool))
     refit = delayed(partial(_refit_trial, objective, seconds=seconds))
-    outcomes = Parallel(n_jobs=-1, return_as="generator")(refit(trial) for trial in trials)
+    n_jobs = 1 if sum(trial.seconds for trial in trials) < SECONDS_WITHOUT_PROCESSES else -1
+    outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(refit(trial) for trial in trials)
     refits: list[FoldRefit] = []
     for trial, folds in zip(trials, outcomes, strict=True):
         configuration = trial.configuration

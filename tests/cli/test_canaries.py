@@ -20,7 +20,7 @@ from evertune.config.yaml_file import edit_section
 from evertune.orchestration.environment import DEFAULTS
 from evertune.orchestration.server import server_responds
 from evertune.registry.mlflow_connection import mlflow_login, mlflow_ui_command
-from tests.support.projects import free_port, run, start
+from tests.support.projects import free_port, invoke, run, start
 from tests.support.services import wait
 
 pytestmark = pytest.mark.slow
@@ -145,11 +145,11 @@ def test_planted_secrets_turn_up_nowhere_else(trained_root: Path, database: str)
         }
         trained = run(root, "train", **known)
         assert trained.returncode == 3, trained.stderr  # no evidence in so few rows
-        promoted = run(root, "promote", "1", "--reason", "to be served", **known)
-        assert promoted.returncode == 0, promoted.stderr
+        promoted = invoke(root, "promote", "1", "--reason", "to be served", **known)
+        assert promoted.exit_code == 0, promoted.stderr
         done = [trained, promoted, run(root, "doctor", **known)]
         wrong = known | {"WAREHOUSE": known["WAREHOUSE"].replace("/canaries", "/none")}
-        done.append(run(root, "snapshot", **wrong))
+        done.append(invoke(root, "snapshot", **wrong))
         texts = asked(root, **known)
     texts += [text for each in done for text in (each.stdout, each.stderr)]
     texts += commands

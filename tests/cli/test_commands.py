@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess, Popen
+from subprocess import Popen
 from urllib.request import urlopen
 
 import psutil
@@ -15,7 +15,6 @@ from evertune.config.yaml_file import edit_section
 from evertune.files import project_lock
 
 Invoke = Callable[..., Result]
-Run = Callable[..., CompletedProcess[str]]
 Start = Callable[..., Popen[str]]
 TABLE = "age,sex,bought\n" + "".join(f"{n % 7},{'mf'[n % 2]},{n % 3 == 0}\n" for n in range(60))
 
@@ -75,9 +74,12 @@ def test_a_second_run_says_who_holds_the_project(
 
 
 @pytest.mark.slow
-def test_a_prefect_server_that_does_not_answer_is_one_error(evertune: Run, port: int) -> None:
-    done = evertune("train", PREFECT_API_URL=f"http://127.0.0.1:{port}/api")
-    assert done.returncode == 75
+def test_a_prefect_server_that_does_not_answer_is_one_error(
+    invoke: Invoke, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+    done = invoke("train")
+    assert done.exit_code == 75
     assert done.stderr.count("\n") == 1
 
 
@@ -112,8 +114,11 @@ def test_a_snapshot_of_the_same_table_is_up_to_date(invoke: Invoke) -> None:
     assert invoke("snapshot").stdout.startswith("snapshot   up to date, ")
 
 
-def test_the_ui_of_a_tracking_server_is_named_without_its_password(evertune: Run) -> None:
-    said = evertune("ui", MLFLOW_TRACKING_URI="http://me:secret@runs.example").stdout
+def test_the_ui_of_a_tracking_server_is_named_without_its_password(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@runs.example")
+    said = invoke("ui").output
     assert "http://runs.example" in said
     assert "secret" not in said
 

@@ -59,6 +59,7 @@ def root(tmp_path_factory) -> Path:
     source = str(folder / "t, (50 %) #1 \u00fc.csv")
     init_project(root, data=source, target=TARGET, identifier=NUMBER)
     made_small(root)
+    edit_section(root / "params.yaml", "split", {"n_folds": 3})
     costs = {a: {b: 2.0 for b in CLASSES if b != a} for a in CLASSES}
     edit_section(root / "params.yaml", "evaluation", {"costs": costs, "slices": list(LABELS)})
     slices = {"slices": list(LABELS), "least_rows": 10, "cron": None}

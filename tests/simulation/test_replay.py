@@ -14,7 +14,11 @@ from tests.support.planted import TARGET, TIME, planted
 from tests.support.projects import copied_project, invoke
 
 NOBODY = "http://127.0.0.1:9"
-SMALL_POLICY = {"follow_up_days": [], "cooldown_days": 30}
+SMALL_POLICY = {  # one retune is enough
+    "follow_up_days": [],
+    "cooldown_days": 70,
+    "longest_cooldown_days": 70,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +29,15 @@ def project(tmp_path_factory) -> Path:
     (root / ".gitignore").write_text("/state/\n")
     policy = load_params(root).monitoring.policy.model_dump(mode="json")
     edit_section(root / "params.yaml", "monitoring", {"policy": policy | SMALL_POLICY})
-    planted("concept", rows_a_day=60).table.to_csv(root / "concept.csv", index=False)
+    edit_section(root / "params.yaml", "split", {"n_folds": 3})
+    planted("concept", rows_a_day=22).table.to_csv(root / "concept.csv", index=False)
     return root
 
 
 @pytest.fixture(scope="module")
 def lines(project) -> list[str]:
     """Return what `evertune replay` says of a table whose relation turns over."""
-    table = {"--data": "concept.csv", "--time": TIME, "--target": TARGET, "--windows": "6"}
+    table = {"--data": "concept.csv", "--time": TIME, "--target": TARGET, "--windows": "5"}
     words = [word for option in table.items() for word in option]
     options = [*words, "--label-delay", "1"]
     done = invoke(project, "replay", *options, MLFLOW_TRACKING_URI=NOBODY)

@@ -25,9 +25,10 @@ METRIC = """def gain(truth, said, chances):
 SECTIONS = {
     "data": {"source": "rows.parquet", "target": "left", "time": "day"},
     "metric": {"custom": {"gain": {"function": "my_metrics:gain", "greater_is_better": True}}},
+    "split": {"n_folds": 3},
     "search": {
         "budget_seconds": None,
-        "budget_trials": 3,
+        "budget_trials": 2,
         "families": ["linear", "hist_gradient_boosting"],
         "workers": 1,
     },
