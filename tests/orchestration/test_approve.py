@@ -47,9 +47,11 @@ def executed(run_id: UUID, client: "SyncPrefectClient") -> str:
     from prefect.engine import handle_engine_signals
     from prefect.flow_engine import run_flow
     from prefect.flows import load_flow_from_entrypoint
+    from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
     flow = load_flow_from_entrypoint(f"{template_folder() / 'flows' / 'approve.py'}:approve")
-    with suppress(SystemExit), handle_engine_signals(run_id):  # a run that pauses ends its process
+    no_log = temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False})  # outlives the server
+    with no_log, suppress(SystemExit), handle_engine_signals(run_id):  # a pause ends the process
         run_flow(flow, flow_run=client.read_flow_run(run_id))
     return str(client.read_flow_run(run_id).state.type.value)
 
