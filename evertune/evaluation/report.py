@@ -2,11 +2,11 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from evertune.evaluation import formatting
 from evertune.evaluation.baselines import RANDOM_BASELINES
@@ -54,10 +54,9 @@ def write_report(
     write_record(scores_file, evaluation)
 
 
-def report_html(
-    evaluation: Evaluation, plots: Mapping[str, bytes], assessment: Assessment | None = None
-) -> str:
-    """Return the page of an evaluation with its plots, PNG by name, as part of it."""
+@cache
+def _page_template() -> Template:
+    """Return the page's template; compiling it takes longer than filling it in."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -73,9 +72,16 @@ def report_html(
         "short": formatting.format_two_digits,
     }
     text = files("evertune.templates").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text)
+
+
+def report_html(
+    evaluation: Evaluation, plots: Mapping[str, bytes], assessment: Assessment | None = None
+) -> str:
+    """Return the page of an evaluation with its plots, PNG by name, as part of it."""
     calibration = (row for row in evaluation.metrics if row.name == "calibration_error")
     counts = [sum(row) for row in evaluation.confusion]
-    return environment.from_string(text).render(
+    return _page_template().render(
         evaluation=evaluation,
         assessment=assessment,
         left_out=() if assessment is None else describe_left_out_rows(assessment),

@@ -1,8 +1,9 @@
 """The page of a decision record, for a product owner to read and an auditor to check."""
 
+from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from evertune.evaluation.formatting import format_score, metric_name
 from evertune.registry.promotion_records import DecisionRecord
@@ -31,14 +32,19 @@ SHORT_VERDICTS = {
 }
 
 
-def record_html(record: DecisionRecord, timezone: str = "UTC") -> str:
-    """Return the page, which needs no other file; it shows the time in `timezone`."""
+@cache
+def _page_template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": format_score, "metric": metric_name, "signed": signed_text}
     text = files("evertune.templates").joinpath("decision.html.jinja")
-    return environment.from_string(text.read_text(encoding="utf-8")).render(
+    return environment.from_string(text.read_text(encoding="utf-8"))
+
+
+def record_html(record: DecisionRecord, timezone: str = "UTC") -> str:
+    """Return the page, which needs no other file; it shows the time in `timezone`."""
+    return _page_template().render(
         r=record,
         moment=in_zone(record.moment, timezone),
         headline=record_headline(record),

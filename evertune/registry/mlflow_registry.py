@@ -284,13 +284,16 @@ class ModelRegistry:
 
     def find(self, reference: str) -> ModelVersion | None:
         """Return a version by its number, an alias, or `latest`; None if there is none."""
-        aliases = self._all_aliases()
         if reference == LATEST:
             return next(reversed(self.versions()), None)
-        number = aliases.get(reference, reference)
-        if self._store() is not None:
+        store = self._store()
+        if store is not None:
+            number = store.aliases(self.name).get(reference, reference)
             return next((each for each in self.versions() if each.number == number), None)
-        if not number.isdecimal() or (reference not in aliases and not self._has_model()):
+        model = self._registered_model()
+        aliases = _aliases_of(model)
+        number = aliases.get(reference, reference)
+        if model is None or not number.isdecimal():
             return None
         try:
             found = self._client.get_model_version(self.name, number)
@@ -784,8 +787,7 @@ class ModelRegistry:
         store = self._store()
         if store is not None:
             return store.aliases(self.name)
-        found = self._registered_model()
-        return {} if found is None else {alias: str(n) for alias, n in found.aliases.items()}
+        return _aliases_of(self._registered_model())
 
     def _with_runs(
         self, stored: Sequence[Any], aliases: Mapping[str, str]
@@ -1019,6 +1021,10 @@ def predict_with_registered_model(
     probability = f"probability_{positive}"
     is_binary = len(model.schema.classes) == 2
     return predicted[probability if is_binary and probability in predicted else "prediction"]
+
+
+def _aliases_of(model: Any) -> dict[str, str]:
+    return {} if model is None else {alias: str(n) for alias, n in model.aliases.items()}
 
 
 def _stored_version(stored: StoredVersion, aliases: Mapping[str, str]) -> ModelVersion:

@@ -222,13 +222,14 @@ def stage_statuses(root: Path, stages: Sequence[str]) -> dict[str, dict[str, dic
     The keys are `changed deps` and `changed outs`, with DVC's word for each path, relative to
     `root` (for params.yaml, a word for each section), and `changed command`.
     """
-    addresses = {stage: _stage_address(root, stage) for stage in stages}
-    statuses = with_repository(
-        root, lambda repo: {name: repo.status([at]) for name, at in addresses.items()}
-    )
+    # DVC reads dvc.yaml and dvc.lock anew for each target: it is asked once about several stages.
+    target = _stage_address(root, stages[0]) if len(stages) == 1 else str(root / "dvc.yaml")
+    statuses = with_repository(root, lambda repo: repo.status([target])) if stages else {}
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in stages}
-    for name, status in statuses.items():
-        for entry in (entry for entries in status.values() for entry in entries):
+    for address, entries in statuses.items():
+        # DVC leaves the file out where the process runs beside it.
+        name = stages[0] if len(stages) == 1 else address.rpartition(":")[2]
+        for entry in entries if name in found else ():
             for kind, words in entry.items() if isinstance(entry, dict) else [(entry, {})]:
                 paths = {os.path.relpath(root / path, root): word for path, word in words.items()}
                 found[name][kind] = found[name].get(kind, {}) | paths

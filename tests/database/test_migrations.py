@@ -2,6 +2,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -88,7 +89,7 @@ def test_a_log_of_a_newer_release_is_refused_and_stays_as_it_is(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
-def test_eight_processes_may_open_a_log_at_once(address, tmp_path, older):
+def test_several_processes_may_open_a_log_at_once(address, tmp_path, older):
     if older:
         url = address.replace("postgresql:", "postgresql+psycopg:")
         engine = create_engine(url)
@@ -97,10 +98,16 @@ def test_eight_processes_may_open_a_log_at_once(address, tmp_path, older):
             connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
         engine.dispose()
     code = "import sys, pathlib; from evertune.database import open_log\n"
+    code += "print('ready', flush=True); sys.stdin.read()\n"  # all have imported, and begin at once
     code += "open_log(pathlib.Path(sys.argv[1]), model='churn', address=sys.argv[2])"
     command = [sys.executable, "-c", code, str(tmp_path), address]
-    processes = [subprocess.Popen(command) for _ in range(8)]
-    assert [process.wait(120) for process in processes] == [0] * 8
+    with ExitStack() as stack:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(4)]
+        assert [process.stdout.readline() for process in started] == [b"ready\n"] * 4
+        for process in started:
+            process.stdin.close()
+        assert [process.wait(120) for process in started] == [0] * 4
     with open_log(tmp_path, model="churn", address=address) as log:
         assert migrated(log) == SCHEMA_REVISION
         assert prediction_log(log).read(NEW_YEAR, classes=CLASSES).empty

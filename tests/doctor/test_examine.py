@@ -208,8 +208,6 @@ COMMANDS: dict[Callable[[Path], None], tuple[str, str]] = {
     leave_ray_folder: ("leftovers", "warning"),
     leave_git: ("git", "warning"),
     forget_identity: ("git", "warning"),
-    move_database: ("moved", "warning"),
-    move_dvc: ("moved", "warning"),
 }
 
 
@@ -219,6 +217,18 @@ def test_the_command_of_a_finding_mends_it(project, spoil):
     found = only_finding(project)
     assert (found.check, found.level) == COMMANDS[spoil]
     follow(project, str(found.command))
+    assert findings(project) == []
+
+
+def test_one_command_mends_all_that_names_the_folder_before_a_move(project):
+    spoils = {move_dvc: "DVC's settings", move_database: "mlflow.db"}
+    for spoil, words in spoils.items():
+        spoil(project)
+        found = findings(project)[-1]
+        assert (found.check, found.level, found.command) == ("moved", "warning", "evertune status")
+        assert words in found.text
+    assert len(findings(project)) == len(spoils)
+    follow(project, "evertune status")
     assert findings(project) == []
 
 
@@ -473,18 +483,24 @@ def test_a_library_of_a_wrong_version_is_found_with_what_installs_it(
     assert findings(project) == []
 
 
-@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "PREFECT_API_URL", "RAY_ADDRESS"])
-def test_a_server_that_does_not_answer_is_found(project, name, monkeypatch):
+def test_servers_that_do_not_answer_are_found(project, monkeypatch):
     address = f"127.0.0.1:{free_port()}"
-    monkeypatch.setenv(name, address if name == "RAY_ADDRESS" else f"http://{address}/api")
-    found = only_finding(project)
-    assert (found.check, found.level) == ("addresses", "error")
-    ask = f"{found.command}; {sys.executable} -m evertune.cli.app doctor --json"
+    named = dict.fromkeys(("MLFLOW_TRACKING_URI", "PREFECT_API_URL"), f"http://{address}/api")
+    named["RAY_ADDRESS"] = address
+    for name, place in named.items():
+        monkeypatch.setenv(name, place)
+    found = findings(project)
+    assert [(each.check, each.level) for each in found] == [("addresses", "error")] * 3
+    assert [each.command for each in found] == [f"unset {name}" for name in named]
+    for each, name in zip(found, named, strict=True):
+        assert each.text.startswith(f"{name} is {named[name]}, but nothing answers")
+    unset = "; ".join(str(each.command) for each in found)
+    ask = f"{unset}; {sys.executable} -m evertune.cli.app doctor --json"
     done = subprocess.run(
         ["bash", "-c", ask], cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert name not in done.stdout
+    assert not [name for name in named if name in done.stdout]
 
 
 @pytest.mark.parametrize(

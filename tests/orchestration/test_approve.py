@@ -1,6 +1,4 @@
-import os
-import subprocess
-import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,12 +43,16 @@ def asked(root: Path, client: "SyncPrefectClient") -> "list[FlowRun]":
 
 
 def executed(run_id: UUID, client: "SyncPrefectClient") -> str:
-    """Run a flow run as a runner does, and return the type of its state then."""
-    own = {"PREFECT_API_URL": str(client.api_url), "PREFECT__FLOW_RUN_ID": str(run_id)}
-    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    entrypoint = f"{template_folder() / 'flows' / 'approve.py'}:approve"
-    command = [sys.executable, "-m", "prefect.flow_engine", entrypoint]
-    subprocess.run(command, env=os.environ | own | path, check=False, capture_output=True)
+    """Run a flow run as a runner's process does, and return the type of its state then."""
+    from prefect.engine import handle_engine_signals
+    from prefect.flow_engine import run_flow
+    from prefect.flows import load_flow_from_entrypoint
+    from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    flow = load_flow_from_entrypoint(f"{template_folder() / 'flows' / 'approve.py'}:approve")
+    no_log = temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False})  # outlives the server
+    with no_log, suppress(SystemExit), handle_engine_signals(run_id):  # a pause ends the process
+        run_flow(flow, flow_run=client.read_flow_run(run_id))
     return str(client.read_flow_run(run_id).state.type.value)
 
 

@@ -134,8 +134,7 @@ RUNS = (
     (change_search_seed,),
     (change_data,),
     (change_own_code,),
-    (change_stage_file,),
-    (delete_training_rows, delete_model, overwrite_figures),
+    (change_stage_file, delete_training_rows, delete_model, overwrite_figures),
 )
 
 

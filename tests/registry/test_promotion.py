@@ -3,6 +3,8 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +215,8 @@ def test_a_command_killed_after_any_write_ends_in_the_same_state(
         assert final_state(killed) == wanted, f"killed after {writes[:n_writes]}"
 
 
-def promote_in_process(root: str, number: str, results: "multiprocessing.Queue[str]") -> None:
+def promote_at_once(root: str, number: str, begin: Barrier, results: "Queue[str]") -> None:
+    begin.wait(120)
     try:
         with project_lock(Path(root) / "state", f"evertune promote {number}"):
             promoted(Path(root), number)
@@ -224,16 +227,12 @@ def promote_in_process(root: str, number: str, results: "multiprocessing.Queue[s
 
 def test_two_processes_that_promote_at_once_leave_one_champion(root: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[str] = context.Queue()
-    both = [
-        context.Process(target=promote_in_process, args=(str(root), number, results))
-        for number in ("1", "3")
-    ]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    outcomes = sorted(results.get() for _ in both)
+    results, begin = context.Queue(), context.Barrier(2)
+    other = context.Process(target=promote_at_once, args=(str(root), "1", begin, results))
+    other.start()
+    promote_at_once(str(root), "3", begin, results)
+    other.join()
+    outcomes = sorted(results.get() for _ in range(2))
     assert outcomes in (["BusyError", "done"], ["ProjectBusyError", "done"], ["done", "done"])
     log = DecisionLog(production.log_of(root))
     aliases, changes = versioned.aliases_of(root), log.champion_changes()

@@ -84,20 +84,10 @@ def test_upgrading_again_changes_nothing(upgraded_project):
 
 
 @pytest.mark.slow
-def test_a_stage_whose_files_changed_runs_again(golden_project):
+def test_a_stage_whose_files_changed_runs_again_and_edited_code_is_kept(golden_project):
     (golden_project / "data" / "figures.json").write_text("{}")
     params = (golden_project / "params.yaml").read_text()
     (golden_project / "params.yaml").write_text(params.replace("n_folds: 3", "n_folds: 4"))
-    (told,) = [text for step, text in upgraded(golden_project) if step == "dvc.lock"]
-    assert told == (
-        "kept: prepare, baseline, search, fit; changed since they ran, so that `evertune train`"
-        " runs them again: split, evaluate"
-    )
-    assert not dvc.is_stage_current(golden_project, "split")
-
-
-@pytest.mark.slow
-def test_code_that_was_edited_is_kept_and_what_was_added_stays(golden_project):
     edited = golden_project / "flows" / "train.py"
     removed = golden_project / "pipelines" / "core" / "bins.py"
     own = golden_project / "pipelines" / "core" / "mine.py"
@@ -105,6 +95,12 @@ def test_code_that_was_edited_is_kept_and_what_was_added_stays(golden_project):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("edited = True\n")
     lines = upgraded(golden_project)
+    (told,) = [text for step, text in lines if step == "dvc.lock"]
+    assert told == (
+        "kept: prepare, baseline, search, fit; changed since they ran, so that `evertune train`"
+        " runs them again: split, evaluate"
+    )
+    assert not dvc.is_stage_current(golden_project, "split")
     assert ("code", "flows/train.py was edited: kept as flows/train.py.old") in lines
     assert edited.with_name("train.py.old").read_text() == "edited = True\n"
     assert removed.with_name("bins.py.old").read_text() == "edited = True\n"
@@ -172,20 +168,20 @@ def test_stages_of_the_users_own_are_refused_before_anything_changes(golden_proj
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.5, 2])
-def test_an_upgrade_that_was_killed_ends_the_same_when_run_again(
-    golden_project, upgraded_project, seconds
+def test_an_upgrade_that_was_killed_twice_ends_the_same_when_run_again(
+    golden_project, upgraded_project
 ):
     code = "import sys; from pathlib import Path; from evertune.upgrade import upgrade_project\n"
     code += "print('ready', flush=True)\n"
     code += "upgrade_project(Path(sys.argv[1]), lambda *_: None)"
     command = [sys.executable, "-c", code, golden_project]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
+    for seconds in (0.5, 2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
     upgraded(golden_project)
     assert tree(golden_project) == tree(upgraded_project[0])
 
