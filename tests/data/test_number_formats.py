@@ -191,7 +191,7 @@ def write(number, decimal, group, minus, unit):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     locale=locales(),
     digits=st.integers(0, 4),

@@ -143,7 +143,7 @@ def share_of_a_number_explained(column, y_true):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), task=st.sampled_from(["multiclass", "regression"]))
 def test_leaky_features_are_those_that_a_plain_definition_finds(seed, task):
     rng = np.random.default_rng(seed)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow  # seconds each, or processes of its own
 
 QUICK = {"budget_seconds": None, "budget_trials": 1, "workers": 1, "n_folds": 2}
 LINEAR = QUICK | {"families": ["linear"]}
+TREE = QUICK | {"families": ["tree"]}  # the quickest to fit: its numbers are not transformed
 N_ROWS = 60
 
 
@@ -32,7 +33,7 @@ NOT_EQUAL = {
 
 
 @parametrize_with_checks(
-    [TunedClassifier(**LINEAR), TunedRegressor(**LINEAR)],
+    [TunedClassifier(**TREE), TunedRegressor(**TREE)],
     expected_failed_checks=lambda _: NOT_EQUAL,
 )
 def test_scikit_learns_contract_is_kept(estimator, check):
@@ -278,7 +279,7 @@ def test_a_column_of_which_nothing_can_be_read_is_refused(fitted, mixed):
 
 @pytest.mark.slow
 def test_a_budget_in_seconds_is_used_by_several_workers(mixed, answers):
-    model = TunedClassifier(budget_seconds=25, families=["linear", "lightgbm"], n_folds=2)
+    model = TunedClassifier(budget_seconds=21, families=["linear", "lightgbm"], n_folds=2)
     model.fit(mixed, answers)
     assert not model.ended_in_baseline_
     assert model.leaderboard_["elapsed_seconds"].max() > 5

@@ -158,7 +158,7 @@ def ensemble_model(raw):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(row=st.fixed_dictionaries(CELLS))
 @example(row=dict.fromkeys(CELLS) | {"city": "city 0", "note": "a\x1fb c\xa0d"})
 def test_any_single_row_is_predicted_as_a_frame_of_it_is(ensemble_model, row):

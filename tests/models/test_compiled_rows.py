@@ -66,7 +66,7 @@ def same(one, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schema", [SCHEMA, DECLARED])
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_row_is_read_as_a_table_of_one_row_is(schema, data):
     names = [column.name for column in schema.features] + ([schema.time] if schema.time else [])

@@ -14,6 +14,7 @@ from evertune.data.schema import Column, TableSchema
 from evertune.metrics.metrics import METRICS
 from evertune.search.objective import Job, Objective, Worker
 from evertune.search.ray_tune import ray_session, run_in_session
+from evertune.search.run import run_locally
 from evertune.search.rungs import make_rungs
 from evertune.search.samplers import GivenSampler
 from evertune.trials import Configuration
@@ -36,6 +37,7 @@ def steep_objective(n_folds=N_FOLDS, n=1200):
 
 
 OBJECTIVE = steep_objective()
+TWO_FOLDS = steep_objective(2, 300)  # for boosting, of which every step fits all folds
 # the first is the best, each of the others is worse on every fold; one fails
 LINEAR = [Configuration("linear", {"alpha": 10.0**power}) for power in (-3, 3, 4, 5, 6, 7, 8)]
 FAILING = Configuration("linear", {"penalty": "unknown"})
@@ -46,16 +48,25 @@ BOOSTING = [
 
 
 def given_study(points, families=("linear",), past=(), **settings):
-    settings = {"searcher": "random", "trials": len(points) + len(past), "seed": 1} | settings
-    return make_study(
-        families, objective=OBJECTIVE, past=past, sampler=GivenSampler(points, past), **settings
-    )
+    settings = {
+        "searcher": "random",
+        "trials": len(points) + len(past),
+        "seed": 1,
+        "objective": OBJECTIVE,
+    } | settings
+    return make_study(families, past=past, sampler=GivenSampler(points, past), **settings)
 
 
-def run_all(study):
+def in_order(study):
+    return sorted(study.trials, key=lambda trial: trial.number)
+
+
+def run_all(study, workers=1):
+    """Evaluate a study in the session; each worker takes seconds to import what it fits."""
+    study.workers = workers
     run_in_session(study, root=None, started=threading.Event())
     study.close()
-    return sorted(study.trials, key=lambda trial: trial.number)
+    return in_order(study)
 
 
 @pytest.fixture(scope="module")
@@ -64,49 +75,70 @@ def session(tmp_path_factory):
         yield
 
 
-def two_workers(study):
-    study.workers = 2
-    return run_all(study)
+TEN = [*LINEAR, FAILING, *LINEAR[1:3]]
+
+
+@pytest.fixture(scope="module")
+def stopped_by_asha(session):  # noqa: ARG001
+    """Return a study that ASHA has ended."""
+    run_all(study := given_study(TEN, scheduler="asha"))
+    return study
+
+
+def check_the_best_survived(study):
+    trials = in_order(study)
+    assert [trial.number for trial in trials] == list(range(10))
+    assert (trials[0].status, trials[0].fidelity, len(trials[0].folds)) == ("complete", 1, N_FOLDS)
+    assert trials[7].status == "failed"
+    assert study.artifacts.keys() == {t.number for t in trials if t.status == "complete"}
+    return [len(trial.folds) * trial.fidelity for trial in trials if trial.status != "failed"]
+
+
+def check_bad_trials_got_less(study):
+    used = check_the_best_survived(study)
+    assert sum(used[1:]) / 8 < 0.85 * N_FOLDS
+    assert sum(trial.status == "stopped" for trial in study.trials) >= 2
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("session")
 @pytest.mark.parametrize(
-    ("scheduler", "rung"),
+    ("scheduler", "rung", "workers"),
     [
-        ("none", "folds"),
-        ("median", "folds"),
-        ("asha", "rows"),
-        ("hyperband", "folds"),
-        ("bohb", "rows"),
+        ("median", "folds", 1),
+        ("hyperband", "folds", 2),  # it counts those that run, since it pauses others
+        ("bohb", "rows", 1),
     ],
 )
-def test_the_best_survives_a_failure_and_bad_trials_get_less(scheduler, rung):
-    points = [*LINEAR, FAILING, *LINEAR[1:3]]
-    trials = two_workers(study := given_study(points, scheduler=scheduler, rung=rung))
-    assert [trial.number for trial in trials] == list(range(10))
-    assert (trials[0].status, trials[0].fidelity, len(trials[0].folds)) == ("complete", 1, N_FOLDS)
-    assert trials[7].status == "failed"
-    assert study.artifacts.keys() == {t.number for t in trials if t.status == "complete"}
-    used = [len(trial.folds) * trial.fidelity for trial in trials if trial.status != "failed"]
-    if scheduler == "none":
-        assert used == [N_FOLDS] * 9
-    else:
-        assert sum(used[1:]) / 8 < 0.85 * N_FOLDS
-        assert sum(trial.status == "stopped" for trial in trials) >= 2
+def test_the_best_survives_a_failure_and_bad_trials_get_less(scheduler, rung, workers):
+    study = given_study(TEN, scheduler=scheduler, rung=rung)
+    run_all(study, workers)
+    check_bad_trials_got_less(study)
+
+
+@pytest.mark.slow
+def test_asha_keeps_the_best_through_a_failure_and_gives_bad_trials_less(stopped_by_asha):
+    check_bad_trials_got_less(stopped_by_asha)
+
+
+def test_without_a_scheduler_a_failure_is_alone_and_all_others_get_all():
+    study = given_study(TEN, scheduler="none")
+    run_locally(study)
+    assert check_the_best_survived(study) == [N_FOLDS] * 9
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("session")
 def test_rungs_of_rounds_go_on_from_where_they_were():
-    trials = two_workers(
-        given_study(BOOSTING * 2, ("xgboost",), scheduler="hyperband", rung="rounds")
+    study = given_study(
+        BOOSTING * 2, ("xgboost",), objective=TWO_FOLDS, scheduler="hyperband", rung="rounds"
     )
+    trials = run_all(study)
     assert trials[0].status == "complete"
     assert {fold.iterations for fold in trials[0].folds} <= set(range(20, 61))
     stopped = [trial for trial in trials if trial.status == "stopped"]
     assert stopped
-    assert all(trial.fidelity < 1 and len(trial.folds) == N_FOLDS for trial in stopped)
+    assert all(trial.fidelity < 1 and len(trial.folds) == 2 for trial in stopped)
 
 
 @pytest.mark.slow
@@ -116,10 +148,11 @@ def test_a_population_copies_the_best_and_changes_its_parameters(scheduler):
     study = given_study(
         BOOSTING,
         ("xgboost",),
+        objective=TWO_FOLDS,
         scheduler=scheduler,
         space={"xgboost": {"learning_rate": (1e-5, 0.3)}},
     )
-    trials = two_workers(study)
+    trials = run_all(study)
     assert {trial.status for trial in trials} == {"complete"}
     rates = [trial.configuration.hyperparameters["learning_rate"] for trial in trials]
     assert sum(rate > 0.01 for rate in rates[1:]) >= 1  # they began below 1e-4
@@ -128,10 +161,9 @@ def test_a_population_copies_the_best_and_changes_its_parameters(scheduler):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("session")
-def test_a_scheduler_goes_on_from_an_earlier_run():
-    done = two_workers(given_study(LINEAR[:4], scheduler="asha"))
-    trials = two_workers(given_study(LINEAR, past=tuple(done), scheduler="asha", trials=7))
+def test_a_scheduler_goes_on_from_an_earlier_run(stopped_by_asha):
+    done = in_order(stopped_by_asha)[:4]
+    trials = run_all(given_study(LINEAR, past=tuple(done), scheduler="asha", trials=7))
     assert [trial.number for trial in trials] == [4, 5, 6]
     assert {trial.status for trial in trials} == {"stopped"}
     assert {len(trial.folds) for trial in trials} == {1}  # all are worse than those of before

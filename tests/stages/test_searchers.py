@@ -22,7 +22,7 @@ SPECIAL = {
     "nsga2": {"objectives": ["log_loss"]},
     "gradient": {"families": ["linear"]},
 }
-TRIALS = 7
+TRIALS = 5
 
 
 @pytest.fixture(scope="module")
