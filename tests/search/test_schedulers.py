@@ -1,24 +1,28 @@
 """The contract of Tune's schedulers, in one Ray session, and of the rungs at which they compare."""
 
+import math
+import os
 import pickle
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from evertune.config.search_rules import PAUSING_SCHEDULERS, TUNE_SCHEDULERS
 from evertune.data.folds import Fold
 from evertune.data.schema import Column, TableSchema
-from evertune.metrics.metrics import METRICS
+from evertune.metrics.metrics import METRICS, custom_metric
 from evertune.search.objective import Job, Objective, Worker
 from evertune.search.ray_tune import ray_session, run_in_session
-from evertune.search.run import run_locally
 from evertune.search.rungs import make_rungs
 from evertune.search.samplers import GivenSampler
 from evertune.trials import Configuration
 from tests.search.studies import make_study
+from tests.support.services import wait
 
 N_FOLDS = 5
 
@@ -121,10 +125,62 @@ def test_asha_keeps_the_best_through_a_failure_and_gives_bad_trials_less(stopped
     check_bad_trials_got_less(stopped_by_asha)
 
 
-def test_without_a_scheduler_a_failure_is_alone_and_all_others_get_all():
-    study = given_study(TEN, scheduler="none")
-    run_locally(study)
-    assert check_the_best_survived(study) == [N_FOLDS] * 9
+def slow_objective(folder, seconds):
+    """Return the objective with a metric that takes long, and notes the process that it is in."""
+
+    def slow_error(y_true, values, probabilities):  # noqa: ARG001
+        with (folder / str(os.getpid())).open("a") as calls:
+            calls.write(".")
+        time.sleep(seconds)
+        return float(np.abs(y_true - values).mean())
+
+    metric = custom_metric("slow", slow_error, greater_is_better=False, task="regression")
+    return replace(TWO_FOLDS, metrics=(metric,))
+
+
+class PausingSampler(GivenSampler):
+    """Has nothing to propose for a second once a few jobs were asked for."""
+
+    goes_on_at = math.inf
+
+    def ask(self, study, *, killable):
+        if study.next_number == 4:
+            self.goes_on_at = min(self.goes_on_at, time.monotonic() + 1)
+            if time.monotonic() < self.goes_on_at:
+                return None
+        return super().ask(study, killable=killable)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("session")
+def test_without_a_scheduler_each_worker_takes_job_after_job_and_a_failure_is_alone(tmp_path):
+    points = [FAILING, *LINEAR * 4]
+    objective = slow_objective(tmp_path, 0.15)
+    settings = {"sampler": PausingSampler(points), "trials": 29, "objective": objective}
+    study = make_study(["linear"], searcher="random", scheduler="none", **settings)
+    trials = run_all(study, workers=2)
+    assert [trial.number for trial in trials] == list(range(29))
+    assert [trial.status for trial in trials] == ["failed"] + ["complete"] * 28
+    calls = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(calls) == 2
+    assert min(calls) > sum(calls) / 4
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("session")
+def test_workers_that_are_stuck_at_the_deadline_are_ended(tmp_path):
+    study = given_study(LINEAR, objective=slow_objective(tmp_path, 90), scheduler="none")
+
+    def stop_soon():
+        while not list(tmp_path.iterdir()):
+            time.sleep(0.05)
+        study.stop_at = time.monotonic()
+
+    threading.Thread(target=stop_soon, daemon=True).start()
+    began = time.monotonic()
+    assert run_all(study) == []
+    assert time.monotonic() - began < 60
+    wait(lambda: not any(psutil.pid_exists(int(path.name)) for path in tmp_path.iterdir()))
 
 
 @pytest.mark.slow
